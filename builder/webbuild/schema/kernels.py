@@ -1,0 +1,42 @@
+"""kernels.json: every WGSL source that a program launches, keyed by content hash.
+
+Binding convention, one for hand-written and TVM-generated kernels: all bindings are in group 0; the storage bindings
+come first, numbered 0..n-1 in the order of `bindings`; if `params` is not empty, binding n is a uniform buffer that
+holds those 32-bit fields in order (std140-compatible: scalars only), padded to a multiple of 16 bytes.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import Format
+
+KERNELS_VERSION: Literal[1] = 1
+
+Access = Literal["read", "read_write"]
+ScalarType = Literal["i32", "u32", "f32"]
+
+
+class Kernel(Format):
+    """One WGSL compute entry point."""
+
+    name: str
+    """Readable name: library kernel and variant (`gemv_q4.glu`), or the TVM function's name."""
+    origin: Literal["library", "tvm"]
+    wgsl: str
+    entry_point: str
+    workgroup_size: tuple[int, int, int]
+    workgroup_bytes: Annotated[int, Field(ge=0)] = 0
+    """Workgroup (shared) memory in bytes; at most 16384, the WebGPU default limit."""
+    bindings: tuple[Access, ...]
+    params: tuple[ScalarType, ...] = ()
+    features: tuple[str, ...] = ()
+    """WebGPU features the source needs, e.g. `shader-f16`, `subgroups`."""
+
+
+class KernelFile(Format):
+    """kernels.json."""
+
+    format_version: Literal[1] = KERNELS_VERSION
+    kernels: dict[str, Kernel]
+    """Keyed by the first 16 hex digits of SHA-256 over the WGSL text and entry point."""

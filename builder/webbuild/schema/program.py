@@ -1,0 +1,147 @@
+"""program.json: flat launch lists over named symbols; what an executor replays.
+
+Expressions are integers, symbol names, or `[op, a, b]` with op one of `+ - * // % min max` over non-negative integers
+(`//` and `%` floor). Grids and params are evaluated once per step; storage sizes once at load, with every symbol at its
+maximum.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Union
+
+from pydantic import Field
+
+from .base import Format
+from .kernels import ScalarType
+
+PROGRAM_VERSION: Literal[1] = 1
+
+Operator = Literal["+", "-", "*", "//", "%", "min", "max"]
+Expr = Union[int, str, tuple[Operator, "Expr", "Expr"]]
+
+DType = Literal["f32", "f16", "i32", "u32"]
+
+
+class Symbol(Format):
+    """A named integer known to the host at each step, or fixed at load."""
+
+    name: str
+    description: str
+    scope: Literal["load", "step"]
+    """`load`: chosen once by the runtime (pages, max_pages); `step`: varies per step."""
+    max: int | None = None
+    """Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: bounded by a `load` choice."""
+
+
+class Segment(Format):
+    """A byte range of a stored tensor that becomes one GPU binding (≤ 128 MiB, so that it fits every adapter)."""
+
+    tensor: str
+    """Name in tensor-cache.json."""
+    offset: Annotated[int, Field(ge=0)]
+    nbytes: Annotated[int, Field(gt=0)]
+    transform: Literal["none", "f16_to_f32"] = "none"
+    """Applied while uploading; `f16_to_f32` doubles the resident bytes (only for 1-D tensors)."""
+
+
+class WeightBinding(Format):
+    """A weight segment, by index into `Program.segments`."""
+
+    kind: Literal["weight"] = "weight"
+    segment: Annotated[int, Field(ge=0)]
+
+
+class StorageBinding(Format):
+    """A planned activation storage, by index into `Tier.storages`."""
+
+    kind: Literal["storage"] = "storage"
+    index: Annotated[int, Field(ge=0)]
+
+
+class BufferBinding(Format):
+    """A persistent named buffer (`Tier.buffers`): KV pages, logits, token ids, sampler state."""
+
+    kind: Literal["buffer"] = "buffer"
+    name: str
+
+
+class InputBinding(Format):
+    """A read-only slice of the step block (`Program.inputs`), written by the host once per step."""
+
+    kind: Literal["input"] = "input"
+    name: str
+
+
+Binding = Annotated[
+    Union[WeightBinding, StorageBinding, BufferBinding, InputBinding], Field(discriminator="kind")
+]
+
+
+class Input(Format):
+    """A step-block array: row-major, sized at symbol maxima, 256-byte aligned in the block."""
+
+    name: str
+    dtype: Literal["i32", "u32"]
+    shape: tuple[Expr, ...]
+
+
+class Buffer(Format):
+    """A persistent GPU buffer, zero at load."""
+
+    name: str
+    dtype: DType
+    shape: tuple[Expr, ...]
+
+
+class Param(Format):
+    """One 32-bit field of a launch's uniform block."""
+
+    dtype: ScalarType
+    value: Expr | float
+
+
+class Launch(Format):
+    """One dispatch."""
+
+    kernel: str
+    """Key into kernels.json."""
+    label: str
+    """`layers.3.qkv`, `head`, `embed` …: where it comes from; stable across builds."""
+    bindings: tuple[Binding, ...]
+    params: int | None = None
+    """Index into `Function.params`; launches with equal fields share an entry."""
+    grid: tuple[Expr, Expr, Expr]
+    """Workgroups; each ≤ 65535 (the builder splits larger x into x·z)."""
+
+
+class Function(Format):
+    """A launch list with its uniform blocks."""
+
+    params: tuple[tuple[Param, ...], ...] = ()
+    launches: tuple[Launch, ...]
+
+
+class Tier(Format):
+    """One compiled form of the program. Weights are shared by all tiers."""
+
+    requires: tuple[str, ...]
+    """WebGPU features; the runtime takes the first tier whose features the adapter has."""
+    kv_dtype: Literal["f16", "f32"]
+    storages: tuple[Expr, ...]
+    """Bytes of each activation storage, evaluated with symbols at their maxima."""
+    buffers: tuple[Buffer, ...]
+    functions: dict[str, Function]
+    """`prefill`, `decode`, `sample`, `logprobs`."""
+
+
+class Program(Format):
+    """program.json."""
+
+    format_version: Literal[1] = PROGRAM_VERSION
+    page_size: Annotated[int, Field(gt=0)]
+    """Tokens per KV page."""
+    symbols: tuple[Symbol, ...]
+    inputs: tuple[Input, ...]
+    segments: tuple[Segment, ...]
+    tiers: dict[str, Tier]
+    """`f16`, `f32`, in order of preference."""
