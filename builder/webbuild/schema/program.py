@@ -7,9 +7,10 @@ maximum.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from .base import Format
 from .kernels import ScalarType
@@ -17,7 +18,9 @@ from .kernels import ScalarType
 PROGRAM_VERSION: Literal[1] = 1
 
 Operator = Literal["+", "-", "*", "//", "%", "min", "max"]
-Expr = Union[int, str, tuple[Operator, "Expr", "Expr"]]
+Integer = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1)]
+"""What a float64, and so JavaScript, holds exactly."""
+Expr = TypeAliasType("Expr", "Integer | str | tuple[Operator, Expr, Expr]")
 
 DType = Literal["f32", "f16", "i32", "u32"]
 
@@ -73,7 +76,7 @@ class InputBinding(Format):
 
 
 Binding = Annotated[
-    Union[WeightBinding, StorageBinding, BufferBinding, InputBinding], Field(discriminator="kind")
+    WeightBinding | StorageBinding | BufferBinding | InputBinding, Field(discriminator="kind")
 ]
 
 
