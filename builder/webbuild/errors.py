@@ -1,0 +1,103 @@
+"""Named errors: every way in which input can be wrong, each saying what to do about it.
+
+The command line prints them as ``error[Name]: message`` with exit code 2, so that a script can tell
+them apart and a reader never sees a traceback for a mistake in the input.
+"""
+
+from __future__ import annotations
+
+
+class WebbuildError(Exception):
+    """Base of all errors that a user can cause and mend. The message says what to do."""
+
+
+# --- finding the model -------------------------------------------------------------------------
+
+
+class ModelNotFoundError(WebbuildError):
+    """MODEL is neither a folder, nor an alias, nor a repository of the Hub."""
+
+
+class RevisionNotFoundError(WebbuildError):
+    """The repository exists; the branch, tag or commit does not."""
+
+
+class GatedModelError(WebbuildError):
+    """The Hub wants a token, or an accepted licence, for this repository."""
+
+
+class HubUnreachableError(WebbuildError):
+    """No connection to the Hub, and the files are not in the local cache."""
+
+
+class MissingFileError(WebbuildError):
+    """A file that every model needs (config, tokenizer, weights) is missing."""
+
+
+# --- reading the model -------------------------------------------------------------------------
+
+
+class InvalidConfigError(WebbuildError):
+    """config.json, or another JSON file of the model, cannot be used."""
+
+
+class UnsupportedArchitectureError(WebbuildError):
+    """No model family of webbuild fits the config's architecture."""
+
+
+class ChatTemplateError(WebbuildError):
+    """The chat template does not parse, or its form is unknown."""
+
+
+class SafetensorsError(WebbuildError):
+    """A safetensors file breaks the format."""
+
+
+class MissingTensorError(WebbuildError):
+    """A tensor that the model or the weight index names is not in the files."""
+
+
+class TensorShapeError(WebbuildError):
+    """A tensor's shape is not what the config says."""
+
+
+class NonFiniteWeightError(WebbuildError):
+    """A weight is NaN or infinite, or too large for the stored format."""
+
+
+# --- quantising and writing --------------------------------------------------------------------
+
+
+class UnknownQuantizationError(WebbuildError):
+    """The name given to --quant is not known."""
+
+
+class NotDivisibleError(WebbuildError):
+    """A dimension does not divide into the quantisation's groups."""
+
+
+class DiskFullError(WebbuildError):
+    """The pack does not fit on the disk."""
+
+
+class OutputExistsError(WebbuildError):
+    """The output path holds something that must not be overwritten."""
+
+
+class OutputNotWritableError(WebbuildError):
+    """The output cannot be written there: permissions, or not a folder."""
+
+
+# --- reading a pack ----------------------------------------------------------------------------
+
+
+class NotAPackError(WebbuildError):
+    """The folder is no pack, or its manifest does not parse."""
+
+
+class PackDamagedError(WebbuildError):
+    """A file of the pack is missing, truncated or changed."""
+
+
+class CannotServeError(WebbuildError):
+    """The server cannot start: nothing to serve there, or the port is taken."""

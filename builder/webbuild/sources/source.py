@@ -1,0 +1,240 @@
+"""A model as found: config, tokenizer files, chat template, and tensors that are read lazily."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from webbuild.errors import (
+    ChatTemplateError,
+    InvalidConfigError,
+    MissingFileError,
+    MissingTensorError,
+    ModelNotFoundError,
+    SafetensorsError,
+)
+from webbuild.sources.aliases import aliases
+from webbuild.sources.hub import Repository
+from webbuild.sources.safetensors import Tensor, read_header
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+
+#: Everything but the weights that a pack may hold or be made from.
+SMALL_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    INDEX,
+    "LICENSE",
+    "LICENSE.txt",
+    "LICENSE.md",
+)
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A Hugging Face model folder, wherever it came from.
+
+    Make one with `open_source`. Nothing is read before it is asked for; what is wrong raises a
+    named error that says which file.
+    """
+
+    folder: Path
+    identifier: str
+    """What provenance records: the Hub id, or a local folder's own name (never its path)."""
+    revision: str | None = None
+    """Resolved commit of a Hub model."""
+    repository: Repository | None = None
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.json. Raises MissingFileError or InvalidConfigError."""
+        return self._json("config.json")
+
+    @cached_property
+    def generation_config(self) -> dict[str, Any]:
+        """generation_config.json, or empty."""
+        return self._json_or_empty("generation_config.json")
+
+    @cached_property
+    def tokenizer_config(self) -> dict[str, Any]:
+        """tokenizer_config.json, or empty."""
+        return self._json_or_empty("tokenizer_config.json")
+
+    @cached_property
+    def tokenizer(self) -> dict[str, Any]:
+        """tokenizer.json, parsed. Raises MissingFileError or InvalidConfigError."""
+        return self._json(
+            "tokenizer.json",
+            "webbuild needs the fast tokenizer's file: load the model's tokenizer with "
+            "transformers.AutoTokenizer and save_pretrained() it into the folder",
+        )
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """The Jinja chat template, or None for a base model.
+
+        chat_template.jinja wins over tokenizer_config.json, as in transformers; of a list of named
+        templates the one called "default" is taken. Raises ChatTemplateError if it does not parse.
+        """
+        template = self._find_template()
+        if template is not None:
+            _check_template(template)
+        return template
+
+    @cached_property
+    def license_file(self) -> Path | None:
+        """The model's licence text, if it brings one."""
+        names = ("LICENSE", "LICENSE.txt", "LICENSE.md")
+        return next((self.folder / name for name in names if (self.folder / name).is_file()), None)
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All tensors by name; downloads the weights of a Hub model. Reads headers only.
+
+        Raises MissingFileError, SafetensorsError or MissingTensorError.
+        """
+        names = self._weight_files()
+        if self.repository is not None:
+            replace(self.repository, revision=self.revision).download(names)
+        tensors: dict[str, Tensor] = {}
+        for name in names:
+            path = self.folder / name
+            if not path.is_file():
+                raise MissingFileError(f"{self.folder} lacks {name}: download the model again")
+            for tensor in read_header(path).values():
+                if tensor.name in tensors:
+                    raise SafetensorsError(f"{path}: tensor {tensor.name!r} is in two files")
+                tensors[tensor.name] = tensor
+        for tensor_name, file in self._index.items():
+            if tensor_name not in tensors or tensors[tensor_name].path.name != file:
+                raise MissingTensorError(
+                    f"{INDEX} says that {file} holds {tensor_name!r}, but it does not: "
+                    "download the model again"
+                )
+        return tensors
+
+    @cached_property
+    def _index(self) -> dict[str, str]:
+        """Tensor name to file name; empty for a model in one file."""
+        if (self.folder / SINGLE).is_file() or not (self.folder / INDEX).is_file():
+            return {}
+        weight_map = self._json(INDEX).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise InvalidConfigError(f"{self.folder / INDEX}: no weight_map")
+        for file in weight_map.values():
+            if not isinstance(file, str) or Path(file).name != file or file in ("", ".", ".."):
+                raise InvalidConfigError(f"{self.folder / INDEX}: {file!r} is no file name")
+        return weight_map
+
+    def _weight_files(self) -> list[str]:
+        if self._index:
+            return sorted(set(self._index.values()))
+        if self.repository is None and not (self.folder / SINGLE).is_file():
+            raise MissingFileError(
+                f"{self.folder} has neither {SINGLE} nor {INDEX}: webbuild reads safetensors; "
+                "convert other formats with transformers' save_pretrained()"
+            )
+        return [SINGLE]
+
+    def _find_template(self) -> str | None:
+        path = self.folder / "chat_template.jinja"
+        if path.is_file():
+            return path.read_text("utf-8")
+        template = self.tokenizer_config.get("chat_template")
+        if template is None or isinstance(template, str):
+            return template
+        try:
+            named = {entry["name"]: entry["template"] for entry in template}
+            default = named["default"]
+        except (TypeError, KeyError):
+            default = None
+        if not isinstance(default, str):
+            raise ChatTemplateError(
+                f"{self.folder / 'tokenizer_config.json'}: chat_template must be a string or a "
+                "list with a template named 'default'"
+            )
+        return default
+
+    def _json_or_empty(self, name: str) -> dict[str, Any]:
+        return self._json(name) if (self.folder / name).is_file() else {}
+
+    def _json(self, name: str, advice: str = "is this a Hugging Face model?") -> dict[str, Any]:
+        path = self.folder / name
+        if not path.is_file():
+            raise MissingFileError(f"{self.folder} lacks {name}: {advice}")
+        try:
+            value = json.loads(path.read_text("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise InvalidConfigError(f"{path} is not valid JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise InvalidConfigError(f"{path} must hold a JSON object")
+        return value
+
+
+def open_source(
+    model: str, revision: str | None = None, cache_dir: Path | None = None
+) -> ModelSource:
+    """Finds MODEL: a local folder, an alias, or a Hub id ``organisation/name[@revision]``.
+
+    A Hub model's small files are downloaded here, its weights when `tensors` is first read.
+    Raises ModelNotFoundError and the Hub's errors (see `Repository.download`).
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise ModelNotFoundError(f"{model} is a local folder, which has no --revision")
+        return ModelSource(folder, folder.resolve().name)
+    name, _, pinned = model.partition("@")
+    if name in aliases():
+        name = aliases()[name].repository
+    elif not _HUB_ID.fullmatch(name) or folder.is_absolute():
+        raise ModelNotFoundError(
+            f"{model!r} is no folder, no Hub id (organisation/name) and no alias; "
+            f"aliases: {', '.join(aliases())}"
+        )
+    repository = Repository(name, revision or pinned or None, cache_dir)
+    folder, commit = repository.download(SMALL_FILES)
+    return ModelSource(folder, name, commit, repository)
+
+
+def _check_template(template: str) -> None:
+    # Imported late: only packing a chat model needs it.
+    from jinja2 import TemplateSyntaxError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        extensions=["jinja2.ext.loopcontrols", _generation_tag()]
+    )
+    try:
+        environment.parse(template)
+    except TemplateSyntaxError as error:
+        raise ChatTemplateError(
+            f"the chat template does not parse (line {error.lineno}): {error.message}"
+        ) from None
+
+
+def _generation_tag() -> Any:
+    """transformers' ``{% generation %}`` block, which marks text for training and prints it."""
+    from jinja2.ext import Extension
+    from jinja2.nodes import Node
+    from jinja2.parser import Parser
+
+    class Generation(Extension):
+        tags = {"generation"}  # noqa: RUF012 - jinja's own form
+
+        def parse(self, parser: Parser) -> list[Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    return Generation

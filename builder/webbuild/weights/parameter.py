@@ -1,0 +1,27 @@
+"""What the model side asks of the weights side: one parameter of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["linear", "embedding", "vector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of the compiled model and where its values come from.
+
+    name: in MLC's naming, such as ``model.layers.0.self_attn.qkv_proj.weight``. Quantisations that
+        store several arrays replace the last part (``.q_weight``, ``.q_scale``).
+    shape: of the whole parameter; ``[out_features, in_features]`` for "linear",
+        ``[vocabulary, hidden]`` for "embedding", ``[n]`` for "vector" (norms, biases).
+    kind: decides how a quantisation stores it.
+    sources: names of the tensors in the Hugging Face files, concatenated along axis 0.
+        A tied head is no parameter: the model reads the embedding.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: Kind
+    sources: tuple[str, ...]
