@@ -20,28 +20,48 @@ const roots = {
   tensor_cache: "TensorCache",
 };
 
-/** A tuple in the older drafts' words, which json-schema-to-typescript understands. */
-function withItemLists(node) {
-  if (Array.isArray(node)) return node.map(withItemLists);
+/** Types whose names would hide JavaScript's own. */
+const renamed = { Symbol: "ProgramSymbol", Function: "ProgramFunction", Buffer: "ProgramBuffer" };
+
+/** A deep copy of `node` in which `change` has seen every object's [key, value] pairs. */
+function mapEntries(node, change) {
+  if (Array.isArray(node)) return node.map((item) => mapEntries(item, change));
   if (node === null || typeof node !== "object") return node;
-  const { prefixItems, discriminator, default: _, ...rest } = node;
-  const copy = Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, withItemLists(v)]));
-  return prefixItems ? { ...copy, items: prefixItems.map(withItemLists) } : copy;
+  const entries = change(Object.entries(node));
+  return Object.fromEntries(entries.map(([key, value]) => [key, mapEntries(value, change)]));
 }
 
-/** A schema without what only people read. */
-function bare(node) {
-  if (Array.isArray(node)) return node.map(bare);
-  if (node === null || typeof node !== "object") return node;
-  const kept = Object.entries(node).filter(([k, v]) => k !== "description" || typeof v === "object");
-  return Object.fromEntries(kept.map(([k, v]) => [k, bare(v)]));
+/** The schema in the older draft's words, which json-schema-to-typescript understands. */
+function forTypes(schema) {
+  let text = JSON.stringify(schema);
+  for (const [from, to] of Object.entries(renamed)) {
+    text = text
+      .replaceAll(`"#/$defs/${from}"`, `"#/$defs/${to}"`)
+      .replaceAll(`"${from}":{`, `"${to}":{`);
+  }
+  return mapEntries(JSON.parse(text), (entries) =>
+    entries
+      .filter(([key]) => key !== "discriminator" && key !== "default")
+      .map(([key, value]) => [key === "prefixItems" ? "items" : key, value]),
+  );
+}
+
+/** The schema without what only people read, and with a discriminator as Ajv wants it. */
+function forValidation(schema) {
+  return mapEntries(schema, (entries) =>
+    entries
+      .filter(([key, value]) => key !== "description" || typeof value === "object")
+      .map(([key, value]) =>
+        key === "discriminator" ? [key, { propertyName: value.propertyName }] : [key, value],
+      ),
+  );
 }
 
 const schemas = {};
 for (const file of (await readdir(directory)).filter((f) => f.endsWith(".schema.json")).sort()) {
   const name = file.replace(".schema.json", "");
   schemas[name] = JSON.parse(await readFile(join(directory, file), "utf8"));
-  const types = await compile(withItemLists(schemas[name]), roots[name], {
+  const types = await compile(forTypes(schemas[name]), roots[name], {
     additionalProperties: false,
     bannerComment: `// ${made}`,
     ignoreMinAndMaxItems: false,
@@ -54,26 +74,30 @@ for (const file of (await readdir(directory)).filter((f) => f.endsWith(".schema.
 const ajv = new Ajv({
   code: { source: true, esm: true, lines: false },
   discriminator: true,
-  inlineRefs: true,
-  messages: true,
   strict: true,
-  strictTuples: false,
-  allowUnionTypes: true,
+  strictTypes: false,
+  inlineRefs: false,
 });
 const exported = {};
 for (const [name, schema] of Object.entries(schemas)) {
-  ajv.addSchema({ ...bare(schema), $id: name });
+  ajv.addSchema({ ...forValidation(schema), $id: name });
   exported[`is${roots[name]}`] = name;
 }
 const code = standaloneCode(ajv, exported);
 if (/\brequire\(|new Function|\beval\(/.test(code)) {
-  throw new Error("the validator needs a module or evaluates code: change the schema or this script");
+  throw new Error(
+    "the validator needs a module or evaluates code: change the schema or this script",
+  );
 }
 await writeFile(join(directory, "validate.js"), `// ${made}\n${code}\n`);
 
-const imports = Object.entries(roots).map(([name, type]) => `import type { ${type} } from "./${name}";`);
+const imports = Object.entries(roots).map(
+  ([name, type]) => `import type { ${type} } from "./${name}";`,
+);
 const guards = Object.values(roots).map(
-  (type) => `/** Whether \`data\` has the form of a ${type}; if not, \`is${type}.errors\` says why. */
+  (
+    type,
+  ) => `/** Whether \`data\` has the form of a ${type}; if not, \`is${type}.errors\` says why. */
 export declare const is${type}: Validator<${type}>;`,
 );
 await writeFile(

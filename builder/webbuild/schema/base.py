@@ -4,6 +4,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Format(BaseModel):
-    """A strict, immutable record of a file format."""
+    """A strict, immutable record of a file format.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    A field with a default may be left out in Python; files are written with every field
+    (`model_dump_json()`), and the JSON Schema wants them all.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )

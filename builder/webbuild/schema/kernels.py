@@ -1,8 +1,9 @@
 """kernels.json: every WGSL source that a program launches, keyed by content hash.
 
-Binding convention, one for hand-written and TVM-generated kernels: all bindings are in group 0; the storage bindings
-come first, numbered 0..n-1 in the order of `bindings`; if `params` is not empty, binding n is a uniform buffer that
-holds those 32-bit fields in order (std140-compatible: scalars only), padded to a multiple of 16 bytes.
+Binding convention, one for hand-written and TVM-generated kernels: all bindings are in group 0; the
+storage bindings come first, numbered 0..n-1 in the order of `bindings`; if `params` is not empty,
+binding n is a uniform buffer that holds those 32-bit fields in order (std140-compatible: scalars
+only), padded to a multiple of 16 bytes.
 """
 
 from typing import Annotated, Literal

@@ -1,8 +1,8 @@
 """program.json: flat launch lists over named symbols; what an executor replays.
 
-Expressions are integers, symbol names, or `[op, a, b]` with op one of `+ - * // % min max` over non-negative integers
-(`//` and `%` floor). Grids and params are evaluated once per step; storage sizes once at load, with every symbol at its
-maximum.
+Expressions are integers, symbol names, or `[op, a, b]` with op one of `+ - * // % min max` over
+non-negative integers (`//` and `%` floor). Grids and params are evaluated once per step; storage
+sizes once at load, with every symbol at its maximum.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ class Symbol(Format):
     scope: Literal["load", "step"]
     """`load`: chosen once by the runtime (pages, max_pages); `step`: varies per step."""
     max: int | None = None
-    """Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: bounded by a `load` choice."""
+    """Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: chosen at load."""
 
 
 class Segment(Format):
-    """A byte range of a stored tensor that becomes one GPU binding (≤ 128 MiB, so that it fits every adapter)."""
+    """A byte range of a stored tensor that becomes one GPU binding.
+
+    At most 128 MiB, so that it fits every adapter.
+    """
 
     tensor: str
     """Name in tensor-cache.json."""
@@ -75,9 +78,12 @@ class InputBinding(Format):
     name: str
 
 
-Binding = Annotated[
-    WeightBinding | StorageBinding | BufferBinding | InputBinding, Field(discriminator="kind")
-]
+Binding = TypeAliasType(
+    "Binding",
+    Annotated[
+        WeightBinding | StorageBinding | BufferBinding | InputBinding, Field(discriminator="kind")
+    ],
+)
 
 
 class Input(Format):

@@ -1,0 +1,41 @@
+// Made from builder/webbuild/schema by `make generate`; do not edit.
+
+/**
+ * kernels.json.
+ */
+export interface KernelFile {
+  format_version: 1;
+  /**
+   * Keyed by the first 16 hex digits of SHA-256 over the WGSL text and entry point.
+   */
+  kernels: {
+    [k: string]: Kernel;
+  };
+}
+/**
+ * One WGSL compute entry point.
+ */
+export interface Kernel {
+  /**
+   * Readable name: library kernel and variant (`gemv_q4.glu`), or the TVM function's name.
+   */
+  name: string;
+  origin: "library" | "tvm";
+  wgsl: string;
+  entry_point: string;
+  /**
+   * @minItems 3
+   * @maxItems 3
+   */
+  workgroup_size: [number, number, number];
+  /**
+   * Workgroup (shared) memory in bytes; at most 16384, the WebGPU default limit.
+   */
+  workgroup_bytes: number;
+  bindings: ("read" | "read_write")[];
+  params: ("i32" | "u32" | "f32")[];
+  /**
+   * WebGPU features the source needs, e.g. `shader-f16`, `subgroups`.
+   */
+  features: string[];
+}

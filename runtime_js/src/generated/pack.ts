@@ -1,0 +1,116 @@
+// Made from builder/webbuild/schema by `make generate`; do not edit.
+
+/**
+ * pack.json.
+ */
+export interface PackManifest {
+  format_version: 1;
+  model: ModelInfo;
+  quantization: "q4f16_1" | "q0f16" | "q0f32";
+  limits: Limits;
+  tokens: Tokens;
+  /**
+   * By tier.
+   */
+  memory: {
+    [k: string]: TierMemory;
+  };
+  files: PackFile[];
+  provenance: Provenance;
+}
+/**
+ * The model's shape, for people and for checks.
+ */
+export interface ModelInfo {
+  name: string;
+  /**
+   * Hugging Face architecture, e.g. `LlamaForCausalLM`.
+   */
+  architecture: string;
+  /**
+   * `llama`, `qwen2`, `qwen3` …
+   */
+  family: string;
+  parameters: number;
+  vocab_size: number;
+  hidden_size: number;
+  layers: number;
+  heads: number;
+  kv_heads: number;
+  head_dim: number;
+  intermediate_size: number;
+  tied_embeddings: boolean;
+  /**
+   * The source's config.json, verbatim.
+   */
+  config: {
+    [k: string]: unknown;
+  };
+}
+/**
+ * What the program was compiled for.
+ */
+export interface Limits {
+  /**
+   * Most tokens a sequence can have (the model's own limit).
+   */
+  context_length: number;
+  /**
+   * What the runtime allocates pages for unless told otherwise.
+   */
+  default_context_length: number;
+  prefill_chunk: number;
+  max_batch: number;
+}
+/**
+ * Special tokens, resolved to ids.
+ */
+export interface Tokens {
+  bos: number | null;
+  /**
+   * Any of these ends a generation.
+   */
+  eos: number[];
+  pad: number | null;
+}
+/**
+ * Predicted GPU bytes of one tier: weights + storages + buffers + pages × page_bytes.
+ */
+export interface TierMemory {
+  weights: number;
+  storages: number;
+  buffers: number;
+  /**
+   * KV bytes of one page over all layers.
+   */
+  page_bytes: number;
+}
+/**
+ * One file of the pack.
+ */
+export interface PackFile {
+  /**
+   * Relative, one level, no separators.
+   */
+  path: string;
+  role:
+    | "program"
+    | "kernels"
+    | "tensor_cache"
+    | "weights"
+    | "tokenizer"
+    | "tokenizer_config"
+    | "chat_template"
+    | "generation_config"
+    | "license";
+  nbytes: number;
+  sha256: string;
+}
+/**
+ * Where the pack came from. No time stamps: the same input gives the same bytes.
+ */
+export interface Provenance {
+  source: string;
+  revision: string | null;
+  webbuild_version: string;
+}

@@ -1,0 +1,160 @@
+// Made from builder/webbuild/schema by `make generate`; do not edit.
+
+export type Expr = number | string | ["+" | "-" | "*" | "//" | "%" | "min" | "max", Expr, Expr];
+export type Binding = WeightBinding | StorageBinding | BufferBinding | InputBinding;
+
+/**
+ * program.json.
+ */
+export interface Program {
+  format_version: 1;
+  /**
+   * Tokens per KV page.
+   */
+  page_size: number;
+  symbols: ProgramSymbol[];
+  inputs: Input[];
+  segments: Segment[];
+  /**
+   * `f16`, `f32`, in order of preference.
+   */
+  tiers: {
+    [k: string]: Tier;
+  };
+}
+/**
+ * A named integer known to the host at each step, or fixed at load.
+ */
+export interface ProgramSymbol {
+  name: string;
+  description: string;
+  /**
+   * `load`: chosen once by the runtime (pages, max_pages); `step`: varies per step.
+   */
+  scope: "load" | "step";
+  /**
+   * Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: chosen at load.
+   */
+  max: number | null;
+}
+/**
+ * A step-block array: row-major, sized at symbol maxima, 256-byte aligned in the block.
+ */
+export interface Input {
+  name: string;
+  dtype: "i32" | "u32";
+  shape: Expr[];
+}
+/**
+ * A byte range of a stored tensor that becomes one GPU binding.
+ *
+ * At most 128 MiB, so that it fits every adapter.
+ */
+export interface Segment {
+  /**
+   * Name in tensor-cache.json.
+   */
+  tensor: string;
+  offset: number;
+  nbytes: number;
+  /**
+   * Applied while uploading; `f16_to_f32` doubles the resident bytes (only for 1-D tensors).
+   */
+  transform: "none" | "f16_to_f32";
+}
+/**
+ * One compiled form of the program. Weights are shared by all tiers.
+ */
+export interface Tier {
+  /**
+   * WebGPU features; the runtime takes the first tier whose features the adapter has.
+   */
+  requires: string[];
+  kv_dtype: "f16" | "f32";
+  /**
+   * Bytes of each activation storage, evaluated with symbols at their maxima.
+   */
+  storages: Expr[];
+  buffers: ProgramBuffer[];
+  /**
+   * `prefill`, `decode`, `sample`, `logprobs`.
+   */
+  functions: {
+    [k: string]: ProgramFunction;
+  };
+}
+/**
+ * A persistent GPU buffer, zero at load.
+ */
+export interface ProgramBuffer {
+  name: string;
+  dtype: "f32" | "f16" | "i32" | "u32";
+  shape: Expr[];
+}
+/**
+ * A launch list with its uniform blocks.
+ */
+export interface ProgramFunction {
+  params: Param[][];
+  launches: Launch[];
+}
+/**
+ * One 32-bit field of a launch's uniform block.
+ */
+export interface Param {
+  dtype: "i32" | "u32" | "f32";
+  value: Expr | number;
+}
+/**
+ * One dispatch.
+ */
+export interface Launch {
+  /**
+   * Key into kernels.json.
+   */
+  kernel: string;
+  /**
+   * `layers.3.qkv`, `head`, `embed` …: where it comes from; stable across builds.
+   */
+  label: string;
+  bindings: Binding[];
+  /**
+   * Index into `Function.params`; launches with equal fields share an entry.
+   */
+  params: number | null;
+  /**
+   * Workgroups; each ≤ 65535 (the builder splits larger x into x·z).
+   *
+   * @minItems 3
+   * @maxItems 3
+   */
+  grid: [Expr, Expr, Expr];
+}
+/**
+ * A weight segment, by index into `Program.segments`.
+ */
+export interface WeightBinding {
+  kind: "weight";
+  segment: number;
+}
+/**
+ * A planned activation storage, by index into `Tier.storages`.
+ */
+export interface StorageBinding {
+  kind: "storage";
+  index: number;
+}
+/**
+ * A persistent named buffer (`Tier.buffers`): KV pages, logits, token ids, sampler state.
+ */
+export interface BufferBinding {
+  kind: "buffer";
+  name: string;
+}
+/**
+ * A read-only slice of the step block (`Program.inputs`), written by the host once per step.
+ */
+export interface InputBinding {
+  kind: "input";
+  name: string;
+}
