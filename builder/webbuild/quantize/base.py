@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -22,7 +23,7 @@ FLOATS = (BF16, np.dtype(np.float16), np.dtype(np.float32))
 
 # Per dtype: unsigned integer of the same size, and the exponent mask. Without its sign bit a
 # float's bit pattern orders like its magnitude, and from the exponent mask on it is Inf or NaN.
-_EXPONENT = {
+_EXPONENT: dict[np.dtype[Any], np.uint16 | np.uint32] = {
     BF16: np.uint16(0x7F80),
     np.dtype(np.float16): np.uint16(0x7C00),
     np.dtype(np.float32): np.uint32(0x7F800000),
@@ -76,7 +77,9 @@ def magnitude_bits(values: Array) -> npt.NDArray[np.unsignedinteger]:
     return bits
 
 
-def check_finite(largest: npt.NDArray[np.unsignedinteger], dtype: np.dtype, tensor: str) -> None:  # type: ignore[type-arg]
+def check_finite(
+    largest: npt.NDArray[np.unsignedinteger], dtype: np.dtype[Any], tensor: str
+) -> None:
     """Raises if any of `largest` (from `magnitude_bits`) is the pattern of an Inf or a NaN."""
     if largest.size and largest.max() >= _EXPONENT[dtype]:
         raise NonFiniteWeightError(

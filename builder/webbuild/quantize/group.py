@@ -6,12 +6,12 @@ For a weight W[N, K] (K = input features, or the embedding's width):
     q[n, k]     = clip( round(W[n, k] / scale[n, k // 32] + 7), 0, 14 )      ties to even
     W'[n, k]    = (q[n, k] - 7) * scale[n, k // 32]
 
-``q_weight`` is uint32 [N, K/8], eight values a word, the first in the lowest nibble; ``q_scale`` is
-float16 [N, K/32]. As in MLC-LLM (``quantization/group_quantization.py``), the division takes the
-*stored* float16 scale. Unlike there, the arithmetic in between is float32 where MLC's is float16, so
-that single values next to a rounding boundary can come out one step apart (never further from
-the weight), and a group of zeros gives q = 7 where 0/0 is undefined there. A group whose scale
-rounds to zero in float16 is stored as zeros.
+``q_weight`` is uint32 [N, K/8], eight values a word, the first in the lowest nibble; ``q_scale``
+is float16 [N, K/32]. As in MLC-LLM (``quantization/group_quantization.py``), the division takes
+the *stored* float16 scale. Unlike there, the arithmetic is float32 where MLC's is float16, so that
+single values next to a rounding boundary can come out one step apart (never further from the
+weight), and a group of zeros gives q = 7 where MLC's 0/0 is undefined. A group whose scale rounds
+to zero in float16 is stored as zeros.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class GroupQuantization(Quantization):
     def decode(self, kind: Kind, arrays: tuple[Array, ...]) -> F32:
         if kind == "vector":
             return arrays[0].astype(np.float32)
-        words, scales = arrays
+        words, scales = arrays[0].view(np.uint32), arrays[1]
         shifts = np.arange(0, 4 * _NIBBLES, 4, dtype=np.uint32)
         q = (words[..., None] >> shifts) & np.uint32(15)
         groups = (q.astype(np.float32) - MAX_INT).reshape(*scales.shape, GROUP)

@@ -25,10 +25,14 @@ from webbuild.errors import SafetensorsError
 MAX_HEADER = 100_000_000
 
 _ITEMSIZE = {
-    **{"F64": 8, "I64": 8, "U64": 8, "C64": 8},
-    **{"F32": 4, "I32": 4, "U32": 4},
-    **{"F16": 2, "BF16": 2, "I16": 2, "U16": 2},
-    **{"F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I8": 1, "U8": 1, "BOOL": 1},
+    type_name: nbytes
+    for nbytes, type_names in {
+        8: "F64 I64 U64 C64",
+        4: "F32 I32 U32",
+        2: "F16 BF16 I16 U16",
+        1: "F8_E4M3 F8_E5M2 F8_E8M0 I8 U8 BOOL",
+    }.items()
+    for type_name in type_names.split()
 }
 _FLOATS: dict[str, npt.DTypeLike] = {
     "F32": np.float32,
@@ -58,20 +62,24 @@ class Tensor:
         """Bytes of one index of the first axis."""
         return prod(self.shape[1:]) * _ITEMSIZE[self.dtype]
 
-    def rows(self, start: int, stop: int) -> npt.NDArray[np.generic]:
-        """Reads ``tensor[start:stop]``: bfloat16 (ml_dtypes), float16 or float32.
-
-        Raises SafetensorsError if the type is none of these, or the file has become shorter.
-        """
+    def check_float(self) -> None:
+        """Raises SafetensorsError unless `rows` can read the type."""
         if self.dtype not in _FLOATS:
             raise SafetensorsError(
                 f"{self.path}: tensor {self.name!r} has type {self.dtype}; webbuild reads "
                 f"{', '.join(_FLOATS)}: convert the checkpoint to one of them"
             )
+
+    def rows(self, start: int, stop: int) -> npt.NDArray[np.generic]:
+        """Reads ``tensor[start:stop]``: bfloat16 (ml_dtypes), float16 or float32.
+
+        Raises SafetensorsError if the type is none of these, or the file has become shorter.
+        """
+        self.check_float()
         rows = np.empty((stop - start, *self.shape[1:]), _FLOATS[self.dtype])
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.offset + start * self.row_nbytes)
-            view = memoryview(rows.reshape(-1).view(np.uint8))
+            view = rows.reshape(-1).view(np.uint8).data
             done = 0
             while done < len(view):
                 count = file.readinto(view[done:])
