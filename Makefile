@@ -36,6 +36,7 @@ lint: setup ## formatting, lint rules and import directions
 	@$(env) ruff check $(python_files)
 	$(env) ruff format --check $(python_files)
 	$(env) lint-imports
+	$(env) python -m webbuild.schema.generate --check
 	$(env) biome check --error-on-warnings
 	$(env) depcruise --config .dependency-cruiser.cjs runtime_js/src demo_site/src
 
@@ -59,6 +60,9 @@ format: setup ## rewrite files in the house style
 	$(env) biome check --write
 
 ##@ Build
+
+generate: setup ## runtime_js/src/generated, from the schema in builder/webbuild/schema
+	@$(env) python -m webbuild.schema.generate
 
 build: build-runtime build-site ## the npm package and the chat site
 
@@ -97,5 +101,5 @@ help: ## this list
 	@awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .ONESHELL:
-.PHONY: demo test lint types test-py test-js test-e2e format build build-runtime build-site \
+.PHONY: demo test lint types test-py test-js test-e2e format generate build build-runtime build-site \
   setup setup-python setup-node setup-browser clean help

@@ -1,0 +1,80 @@
+// What every browser test starts from: `import { expect, test } from "../harness/fixtures.js"`.
+
+import { type BrowserContext, test as base, expect } from "@playwright/test";
+import { type Adapter, launch } from "../../scripts/browser.mjs";
+import { serve } from "../../scripts/serve.mjs";
+import { ProxyServer } from "./proxy_server.js";
+import { siteFolder } from "./site.js";
+
+declare global {
+  /** The npm package's exports, on pages/test.html. */
+  var webbuild: typeof import("webbuild");
+}
+
+interface TestFixtures {
+  /** Serves the built site to this test alone, counts bytes and injects faults. */
+  server: ProxyServer;
+  /** Uncaught exceptions, console errors and CSP violations; the test fails if any is left. */
+  pageErrors: string[];
+}
+
+interface WorkerFixtures {
+  adapter: Adapter;
+  browserProcess: BrowserContext;
+  upstream: string;
+}
+
+export const test = base.extend<TestFixtures, WorkerFixtures>({
+  adapter: ["default", { option: true, scope: "worker" }],
+
+  // One browser with a fresh profile for all tests of an adapter: a software adapter compiles its
+  // kernels once. Each test still has storage of its own, for each has its own origin.
+  browserProcess: [
+    async ({ adapter }, use) => {
+      const context = await launch(adapter);
+      await use(context);
+      await context.close();
+    },
+    { scope: "worker" },
+  ],
+
+  upstream: [
+    // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the fixtures from this pattern
+    async ({}, use) => {
+      const { url, close } = await serve(siteFolder);
+      await use(url);
+      await close();
+    },
+    { scope: "worker" },
+  ],
+
+  server: async ({ upstream }, use) => {
+    const proxy = new ProxyServer(upstream);
+    await proxy.listen();
+    await use(proxy);
+    await proxy.close();
+  },
+
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  pageErrors: async ({}, use) => {
+    const errors: string[] = [];
+    await use(errors);
+    expect(errors, "errors on the page").toEqual([]);
+  },
+
+  context: ({ browserProcess }, use) => use(browserProcess),
+
+  page: async ({ browserProcess, server, pageErrors }, use) => {
+    const page = await browserProcess.newPage();
+    page.on("pageerror", (error) => pageErrors.push(String(error)));
+    page.on("console", (message) => {
+      if (message.type() === "error") pageErrors.push(message.text());
+    });
+    await page.goto(`${server.url}test.html`);
+    await page.waitForFunction(() => "webbuild" in globalThis);
+    await use(page);
+    await page.close();
+  },
+});
+
+export { expect };

@@ -1,0 +1,28 @@
+// The folder under test: the built chat site, with a bare page beside it for tests of the API.
+
+import { cpSync, existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+export const siteFolder = join(root, "tests_e2e/dist");
+
+/** Copies what was built, so that tests see what users get. `WEBBUILD_TEST_PACK` names another pack. */
+export default function assembleSite(): void {
+  const built = join(root, "demo_site/dist");
+  if (!existsSync(join(built, "index.html"))) {
+    throw new Error("The site is not built: run `make build`");
+  }
+  rmSync(siteFolder, { recursive: true, force: true });
+  cpSync(built, siteFolder, { recursive: true });
+  cpSync(join(root, "tests_e2e/pages"), siteFolder, { recursive: true });
+  const pack = process.env.WEBBUILD_TEST_PACK;
+  if (pack) {
+    rmSync(join(siteFolder, "packs/demo"), { recursive: true, force: true });
+    cpSync(pack, join(siteFolder, "packs/demo"), { recursive: true });
+  }
+  if (!existsSync(join(siteFolder, "packs/demo/pack.json"))) {
+    throw new Error("There is no demo pack: demo_site/public/packs/demo/pack.json is missing");
+  }
+}
