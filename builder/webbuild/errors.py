@@ -49,6 +49,10 @@ class UnsupportedConfigError(WebbuildError):
     """The family is supported, but not with this setting (sliding window, activation …)."""
 
 
+class UnsupportedConfigError(WebbuildError):
+    """The architecture is known; the config asks for a variation of it that is not implemented."""
+
+
 class ChatTemplateError(WebbuildError):
     """The chat template does not parse, or its form is unknown."""
 
@@ -67,6 +71,17 @@ class TensorShapeError(WebbuildError):
 
 class NonFiniteWeightError(WebbuildError):
     """A weight is NaN or infinite, or too large for the stored format."""
+
+
+# --- compiling ---------------------------------------------------------------------------------
+
+
+class KernelExceedsLimitsError(WebbuildError):
+    """A kernel needs more than every WebGPU adapter offers; the message names the operation."""
+
+
+class TensorTooLargeError(WebbuildError):
+    """A tensor, or an activation, does not fit one 128 MiB binding and cannot be cut."""
 
 
 # --- quantising and writing --------------------------------------------------------------------
@@ -105,6 +120,36 @@ class NotAPackError(WebbuildError):
 
 class PackDamagedError(WebbuildError):
     """A file of the pack is missing, truncated or changed."""
+
+
+class FormatVersionError(WebbuildError):
+    """A file of the pack has a format version that this webbuild does not read."""
+
+
+class InvalidProgramError(WebbuildError):
+    """program.json, kernels.json or tensor-cache.json breaks its format, or they do not agree."""
+
+
+# --- running a pack ----------------------------------------------------------------------------
+
+
+class NoAdapterError(WebbuildError):
+    """No WebGPU adapter, or none with what the pack needs."""
+
+
+class AdapterLimitError(WebbuildError):
+    """A buffer of the pack is larger than the adapter allows."""
+
+
+class ContextFullError(WebbuildError):
+    """More tokens than a sequence, the step or the KV pool can hold."""
+
+
+class InvalidRequestError(WebbuildError):
+    """A token id, sampling setting or count that makes no sense."""
+
+
+# --- serving -----------------------------------------------------------------------------------
 
 
 class CannotServeError(WebbuildError):

@@ -55,6 +55,8 @@ class GroupQuantization(Quantization):
     def stored(self, parameter: Parameter) -> tuple[StoredArray, ...]:
         if parameter.kind == "vector":
             return (StoredArray(parameter.name, "float16", parameter.shape),)
+        if parameter.kind == "constant":
+            return (StoredArray(parameter.name, "float32", parameter.shape),)
         N, K = parameter.shape
         if K % GROUP:
             raise NotDivisibleError(
@@ -70,6 +72,8 @@ class GroupQuantization(Quantization):
     def encode(self, kind: Kind, rows: Array, tensor: str) -> tuple[Array, ...]:
         if kind == "vector":
             return (encode_float(rows, "float16", tensor),)
+        if kind == "constant":
+            return (encode_float(rows, "float32", tensor),)
         N, K = rows.shape
         flat = np.ascontiguousarray(rows).reshape(-1)
         packed = np.empty(flat.size // 2, np.uint8)
@@ -86,7 +90,7 @@ class GroupQuantization(Quantization):
         return words.reshape(N, K // _NIBBLES), scales.reshape(N, K // GROUP)
 
     def decode(self, kind: Kind, arrays: tuple[Array, ...]) -> F32:
-        if kind == "vector":
+        if kind in ("vector", "constant"):
             return arrays[0].astype(np.float32)
         words, scales = arrays[0].view(np.uint32), arrays[1]
         shifts = np.arange(0, 4 * _NIBBLES, 4, dtype=np.uint32)

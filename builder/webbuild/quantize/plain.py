@@ -49,10 +49,13 @@ class Plain(Quantization):
         self.dtype = dtype
 
     def stored(self, parameter: Parameter) -> tuple[StoredArray, ...]:
+        if parameter.kind == "constant":
+            return (StoredArray(parameter.name, "float32", parameter.shape),)
         return (StoredArray(parameter.name, self.dtype, parameter.shape),)
 
     def encode(self, kind: Kind, rows: Array, tensor: str) -> tuple[Array, ...]:
-        return (encode_float(rows, self.dtype, tensor),)
+        dtype = "float32" if kind == "constant" else self.dtype
+        return (encode_float(rows, dtype, tensor),)
 
     def decode(self, kind: Kind, arrays: tuple[Array, ...]) -> F32:
         return arrays[0].astype(np.float32)

@@ -1,0 +1,75 @@
+"""Model families: from config.json to a Relax module and the list of its parameters.
+
+A new family is one file beside `llama.py` and a line in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from webbuild.errors import UnsupportedArchitectureError
+from webbuild.weights.parameter import Kind, Parameter
+
+from .config import DecoderConfig, HfConfig, architecture_of
+from .decoder import Decoder, module_spec
+from .family import Family
+from .llama import LLAMA
+from .ops import PAGE_SIZE
+from .qwen2 import QWEN2
+from .qwen3 import QWEN3
+
+__all__ = [
+    "FAMILIES",
+    "PAGE_SIZE",
+    "Decoder",
+    "DecoderConfig",
+    "Family",
+    "module_spec",
+    "parameters",
+    "read_config",
+]
+
+FAMILIES = (LLAMA, QWEN2, QWEN3)
+
+#: Stacked parameters and the Hugging Face modules whose rows they hold, in order.
+_STACKED = {
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+    "gate_up_proj": ("gate_proj", "up_proj"),
+}
+
+
+def read_config(config: Mapping[str, Any]) -> DecoderConfig:
+    """The decoder that a parsed config.json describes.
+
+    Raises UnsupportedArchitectureError (listing the supported ones), UnsupportedConfigError for
+    a variation that webbuild does not implement, InvalidConfigError for a broken config.
+    """
+    architecture = architecture_of(config)
+    for family in FAMILIES:
+        if architecture in family.architectures:
+            return family.read(HfConfig(config))
+    known = ", ".join(name for family in FAMILIES for name in family.architectures)
+    raise UnsupportedArchitectureError(
+        f"architecture {architecture!r} is not supported: webbuild knows {known}"
+    )
+
+
+def parameters(config: DecoderConfig) -> tuple[Parameter, ...]:
+    """Every parameter of the model, in the order of its layers."""
+    return tuple(
+        _parameter(config, name, tuple(int(n) for n in parameter.shape))
+        for name, parameter in Decoder(config).named_parameters()
+    )
+
+
+def _parameter(config: DecoderConfig, name: str, shape: tuple[int, ...]) -> Parameter:
+    if name == "rope.inv_freq":
+        value = tuple(float(x) for x in config.rope.inv_freq())
+        return Parameter(name, shape, "constant", (), value)
+    kind: Kind = "vector" if len(shape) == 1 else "linear"
+    if name == "model.embed_tokens.weight":
+        kind = "embedding"
+    path, module, leaf = name.rsplit(".", 2)
+    sources = tuple(f"{path}.{part}.{leaf}" for part in _STACKED.get(module, ()))
+    return Parameter(name, shape, kind, sources or (name,))
