@@ -45,14 +45,6 @@ class UnsupportedArchitectureError(WebbuildError):
     """No model family of webbuild fits the config's architecture."""
 
 
-class UnsupportedConfigError(WebbuildError):
-    """The family is supported, but not with this setting (sliding window, activation …)."""
-
-
-class UnsupportedConfigError(WebbuildError):
-    """The architecture is known; the config asks for a variation of it that is not implemented."""
-
-
 class ChatTemplateError(WebbuildError):
     """The chat template does not parse, or its form is unknown."""
 
@@ -105,10 +97,6 @@ class OutputExistsError(WebbuildError):
 
 class OutputNotWritableError(WebbuildError):
     """The output cannot be written there: permissions, or not a folder."""
-
-
-class CompileError(WebbuildError):
-    """The compiled program breaks a limit that every WebGPU adapter has."""
 
 
 # --- reading a pack ----------------------------------------------------------------------------

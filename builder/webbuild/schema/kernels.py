@@ -6,6 +6,7 @@ binding n is a uniform buffer that holds those 32-bit fields in order (std140-co
 only), padded to a multiple of 16 bytes.
 """
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -40,4 +41,9 @@ class KernelFile(Format):
 
     format_version: Literal[1] = KERNELS_VERSION
     kernels: dict[str, Kernel]
-    """Keyed by the first 16 hex digits of SHA-256 over the WGSL text and entry point."""
+    """Keyed by `kernel_id`."""
+
+
+def kernel_id(wgsl: str, entry_point: str) -> str:
+    """The first 16 hex digits of SHA-256 over entry point, a zero byte and WGSL text (UTF-8)."""
+    return hashlib.sha256(f"{entry_point}\0{wgsl}".encode()).hexdigest()[:16]

@@ -33,7 +33,7 @@ class Symbol(Format):
     scope: Literal["load", "step"]
     """`load`: chosen once by the runtime (pages, max_pages); `step`: varies per step."""
     max: int | None = None
-    """Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: chosen at load."""
+    """Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: set at load."""
 
 
 class Segment(Format):

@@ -6,7 +6,7 @@ the hashes.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -45,5 +45,4 @@ class ShardRecord(Lenient):
 class TensorCache(Lenient):
     """tensor-cache.json."""
 
-    metadata: dict[str, Any] = {}
     records: tuple[ShardRecord, ...]

@@ -1,0 +1,57 @@
+"""The WebGPU device that the native executor runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import wgpu
+
+from webbuild.errors import NoAdapterError
+
+# wgpu-native's names of WebGPU features.
+_FEATURES = {"shader-f16": "shader-f16", "subgroups": "subgroup"}
+_LIMITS = (
+    "max-buffer-size",
+    "max-storage-buffer-binding-size",
+    "max-storage-buffers-per-shader-stage",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Device:
+    """An open device, with what the executor needs to know of it."""
+
+    handle: Any
+    """wgpu.GPUDevice"""
+    adapter: str
+    features: frozenset[str]
+    """WebGPU's names; of those that packs use."""
+    max_buffer_bytes: int
+    max_binding_bytes: int
+
+
+@cache
+def open_device() -> Device:
+    """Opens the adapter that wgpu prefers, once per process. Raises NoAdapterError."""
+    try:
+        adapter = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
+    except RuntimeError as error:
+        raise NoAdapterError(
+            f"wgpu finds no adapter ({error}): install a Vulkan driver, such as "
+            "Debian's mesa-vulkan-drivers"
+        ) from None
+    features = frozenset(name for name, ours in _FEATURES.items() if ours in adapter.features)
+    limits = {name: adapter.limits[name] for name in _LIMITS}
+    handle = adapter.request_device_sync(
+        required_features=[_FEATURES[name] for name in sorted(features)],
+        required_limits=limits,
+    )
+    return Device(
+        handle=handle,
+        adapter=str(adapter.info.get("device")),
+        features=features,
+        max_buffer_bytes=limits["max-buffer-size"],
+        max_binding_bytes=limits["max-storage-buffer-binding-size"],
+    )
