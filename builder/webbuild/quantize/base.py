@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
@@ -30,6 +30,9 @@ _EXPONENT: dict[np.dtype[Any], np.uint16 | np.uint32] = {
 }
 
 
+QuantizationName = Literal["q4f16_1", "q0f16", "q0f32"]
+
+
 @dataclass(frozen=True, slots=True)
 class StoredArray:
     """One array of the pack: name, numpy dtype name ("uint32", "float16", "float32") and shape."""
@@ -47,7 +50,7 @@ class Quantization(ABC):
     """A storage format for a model's parameters. Stateless; safe to use from many threads."""
 
     #: as given to ``--quant`` and recorded in pack.json
-    name: str
+    name: QuantizationName
 
     @abstractmethod
     def stored(self, parameter: Parameter) -> tuple[StoredArray, ...]:

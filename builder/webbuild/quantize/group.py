@@ -24,6 +24,7 @@ from webbuild.quantize.base import (
     F32,
     Array,
     Quantization,
+    QuantizationName,
     StoredArray,
     check_finite,
     magnitude_bits,
@@ -50,7 +51,7 @@ _F16_NORMAL = np.float32(2.0**-14)
 class GroupQuantization(Quantization):
     """Matrices as four-bit groups, vectors as float16."""
 
-    name = "q4f16_1"
+    name: QuantizationName = "q4f16_1"
 
     def stored(self, parameter: Parameter) -> tuple[StoredArray, ...]:
         if parameter.kind == "vector":

@@ -9,6 +9,7 @@ from webbuild.quantize.base import (
     F32,
     Array,
     Quantization,
+    QuantizationName,
     StoredArray,
     check_finite,
     magnitude_bits,
@@ -44,7 +45,7 @@ def encode_float(values: Array, dtype: str, tensor: str) -> Array:
 class Plain(Quantization):
     """Every parameter as one array of `dtype`, under its own name."""
 
-    def __init__(self, name: str, dtype: str) -> None:
+    def __init__(self, name: QuantizationName, dtype: str) -> None:
         self.name = name
         self.dtype = dtype
 

@@ -5,71 +5,44 @@ from __future__ import annotations
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from webbuild.errors import NotAPackError, PackDamagedError
+from webbuild.errors import InvalidProgramError, NotAPackError, PackDamagedError
 from webbuild.quantize import Quantization
 from webbuild.quantize.base import F32, Array
+from webbuild.schema.tensor_cache import ShardRecord, TensorCache, TensorRecord
 from webbuild.weights.parameter import Parameter
 from webbuild.weights.writer import TENSOR_CACHE
 
-_Size = Annotated[int, Field(ge=0, lt=2**53)]
 
-
-class _Record(BaseModel):
-    # MLC's tools add fields of their own, so unknown ones are let through.
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    name: str
-    shape: list[_Size]
-    dtype: Literal["uint32", "float16", "float32"]
-    format: Literal["raw"]
-    nbytes: _Size
-    byteOffset: _Size  # noqa: N815 - the file's own name
-
-
-class _Shard(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    dataPath: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]  # noqa: N815
-    format: Literal["raw-shard"]
-    nbytes: _Size
-    records: list[_Record]
-
-
-class _Index(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    records: list[_Shard]
-
-
-class TensorCache:
+class WeightsReader:
     """The stored arrays of a folder with ``tensor-cache.json``, read when asked for."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises NotAPackError or PackDamagedError."""
+        """Raises NotAPackError or InvalidProgramError."""
         self.folder = folder
         path = folder / TENSOR_CACHE
         try:
-            index = _Index.model_validate_json(path.read_bytes())
+            index = TensorCache.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise NotAPackError(f"{folder} has no {TENSOR_CACHE}: is it a pack?") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise PackDamagedError(f"{path}: {where}: {first['msg']}; pack it again") from None
-        self._records: dict[str, tuple[_Shard, _Record]] = {}
+            raise InvalidProgramError(
+                f"{path}: {where}: {first['msg']}; pack the model again"
+            ) from None
+        self._records: dict[str, tuple[ShardRecord, TensorRecord]] = {}
         for shard in index.records:
             for record in shard.records:
                 if record.nbytes != prod(record.shape) * np.dtype(record.dtype).itemsize:
-                    raise PackDamagedError(f"{path}: {record.name} has an impossible size")
+                    raise InvalidProgramError(f"{path}: {record.name} has an impossible size")
                 if record.byteOffset + record.nbytes > shard.nbytes:
-                    raise PackDamagedError(f"{path}: {record.name} reaches beyond its shard")
+                    raise InvalidProgramError(f"{path}: {record.name} reaches beyond its shard")
                 if record.name in self._records:
-                    raise PackDamagedError(f"{path}: {record.name} appears twice")
+                    raise InvalidProgramError(f"{path}: {record.name} appears twice")
                 self._records[record.name] = (shard, record)
 
     @cached_property
@@ -91,8 +64,10 @@ class TensorCache:
             with path.open("rb") as file:
                 file.seek(record.byteOffset + offset)
                 data = file.read(nbytes)
-        except FileNotFoundError:
-            raise PackDamagedError(f"{path} is missing: pack the model again") from None
+        except OSError as error:
+            raise PackDamagedError(
+                f"{path} cannot be read ({error.strerror}): pack the model again"
+            ) from None
         if len(data) != nbytes:
             raise PackDamagedError(f"{path} is truncated: pack the model again")
         return data

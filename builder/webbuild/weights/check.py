@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from webbuild.errors import MissingTensorError, TensorShapeError
 from webbuild.quantize import Quantization
@@ -20,6 +21,8 @@ class WeightsPlan:
     """Bytes that will be read."""
     stored_nbytes: int
     """Bytes that the shards will have."""
+    values: int
+    """Weights of the model, a tied embedding counted once."""
     unused: tuple[str, ...]
     """Tensors in the files that no parameter reads."""
 
@@ -30,6 +33,8 @@ def check_parameters(
     """Raises MissingTensorError, TensorShapeError, NotDivisibleError or SafetensorsError (for
     tensors that are not floats), each naming the tensor."""
     for parameter in parameters:
+        if parameter.kind == "constant":
+            continue
         _check_sources(parameter, tensors)
     used = {source for parameter in parameters for source in parameter.sources}
     shards = plan_shards(
@@ -40,6 +45,7 @@ def check_parameters(
             tensors[source].nbytes for parameter in parameters for source in parameter.sources
         ),
         stored_nbytes=sum(shard.nbytes for shard in shards),
+        values=sum(prod(parameter.shape) for parameter in parameters if parameter.sources),
         unused=tuple(sorted(name for name in tensors if name not in used)),
     )
 

@@ -45,10 +45,10 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Rows of one source tensor of a parameter."""
+    """Rows of one source tensor of a parameter, or the whole of a constant."""
 
     parameter: Parameter
-    tensor: Tensor
+    tensor: Tensor | None
     start: int
     stop: int
     last: bool
@@ -56,7 +56,15 @@ class _Block:
 
     @property
     def nbytes(self) -> int:
-        return (self.stop - self.start) * self.tensor.row_nbytes
+        return 0 if self.tensor is None else (self.stop - self.start) * self.tensor.row_nbytes
+
+    def encode(self, quantization: Quantization) -> tuple[Array, ...]:
+        kind = self.parameter.kind
+        if self.tensor is None:
+            value = np.asarray(self.parameter.value, np.float32)
+            return quantization.encode(kind, value, self.parameter.name)
+        rows = self.tensor.rows(self.start, self.stop)
+        return quantization.encode(kind, rows, self.tensor.name)
 
 
 def write_weights(
@@ -75,8 +83,7 @@ def write_weights(
     shards = plan_shards(array for arrays in stored.values() for array in arrays)
 
     def encode(block: _Block) -> tuple[_Block, tuple[Array, ...]]:
-        rows = block.tensor.rows(block.start, block.stop)
-        return block, quantization.encode(block.parameter.kind, rows, block.tensor.name)
+        return block, block.encode(quantization)
 
     with _ShardWriter(folder, shards) as writer:
         # A parameter's first array is written as it comes. The others (scales: an eighth of its
@@ -102,6 +109,8 @@ def write_weights(
 
 def _blocks(parameters: Iterable[Parameter], tensors: Mapping[str, Tensor]) -> Iterator[_Block]:
     for parameter in parameters:
+        if parameter.kind == "constant":
+            yield _Block(parameter, None, 0, parameter.shape[0], last=True)
         for index, source in enumerate(parameter.sources, 1):
             tensor = tensors[source]
             for start, stop in tensor.blocks(BLOCK_BYTES):

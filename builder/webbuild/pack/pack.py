@@ -1,0 +1,209 @@
+"""`webbuild pack`: from a model to a directory of static files.
+
+Everything that can be wrong with the input is found before anything is written; the program is
+compiled before the weights are read; pack.json comes last, and the directory appears by a rename.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+import webbuild
+from webbuild.models import DecoderConfig, parameters, read_config
+from webbuild.pack.output import (
+    MANIFEST,
+    atomic_directory,
+    check_replaceable,
+    check_space,
+    named_write_errors,
+)
+from webbuild.pack.progress import Reporter
+from webbuild.pack.tokens import check_vocabulary, special_tokens
+from webbuild.quantize import Quantization
+from webbuild.schema.pack import (
+    FileRole,
+    ModelInfo,
+    PackFile,
+    PackManifest,
+    Provenance,
+    Tokens,
+)
+from webbuild.sources import ModelSource
+from webbuild.weights.check import WeightsPlan, check_parameters
+from webbuild.weights.parameter import Parameter
+from webbuild.weights.writer import TENSOR_CACHE, WrittenFile, write_weights
+
+#: Room for program, kernels and tokenizer when the free space is checked.
+_OTHER_FILES = 64 << 20
+
+# Tensors that checkpoints hold and no model needs: tables that are computed, and the copy of the
+# embedding that some tools write for a tied head.
+_REDUNDANT = (".rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
+
+
+@dataclass(frozen=True, slots=True)
+class PackOptions:
+    """What `pack_model` can be told beside the model, its quantisation and the output."""
+
+    force: bool = False
+    """Replace a pack that is already there."""
+    library: bool = True
+    """False: every kernel comes from TVM."""
+    dump_passes: Path | None = None
+    """Folder for the module after each compiler pass."""
+    context_length: int | None = None
+    """Tokens that the runtime allocates pages for by default; None: the compiler's choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A model that has passed every check."""
+
+    source: ModelSource
+    quantization: Quantization
+    decoder: DecoderConfig
+    parameters: tuple[Parameter, ...]
+    plan: WeightsPlan
+    tokens: Tokens
+    template: str | None
+
+
+def pack_model(
+    source: ModelSource,
+    quantization: Quantization,
+    out: Path,
+    reporter: Reporter,
+    options: PackOptions | None = None,
+) -> PackManifest:
+    """Packs `source` into the directory `out` and returns its manifest.
+
+    Raises a `WebbuildError` that names what is wrong; then `out` is as it was before.
+    """
+    # TVM takes seconds to import, and inspecting or serving a pack does without.
+    from webbuild.compile import compile_model
+
+    options = options or PackOptions()
+    with named_write_errors(out):
+        check_replaceable(out, options.force)
+    job = _check(source, quantization, reporter)
+    check_space(out, job.plan.stored_nbytes + _OTHER_FILES)
+
+    reporter.step("Compiling the program")
+    compiled = compile_model(
+        job.decoder,
+        quantization.name,
+        library=options.library,
+        dump_passes=options.dump_passes,
+        context_length=options.context_length,
+    )
+    with atomic_directory(out, options.force) as folder:
+        files = [
+            _write_model(folder, "program.json", "program", compiled.program),
+            _write_model(folder, "kernels.json", "kernels", compiled.kernels),
+            *_copy_texts(job, folder),
+        ]
+        with reporter.bytes("Weights", job.plan.source_nbytes) as advance:
+            written = write_weights(job.parameters, source.tensors, quantization, folder, advance)
+        files += [
+            _pack_file(file, "tensor_cache" if file.path == TENSOR_CACHE else "weights")
+            for file in written
+        ]
+        manifest = PackManifest(
+            model=_model_info(job),
+            quantization=quantization.name,
+            limits=compiled.limits,
+            tokens=job.tokens,
+            memory=compiled.memory,
+            files=tuple(files),
+            provenance=Provenance(
+                source=source.identifier,
+                revision=source.revision,
+                webbuild_version=webbuild.__version__,
+            ),
+        )
+        _write_model(folder, MANIFEST, "program", manifest)
+    return manifest
+
+
+def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) -> _Job:
+    """All checks of the input. The small files come first: weights may have to be downloaded."""
+    decoder = read_config(source.config)
+    wanted = parameters(decoder)
+    tokens = special_tokens(source)
+    check_vocabulary(source, decoder.vocab_size)
+    template = source.chat_template
+    if not tokens.eos:
+        reporter.warn("no end-of-sequence token is named: generation ends at its token limit")
+    if template is None:
+        reporter.warn("the model has no chat template: only plain completions will work")
+    for parameter in wanted:
+        quantization.stored(parameter)  # raises if the shape does not divide
+    plan = check_parameters(wanted, source.tensors, quantization)
+    unused = [
+        name
+        for name in plan.unused
+        if not name.endswith(_REDUNDANT)
+        and not (decoder.tied_embeddings and name == "lm_head.weight")
+    ]
+    if unused:
+        reporter.warn(f"{len(unused)} tensors are not used: {', '.join(unused[:4])} …")
+    return _Job(source, quantization, decoder, wanted, plan, tokens, template)
+
+
+def _model_info(job: _Job) -> ModelInfo:
+    decoder = job.decoder
+    return ModelInfo(
+        name=job.source.identifier.rpartition("/")[2],
+        architecture=decoder.architecture,
+        family=decoder.family,
+        parameters=job.plan.values,
+        vocab_size=decoder.vocab_size,
+        hidden_size=decoder.hidden_size,
+        layers=decoder.layers,
+        heads=decoder.heads,
+        kv_heads=decoder.kv_heads,
+        head_dim=decoder.head_dim,
+        intermediate_size=decoder.intermediate_size,
+        tied_embeddings=decoder.tied_embeddings,
+        config=job.source.config,
+    )
+
+
+def _copy_texts(job: _Job, folder: Path) -> Iterator[PackFile]:
+    """Tokenizer files as they are, and the chat template as a file of its own."""
+    source = job.source
+    copies: list[tuple[Path | None, str, FileRole]] = [
+        (source.folder / "tokenizer.json", "tokenizer.json", "tokenizer"),
+        (source.folder / "tokenizer_config.json", "tokenizer_config.json", "tokenizer_config"),
+        (source.folder / "generation_config.json", "generation_config.json", "generation_config"),
+        (source.license_file, "LICENSE", "license"),
+    ]
+    for path, name, role in copies:
+        if path is not None and path.is_file():
+            shutil.copyfile(path, folder / name)
+            yield _pack_file(_hash(folder / name), role)
+    if job.template is not None:
+        path = folder / "chat_template.jinja"
+        path.write_bytes(job.template.encode())
+        yield _pack_file(_hash(path), "chat_template")
+
+
+def _write_model(folder: Path, name: str, role: FileRole, model: BaseModel) -> PackFile:
+    """Writes compact JSON: these files travel to every visitor."""
+    (folder / name).write_bytes(model.model_dump_json().encode() + b"\n")
+    return _pack_file(_hash(folder / name), role)
+
+
+def _hash(path: Path) -> WrittenFile:
+    data = path.read_bytes()
+    return WrittenFile(path.name, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _pack_file(file: WrittenFile, role: FileRole) -> PackFile:
+    return PackFile(path=file.path, role=role, nbytes=file.nbytes, sha256=file.sha256)
