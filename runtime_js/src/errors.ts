@@ -1,0 +1,192 @@
+/**
+ * Every failure a user can meet has a name. An error crosses the worker boundary as `{name, message, data}` and arrives
+ * as an instance of the same class, so `error instanceof HashMismatch` works on both sides.
+ */
+
+/** JSON-like details of an error, e.g. `{param: "temperature"}`. */
+export type ErrorData = Record<string, unknown>;
+
+/** Base class of all errors thrown by this package; `name` is the class name, `data` holds the details. */
+export class WebbuildError extends Error {
+  static readonly className: string = "WebbuildError";
+  readonly data: ErrorData;
+
+  constructor(message: string, data: ErrorData = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.className;
+    this.data = data;
+  }
+}
+
+// --- requests
+
+/** A request that can't be served as written; `param` names the offending field. Thrown before any work is done. */
+export class InvalidRequestError extends WebbuildError {
+  static override readonly className: string = "InvalidRequestError";
+  get param(): string | null {
+    return (this.data["param"] as string | undefined) ?? null;
+  }
+}
+
+/** The prompt alone has as many tokens as the context holds, or more; `data: {promptTokens, contextLength}`. */
+export class ContextLengthExceeded extends InvalidRequestError {
+  static override readonly className: string = "ContextLengthExceeded";
+}
+
+/** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
+export class AbortError extends WebbuildError {
+  static override readonly className: string = "AbortError";
+}
+
+// --- packs
+
+/** A file of the pack can't be what the builder wrote. */
+export class InvalidPack extends WebbuildError {
+  static override readonly className: string = "InvalidPack";
+}
+
+/** The pack was written in a format version that this package doesn't know. */
+export class UnsupportedFormatVersion extends InvalidPack {
+  static override readonly className: string = "UnsupportedFormatVersion";
+}
+
+/** A file's bytes aren't those that pack.json promises. */
+export class HashMismatch extends InvalidPack {
+  static override readonly className: string = "HashMismatch";
+}
+
+/** The server doesn't have a file of the pack. */
+export class MissingFile extends InvalidPack {
+  static override readonly className: string = "MissingFile";
+}
+
+/** A file ended before its promised size. */
+export class TruncatedFile extends InvalidPack {
+  static override readonly className: string = "TruncatedFile";
+}
+
+/** The tokenizer can't be used; the message says which part of tokenizer.json. */
+export class TokenizerError extends InvalidPack {
+  static override readonly className: string = "TokenizerError";
+}
+
+/** The chat template refused the messages, or isn't a valid template. */
+export class TemplateError extends WebbuildError {
+  static override readonly className: string = "TemplateError";
+}
+
+/** The network failed, after retries; `data: {url, status?}`. What was read is kept, a later load resumes. */
+export class NetworkError extends WebbuildError {
+  static override readonly className: string = "NetworkError";
+}
+
+// --- devices
+
+/** There is no WebGPU here, or no adapter. */
+export class NoWebGPU extends WebbuildError {
+  static override readonly className: string = "NoWebGPU";
+}
+
+/** The adapter lacks a limit or feature that the pack needs; `data: {limit, needed, available}`. */
+export class AdapterLimit extends WebbuildError {
+  static override readonly className: string = "AdapterLimit";
+}
+
+/** The device has not enough memory for weights and KV pages. */
+export class OutOfMemory extends WebbuildError {
+  static override readonly className: string = "OutOfMemory";
+}
+
+/** The GPU refused a kernel or a command: a bug in the pack or in this package. */
+export class DeviceError extends WebbuildError {
+  static override readonly className: string = "DeviceError";
+}
+
+/** The GPU went away (driver reset, sleep, too many tabs). Load the engine again. */
+export class DeviceLostError extends WebbuildError {
+  static override readonly className: string = "DeviceLostError";
+}
+
+// --- worker
+
+/** The worker could not start or died. */
+export class WorkerFailed extends WebbuildError {
+  static override readonly className: string = "WorkerFailed";
+}
+
+/** Page and worker scripts come from different versions of this package. */
+export class ProtocolMismatch extends WebbuildError {
+  static override readonly className: string = "ProtocolMismatch";
+}
+
+/** The engine was unloaded. */
+export class EngineUnloaded extends WebbuildError {
+  static override readonly className: string = "EngineUnloaded";
+}
+
+type ErrorClass = new (message: string, data?: ErrorData, options?: ErrorOptions) => WebbuildError;
+
+const classes = new Map<string, ErrorClass>(
+  [
+    WebbuildError,
+    InvalidRequestError,
+    ContextLengthExceeded,
+    AbortError,
+    InvalidPack,
+    UnsupportedFormatVersion,
+    HashMismatch,
+    MissingFile,
+    TruncatedFile,
+    TokenizerError,
+    TemplateError,
+    NetworkError,
+    NoWebGPU,
+    AdapterLimit,
+    OutOfMemory,
+    DeviceError,
+    DeviceLostError,
+    WorkerFailed,
+    ProtocolMismatch,
+    EngineUnloaded,
+  ].map((c) => [c.className, c]),
+);
+
+/** An error as it crosses the worker boundary. */
+export interface WireError {
+  name: string;
+  message: string;
+  data: ErrorData;
+  stack?: string;
+}
+
+export function toWire(error: unknown): WireError {
+  if (error instanceof WebbuildError) {
+    const { name, message, data, stack } = error;
+    return { name, message, data, ...(stack === undefined ? {} : { stack }) };
+  }
+  if (error instanceof Error) {
+    const { name, message, stack } = error;
+    return { name, message, data: {}, ...(stack === undefined ? {} : { stack }) };
+  }
+  return { name: "Error", message: String(error), data: {} };
+}
+
+export function fromWire(wire: WireError): Error {
+  const known = classes.get(wire.name);
+  const error = known ? new known(wire.message, wire.data) : new Error(wire.message);
+  if (!known) error.name = wire.name;
+  // The remote stack says where it happened; the local one would only name the message handler.
+  if (wire.stack !== undefined) error.stack = wire.stack;
+  return error;
+}
+
+/** Throws {@link AbortError} when `signal` is aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortError(signal);
+}
+
+export function abortError(signal?: AbortSignal): AbortError {
+  const reason: unknown = signal?.reason;
+  const said = reason instanceof Error ? reason.message : typeof reason === "string" ? reason : "";
+  return new AbortError(said || "the operation was aborted");
+}

@@ -1,0 +1,165 @@
+/** Adapters and devices: choosing a tier, asking for exactly the limits it needs. */
+import { AdapterLimit, DeviceError, DeviceLostError, NoWebGPU, OutOfMemory } from "../errors.js";
+import type { Model } from "../program/check.js";
+import { type Counters, countCalls, newCounters } from "./counters.js";
+import { type Available, type LimitName, type Requirements, requirements, shortcomings } from "./requirements.js";
+import type { Symbols } from "./sizes.js";
+
+/** What `Engine.info` and `Engine.canRun` say about the GPU. */
+export interface AdapterReport {
+  vendor: string;
+  architecture: string;
+  device: string;
+  description: string;
+  features: string[];
+  limits: Record<LimitName, number>;
+}
+
+const LIMITS: LimitName[] = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxUniformBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxBindingsPerBindGroup",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+];
+
+/** What WebGPU guarantees; a device has at least this without asking. */
+const DEFAULT_LIMITS: Record<LimitName, number> = {
+  maxBufferSize: 256 * 2 ** 20,
+  maxStorageBufferBindingSize: 128 * 2 ** 20,
+  maxUniformBufferBindingSize: 64 * 2 ** 10,
+  maxStorageBuffersPerShaderStage: 8,
+  maxBindingsPerBindGroup: 1000,
+  maxComputeWorkgroupStorageSize: 16 * 2 ** 10,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupSizeY: 256,
+  maxComputeWorkgroupSizeZ: 64,
+};
+
+/** @throws NoWebGPU */
+export async function requestAdapter(
+  gpu: GPU | undefined,
+  options: GPURequestAdapterOptions = { powerPreference: "high-performance" },
+): Promise<GPUAdapter> {
+  if (!gpu) {
+    throw new NoWebGPU(
+      "this browser has no WebGPU here: use a current Chrome, Edge, Safari or Firefox, over https or on localhost",
+    );
+  }
+  const adapter = await gpu.requestAdapter(options);
+  if (!adapter) {
+    throw new NoWebGPU("WebGPU found no usable GPU: see chrome://gpu, and turn hardware acceleration on");
+  }
+  return adapter;
+}
+
+export function describeAdapter(adapter: GPUAdapter): AdapterReport {
+  const { vendor, architecture, device, description } = adapter.info;
+  const features = [...adapter.features].sort();
+  return { vendor, architecture, device, description, features, limits: limitsOf(adapter.limits) };
+}
+
+function limitsOf(limits: GPUSupportedLimits): Record<LimitName, number> {
+  return Object.fromEntries(LIMITS.map((l) => [l, Number(limits[l])])) as Record<LimitName, number>;
+}
+
+export function available(adapter: GPUAdapter): Available {
+  return { features: new Set(adapter.features), limits: limitsOf(adapter.limits) };
+}
+
+export interface TierChoice {
+  name: string;
+  needs: Requirements;
+  /** Empty when the tier can run. */
+  problems: AdapterLimit[];
+}
+
+/**
+ * The first tier that the adapter can run, or, with problems, the one that lacks least.
+ *
+ * @param wanted a tier by name, instead of the first that fits
+ */
+export function chooseTier(model: Model, symbols: Symbols, has: Available, wanted?: string): TierChoice {
+  const names = Object.keys(model.program.tiers).filter((t) => wanted === undefined || t === wanted);
+  const choices = names.map((name): TierChoice => {
+    const tier = model.program.tiers[name] as Model["program"]["tiers"][string];
+    const needs = requirements(model, tier, symbols);
+    return { name, needs, problems: shortcomings(needs, has) };
+  });
+  choices.sort((a, b) => Number(a.problems.length > 0) - Number(b.problems.length > 0));
+  const best = choices[0];
+  if (best) return best;
+  throw new AdapterLimit(
+    `the pack has no tier ${wanted}; it has ${Object.keys(model.program.tiers).join(", ")}`,
+    { tier: wanted },
+  );
+}
+
+/** A device with its failure modes turned into errors. */
+export interface Device {
+  device: GPUDevice;
+  counters: Counters;
+  /** Rejects, and never resolves, when the device is lost or refuses a command. */
+  failed: Promise<never>;
+  /** The failure, once there was one. */
+  failure(): Error | undefined;
+  destroy(): void;
+}
+
+export async function requestDevice(adapter: GPUAdapter, needs: Requirements): Promise<Device> {
+  const requiredLimits: Record<string, number> = {};
+  for (const name of LIMITS) {
+    if (needs.limits[name] > DEFAULT_LIMITS[name]) requiredLimits[name] = needs.limits[name];
+  }
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({
+      requiredFeatures: needs.features as GPUFeatureName[],
+      requiredLimits,
+    });
+  } catch (cause) {
+    throw new DeviceError(`the GPU device could not be made: ${(cause as Error).message}`, {}, { cause });
+  }
+  const counters = newCounters();
+  countCalls(device, counters);
+
+  let failure: Error | undefined;
+  let destroyed = false;
+  let reject: (error: Error) => void = () => {};
+  const failed = new Promise<never>((_, no) => {
+    reject = no;
+  });
+  failed.catch(() => {}); // a failure between requests is reported by the next one
+  const fail = (error: Error) => {
+    if (destroyed || failure) return;
+    failure = error;
+    reject(error);
+  };
+  device.lost.then((info) => {
+    fail(new DeviceLostError(`the GPU device was lost (${info.message || info.reason || "no reason given"}); load the engine again`));
+  });
+  device.onuncapturederror = ({ error }) => fail(deviceError(error));
+  return {
+    device,
+    counters,
+    failed,
+    failure: () => failure,
+    destroy() {
+      destroyed = true;
+      device.destroy();
+    },
+  };
+}
+
+function deviceError(error: GPUError): Error {
+  const oom = error.constructor.name === "GPUOutOfMemoryError";
+  return oom
+    ? new OutOfMemory(`the GPU is out of memory: ${error.message}`)
+    : new DeviceError(`the GPU refused a command: ${error.message}`);
+}

@@ -1,0 +1,65 @@
+/** Kernels to compute pipelines, compiled asynchronously and all at once. */
+import { DeviceError } from "../errors.js";
+import type { Kernel, KernelFile } from "../generated/kernels.js";
+import { STAGE_COMPUTE } from "./flags.js";
+
+export interface Pipeline {
+  pipeline: GPUComputePipeline;
+  layout: GPUBindGroupLayout;
+}
+
+/**
+ * Compiles the named kernels.
+ *
+ * @param onDone called after each pipeline
+ * @throws DeviceError naming the kernel and the first compiler message
+ */
+export async function compilePipelines(
+  device: GPUDevice,
+  kernels: KernelFile["kernels"],
+  names: Iterable<string>,
+  onDone: () => void,
+): Promise<Map<string, Pipeline>> {
+  const layouts = new Map<string, GPUBindGroupLayout>();
+  const compile = async (name: string): Promise<[string, Pipeline]> => {
+    const kernel = kernels[name] as Kernel;
+    const layout = bindGroupLayout(device, kernel, layouts);
+    const module = device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
+    try {
+      const pipeline = await device.createComputePipelineAsync({
+        label: kernel.name,
+        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: kernel.entry_point },
+      });
+      onDone();
+      return [name, { pipeline, layout }];
+    } catch (cause) {
+      const info = await module.getCompilationInfo();
+      const first = info.messages.find((m) => m.type === "error");
+      const why = first ? `line ${first.lineNum}: ${first.message}` : (cause as Error).message;
+      throw new DeviceError(`kernel ${kernel.name} does not compile: ${why}`, { kernel: kernel.name }, { cause });
+    }
+  };
+  return new Map(await Promise.all([...names].map(compile)));
+}
+
+/** Layouts are shared between kernels with the same bindings, so that their bind groups could be too. */
+function bindGroupLayout(
+  device: GPUDevice,
+  kernel: Kernel,
+  layouts: Map<string, GPUBindGroupLayout>,
+): GPUBindGroupLayout {
+  const types: GPUBufferBindingType[] = kernel.bindings.map((access) =>
+    access === "read" ? "read-only-storage" : "storage",
+  );
+  if (kernel.params.length > 0) types.push("uniform");
+  const key = types.join();
+  let layout = layouts.get(key);
+  if (!layout) {
+    layout = device.createBindGroupLayout({
+      entries: types.map((type, binding) => ({ binding, visibility: STAGE_COMPUTE, buffer: { type } })),
+    });
+    layouts.set(key, layout);
+  }
+  return layout;
+}

@@ -1,0 +1,139 @@
+/**
+ * The player: launch lists become arrays of {pipeline, bind group, grid} at load; a step is one loop in one compute pass
+ * and one submit. Per step it creates no buffer and no bind group, looks up no name, and writes one buffer.
+ */
+import { InvalidPack } from "../errors.js";
+import type { ProgramFunction } from "../generated/program.js";
+import { compileExpression, type Environment, type Evaluate } from "../program/expression.js";
+import type { Counters } from "./counters.js";
+import type { Memory } from "./memory.js";
+import type { Pipeline } from "./pipelines.js";
+import type { ReadbackRing } from "./readback.js";
+import type { Symbols } from "./sizes.js";
+import { paramBytes } from "./step_block.js";
+
+const MAX_GRID = 65535;
+
+interface Field {
+  offset: number;
+  write: "setInt32" | "setUint32" | "setFloat32";
+  value: Evaluate;
+}
+
+/** One function of the program, ready to play. */
+export interface Prepared {
+  name: string;
+  pipelines: GPUComputePipeline[];
+  bindGroups: GPUBindGroup[];
+  grids: Evaluate[];
+  /** Three per launch: the grid of the last symbol values. */
+  counts: Uint32Array;
+  fields: Field[];
+  /** Symbol values that `counts` and the uniform blocks were computed for. */
+  computedFor: number[];
+}
+
+/** Where a step's results go. */
+export interface Readback {
+  ring: ReadbackRing;
+  source: GPUBuffer;
+  bytes: number;
+}
+
+export class Player {
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly memory: Memory,
+    private readonly symbols: Symbols,
+    private readonly counters: Counters,
+  ) {}
+
+  /** Makes all bind groups of a function. */
+  prepare(name: string, fn: ProgramFunction, pipelines: ReadonlyMap<string, Pipeline>): Prepared {
+    const { layout } = this.memory.block;
+    const offsets = layout.params.get(name) ?? [];
+    const compile = (e: Parameters<typeof compileExpression>[0]) => compileExpression(e, this.symbols.index);
+    const prepared: Prepared = {
+      name,
+      pipelines: [],
+      bindGroups: [],
+      grids: [],
+      counts: new Uint32Array(fn.launches.length * 3),
+      fields: fn.params.flatMap((block, b) =>
+        block.map((p, i): Field => ({
+          offset: (offsets[b] as number) + 4 * i,
+          write: p.dtype === "f32" ? "setFloat32" : p.dtype === "i32" ? "setInt32" : "setUint32",
+          value: compile(p.value),
+        })),
+      ),
+      computedFor: [],
+    };
+    for (const launch of fn.launches) {
+      const { pipeline, layout: bindGroupLayout } = pipelines.get(launch.kernel) as Pipeline;
+      const entries = launch.bindings.map((b, binding) => ({ binding, resource: this.memory.resolve(b) }));
+      if (launch.params !== null) {
+        const size = paramBytes((fn.params[launch.params] as unknown[]).length);
+        const offset = offsets[launch.params] as number;
+        const resource = { buffer: this.memory.blockBuffer, offset, size };
+        entries.push({ binding: entries.length, resource });
+      }
+      prepared.pipelines.push(pipeline);
+      prepared.bindGroups.push(
+        this.device.createBindGroup({ label: launch.label, layout: bindGroupLayout, entries }),
+      );
+      prepared.grids.push(...launch.grid.map(compile));
+    }
+    this.#compute(prepared, this.symbols.maxima); // a grid that is too large fails at load
+    return prepared;
+  }
+
+  /** Grids and uniform blocks for new symbol values; nothing to do in a run of decode steps. */
+  #compute(fn: Prepared, env: Environment): void {
+    const { computedFor } = fn;
+    let same = computedFor.length === env.length;
+    for (let i = 0; same && i < env.length; i++) same = computedFor[i] === env[i];
+    if (same) return;
+    for (let i = 0; i < fn.grids.length; i++) {
+      const n = (fn.grids[i] as Evaluate)(env);
+      if (!(n >= 0 && n <= MAX_GRID)) {
+        throw new InvalidPack(`${fn.name}: launch ${Math.floor(i / 3)} asks for ${n} workgroups`);
+      }
+      fn.counts[i] = n;
+    }
+    const { view } = this.memory.block;
+    for (const f of fn.fields) view[f.write](f.offset, f.value(env), true);
+    fn.computedFor = Array.from(env);
+  }
+
+  /**
+   * Plays functions, one after another, in one pass and one submit.
+   *
+   * @param env symbol values of this step
+   * @returns resolves with the results, or with nothing when `readback` is undefined
+   */
+  run(functions: readonly Prepared[], env: Environment, readback?: Readback): Promise<Uint32Array> | undefined {
+    const { device, memory } = this;
+    for (const fn of functions) this.#compute(fn, env);
+    memory.block.upload(device.queue, memory.blockBuffer, env);
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    let current: GPUComputePipeline | undefined;
+    let launches = 0;
+    for (const { pipelines, bindGroups, counts } of functions) {
+      for (let i = 0; i < pipelines.length; i++) {
+        const pipeline = pipelines[i] as GPUComputePipeline;
+        if (pipeline !== current) pass.setPipeline(pipeline);
+        current = pipeline;
+        pass.setBindGroup(0, bindGroups[i] as GPUBindGroup);
+        const at = 3 * i;
+        pass.dispatchWorkgroups(counts[at] as number, counts[at + 1] as number, counts[at + 2] as number);
+      }
+      launches += pipelines.length;
+    }
+    pass.end();
+    const read = readback && readback.ring.copy(encoder, readback.source, readback.bytes);
+    device.queue.submit([encoder.finish()]);
+    this.counters.launches += launches;
+    return read?.();
+  }
+}

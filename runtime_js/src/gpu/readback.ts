@@ -1,0 +1,34 @@
+/** A ring of mappable buffers: results travel to the host without a buffer being created or a queue being drained. */
+import { COPY_DST, MAP_READ, MODE_READ } from "./flags.js";
+
+export class ReadbackRing {
+  readonly #free: GPUBuffer[];
+  readonly #size: number;
+
+  /** @param depth how many results may be under way at once */
+  constructor(device: GPUDevice, depth: number, bytes: number) {
+    this.#size = bytes;
+    this.#free = Array.from({ length: depth }, (_, i) =>
+      device.createBuffer({ label: `readback.${i}`, size: bytes, usage: MAP_READ | COPY_DST }),
+    );
+  }
+
+  /** Results that can still be started. */
+  get available(): number {
+    return this.#free.length;
+  }
+
+  /** Encodes a copy of the first `bytes` of `source`; call the returned function after the submit. */
+  copy(encoder: GPUCommandEncoder, source: GPUBuffer, bytes: number): () => Promise<Uint32Array> {
+    const buffer = this.#free.pop();
+    if (!buffer || bytes > this.#size) throw new RangeError("no readback buffer is free");
+    encoder.copyBufferToBuffer(source, 0, buffer, 0, bytes);
+    return async () => {
+      await buffer.mapAsync(MODE_READ, 0, bytes);
+      const words = new Uint32Array(buffer.getMappedRange(0, bytes).slice(0));
+      buffer.unmap();
+      this.#free.push(buffer);
+      return words;
+    };
+  }
+}

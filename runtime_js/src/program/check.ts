@@ -1,0 +1,194 @@
+/**
+ * Checks across program.json, kernels.json and tensor-cache.json: every index, name and size that the player will use
+ * blindly later is proved here, before any GPU work.
+ */
+import { InvalidPack } from "../errors.js";
+import type { Kernel, KernelFile } from "../generated/kernels.js";
+import type { PackManifest } from "../generated/pack.js";
+import type { Binding, Launch, Program, ProgramFunction, Tier } from "../generated/program.js";
+import type { TensorCache, TensorRecord } from "../generated/tensor_cache.js";
+import { isKernelFile, isProgram, isTensorCache } from "../generated/validate.js";
+import { compileExpression } from "./expression.js";
+import { readJson } from "./json.js";
+
+/** The parsed files that say how to run a model. */
+export interface Model {
+  program: Program;
+  kernels: KernelFile["kernels"];
+  tensors: TensorCache;
+}
+
+/** Functions that every tier must have. */
+const FUNCTIONS = ["prefill", "decode", "sample"];
+
+/** Step inputs and persistent buffers that the engine writes or reads. */
+const INPUTS = ["positions", "token_seq", "page_table", "logit_rows", "slots", "sampling"];
+const BUFFERS = ["token_ids", "logits", "sampled"];
+const SYMBOLS = ["tokens", "seqs", "pages", "max_pages"];
+
+/** @throws InvalidPack, UnsupportedFormatVersion */
+export function readModel(
+  files: { program: Uint8Array; kernels: Uint8Array; tensorCache: Uint8Array },
+  manifest: PackManifest,
+): Model {
+  const model: Model = {
+    program: readJson("program.json", files.program, isProgram, 1),
+    kernels: readJson("kernels.json", files.kernels, isKernelFile, 1).kernels,
+    tensors: readJson("tensor-cache.json", files.tensorCache, isTensorCache),
+  };
+  checkTensors(model.tensors, manifest);
+  checkProgram(model);
+  return model;
+}
+
+function fail(what: string): never {
+  throw new InvalidPack(`${what}; pack the model again`);
+}
+
+function unique(names: string[], what: string): Set<string> {
+  const set = new Set(names);
+  if (set.size !== names.length) fail(`${what} has a name twice`);
+  return set;
+}
+
+function needs(have: ReadonlySet<string>, names: string[], what: string): void {
+  for (const name of names) if (!have.has(name)) fail(`${what} lacks ${name}`);
+}
+
+function checkTensors(tensors: TensorCache, manifest: PackManifest): void {
+  const shards = new Map(manifest.files.map((f) => [f.path, f]));
+  unique(
+    tensors.records.map((s) => s.dataPath),
+    "tensor-cache.json",
+  );
+  for (const shard of tensors.records) {
+    const file = shards.get(shard.dataPath);
+    if (file?.role !== "weights") fail(`tensor-cache.json names ${shard.dataPath}, which pack.json lacks`);
+    if (file.nbytes !== shard.nbytes) fail(`the size of ${shard.dataPath} differs from pack.json's`);
+    for (const t of shard.records) {
+      const bytes = t.shape.reduce((a, b) => a * b, t.dtype === "float16" ? 2 : 4);
+      if (bytes !== t.nbytes) fail(`tensor ${t.name}: its shape and size disagree`);
+      if (t.byteOffset + t.nbytes > shard.nbytes) fail(`tensor ${t.name} ends after its shard`);
+    }
+  }
+}
+
+function checkProgram({ program, kernels, tensors }: Model): void {
+  const names = unique(
+    program.symbols.map((s) => s.name),
+    "program.json symbols",
+  );
+  needs(names, SYMBOLS, "program.json symbols");
+  const symbols = new Map(program.symbols.map((s, i) => [s.name, i]));
+  for (const s of program.symbols) {
+    if (s.scope === "step" && s.max === null) fail(`symbol ${s.name} varies per step and has no maximum`);
+    if (s.max !== null && (s.max < 1 || s.max > 1 << 24)) fail(`symbol ${s.name}: maximum ${s.max}`);
+  }
+
+  const inputs = unique(
+    program.inputs.map((i) => i.name),
+    "program.json inputs",
+  );
+  needs(inputs, INPUTS, "program.json inputs");
+  for (const input of program.inputs) for (const e of input.shape) compileExpression(e, symbols);
+  checkSegments(program, tensors);
+  if (Object.keys(program.tiers).length === 0) fail("program.json has no tier");
+  for (const [name, tier] of Object.entries(program.tiers)) {
+    checkTier(name, tier, program, kernels, symbols, inputs);
+  }
+}
+
+function checkSegments(program: Program, tensors: TensorCache): void {
+  const byName = new Map<string, TensorRecord>();
+  for (const shard of tensors.records) {
+    for (const t of shard.records) {
+      if (byName.has(t.name)) fail(`tensor-cache.json has ${t.name} twice`);
+      byName.set(t.name, t);
+    }
+  }
+  program.segments.forEach((s, i) => {
+    const tensor = byName.get(s.tensor);
+    if (!tensor) fail(`segment ${i} reads tensor ${s.tensor}, which tensor-cache.json lacks`);
+    if (s.offset + s.nbytes > tensor.nbytes) fail(`segment ${i} ends after tensor ${s.tensor}`);
+    if (s.transform === "f16_to_f32" && (tensor.dtype !== "float16" || s.nbytes % 2 !== 0)) {
+      fail(`segment ${i} converts ${s.tensor}, which is not f16`);
+    }
+  });
+}
+
+function checkTier(
+  tierName: string,
+  tier: Tier,
+  program: Program,
+  kernels: KernelFile["kernels"],
+  symbols: ReadonlyMap<string, number>,
+  inputs: ReadonlySet<string>,
+): void {
+  const buffers = unique(
+    tier.buffers.map((b) => b.name),
+    `tier ${tierName}: buffers`,
+  );
+  needs(buffers, BUFFERS, `tier ${tierName}: buffers`);
+  needs(new Set(Object.keys(tier.functions)), FUNCTIONS, `tier ${tierName}: functions`);
+  for (const e of tier.storages) compileExpression(e, symbols);
+  for (const b of tier.buffers) for (const e of b.shape) compileExpression(e, symbols);
+
+  const bound = (b: Binding): boolean => {
+    switch (b.kind) {
+      case "weight":
+        return b.segment < program.segments.length;
+      case "storage":
+        return b.index < tier.storages.length;
+      case "buffer":
+        return buffers.has(b.name);
+      case "input":
+        return inputs.has(b.name);
+    }
+  };
+  for (const [name, fn] of Object.entries(tier.functions)) {
+    const where = `tier ${tierName}, ${name}`;
+    for (const block of fn.params) {
+      for (const p of block) compileExpression(p.value, symbols);
+    }
+    for (const launch of fn.launches) {
+      const kernel = Object.hasOwn(kernels, launch.kernel) ? kernels[launch.kernel] : undefined;
+      if (!kernel) fail(`${where}: launch ${launch.label} uses an unknown kernel ${launch.kernel}`);
+      for (const e of launch.grid) compileExpression(e, symbols);
+      for (const b of launch.bindings) {
+        if (!bound(b)) fail(`${where}: launch ${launch.label} binds what does not exist`);
+      }
+      checkLaunch(where, launch, kernel, fn, tier);
+    }
+  }
+}
+
+function checkLaunch(
+  where: string,
+  launch: Launch,
+  kernel: Kernel,
+  fn: ProgramFunction,
+  tier: Tier,
+): void {
+  const at = `${where}: launch ${launch.label}`;
+  if (launch.bindings.length !== kernel.bindings.length) {
+    fail(`${at} has ${launch.bindings.length} bindings, kernel ${kernel.name} takes ${kernel.bindings.length}`);
+  }
+  const params = launch.params === null ? [] : fn.params[launch.params];
+  if (!params || params.length !== kernel.params.length) fail(`${at}: params differ from ${kernel.name}'s`);
+  params.forEach((p, i) => {
+    if (p.dtype !== kernel.params[i]) fail(`${at}: param ${i} is ${p.dtype}, not ${kernel.params[i]}`);
+  });
+  for (const feature of kernel.features) {
+    if (!tier.requires.includes(feature)) fail(`${at}: ${kernel.name} needs ${feature}, the tier doesn't`);
+  }
+  // One buffer both read and written in a dispatch is a WebGPU validation error.
+  const access = new Map<string, string>();
+  launch.bindings.forEach((b, i) => {
+    const mode = kernel.bindings[i] as string;
+    if ((b.kind === "weight" || b.kind === "input") && mode !== "read") fail(`${at} writes a ${b.kind}`);
+    const key = b.kind === "storage" ? `storage ${b.index}` : b.kind === "buffer" ? b.name : "";
+    if (key === "") return;
+    if ((access.get(key) ?? mode) !== mode) fail(`${at} both reads and writes ${key}`);
+    access.set(key, mode);
+  });
+}
