@@ -45,6 +45,10 @@ class UnsupportedArchitectureError(WebbuildError):
     """No model family of webbuild fits the config's architecture."""
 
 
+class UnsupportedConfigError(WebbuildError):
+    """The architecture is known; the config asks for a variation of it that is not implemented."""
+
+
 class ChatTemplateError(WebbuildError):
     """The chat template does not parse, or its form is unknown."""
 
