@@ -1,0 +1,185 @@
+"""Static attributes of each library op, checked before anything is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, Literal, TypeVar, get_args
+
+Quant = Literal["q4", "f16", "f32"]
+RowSplits = tuple[tuple[int, int], ...]
+
+QUANT_GROUP = 32
+
+
+class BadAttributeError(ValueError):
+    """An op was asked for with attributes that no kernel can serve; the message says which and why."""
+
+    def __init__(self, op: str, attribute: str, problem: str) -> None:
+        super().__init__(f"{op}: attribute `{attribute}` {problem}")
+        self.op = op
+        self.attribute = attribute
+
+
+@dataclass(frozen=True)
+class OpAttrs:
+    """Base of the attribute records; `op` is the name that `lower` takes."""
+
+    op: ClassVar[str]
+
+    def check(self) -> None:
+        """Raises BadAttributeError for values that cannot work."""
+
+    def require(self, good: bool, attribute: str, problem: str) -> None:
+        """Raises BadAttributeError unless `good`."""
+        if not good:
+            raise BadAttributeError(
+                self.op, attribute, f"is {getattr(self, attribute)!r}: {problem}"
+            )
+
+    def require_positive(self, *names: str) -> None:
+        """Raises BadAttributeError unless every named attribute is an integer ≥ 1."""
+        for name in names:
+            value = getattr(self, name)
+            good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            self.require(good, name, "must be an integer ≥ 1")
+
+    def require_matrix(
+        self, quant: Quant, rows: int, columns: str, splits: RowSplits | None
+    ) -> None:
+        """Checks a weight matrix: known quantisation, whole groups along K, splits that cover every row once."""
+        self.require(quant in get_args(Quant), "quant", f"must be one of {get_args(Quant)}")
+        if quant == "q4":
+            whole = getattr(self, columns) % QUANT_GROUP == 0
+            self.require(whole, columns, f"q4 needs a multiple of {QUANT_GROUP}")
+        if splits is not None:
+            edges = [0, *(end for _, end in splits)]
+            good = [begin for begin, _ in splits] == edges[:-1] and edges == sorted(set(edges))
+            good = good and edges[-1] == rows
+            self.require(good, "row_splits", f"must cut 0..{rows} into consecutive ranges")
+
+
+@dataclass(frozen=True)
+class LinearAttrs(OpAttrs):
+    """y[T, N] = [rms_norm(x)·γ | x | x[rows]] · Wᵀ + bias + residual, or silu(gate) · up with `glu`."""
+
+    op: ClassVar[str] = "linear"
+    N: int
+    """Output columns; with `glu` the width F of gate and of up."""
+    K: int
+    quant: Quant
+    mode: Literal["gemv", "gemm"]
+    norm: float | None = None
+    """ε of the RMSNorm folded into the product."""
+    bias: bool = False
+    residual: bool = False
+    glu: bool = False
+    gather: bool = False
+    rows_symbol: str = "tokens"
+    """Symbol that counts the output rows."""
+    row_splits: RowSplits | None = None
+
+    def check(self) -> None:
+        self.require_positive("N", "K")
+        self.require_matrix(self.quant, self.N, "K", self.row_splits)
+        self.require(self.mode in ("gemv", "gemm"), "mode", "must be 'gemv' or 'gemm'")
+        self.require(self.norm is None or self.norm >= 0, "norm", "must be None or an ε ≥ 0")
+
+
+@dataclass(frozen=True)
+class EmbedAttrs(OpAttrs):
+    """x[T, D] = table[token_ids]."""
+
+    op: ClassVar[str] = "embed"
+    vocab: int
+    D: int
+    quant: Quant
+    row_splits: RowSplits | None = None
+
+    def check(self) -> None:
+        self.require_positive("vocab", "D")
+        self.require_matrix(self.quant, self.vocab, "D", self.row_splits)
+
+
+@dataclass(frozen=True)
+class HeadsAttrs(OpAttrs):
+    """Shape of grouped-query attention over a paged KV cache."""
+
+    H: int
+    """Query heads."""
+    KV: int
+    """Key/value heads."""
+    D: int
+    """Head dimension."""
+
+    def check(self) -> None:
+        self.require_positive("H", "KV", "D")
+        self.require(self.H % self.KV == 0, "H", f"must be a multiple of KV = {self.KV}")
+        self.require(self.D % 4 == 0 and self.D <= 256, "D", "must be a multiple of 4, at most 256")
+
+
+@dataclass(frozen=True)
+class RopeAppendAttrs(HeadsAttrs):
+    """Rotates q and k (after the optional per-head RMSNorm) and appends k and v to their page."""
+
+    op: ClassVar[str] = "rope_append"
+    qk_norm: float | None = None
+    """ε of the per-head RMSNorm of q and k (Qwen3)."""
+    page_size: int = 16
+
+    def check(self) -> None:
+        super().check()
+        self.require_positive("page_size")
+
+
+@dataclass(frozen=True)
+class AttentionAttrs(HeadsAttrs):
+    """Causal attention over pages: softmax(q·kᵀ·scale)·v."""
+
+    op: ClassVar[str] = "attention"
+    scale: float
+    mode: Literal["decode", "prefill"]
+    page_size: int = 16
+
+    def check(self) -> None:
+        super().check()
+        self.require_positive("page_size")
+        self.require(self.mode in ("decode", "prefill"), "mode", "must be 'decode' or 'prefill'")
+
+
+@dataclass(frozen=True)
+class SampleAttrs(OpAttrs):
+    """Draws the next token of each sequence."""
+
+    op: ClassVar[str] = "sample"
+    vocab: int
+
+    def check(self) -> None:
+        self.require_positive("vocab")
+
+
+@dataclass(frozen=True)
+class LogprobsAttrs(SampleAttrs):
+    """Log-probabilities of the drawn token and of the likeliest ones."""
+
+    op: ClassVar[str] = "logprobs"
+
+
+A = TypeVar("A", bound=OpAttrs)
+
+
+def parse(kind: type[A], attrs: Mapping[str, Any]) -> A:
+    """Builds the record `kind` from plain data. Raises BadAttributeError for unknown, missing or bad attributes."""
+    known = {field.name: field for field in fields(kind)}
+    for name in attrs:
+        if name not in known:
+            raise BadAttributeError(kind.op, name, f"is unknown; known are {', '.join(known)}")
+    for name, field in known.items():
+        if name not in attrs and field.default is MISSING:
+            raise BadAttributeError(kind.op, name, "is missing")
+    values = dict(attrs)
+    if values.get("row_splits") is not None:
+        values["row_splits"] = tuple((int(begin), int(end)) for begin, end in values["row_splits"])
+    record = kind(**values)
+    record.check()
+    return record

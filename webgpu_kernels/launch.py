@@ -1,0 +1,69 @@
+"""What lowering an op gives: WGSL sources with their bindings, parameters and grids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias, Union
+
+Operator = Literal["+", "-", "*", "//", "%", "min", "max"]
+Expr: TypeAlias = Union[int, str, tuple[Operator, "Expr", "Expr"]]
+"""An integer, the name of a symbol (`tokens`, `seqs`, …), or an operator over two expressions."""
+
+Access = Literal["read", "read_write"]
+ScalarType = Literal["i32", "u32", "f32"]
+Tier = Literal["f16", "f32"]
+"""`f16`: the adapter has shader-f16, the KV cache is f16; `f32`: runs everywhere, the KV cache is f32."""
+
+Grid: TypeAlias = tuple[Expr, Expr, Expr]
+
+MAX_GRID = 65535
+"""Most workgroups of one dimension (the WebGPU default limit)."""
+
+
+MAX_BINDINGS = 10
+"""Most storage bindings of one kernel: what Metal gives, and Chrome by default."""
+
+
+class Binding(NamedTuple):
+    """A storage binding; its index in `KernelLaunch.bindings` is its number in group 0."""
+
+    name: str
+    access: Access
+    nbytes: Expr | None = None
+    """Size of a scratch buffer; None for the op's own inputs and outputs. Scratch of one name is one buffer for all
+    launches of an op, and holds nothing before or after them."""
+
+
+class Param(NamedTuple):
+    """One 32-bit field of the uniform block, which is binding number `len(bindings)`."""
+
+    name: str
+    dtype: ScalarType
+    value: Expr
+
+
+@dataclass(frozen=True)
+class KernelLaunch:
+    """One dispatch of one WGSL kernel."""
+
+    name: str
+    """Readable variant, e.g. `gemv_q4.norm.glu`."""
+    wgsl: str
+    workgroup_size: tuple[int, int, int]
+    workgroup_bytes: int
+    """Workgroup memory in bytes; at most 16384."""
+    bindings: tuple[Binding, ...]
+    params: tuple[Param, ...]
+    grid: Grid
+    features: tuple[str, ...] = ()
+    """WebGPU features the source needs."""
+    entry_point: str = "main"
+    rows: tuple[int, int] | None = None
+    """For a matrix cut by rows: the rows this launch covers. Its weight bindings start at the first of them."""
+
+
+def ceil_div(value: Expr, divisor: int) -> Expr:
+    """⌈value / divisor⌉."""
+    if isinstance(value, int):
+        return -(-value // divisor)
+    return ("//", ("+", value, divisor - 1), divisor)

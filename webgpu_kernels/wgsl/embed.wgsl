@@ -1,0 +1,33 @@
+// embed: x[t, :] = table[token_ids[t], :], dequantised to f32. Ids outside the vocabulary are clamped.
+// Grid: x = blocks of {{ THREADS }} chunks of a row, y = token t. Each invocation writes one chunk.
+{% if split %}
+// The launch covers table rows row_begin .. row_begin + row_count and leaves the other tokens' rows alone.
+{% endif %}
+{% include "bindings.wgsl" %}
+
+{% include "weights.wgsl" %}
+@compute @workgroup_size({{ THREADS }})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let chunk = id.x;
+  if (chunk >= {{ CHUNKS }}u) {
+    return;
+  }
+{% if split %}
+  // Ids below row_begin wrap around to huge values.
+  let row = u32(clamp(token_ids[id.y], 0, {{ VOCAB - 1 }})) - params.row_begin;
+  if (row >= params.row_count) {
+    return;
+  }
+{% else %}
+  let row = u32(clamp(token_ids[id.y], 0, {{ VOCAB - 1 }}));
+{% endif %}
+{% if q4 %}
+  let word = q_weight[row * {{ CHUNKS }}u + chunk];
+  let s = scale(row * {{ D // 32 }}u + chunk / 4u);
+  let out = (id.y * {{ CHUNKS }}u + chunk) * 2u;
+  x[out] = (low_nibbles(word) - 7.0f) * s;
+  x[out + 1u] = (high_nibbles(word) - 7.0f) * s;
+{% else %}
+  x[id.y * {{ CHUNKS }}u + chunk] = element(row * {{ CHUNKS }}u + chunk);
+{% endif %}
+}
