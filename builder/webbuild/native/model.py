@@ -172,7 +172,7 @@ class NativeModel:
         return [int(token) for token in rows[:, 0]]
 
     def logprobs(self) -> list[tuple[float, dict[int, float]]]:
-        """Per sequence of the last `sample`: the token's log-probability, and the top ones by id."""
+        """Per sequence of the last `sample`: log-probability of its token and of the top ones."""
         self._player.run("logprobs", *self._plan([(sequence, 1) for sequence in self._last]))
         rows = self._read("sampled", len(self._last) * 256).view("<u4").reshape(-1, 64)
         result = []
