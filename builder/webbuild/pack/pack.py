@@ -159,7 +159,7 @@ def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) 
 def _model_info(job: _Job) -> ModelInfo:
     decoder = job.decoder
     return ModelInfo(
-        name=job.source.identifier.rpartition("/")[2],
+        name=job.source.name,
         architecture=decoder.architecture,
         family=decoder.family,
         parameters=job.plan.values,

@@ -56,6 +56,11 @@ class ModelSource:
     """Resolved commit of a Hub model."""
     repository: Repository | None = None
 
+    @property
+    def name(self) -> str:
+        """The model's own name: the identifier without its organisation."""
+        return self.identifier.rpartition("/")[2]
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """config.json. Raises MissingFileError or InvalidConfigError."""

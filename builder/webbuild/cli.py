@@ -1,0 +1,206 @@
+"""The command line: parses arguments, calls the part that does the work, prints what happened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from webbuild import __version__
+from webbuild.errors import WebbuildError
+from webbuild.quantize import QUANTIZATIONS, get_quantization
+
+# Parts are imported inside the commands: `webbuild --help` must not wait for TVM.
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+_HELP = """\
+Turns an open-weight language model into static files that any web page can run on WebGPU.
+
+\b
+  webbuild pack smollm2-135m            # download, quantise and compile: a folder of static files
+  webbuild inspect smollm2-135m-q4f16_1 # what is inside, and the memory that it needs
+  webbuild serve smollm2-135m-q4f16_1   # serve it to any page on this machine
+
+\b
+In a page, with the npm package `webbuild`:
+  const engine = await Engine.load("http://127.0.0.1:8000/");
+  await engine.chat.completions.create({ messages, stream: true });
+
+Any static host serves a pack: upload the folder. `webbuild COMMAND --help` tells more.
+"""
+
+
+@click.group(
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="webbuild")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    context.obj = {"debug": debug}
+
+
+def _pack_epilog() -> str:
+    from webbuild.sources import aliases
+
+    return (
+        "\b\nExamples:\n"
+        "  webbuild pack ./my-model-folder\n"
+        "  webbuild pack Qwen/Qwen3-0.6B@main -o qwen --quant q4f16_1\n"
+        "  webbuild pack llama-3.2-1b --quant q0f16\n\n"
+        "Aliases: " + ", ".join(aliases()) + "."
+    )
+
+
+@cli.command(epilog=_pack_epilog())
+@click.argument("model")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make [MODEL-QUANT].")
+@click.option(
+    "--quant",
+    default="q4f16_1",
+    show_default=True,
+    metavar="|".join(QUANTIZATIONS),
+    help="How weights are stored: 4-bit groups, float16 or float32.",
+)
+@click.option("--revision", help="Branch, tag or commit of a Hub model.")
+@click.option(
+    "--context", type=click.IntRange(min=1), help="Default context length of the runtime."
+)
+@click.option("--force", is_flag=True, help="Replace a pack that is already there.")
+@click.option("--no-library", is_flag=True, help="Let TVM generate every kernel.")
+@click.option(
+    "--dump-passes",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the module after each compiler pass.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+def pack(
+    model: str,
+    out: Path | None,
+    quant: str,
+    revision: str | None,
+    context: int | None,
+    force: bool,
+    no_library: bool,
+    dump_passes: Path | None,
+    quiet: bool,
+) -> None:
+    """Pack MODEL: a Hugging Face folder, a Hub id (organisation/name[@revision]) or an alias.
+
+    The pack is a folder of static files: quantised weights, the compiled program, its kernels and
+    the tokenizer. The same input gives the same bytes. It appears when it is whole, or not at all.
+    """
+    quantization = get_quantization(quant)
+
+    from webbuild.pack import PackOptions, Reporter, pack_model
+    from webbuild.sources import open_source
+
+    source = open_source(model, revision)
+    out = out or Path(f"{source.name}-{quantization.name}".lower())
+    options = PackOptions(
+        force=force, library=not no_library, dump_passes=dump_passes, context_length=context
+    )
+    manifest = pack_model(source, quantization, out, Reporter(quiet=quiet), options)
+    if not quiet:
+        total = sum(file.nbytes for file in manifest.files)
+        click.echo(f"{out}: {len(manifest.files) + 1} files, {total / 1e6:,.1f} MB")
+        click.echo(f"Next: webbuild inspect {out} · webbuild serve {out}")
+
+
+@cli.command()
+@click.argument("model")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--layers", type=click.IntRange(min=1), help="Fewer layers than the config has.")
+@click.option("--force", is_flag=True, help="Replace a model that synth made.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+def synth(model: str, out: Path, seed: int, layers: int | None, force: bool, quiet: bool) -> None:
+    """Write a Hugging Face folder with a true config and random weights.
+
+    MODEL is an alias or a config.json. The folder packs and runs like the real model (and talks
+    nonsense), so that size, memory and speed can be tested without a download.
+    """
+    from webbuild.pack import Reporter
+    from webbuild.synth import synthesize
+
+    nbytes = synthesize(model, out, Reporter(quiet=quiet), seed=seed, layers=layers, force=force)
+    if not quiet:
+        click.echo(f"{out}: {nbytes / 1e6:,.1f} MB of random weights")
+        click.echo(f"Next: webbuild pack {out}")
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+def serve(folder: Path, host: str, port: int) -> None:
+    """Serve FOLDER, a pack or a site, as a static host should.
+
+    Ranges, immutable caching of hashed files, compressed text, the headers that give a page
+    threads (COOP/COEP), and leave for any page to load a pack (CORS). Port 0 takes a free one.
+    """
+    from webbuild.serve import serve_folder
+
+    serve_folder(folder, host, port, click.echo)
+
+
+@cli.command()
+@click.argument("folder", metavar="PACK", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--verify", is_flag=True, help="Check size and SHA-256 of every file.")
+def inspect(folder: Path, as_json: bool, verify: bool) -> None:
+    """Show what a PACK holds: model, program, memory and files."""
+    from webbuild.inspect import print_report
+
+    print_report(folder, as_json=as_json, verify=verify)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command line and returns the exit code: 0, 2 for input errors, 130 for Ctrl-C."""
+    debug = "--debug" in arguments
+    try:
+        cli.main(_debug_first(arguments), prog_name="webbuild", standalone_mode=False)
+    except WebbuildError as error:
+        if debug:
+            raise
+        return _fail(type(error).__name__, str(error))
+    except click.exceptions.Abort:
+        return _fail("Interrupted", "nothing was kept", EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        return _fail("Interrupted", "nothing was kept", EXIT_INTERRUPTED)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.UsageError as error:
+        context = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+        return _fail("Usage", error.format_message() + context)
+    except BrokenPipeError:
+        # The reader of a pipe went away; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(
+            "Internal",
+            f"{type(error).__name__}: {error}; this is a bug in webbuild: run again with --debug "
+            "and report the traceback",
+            1,
+        )
+    return 0
+
+
+def _debug_first(arguments: Sequence[str]) -> list[str]:
+    """Lets --debug stand anywhere on the line."""
+    rest = [argument for argument in arguments if argument != "--debug"]
+    return [*(["--debug"] * (len(rest) < len(arguments))), *rest]
+
+
+def _fail(name: str, message: str, code: int = EXIT_USER_ERROR) -> int:
+    click.echo(f"error[{name}]: {' '.join(message.split())}", err=True)
+    return code
