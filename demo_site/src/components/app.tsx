@@ -1,0 +1,54 @@
+import { useRef } from "preact/hooks";
+import { announcement, clear, turns } from "../conversation.js";
+import { model } from "../model.js";
+import { Composer } from "./composer.js";
+import { Icon } from "./icons.js";
+import { LoadCard } from "./load_card.js";
+import { SettingsDialog } from "./settings_dialog.js";
+import { StatusLine } from "./status_line.js";
+import { TurnList } from "./turn_list.js";
+import { Welcome } from "./welcome.js";
+
+export function App() {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const openSettings = () => dialog.current?.showModal();
+  const ready = model.value.phase === "ready";
+  return (
+    <div class="page">
+      <a class="skip-link" href="#message">
+        Skip to the message box
+      </a>
+      <header class="top-bar">
+        <h1 class="brand">
+          <img src="icon.svg" alt="" width="28" height="28" />
+          webbuild <span>chat</span>
+        </h1>
+        <div class="top-actions">
+          <button type="button" class="quiet" onClick={clear} disabled={turns.value.length === 0}>
+            <Icon name="compose" />
+            <span class="wide-only">New chat</span>
+            <span class="visually-hidden narrow-only">New chat</span>
+          </button>
+          <button type="button" class="quiet" onClick={openSettings} aria-haspopup="dialog">
+            <Icon name="settings" />
+            <span class="wide-only">Model and settings</span>
+            <span class="visually-hidden narrow-only">Model and settings</span>
+          </button>
+        </div>
+      </header>
+      <main class="conversation">
+        {turns.value.length === 0 && <Welcome />}
+        <TurnList />
+        {!ready && <LoadCard />}
+      </main>
+      <footer class="bottom-bar">
+        <Composer />
+        <StatusLine />
+      </footer>
+      <SettingsDialog dialog={dialog} />
+      <div class="visually-hidden" role="status" aria-live="polite">
+        {announcement}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,190 @@
+import { bytes, duration } from "../format.js";
+import {
+  cancelLoading,
+  EMBEDDED_PACK,
+  load,
+  type ModelState,
+  model,
+  openPack,
+  type Progress,
+  type Report,
+} from "../model.js";
+import { adviceFor } from "../support.js";
+import { Icon } from "./icons.js";
+
+/** What stands between the visitor and a model: a check, a question, a download, or why not. */
+export function LoadCard() {
+  const state = model.value;
+  if (state.phase === "ready") return null;
+  return (
+    <section class={`card ${state.phase}`} aria-label="Model">
+      {content(state)}
+    </section>
+  );
+}
+
+function content(state: Exclude<ModelState, { phase: "ready" }>) {
+  switch (state.phase) {
+    case "checking":
+      return <p>Looking at the pack and at this device…</p>;
+    case "asking":
+      return <Ask packUrl={state.packUrl} report={state.report} />;
+    case "loading":
+      return <Loading progress={state.progress} />;
+    case "unfit":
+      return state.report.adapter ? (
+        <Unfit packUrl={state.packUrl} report={state.report} />
+      ) : (
+        <NoWebGpu reasons={state.report.reasons} />
+      );
+    case "failed":
+      return (
+        <>
+          <h2>
+            <Icon name="warning" /> The model could not be loaded
+          </h2>
+          <p role="alert">{state.error.message}</p>
+          <Buttons packUrl={state.packUrl} again="Try again" />
+        </>
+      );
+  }
+}
+
+function Ask({ packUrl, report }: { packUrl: string; report: Report }) {
+  return (
+    <>
+      <h2>Load this model?</h2>
+      <p class="pack-url">{packUrl}</p>
+      <p>
+        It fits this device{report.tier && ` (${report.tier} tier)`}.
+        {report.bytes &&
+          ` Up to ${bytes(report.bytes.weights)} to download, unless it is cached; ${bytes(report.bytes.total)} of GPU memory.`}
+      </p>
+      <div class="buttons">
+        <button type="button" class="primary" onClick={() => load(packUrl, report)}>
+          Load
+        </button>
+        {packUrl !== EMBEDDED_PACK && <UseEmbedded />}
+      </div>
+    </>
+  );
+}
+
+const PHASES: Record<Progress["phase"], string> = {
+  fetch: "Fetching the model",
+  compile: "Compiling kernels",
+  upload: "Moving weights to the GPU",
+  warmup: "Warming up",
+  ready: "Ready",
+};
+
+function Loading({ progress }: { progress: Progress | null }) {
+  const { loadedBytes = 0, totalBytes = 0, networkBytes = 0, bytesPerSecond = 0 } = progress ?? {};
+  const phase = progress ? PHASES[progress.phase] : "Starting the worker";
+  const details = [
+    totalBytes > 0 && `${bytes(loadedBytes)} of ${bytes(totalBytes)}`,
+    networkBytes > 0 && bytesPerSecond > 0 && `${bytes(bytesPerSecond)}/s`,
+    networkBytes === 0 && loadedBytes > 0 && "from this device’s cache",
+    networkBytes > 0 &&
+      loadedBytes < totalBytes &&
+      progress?.etaSeconds != null &&
+      `${duration(progress.etaSeconds)} left`,
+  ].filter(Boolean);
+  return (
+    <>
+      <div class="card-row">
+        <h2 id="load-phase">{phase}…</h2>
+        <button type="button" class="quiet" onClick={cancelLoading}>
+          Cancel
+        </button>
+      </div>
+      <progress aria-labelledby="load-phase" max={totalBytes || 1} value={loadedBytes} />
+      <p class="figures">{details.join(" · ") || "\u00a0"}</p>
+    </>
+  );
+}
+
+function Unfit({ packUrl, report }: { packUrl: string; report: Report }) {
+  return (
+    <>
+      <h2>
+        <Icon name="warning" /> This model does not fit this device
+      </h2>
+      <Reasons reasons={report.reasons} />
+      <Buttons packUrl={packUrl} again="Check again" />
+    </>
+  );
+}
+
+function NoWebGpu({ reasons }: { reasons: string[] }) {
+  const [mine, ...others] = adviceFor(navigator.userAgent);
+  return (
+    <>
+      <h2>
+        <Icon name="warning" /> This browser offers no WebGPU
+      </h2>
+      {!isSecureContext && (
+        <p>
+          This page was opened over plain HTTP. WebGPU needs <strong>https</strong> or{" "}
+          <strong>localhost</strong>: that is probably all.
+        </p>
+      )}
+      <p>The model runs on the GPU and needs WebGPU for that. What usually helps:</p>
+      <h3>{mine.browser}</h3>
+      <Reasons reasons={mine.steps} />
+      <details>
+        <summary>Other browsers</summary>
+        {others.map(({ browser, steps }) => (
+          <div key={browser}>
+            <h3>{browser}</h3>
+            <Reasons reasons={steps} />
+          </div>
+        ))}
+      </details>
+      {reasons.length > 0 && (
+        <details>
+          <summary>What the browser said</summary>
+          <Reasons reasons={reasons} />
+        </details>
+      )}
+      <div class="buttons">
+        <button type="button" class="primary" onClick={() => location.reload()}>
+          Try again
+        </button>
+      </div>
+    </>
+  );
+}
+
+function Reasons({ reasons }: { reasons: readonly string[] }) {
+  return (
+    <ul>
+      {reasons.map((reason) => (
+        <li key={reason}>{reason}</li>
+      ))}
+    </ul>
+  );
+}
+
+function Buttons({ packUrl, again }: { packUrl: string; again: string }) {
+  return (
+    <div class="buttons">
+      <button
+        type="button"
+        class="primary"
+        onClick={() => openPack(packUrl, { ask: packUrl !== EMBEDDED_PACK })}
+      >
+        {again}
+      </button>
+      {packUrl !== EMBEDDED_PACK && <UseEmbedded />}
+    </div>
+  );
+}
+
+function UseEmbedded() {
+  return (
+    <button type="button" onClick={() => openPack(EMBEDDED_PACK)}>
+      Use the embedded toy model
+    </button>
+  );
+}

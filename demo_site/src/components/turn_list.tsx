@@ -1,0 +1,150 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type AnswerStats, answering, regenerate, type Turn, turns } from "../conversation.js";
+import { tokenRate, tokens } from "../format.js";
+import { renderMarkdown } from "../markdown.js";
+import { model } from "../model.js";
+import { Icon } from "./icons.js";
+
+export function TurnList() {
+  const last = turns.value.at(-1);
+  if (!last) return null;
+  return (
+    // Not live: a screen reader gets each answer once, whole, from the page's status region.
+    <div role="log" aria-live="off" aria-label="Conversation">
+      <ol class="turns">
+        {turns.value.map((turn) => (
+          <li key={turn.id} class={`turn ${turn.role}`}>
+            {turn.role === "user" ? (
+              <Question turn={turn} />
+            ) : (
+              <Answer turn={turn} last={turn === last} />
+            )}
+          </li>
+        ))}
+      </ol>
+      <FollowTheEnd turn={last} />
+    </div>
+  );
+}
+
+function Question({ turn }: { turn: Turn }) {
+  return (
+    <>
+      <h2 class="visually-hidden">You</h2>
+      <p class="bubble">{turn.text}</p>
+    </>
+  );
+}
+
+function Answer({ turn, last }: { turn: Turn; last: boolean }) {
+  const text = turn.text.value;
+  const status = turn.status.value;
+  const html = useMemo(() => renderMarkdown(text), [text]);
+  return (
+    <>
+      <h2 class="visually-hidden">Answer</h2>
+      {text === "" && status === "streaming" ? (
+        <p class="thinking">
+          <span />
+          <span />
+          <span />
+          <span class="visually-hidden">Reading the prompt…</span>
+        </p>
+      ) : (
+        // renderMarkdown has sanitised it
+        <div class="markdown" dangerouslySetInnerHTML={{ __html: html }} />
+      )}
+      {status === "failed" && (
+        <p class="error" role="alert">
+          <Icon name="warning" /> {turn.error}
+        </p>
+      )}
+      {status === "length" && (
+        <p class="note">
+          Cut at the limit. Raise “Max tokens” in the settings, or start a new chat.
+        </p>
+      )}
+      <div class="turn-footer">
+        {status !== "streaming" && text !== "" && <CopyButton text={text} />}
+        {status !== "streaming" && last && (
+          <button
+            type="button"
+            class="quiet"
+            onClick={regenerate}
+            disabled={answering.value || model.value.phase !== "ready"}
+          >
+            <Icon name="again" /> Regenerate
+          </button>
+        )}
+        <Stats stats={turn.stats.value} stopped={status === "stopped"} />
+      </div>
+    </>
+  );
+}
+
+function Stats({ stats, stopped }: { stats: AnswerStats | null; stopped: boolean }) {
+  if (!stats) return stopped ? <p class="figures">stopped</p> : null;
+  const parts = [
+    stopped && "stopped",
+    stats.tokensPerSecond !== null && tokenRate(stats.tokensPerSecond),
+    stats.answerTokens > 0 && tokens(stats.answerTokens),
+    stats.promptTokens > 0 &&
+      `prompt ${tokens(stats.promptTokens)}${stats.cachedTokens > 0 ? `, ${stats.cachedTokens} cached` : ""}`,
+    stats.firstTokenMs > 0 && `first after ${Math.round(stats.firstTokenMs)} ms`,
+  ];
+  return <p class="figures">{parts.filter(Boolean).join(" · ")}</p>;
+}
+
+function CopyButton({ text }: { text: string }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  return (
+    <button type="button" class="quiet" onClick={copy}>
+      <Icon name={copied ? "check" : "copy"} /> {copied ? "Copied" : "Copy"}
+    </button>
+  );
+}
+
+/** Keeps the end in view while it grows, unless the reader has scrolled away. */
+function FollowTheEnd({ turn }: { turn: Turn }) {
+  const end = useRef<HTMLDivElement>(null);
+  const [following, setFollowing] = useState(true);
+
+  useEffect(() => {
+    if (!end.current) return;
+    const observer = new IntersectionObserver(
+      ([entry]) => setFollowing(entry?.isIntersecting ?? true),
+      { rootMargin: "0px 0px 160px 0px" },
+    );
+    observer.observe(end.current);
+    return () => observer.disconnect();
+  }, []);
+
+  const text = turn.text.value;
+  const status = turn.status.value;
+  // When the text grows.
+  useEffect(() => {
+    if (following) end.current?.scrollIntoView({ block: "end" });
+  }, [text, status]);
+  // A new turn is always shown, once.
+  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [turn.id]);
+
+  return (
+    <div ref={end} class="end">
+      {!following && (
+        <button
+          type="button"
+          class="to-end"
+          onClick={() => end.current?.scrollIntoView({ block: "end" })}
+        >
+          <Icon name="down" />
+          <span class="visually-hidden">Scroll to the end</span>
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,44 @@
+import { send } from "../conversation.js";
+import { EMBEDDED_PACK, model } from "../model.js";
+
+/** Things that the embedded toy model was trained to do. */
+const SUGGESTIONS = [
+  "What is 17 + 25?",
+  "How many metres are 3 kilometres?",
+  "Sort these numbers: 42, 7, 19",
+  "What is webbuild?",
+];
+
+export function Welcome() {
+  const state = model.value;
+  const embedded = state.packUrl === EMBEDDED_PACK;
+  return (
+    <section class="welcome">
+      <h2>A language model, inside this page</h2>
+      <p>
+        It runs on your own device, on the GPU, through WebGPU. There is no server behind it:
+        nothing you type leaves this page.
+      </p>
+      {embedded && (
+        <p class="note">
+          The embedded model is a <strong>toy</strong>
+          {state.phase === "ready" && ` (${state.engine.info.model})`}, small enough to load in a
+          moment. It was trained from nothing on small talk, arithmetic, units, dates, spelling,
+          sorting and questions about this project. Expect nonsense beyond that, or load a larger
+          pack in the settings.
+        </p>
+      )}
+      {embedded && state.phase === "ready" && (
+        <ul class="suggestions" aria-label="Examples">
+          {SUGGESTIONS.map((text) => (
+            <li key={text}>
+              <button type="button" onClick={() => send(text)}>
+                {text}
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,167 @@
+// The conversation: turns, and the one answer that may be streaming.
+
+import { type Signal, signal } from "@preact/signals";
+import { tokens } from "./format.js";
+import { type LoadedEngine, model } from "./model.js";
+import { samplingFields, settings } from "./settings.js";
+
+export interface AnswerStats {
+  promptTokens: number;
+  /** Prompt tokens whose keys and values were still in the cache. */
+  cachedTokens: number;
+  answerTokens: number;
+  /** Milliseconds from sending to the first token. */
+  firstTokenMs: number;
+  /** Tokens per second after the first token; null for a single token. */
+  tokensPerSecond: number | null;
+}
+
+export interface Turn {
+  readonly id: number;
+  readonly role: "user" | "assistant";
+  readonly text: Signal<string>;
+  /** `length`: the answer ended at the token limit. */
+  readonly status: Signal<"streaming" | "done" | "stopped" | "length" | "failed">;
+  readonly stats: Signal<AnswerStats | null>;
+  readonly error: Signal<string>;
+}
+
+export const turns = signal<readonly Turn[]>([]);
+export const answering = signal(false);
+/** What a screen reader is told; an answer is announced once, whole. */
+export const announcement = signal("");
+
+let current: AbortController | null = null;
+let nextId = 0;
+
+function turn(role: Turn["role"], text: string, status: Turn["status"]["value"]): Turn {
+  return {
+    id: nextId++,
+    role,
+    text: signal(text),
+    status: signal(status),
+    stats: signal(null),
+    error: signal(""),
+  };
+}
+
+/** Asks the model. Does nothing while it isn't ready or still answering. */
+export function send(text: string): void {
+  if (answering.value || model.value.phase !== "ready" || text.trim() === "") return;
+  turns.value = [...turns.value, turn("user", text.trim(), "done")];
+  void answer(model.value.engine);
+}
+
+/** Draws the last answer again. */
+export function regenerate(): void {
+  if (answering.value || model.value.phase !== "ready") return;
+  if (turns.value.at(-1)?.role === "assistant") turns.value = turns.value.slice(0, -1);
+  if (turns.value.length > 0) void answer(model.value.engine);
+}
+
+export function stop(): void {
+  current?.abort();
+}
+
+export function clear(): void {
+  stop();
+  turns.value = [];
+  announcement.value = "New conversation";
+}
+
+async function answer(engine: LoadedEngine): Promise<void> {
+  const controller = new AbortController();
+  current = controller;
+  answering.value = true;
+  announcement.value = "Answering";
+  const reply = turn("assistant", "", "streaming");
+  const messages = requestMessages();
+  turns.value = [...turns.value, reply];
+
+  const show = oncePerFrame(reply.text);
+  const started = performance.now();
+  let first = 0;
+  let last = 0;
+  let pieces = 0;
+  try {
+    const stream = await engine.chat.completions.create(
+      {
+        messages,
+        stream: true,
+        stream_options: { include_usage: true },
+        ...samplingFields(settings.value),
+      },
+      { signal: controller.signal },
+    );
+    for await (const { choices, usage } of stream) {
+      const choice = choices[0];
+      if (choice?.delta.content) {
+        last = performance.now();
+        first ||= last;
+        pieces++;
+        show.append(choice.delta.content);
+      }
+      if (choice?.finish_reason) {
+        reply.status.value = choice.finish_reason === "length" ? "length" : "done";
+      }
+      const answerTokens = usage?.completion_tokens ?? pieces;
+      reply.stats.value = {
+        promptTokens: usage?.prompt_tokens ?? 0,
+        cachedTokens: usage?.prompt_tokens_details?.cached_tokens ?? 0,
+        answerTokens,
+        firstTokenMs: first - started,
+        tokensPerSecond: last > first ? ((answerTokens - 1) * 1000) / (last - first) : null,
+      };
+    }
+  } catch (error) {
+    if (!controller.signal.aborted) {
+      reply.status.value = "failed";
+      reply.error.value = error instanceof Error ? error.message : String(error);
+    }
+  }
+  show.flush();
+  if (controller.signal.aborted) reply.status.value = "stopped";
+  if (reply.status.value === "streaming") reply.status.value = "done";
+  current = null;
+  answering.value = false;
+  announcement.value = describe(reply);
+}
+
+function requestMessages() {
+  const { systemPrompt } = settings.value;
+  const said = turns.value.map(({ role, text }) => ({ role, content: text.value }));
+  return systemPrompt.trim() === ""
+    ? said
+    : [{ role: "system" as const, content: systemPrompt }, ...said];
+}
+
+function describe(reply: Turn): string {
+  switch (reply.status.value) {
+    case "failed":
+      return `The answer failed: ${reply.error.value}`;
+    case "stopped":
+      return `Stopped. ${reply.text.value}`;
+    case "length":
+      return `${reply.text.value} The answer was cut at ${tokens(reply.stats.value?.answerTokens ?? 0)}.`;
+    default:
+      return reply.text.value;
+  }
+}
+
+/** Tokens arrive faster than frames: collects them and writes to the signal once per frame. */
+function oncePerFrame(target: Signal<string>) {
+  let text = target.value;
+  let frame = 0;
+  const flush = () => {
+    cancelAnimationFrame(frame);
+    frame = 0;
+    target.value = text;
+  };
+  return {
+    append(piece: string) {
+      text += piece;
+      frame ||= requestAnimationFrame(flush);
+    },
+    flush,
+  };
+}

@@ -1,0 +1,14 @@
+import { render } from "preact";
+import { App } from "./components/app.js";
+import { EMBEDDED_PACK, openPack } from "./model.js";
+import { applyTheme } from "./settings.js";
+
+applyTheme();
+const root = document.getElementById("app");
+if (root) render(<App />, root);
+
+// `?pack=URL` opens another pack than the embedded one.
+const asked = new URLSearchParams(location.search).get("pack");
+// Another pack can be gigabytes: it is looked at, and loaded only when the visitor says so.
+if (asked) openPack(asked, { ask: true });
+else openPack(EMBEDDED_PACK);
