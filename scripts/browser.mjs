@@ -38,6 +38,7 @@ const HARDWARE_FLAGS =
 
 /** Thrown when no browser or no adapter can be used; the message says what to do. */
 export class BrowserNotFoundError extends Error {
+  /** @override */
   name = "BrowserNotFoundError";
 }
 
@@ -90,9 +91,9 @@ function softwareGpuEnvironment() {
 export function launchOptions(adapter) {
   const env = /** @type {Record<string, string>} */ ({ ...process.env });
   if (adapter === "lavapipe") {
-    const software = softwareGpuEnvironment();
+    const { CHROMIUM_LAVAPIPE: executablePath = "", ...software } = softwareGpuEnvironment();
     return {
-      executablePath: software.CHROMIUM_LAVAPIPE,
+      executablePath,
       args: [...FLAGS, ...SOFTWARE_FLAGS],
       env: { ...env, ...software },
     };
@@ -138,7 +139,8 @@ export async function launch(adapter, options = {}) {
 /**
  * Asks the browser for its WebGPU adapter.
  * @param {Adapter} adapter
- * @returns {Promise<{ description: string, features: string[] } | null>} null when there is none
+ * @returns {Promise<{ description: string, fallback: boolean, features: string[] } | null>}
+ *   null when there is none
  */
 export async function probe(adapter) {
   const context = await launch(adapter);

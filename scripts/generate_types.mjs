@@ -46,13 +46,19 @@ function forTypes(schema) {
   );
 }
 
-/** The schema without what only people read, and with a discriminator as Ajv wants it. */
+/** The schema without what only people read, and with discriminators as Ajv wants them. */
 function forValidation(schema) {
   return mapEntries(schema, (entries) =>
     entries
       .filter(([key, value]) => key !== "description" || typeof value === "object")
-      .map(([key, value]) =>
-        key === "discriminator" ? [key, { propertyName: value.propertyName }] : [key, value],
+      .flatMap(([key, value]) =>
+        key === "discriminator"
+          ? // Without a type, Ajv's discriminator lets everything pass that is no object.
+            [
+              ["type", "object"],
+              [key, { propertyName: value.propertyName }],
+            ]
+          : [[key, value]],
       ),
   );
 }
