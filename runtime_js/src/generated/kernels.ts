@@ -6,7 +6,7 @@
 export interface KernelFile {
   format_version: 1;
   /**
-   * Keyed by the first 16 hex digits of SHA-256 over the WGSL text and entry point.
+   * Keyed by `kernel_id`.
    */
   kernels: {
     [k: string]: Kernel;

@@ -33,7 +33,7 @@ export interface ProgramSymbol {
    */
   scope: "load" | "step";
   /**
-   * Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: chosen at load.
+   * Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: set at load.
    */
   max: number | null;
 }

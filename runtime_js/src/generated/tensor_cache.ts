@@ -4,9 +4,6 @@
  * tensor-cache.json.
  */
 export interface TensorCache {
-  metadata: {
-    [k: string]: unknown;
-  };
   records: ShardRecord[];
 }
 /**
