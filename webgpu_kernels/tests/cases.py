@@ -1,0 +1,287 @@
+"""The test matrix: inputs and expected outputs for a row of the registry and one setting of its attributes."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from webgpu_kernels import oracle
+from webgpu_kernels.launch import Tier
+
+Attrs = dict[str, Any]
+
+
+@dataclass
+class Case:
+    """Attributes for `lower`, the arrays to bind, the symbols, and what must come out."""
+
+    attrs: Attrs
+    arrays: dict[str, np.ndarray]
+    symbols: dict[str, int]
+    want: dict[str, np.ndarray]
+
+
+def pairwise(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """A small set of settings in which every two values of two axes meet (greedy cover, always the same)."""
+    names = list(axes)
+    pairs = {
+        ((a, x), (b, y))
+        for a, b in itertools.combinations(names, 2)
+        for x in range(len(axes[a]))
+        for y in range(len(axes[b]))
+    }
+    if len(names) < 2:
+        yield from ({n: v} for n in names for v in axes[n])
+        if not names:
+            yield {}
+        return
+    while pairs:
+        setting: dict[str, int] = {}
+        (a, x), (b, y) = min(pairs, key=lambda pair: zlib.crc32(repr(pair).encode()))
+        setting |= {a: x, b: y}
+        for name in names:
+            if name in setting:
+                continue
+
+            def gain(value: int, name: str = name) -> int:
+                here = [*setting.items(), (name, value)]
+                order = {n: i for i, n in enumerate(names)}
+                met = itertools.combinations(sorted(here, key=lambda item: order[item[0]]), 2)
+                return len(pairs & set(met))
+
+            setting[name] = max(range(len(axes[name])), key=gain)
+        pairs -= set(itertools.combinations([(n, setting[n]) for n in names], 2))
+        yield {n: axes[n][setting[n]] for n in names}
+
+
+def seeded(*key: Any) -> np.random.Generator:
+    """A generator that depends on the case alone."""
+    return np.random.default_rng(zlib.crc32(repr(key).encode()))
+
+
+def matrix(
+    rng: np.random.Generator, n: int, k: int, quant: str, tier: Tier, prefix: str = ""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Stored arrays of a random weight matrix, and its values."""
+    values = (rng.standard_normal((n, k)) * rng.uniform(0.5, 2, (n, 1)) / np.sqrt(k)).astype(
+        np.float32
+    )
+    if quant == "q4":
+        q_weight, q_scale = oracle.quantize(values)
+        stored = {f"{prefix}q_weight": q_weight, f"{prefix}q_scale": q_scale}
+        return stored, oracle.dequantize(q_weight, q_scale)
+    dense = values.astype(np.float16 if quant == "f16" else np.float32)
+    return {f"{prefix}weight": dense}, dense.astype(np.float32)
+
+
+def two(rows: int) -> list[tuple[int, int]]:
+    """An uneven cut of `rows` rows."""
+    cut = max(1, rows * 5 // 8)
+    return [(0, cut), (cut, rows)]
+
+
+def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def linear(setting: Attrs, tier: Tier) -> Case:
+    """Shapes (tokens, N, K) come with the setting; K is rounded to whole groups for q4."""
+    attrs = dict(setting)
+    tokens, n, k = attrs.pop("shape")
+    if attrs["quant"] == "q4":
+        k = -(-k // 32) * 32
+    rng = seeded(setting, tier)
+    stored, weight = matrix(rng, n, k, attrs["quant"], tier)
+    arrays = {"x": normal(rng, tokens, k) + 0.5, **stored}
+    more: dict[str, Any] = {}
+    if attrs["glu"]:
+        up, more["up_weight"] = matrix(rng, n, k, attrs["quant"], tier, "up_")
+        arrays |= up
+    if attrs["norm"] is not None:
+        more["gamma"] = arrays["gamma"] = normal(rng, k) + 1
+        more["eps"] = attrs["norm"]
+    if attrs["bias"]:
+        more["bias"] = arrays["bias"] = normal(rng, n)
+        if attrs["glu"]:
+            more["up_bias"] = arrays["up_bias"] = normal(rng, n)
+    symbols = {"tokens": tokens, "seqs": tokens}
+    rows = tokens
+    if attrs["gather"]:
+        rows = symbols["seqs"] = max(1, tokens - 1)
+        more["rows"] = arrays["rows"] = rng.integers(0, tokens, rows, dtype=np.int32)
+        attrs["rows_symbol"] = "seqs"
+    if attrs["residual"]:
+        more["residual"] = arrays["residual"] = normal(rng, rows, n)
+    arrays["y"] = np.full((rows, n), np.nan, np.float32)
+    attrs |= {"N": n, "K": k}
+    if attrs["row_splits"]:
+        attrs["row_splits"] = two(n)
+    return Case(attrs, arrays, symbols, {"y": oracle.linear(arrays["x"], weight, **more)})
+
+
+def embed(setting: Attrs, tier: Tier) -> Case:
+    attrs = dict(setting)
+    tokens, vocab, dim = attrs.pop("shape")
+    if attrs["quant"] == "q4":
+        dim = -(-dim // 32) * 32
+    rng = seeded(setting, tier)
+    stored, table = matrix(rng, vocab, dim, attrs["quant"], tier)
+    ids = rng.integers(0, vocab, tokens, dtype=np.int32)
+    ids[:4] = [0, vocab - 1, -7, vocab + 9][: len(ids[:4])]
+    attrs |= {"vocab": vocab, "D": dim}
+    if attrs["row_splits"]:
+        attrs["row_splits"] = two(vocab)
+    arrays = {"token_ids": ids, "x": np.full((tokens, dim), np.nan, np.float32), **stored}
+    return Case(attrs, arrays, {"tokens": tokens}, {"x": oracle.embed(ids, table)})
+
+
+@dataclass
+class Batch:
+    """A ragged batch over a shuffled page pool."""
+
+    positions: np.ndarray
+    token_seq: np.ndarray
+    page_table: np.ndarray
+    tiles: list[tuple[int, int]]
+    pages: int
+
+    def __init__(self, rng: np.random.Generator, sequences: Sequence[tuple[int, int]], page: int):
+        """`sequences`: (first position, new tokens) each."""
+        longest = max(begin + new for begin, new in sequences)
+        width = -(-longest // page) + 1
+        self.pages = width * len(sequences) + 3
+        order = rng.permutation(self.pages).astype(np.int32)
+        # Entries past a sequence's end are never read: make them wild.
+        self.page_table = np.full((len(sequences), width), 2**30, np.int32)
+        self.tiles, positions, owners, start = [], [], [], 0
+        for i, (begin, new) in enumerate(sequences):
+            used = -(-(begin + new) // page)
+            self.page_table[i, :used] = order[i * width : i * width + used]
+            positions += range(begin, begin + new)
+            owners += [i] * new
+            self.tiles += [(start + at, min(16, new - at)) for at in range(0, new, 16)]
+            start += new
+        self.positions = np.array(positions, np.int32)
+        self.token_seq = np.array(owners, np.int32)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "positions": self.positions,
+            "token_seq": self.token_seq,
+            "page_table": self.page_table,
+        }
+
+    @property
+    def symbols(self) -> dict[str, int]:
+        return {
+            "tokens": len(self.positions),
+            "seqs": len(self.page_table),
+            "q_tiles": len(self.tiles),
+            "max_pages": self.page_table.shape[1],
+        }
+
+
+def rope_append(setting: Attrs, tier: Tier) -> Case:
+    attrs = dict(setting)
+    heads, kv_heads, dim, sequences = attrs.pop("shape")
+    page = attrs.get("page_size", 16)
+    rng = seeded(setting, tier)
+    batch = Batch(rng, sequences, page)
+    inv_freq = (1.0 / 500000.0 ** (np.arange(0, dim, 2, dtype=np.float32) / dim)).astype(np.float32)
+    pool = (batch.pages, kv_heads, page, dim)
+    kv = np.float16 if tier == "f16" else np.float32
+    tokens = len(batch.positions)
+    arrays = {
+        "qkv": normal(rng, tokens, (heads + 2 * kv_heads) * dim),
+        "inv_freq": inv_freq,
+        "kv_k": normal(rng, *pool).astype(kv),
+        "kv_v": normal(rng, *pool).astype(kv),
+        **batch.arrays,
+    }
+    more: dict[str, Any] = {}
+    if attrs.get("qk_norm") is not None:
+        gammas = {"q_gamma": normal(rng, dim) + 1, "k_gamma": normal(rng, dim) + 1}
+        arrays |= gammas
+        more = {**gammas, "eps": attrs["qk_norm"]}
+    names = ("qkv", "inv_freq", "positions", "token_seq", "page_table", "kv_k", "kv_v")
+    want = oracle.rope_append(*(arrays[n] for n in names), heads=heads, **more)
+    arrays["q"] = np.full((tokens, heads * dim), np.nan, np.float32)
+    attrs |= {"H": heads, "KV": kv_heads, "D": dim}
+    wanted = dict(zip(("q", "kv_k", "kv_v"), want, strict=True))
+    return Case(attrs, arrays, batch.symbols, wanted)
+
+
+def attention(setting: Attrs, tier: Tier) -> Case:
+    attrs = dict(setting)
+    heads, kv_heads, dim, sequences = attrs.pop("shape")
+    page = attrs.get("page_size", 16)
+    rng = seeded(setting, tier)
+    batch = Batch(rng, sequences, page)
+    pool = (batch.pages, kv_heads, page, dim)
+    kv = np.float16 if tier == "f16" else np.float32
+    arrays = {
+        "q": normal(rng, len(batch.positions), heads * dim) * 2,
+        "kv_k": normal(rng, *pool).astype(kv),
+        "kv_v": normal(rng, *pool).astype(kv),
+        **batch.arrays,
+    }
+    scale = attrs["scale"] = float(dim**-0.5)
+    names = ("q", "kv_k", "kv_v", "positions", "token_seq", "page_table")
+    want = oracle.attention(*(arrays[n] for n in names), scale=scale)
+    # Slots that hold no token yet must not matter.
+    used = set()
+    for position, owner in zip(batch.positions, batch.token_seq, strict=True):
+        for p in range(position + 1):
+            used.add((batch.page_table[owner, p // page], p % page))
+    for name in ("kv_k", "kv_v"):
+        stale = np.ones((batch.pages, page), bool)
+        stale[tuple(zip(*used, strict=True))] = False
+        arrays[name].swapaxes(1, 2)[stale] = np.nan
+    arrays["y"] = np.full((len(batch.positions), heads * dim), np.nan, np.float32)
+    starts, lengths = zip(*batch.tiles, strict=True)
+    arrays |= {"tile_start": np.array(starts, np.int32), "tile_len": np.array(lengths, np.int32)}
+    attrs |= {"H": heads, "KV": kv_heads, "D": dim}
+    return Case(attrs, arrays, batch.symbols, {"y": want})
+
+
+MAKERS: dict[str, Callable[[Attrs, Tier], Case]] = {
+    "linear": linear,
+    "embed": embed,
+    "rope_append": rope_append,
+    "attention": attention,
+}
+SHAPES: dict[str, tuple[Any, ...]] = {
+    "gemv": ((1, 7, 33), (3, 130, 256), (2, 41, 100), (1, 4, 2500), (2, 9, 4)),
+    "gemm": ((1, 7, 33), (65, 130, 96), (3, 64, 20), (17, 71, 1), (70, 3, 160)),
+    "embed": ((5, 11, 33), (1, 300, 100), (70, 65, 544)),
+    "rope_append": (
+        (3, 1, 24, ((0, 1), (17, 5))),
+        (4, 4, 64, ((15, 2), (0, 33), (5, 1))),
+        (8, 2, 128, ((130000, 3),)),
+        (2, 1, 256, ((31, 4),)),
+        (14, 2, 80, ((1, 1), (1000, 1))),
+    ),
+    "attention_decode": (
+        (3, 1, 24, ((0, 1), (17, 1), (1030, 1))),
+        (4, 4, 64, ((15, 1), (511, 1), (512, 1))),
+        (8, 2, 80, ((33, 1),)),
+        (6, 1, 96, ((300, 2),)),
+        (2, 2, 128, ((16, 1), (200, 1))),
+        (2, 1, 256, ((40, 1), (7, 1))),
+    ),
+    "attention_prefill": (
+        (3, 1, 24, ((0, 1), (17, 5), (0, 40))),
+        (4, 4, 64, ((15, 2), (0, 33), (500, 17))),
+        (8, 2, 80, ((33, 16),)),
+        (6, 1, 96, ((0, 31), (3, 1))),
+        (2, 2, 128, ((16, 20), (100, 3))),
+        (2, 1, 256, ((0, 35), (7, 1))),
+    ),
+}
+"""Odd shapes of each row: (tokens, N, K), (tokens, vocab, D) or (heads, KV heads, head dim, sequences)."""

@@ -1,0 +1,68 @@
+"""Every kernel × variant × tier × odd shape against its numpy twin; the matrix comes from the registry's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from webgpu_kernels import lower, oracle
+from webgpu_kernels.launch import MAX_GRID, KernelLaunch, Tier
+from webgpu_kernels.registry import KERNELS, OPS, Kernel
+
+from .cases import MAKERS, SHAPES, Attrs, pairwise
+from .device import Device, evaluate
+
+pytestmark = pytest.mark.gpu
+TIERS: tuple[Tier, ...] = ("f16", "f32")
+ROWS = [row for row in KERNELS if row.attrs.op in MAKERS]
+
+
+def settings(row: Kernel) -> Iterator[Attrs]:
+    """Attribute settings of a row: its variants and shapes, pairwise."""
+    for setting in pairwise({**row.variants, "shape": SHAPES[row.name]}):
+        yield setting | ({"mode": row.mode} if row.mode else {})
+
+
+def matrix() -> Iterator[Any]:
+    for row in ROWS:
+        for i, setting in enumerate(settings(row)):
+            for tier in TIERS:
+                yield pytest.param(row, setting, tier, id=f"{row.name}-{i}-{tier}")
+
+
+def check_limits(launch: KernelLaunch, symbols: dict[str, int]) -> None:
+    x, y, z = launch.workgroup_size
+    assert x * y * z <= 256
+    assert launch.workgroup_bytes <= 16384
+    assert all(1 <= evaluate(e, symbols) <= MAX_GRID for e in launch.grid)
+
+
+def close(got: np.ndarray, want: np.ndarray) -> None:
+    """Relative to the largest value: 1e-5, or f16's rounding where the result is stored so."""
+    tolerance = 1e-3 if got.dtype == np.float16 else 1e-5
+    wide = want.astype(np.float64)
+    assert np.isfinite(got).all(), f"{np.count_nonzero(~np.isfinite(got))} of {got.size} not finite"
+    np.testing.assert_allclose(got, wide, rtol=0, atol=tolerance * np.abs(wide).max())
+
+
+@pytest.mark.parametrize(("row", "setting", "tier"), matrix())
+def test_matches_oracle(device: Device, row: Kernel, setting: Attrs, tier: Tier) -> None:
+    if tier == "f16" and not device.f16:
+        pytest.skip("the adapter has no shader-f16")
+    case = MAKERS[row.attrs.op](setting, tier)
+    launches = lower(row.attrs.op, case.attrs, tier)
+    for launch in launches:
+        check_limits(launch, case.symbols)
+    got, _ = device.run(launches, case.arrays, case.symbols)
+    assert set(got) == set(case.want)
+    for name, want in case.want.items():
+        close(got[name], want)
+
+
+def test_every_row_has_an_oracle_and_cases() -> None:
+    for row in KERNELS:
+        assert callable(getattr(oracle, row.oracle))
+        assert row.attrs.op in OPS
