@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from webbuild.errors import CannotServeError
@@ -46,7 +46,8 @@ def site(tmp_path: Path) -> Path:
     return folder
 
 
-Check = Callable[[TestClient], Awaitable[None]]
+Client = TestClient[web.Request, web.Application]
+Check = Callable[[Client], Awaitable[None]]
 
 
 def visit(folder: Path, check: Check) -> None:
@@ -60,7 +61,7 @@ def visit(folder: Path, check: Check) -> None:
 
 
 def test_every_answer_isolates_the_page(pack: Path, site: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         for path in ("/", "/params_shard_0.bin", "/app-3fa9c01b.js", "/missing"):
             response = await client.get(path)
             assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
@@ -71,7 +72,7 @@ def test_every_answer_isolates_the_page(pack: Path, site: Path) -> None:
 
 
 def test_any_page_may_load_a_pack_but_not_a_site(pack: Path, site: Path) -> None:
-    async def allowed(client: TestClient) -> None:
+    async def allowed(client: Client) -> None:
         response = await client.get("/pack.json")
         assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
@@ -79,7 +80,7 @@ def test_any_page_may_load_a_pack_but_not_a_site(pack: Path, site: Path) -> None
         assert preflight.status == 204
         assert "Range" in preflight.headers["Access-Control-Allow-Headers"]
 
-    async def refused(client: TestClient) -> None:
+    async def refused(client: Client) -> None:
         response = await client.get("/")
         assert "Access-Control-Allow-Origin" not in response.headers
         assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
@@ -93,7 +94,7 @@ def test_any_page_may_load_a_pack_but_not_a_site(pack: Path, site: Path) -> None
     [("bytes=0-99", 0, 100), ("bytes=100-", 100, len(SHARD)), ("bytes=-7", -7, len(SHARD))],
 )
 def test_ranges(pack: Path, requested: str, start: int, stop: int) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         response = await client.get("/params_shard_0.bin", headers={"Range": requested})
         body = await response.read()
         assert response.status == 206
@@ -105,7 +106,7 @@ def test_ranges(pack: Path, requested: str, start: int, stop: int) -> None:
 
 
 def test_a_range_beyond_the_end_is_refused(pack: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         response = await client.get("/params_shard_0.bin", headers={"Range": "bytes=99999-"})
         assert response.status == 416
         assert response.headers["Content-Range"] == f"bytes */{len(SHARD)}"
@@ -114,7 +115,7 @@ def test_a_range_beyond_the_end_is_refused(pack: Path) -> None:
 
 
 def test_a_resumed_download_starts_anew_if_the_file_changed(pack: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         etag = (await client.get("/params_shard_0.bin")).headers["ETag"]
         resume = {"Range": "bytes=1000-", "If-Range": etag}
         same = await client.get("/params_shard_0.bin", headers=resume)
@@ -129,7 +130,7 @@ def test_a_resumed_download_starts_anew_if_the_file_changed(pack: Path) -> None:
 
 
 def test_revalidation_by_etag(pack: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         for encoding in ("identity", "gzip"):
             for path in ("/params_shard_0.bin", "/tokenizer.json"):
                 first = await client.get(path, headers={"Accept-Encoding": encoding})
@@ -147,7 +148,7 @@ def test_revalidation_by_etag(pack: Path) -> None:
 
 
 def test_hashed_names_are_cached_for_good(site: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         response = await client.get("/app-3fa9c01b.js")
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert (await client.get("/core.wasm")).headers["Cache-Control"] == "no-cache"
@@ -156,7 +157,7 @@ def test_hashed_names_are_cached_for_good(site: Path) -> None:
 
 
 def test_text_is_compressed_on_the_way(pack: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         accept = {"Accept-Encoding": "gzip, br"}
         response = await client.get("/tokenizer.json", headers=accept)
         body = await response.read()
@@ -178,7 +179,7 @@ def test_text_is_compressed_on_the_way(pack: Path) -> None:
 
 
 def test_a_compressed_file_beside_it_wins(site: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         response = await client.get("/big.mjs", headers={"Accept-Encoding": "gzip"})
         assert gzip.decompress(await response.read()) == b"// made beforehand"
         assert response.headers["Content-Type"] == "text/javascript; charset=utf-8"
@@ -197,7 +198,7 @@ def test_a_compressed_file_beside_it_wins(site: Path) -> None:
     ],
 )
 def test_content_types(site: Path, path: str, content_type: str) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         response = await client.get(path)
         assert response.headers["Content-Type"] == content_type
 
@@ -220,7 +221,7 @@ def test_content_types(site: Path, path: str, content_type: str) -> None:
     ],
 )
 def test_nothing_outside_of_the_folder_is_served(pack: Path, path: str) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         server = client.server
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
@@ -233,7 +234,7 @@ def test_nothing_outside_of_the_folder_is_served(pack: Path, path: str) -> None:
 
 
 def test_folders_have_an_index(site: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         redirect = await client.get("/docs", allow_redirects=False)
         assert (redirect.status, redirect.headers["Location"]) == (301, "/docs/")
         response: ClientResponse = await client.get("/docs/")
@@ -245,7 +246,7 @@ def test_folders_have_an_index(site: Path) -> None:
 
 
 def test_a_pack_says_how_to_load_it(pack: Path) -> None:
-    async def check(client: TestClient) -> None:
+    async def check(client: Client) -> None:
         assert "Engine.load(" in await (await client.get("/")).text()
 
     visit(pack, check)
