@@ -1,0 +1,10 @@
+"""What packs are measured against: Hugging Face transformers in float32, on the same weights.
+
+Needs the extra `webbuild[dev]` (torch, transformers); nothing else of the package imports this.
+"""
+
+from .compare import measure
+from .model import reference_model
+from .tiny import TINY, write_tiny
+
+__all__ = ["TINY", "measure", "reference_model", "write_tiny"]
