@@ -1,7 +1,7 @@
 """Operations that Relax lacks: calls of the graph that the compiler knows by name.
 
-Each is a `call_dps_packed("webbuild.<op>", …)` whose last argument is a JSON object of static
-attributes. The compiler sends them to the kernel library, or lowers them to TIR of its own
+Each is a `call_dps_packed("webbuild.<op>", …)` whose last argument is a JSON object: static attributes
+and the operands' names. The compiler sends them to the kernel library, or lowers them to TIR of its own
 (`webbuild.compile.domain`). docs/architecture.md, "Library ops", gives their shapes.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import relax
@@ -20,24 +21,63 @@ PREFIX = "webbuild."
 PAGE_SIZE = 16
 """Tokens per KV page."""
 
+PAGES = ("positions", "token_seq", "page_table")
+TILES = ("tile_start", "tile_len")
+KV = ("kv_k", "kv_v")
+
 
 def domain_call(
     op: str,
-    args: Sequence[relax.Expr],
+    inputs: Mapping[str, relax.Expr],
+    output: str,
     out: relax.TensorType,
     attrs: Mapping[str, Any],
 ) -> relax.Call:
-    """The Relax call of a domain op. `out` is the type of its one output."""
-    text = StringImm(json.dumps(attrs, sort_keys=True))
-    return relax.op.call_dps_packed(PREFIX + op, relax.Tuple([*args, text]), out)
+    """The Relax call of a domain op.
+
+    inputs: operands by the names that kernels give them, output: what they call the result.
+    """
+    about = {"attrs": attrs, "inputs": list(inputs), "output": output}
+    text = StringImm(json.dumps(about, sort_keys=True))
+    return relax.op.call_dps_packed(PREFIX + op, relax.Tuple([*inputs.values(), text]), out)
+
+
+@dataclass(frozen=True)
+class DomainCall:
+    """A call of a domain op, read back from the graph."""
+
+    op: str
+    attrs: dict[str, Any]
+    inputs: dict[str, relax.Expr]
+    output: str
+
+
+def read_domain_call(callee: relax.Expr, args: Sequence[relax.Expr]) -> DomainCall | None:
+    """The domain call of external function `callee`; None if it is none of ours.
+
+    args: the operands and the JSON text, then nothing (the output may follow, and is ignored).
+    """
+    name = getattr(callee, "global_symbol", None)
+    if name is None or not name.startswith(PREFIX):
+        return None
+    place = next(i for i, arg in enumerate(args) if isinstance(arg, StringImm))
+    about = json.loads(args[place].value)
+    inputs = dict(zip(about["inputs"], args[:place], strict=True))
+    return DomainCall(name.removeprefix(PREFIX), about["attrs"], inputs, about["output"])
 
 
 def _emit(
-    op: str, args: Sequence[Tensor], shape: Sequence[Any], attrs: Mapping[str, Any]
+    op: str, inputs: Mapping[str, Tensor], output: str, columns: int, attrs: Mapping[str, Any]
 ) -> Tensor:
-    out = relax.TensorType([*shape], "float32")
-    call = domain_call(op, [arg._expr for arg in args], out, attrs)
+    first = next(iter(inputs.values()))
+    out = relax.TensorType([first.shape[0], columns], "float32")
+    exprs = {name: tensor._expr for name, tensor in inputs.items()}
+    call = domain_call(op, exprs, output, out, attrs)
     return Tensor(_expr=relax.BlockBuilder.current().emit(call, name_hint=op))
+
+
+def _named(names: Sequence[str], tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    return dict(zip(names, tensors, strict=True))
 
 
 def rope_append(
@@ -64,8 +104,11 @@ def rope_append(
         "qk_norm": norm_eps if qk_norm else None,
         "page_size": PAGE_SIZE,
     }
-    args = [qkv, inv_freq, *(qk_norm or ()), *pages, *kv]
-    return _emit("rope_append", args, [qkv.shape[0], heads * head_dim], attrs)
+    inputs = {"qkv": qkv, "inv_freq": inv_freq}
+    if qk_norm:
+        inputs |= {"q_gamma": qk_norm[0], "k_gamma": qk_norm[1]}
+    inputs |= _named(PAGES, pages) | _named(KV, kv)
+    return _emit("rope_append", inputs, "q", heads * head_dim, attrs)
 
 
 def attention(
@@ -90,5 +133,7 @@ def attention(
         "mode": "prefill" if tiles else "decode",
         "page_size": PAGE_SIZE,
     }
-    args = [q, *kv, *pages, *(tiles or ())]
-    return _emit("attention", args, [q.shape[0], heads * head_dim], attrs)
+    inputs = {"q": q} | _named(KV, kv) | _named(PAGES, pages)
+    if tiles:
+        inputs |= _named(TILES, tiles)
+    return _emit("attention", inputs, "y", heads * head_dim, attrs)

@@ -1,0 +1,201 @@
+"""`compile_model`: a config and a quantisation in, program and kernels out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tvm
+from tvm import relax
+
+from webbuild.models import PAGE_SIZE, Decoder, DecoderConfig, module_spec, parameters, read_config
+from webbuild.quantize import get_quantization
+from webbuild.schema import KernelFile, Program, Tier
+from webbuild.schema.expression import evaluate
+from webbuild.schema.pack import Limits, TierMemory
+from webbuild.schema.program import Buffer, DType, Expr, Function, Input
+from webbuild.weights.parameter import Parameter
+
+from . import pipeline
+from .expressions import product
+from .launches import Launches
+from .quantize import Weight, matrices
+from .segments import Segments
+from .symbols import Bounds
+from .walk import LibraryCall, Operand, Plan, walk
+
+TIERS: tuple[Literal["f16", "f32"], ...] = ("f16", "f32")
+_KV_DTYPE: dict[str, str] = {"f16": "float16", "f32": "float32"}
+_ITEM_BYTES = {"f16": 2, "f32": 4, "i32": 4, "u32": 4}
+
+DEFAULT_CONTEXT = 4096
+"""Tokens for which the runtime reserves pages unless told otherwise."""
+
+RESULT_WORDS = 64
+SAMPLING_WORDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """All that a pack needs beside the weights. memory: by tier."""
+
+    config: DecoderConfig
+    program: Program
+    kernels: KernelFile
+    parameters: tuple[Parameter, ...]
+    limits: Limits
+    memory: dict[str, TierMemory]
+
+
+def compile_model(
+    config: Mapping[str, Any],
+    quantization: str,
+    *,
+    prefill_chunk: int = 512,
+    max_batch: int = 4,
+    library: bool = True,
+    dump_dir: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Compiled:
+    """Compiles a model for both tiers.
+
+    config: a parsed Hugging Face config.json. quantization: `q4f16_1`, `q0f16` or `q0f32`.
+    prefill_chunk, max_batch: most tokens and sequences of one step.
+    library: False leaves every kernel but the sampler's to TVM.
+    dump_dir: where to write the module after each pass. progress: called with a line per stage.
+
+    Raises what `read_config` raises, UnknownQuantizationError, NotDivisibleError,
+    TensorTooLargeError and KernelExceedsLimitsError. The same arguments give the same result.
+    """
+    decoder = read_config(config)
+    bounds = Bounds(prefill_chunk, max_batch, decoder.context_length)
+    params = parameters(decoder)
+    scheme = get_quantization(quantization)
+    weights = matrices(params, scheme)
+    segments = Segments(params, scheme)
+    if dump_dir is not None:
+        dump_dir.mkdir(parents=True, exist_ok=True)
+
+    tiers = {}
+    kernels = {}
+    storages = {}
+    for tier in TIERS:
+        if progress is not None:
+            progress(f"compiling the {tier} tier")
+        launches = Launches(tier, segments, bounds.maxima)
+        functions = _functions(decoder, weights, launches, bounds, library, dump_dir)
+        tiers[tier] = Tier(
+            requires=("shader-f16",) if tier == "f16" else (),
+            kv_dtype=tier,
+            storages=tuple(launches.storages),
+            buffers=_buffers(decoder, tier),
+            functions=functions,
+        )
+        kernels |= launches.kernels
+        storages[tier] = sum(launches.storages)
+
+    program = Program(
+        page_size=PAGE_SIZE,
+        symbols=bounds.symbols(),
+        inputs=_INPUTS,
+        segments=segments.segments(),
+        tiers=tiers,
+    )
+    return Compiled(
+        config=decoder,
+        program=program,
+        kernels=KernelFile(kernels=dict(sorted(kernels.items()))),
+        parameters=params,
+        limits=Limits(
+            context_length=decoder.context_length,
+            default_context_length=min(decoder.context_length, DEFAULT_CONTEXT),
+            prefill_chunk=prefill_chunk,
+            max_batch=max_batch,
+        ),
+        memory={
+            name: _memory(tier, bounds, segments.resident_bytes(), storages[name])
+            for name, tier in tiers.items()
+        },
+    )
+
+
+def _functions(
+    decoder: DecoderConfig,
+    weights: Mapping[str, Weight],
+    launches: Launches,
+    bounds: Bounds,
+    library: bool,
+    dump_dir: Path | None,
+) -> dict[str, Function]:
+    tier = launches.tier
+    model = Decoder(decoder)
+    module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier]))[0]
+    steps = pipeline.passes(weights, tier, bounds.maxima, library)
+    module = pipeline.run(module, steps, tier, dump_dir)
+    kernels = pipeline.Kernels(module)
+    functions = {}
+    for name in ("prefill", "decode"):
+        plan = walk(module[name], _parameter, Operand("buffer", "logits"))
+        functions[name] = launches.function(plan, kernels)
+    for name in ("sample", "logprobs"):
+        functions[name] = launches.function(_sampler(name, decoder.vocab_size), kernels)
+    return functions
+
+
+def _parameter(name: str) -> Operand:
+    """What a parameter of prefill or decode stands for."""
+    if name in _INPUT_NAMES:
+        return Operand("input", name)
+    if name == "token_ids" or name.startswith(("kv_k.", "kv_v.")):
+        return Operand("buffer", name)
+    return Operand("weight", name)
+
+
+def _sampler(op: str, vocab: int) -> Plan:
+    """`sample` and `logprobs` are library ops on persistent buffers, whatever the model."""
+    names = ("logits", "token_counts", "logit_bias", "sampled", "token_ids")
+    operands = {name: Operand("buffer", name) for name in names}
+    operands |= {name: Operand("input", name) for name in ("slots", "sampling")}
+    return Plan(calls=[LibraryCall(op, {"vocab": vocab}, operands)])
+
+
+_INPUTS = (
+    Input(name="positions", dtype="i32", shape=("tokens",)),
+    Input(name="token_seq", dtype="i32", shape=("tokens",)),
+    Input(name="page_table", dtype="i32", shape=("seqs", "max_pages")),
+    Input(name="logit_rows", dtype="i32", shape=("seqs",)),
+    Input(name="tile_start", dtype="i32", shape=("q_tiles",)),
+    Input(name="tile_len", dtype="i32", shape=("q_tiles",)),
+    Input(name="slots", dtype="i32", shape=("seqs",)),
+    Input(name="sampling", dtype="u32", shape=("seqs", SAMPLING_WORDS)),
+)
+_INPUT_NAMES = frozenset(item.name for item in _INPUTS)
+
+
+def _buffers(decoder: DecoderConfig, tier: DType) -> tuple[Buffer, ...]:
+    page = ("pages", decoder.kv_heads, PAGE_SIZE, decoder.head_dim)
+    table: list[tuple[str, DType, tuple[Expr, ...]]] = [
+        ("token_ids", "i32", ("tokens",)),
+        ("logits", "f32", ("seqs", decoder.vocab_size)),
+        ("token_counts", "u32", ("seqs", decoder.vocab_size)),
+        ("logit_bias", "f32", ("seqs", decoder.vocab_size)),
+        ("sampled", "u32", ("seqs", RESULT_WORDS)),
+    ]
+    for layer in range(decoder.layers):
+        table += [(f"kv_k.{layer}", tier, page), (f"kv_v.{layer}", tier, page)]
+    return tuple(Buffer(name=name, dtype=dtype, shape=shape) for name, dtype, shape in table)
+
+
+def _memory(tier: Tier, bounds: Bounds, weights: int, storages: int) -> TierMemory:
+    maxima = bounds.maxima
+    buffers = 0
+    page_bytes = 0
+    for buffer in tier.buffers:
+        item = _ITEM_BYTES[buffer.dtype]
+        if buffer.shape[0] == "pages":
+            page_bytes += evaluate(product(buffer.shape[1:], item), maxima)
+        else:
+            buffers += evaluate(product(buffer.shape, item), maxima)
+    return TierMemory(weights=weights, storages=storages, buffers=buffers, page_bytes=page_bytes)

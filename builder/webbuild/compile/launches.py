@@ -1,0 +1,291 @@
+"""Pass 10: calls on buffers become launches, within the limits of every WebGPU adapter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from webbuild.errors import KernelExceedsLimitsError, TensorTooLargeError
+from webbuild.schema import Binding, Function, Kernel, Launch
+from webbuild.schema.check import (
+    MAX_BINDING_BYTES,
+    MAX_GRID,
+    MAX_INVOCATIONS,
+    MAX_STORAGE_BUFFERS,
+    MAX_WORKGROUP,
+    MAX_WORKGROUP_BYTES,
+)
+from webbuild.schema.expression import evaluate
+from webbuild.schema.kernels import kernel_id
+from webbuild.schema.program import (
+    BufferBinding,
+    Expr,
+    InputBinding,
+    Param,
+    StorageBinding,
+    WeightBinding,
+)
+from webgpu_kernels.launch import KernelLaunch
+from webgpu_kernels.registry import lower as lower_op
+
+from .codegen import Lowered
+from .expressions import as_expr, binary, ceil_div, substitute
+from .segments import Segments
+from .walk import LibraryCall, Operand, Plan, TirCall
+
+Grid = tuple[Expr, Expr, Expr]
+
+_LAYER = re.compile(r"layers\.(\d+)\.(?:.*\.)?(\w+)\.\w+$|kv_[kv]\.(\d+)$")
+
+
+class Launches:
+    """Builds the functions of one tier, which share storages and kernels."""
+
+    def __init__(self, tier: str, segments: Segments, maxima: Mapping[str, int]) -> None:
+        self.tier = tier
+        self.segments = segments
+        self.maxima = maxima
+        self.kernels: dict[str, Kernel] = {}
+        self.storages: list[int] = []
+
+    def function(self, plan: Plan, lowered: Callable[[str], Lowered]) -> Function:
+        """The launches of `plan`. lowered: gives a PrimFunc's kernels by its name."""
+        builder = _Builder(self, plan.storages)
+        for call in plan.calls:
+            if isinstance(call, TirCall):
+                builder.tir(call, lowered(call.name))
+            else:
+                builder.library(call)
+        return builder.function()
+
+
+class _Builder:
+    """One function."""
+
+    def __init__(self, tier: Launches, storages: Sequence[Expr]) -> None:
+        self.tier = tier
+        self.sizes = [evaluate(size, tier.maxima) for size in storages]
+        self.planned = len(storages)
+        self.layer: str | None = None
+        self.launches: list[tuple[str, str, list[Operand | int], int | None, Grid]] = []
+        self.params: dict[tuple[Param, ...], int] = {}
+
+    # --- calls ---------------------------------------------------------------------------------
+
+    def tir(self, call: TirCall, lowered: Lowered) -> None:
+        """The launches of a PrimFunc, with its symbols bound to the sizes of the operands."""
+        symbols: dict[str, Expr] = {}
+        for shape, operand in zip(lowered.shapes, call.operands, strict=True):
+            for name, size in zip(shape, operand.shape, strict=True):
+                if isinstance(name, str):
+                    symbols[name] = size
+        scratch = self._scratch(
+            {name: substitute(size, symbols) for name, size in lowered.scratch.items()}
+        )
+        label = self._label(call.name, call.operands)
+        for dispatch in lowered.dispatches:
+            operands: list[Operand | int] = []
+            for argument in dispatch.arguments:
+                if isinstance(argument, str):
+                    operands.append(scratch[argument])
+                    continue
+                operand = call.operands[argument]
+                weight = operand.kind == "weight"
+                operands.append(self.tier.segments.number(operand.name) if weight else operand)
+            x, y, z = (substitute(size, symbols) for size in dispatch.grid)
+            values = [substitute(value, symbols) for value in dispatch.params]
+            grid = self._fold(dispatch.kernel.name, (x, y, z))
+            self._launch(label, dispatch.kernel, operands, values, grid)
+
+    def library(self, call: LibraryCall) -> None:
+        """The launches of a library op; a cut weight gives one for each piece."""
+        attrs = dict(call.attrs)
+        matrix = [name for name in ("q_weight", "q_scale", "weight") if name in call.operands]
+        rows = attrs.get("N", attrs.get("vocab", 0))
+        if matrix:
+            names = [call.operands[name].name for name in matrix]
+            attrs["row_splits"] = self.tier.segments.row_splits(names, rows)
+        label = self._label(call.op, tuple(call.operands.values()))
+        launches = lower_op(call.op, attrs, self.tier.tier)  # type: ignore[arg-type]
+        scratch = self._scratch(
+            {
+                binding.name: as_expr(binding.nbytes)
+                for launch in launches
+                for binding in launch.bindings
+                if binding.nbytes is not None
+            }
+        )
+        for launch in launches:
+            operands = [
+                scratch[binding.name]
+                if binding.nbytes is not None
+                else self._library_operand(call, binding.name, rows, launch.rows)
+                for binding in launch.bindings
+            ]
+            values = [as_expr(param.value) for param in launch.params]
+            x, y, z = (as_expr(size) for size in launch.grid)
+            self._launch(label, _library_kernel(launch), operands, values, (x, y, z))
+
+    def _library_operand(
+        self, call: LibraryCall, name: str, rows: int, piece: tuple[int, int] | None
+    ) -> Operand | int:
+        """What a kernel's binding `name` is: an operand, or the segment of a weight.
+
+        rows: of the op's matrix; with `glu` of each half, the gate first. A piece counts within.
+        """
+        half = 1 if name.startswith("up_") else 0
+        operand = call.operands[name.removeprefix("up_")]
+        if operand.kind != "weight":
+            return operand
+        stored = self.tier.segments.stored[operand.name]
+        if not rows or stored.rows not in (rows, 2 * rows) or name == "gamma":
+            return self.tier.segments.number(operand.name)
+        begin, end = piece if piece and "weight" in name or piece and "scale" in name else (0, rows)
+        return self.tier.segments.number(operand.name, (begin + half * rows, end + half * rows))
+
+    # --- parts ---------------------------------------------------------------------------------
+
+    def _label(self, op: str, operands: Sequence[Operand]) -> str:
+        """`layers.3.qkv_proj` by the weight that is read, `layers.3.attention` by the KV pages."""
+        for operand in operands:
+            found = _LAYER.search(operand.name)
+            if found:
+                self.layer = found[1] or found[3]
+                if found[2] and op.startswith(("linear", "fused_linear")):
+                    return f"layers.{self.layer}.{found[2]}"
+                return f"layers.{self.layer}.{op}"
+            if operand.name.startswith(("lm_head", "model.embed_tokens")):
+                self.layer = None
+                return "embed" if op in ("embed", "take_rows") else "head"
+        return op if self.layer is None else f"layers.{self.layer}.{op}"
+
+    def _scratch(self, sizes: Mapping[str, Expr]) -> dict[str, Operand]:
+        """Storages for buffers that live within one call: the same for every call of a function."""
+        scratch = {}
+        for number, (name, size) in enumerate(sizes.items()):
+            index = self.planned + number
+            nbytes = evaluate(size, self.tier.maxima)
+            if index == len(self.sizes):
+                self.sizes.append(0)
+            self.sizes[index] = max(self.sizes[index], nbytes)
+            scratch[name] = Operand("storage", index=index)
+        return scratch
+
+    def _fold(self, name: str, grid: Grid) -> Grid:
+        """A grid of a TVM kernel whose x may be too large, with x spread over x and z."""
+        x, y, z = grid
+        if evaluate(x, self.tier.maxima) <= MAX_GRID:
+            return grid
+        if z != 1:
+            raise KernelExceedsLimitsError(f"{name}: its grid is too large: {grid}")
+        return binary("min", x, MAX_GRID), y, ceil_div(x, MAX_GRID)
+
+    def _launch(
+        self,
+        label: str,
+        kernel: Kernel,
+        operands: Sequence[Operand | int],
+        values: Sequence[Expr],
+        grid: Grid,
+    ) -> None:
+        _check(label, kernel, grid, self.tier.maxima)
+        _check_aliases(label, kernel, operands)
+        identifier = kernel_id(kernel.wgsl, kernel.entry_point)
+        self.tier.kernels[identifier] = kernel
+        params = None
+        if values:
+            block = tuple(
+                Param(dtype=dtype, value=value)
+                for dtype, value in zip(kernel.params, values, strict=True)
+            )
+            params = self.params.setdefault(block, len(self.params))
+        self.launches.append((label, identifier, list(operands), params, grid))
+
+    def function(self) -> Function:
+        """The function, on storages of the tier that it shares with the others."""
+        for size in self.sizes:
+            if size > MAX_BINDING_BYTES:
+                raise TensorTooLargeError(
+                    f"an activation needs {size / 2**20:.0f} MiB, more than one 128 MiB binding: "
+                    "choose a smaller prefill chunk"
+                )
+        # Functions run one after another, so the largest of each share the tier's largest.
+        order = sorted(range(len(self.sizes)), key=lambda i: (-self.sizes[i], i))
+        place = {index: position for position, index in enumerate(order)}
+        shared = self.tier.storages
+        for position, index in enumerate(order):
+            if position == len(shared):
+                shared.append(0)
+            shared[position] = max(shared[position], self.sizes[index])
+        return Function(
+            params=tuple(self.params),
+            launches=tuple(
+                Launch(
+                    kernel=kernel,
+                    label=label,
+                    bindings=tuple(_binding(operand, place) for operand in operands),
+                    params=params,
+                    grid=grid,
+                )
+                for label, kernel, operands, params, grid in self.launches
+            ),
+        )
+
+
+def _binding(operand: Operand | int, place: Mapping[int, int]) -> Binding:
+    if isinstance(operand, int):
+        return WeightBinding(segment=operand)
+    match operand.kind:
+        case "storage":
+            return StorageBinding(index=place[operand.index])
+        case "buffer":
+            return BufferBinding(name=operand.name)
+        case "input":
+            return InputBinding(name=operand.name)
+        case "weight":
+            raise AssertionError(f"weight {operand.name} has no segment")
+
+
+def _library_kernel(launch: KernelLaunch) -> Kernel:
+    return Kernel(
+        name=launch.name,
+        origin="library",
+        wgsl=launch.wgsl,
+        entry_point=launch.entry_point,
+        workgroup_size=launch.workgroup_size,
+        workgroup_bytes=launch.workgroup_bytes,
+        bindings=tuple(binding.access for binding in launch.bindings),
+        params=tuple(param.dtype for param in launch.params),
+        features=launch.features,
+    )
+
+
+def _check(label: str, kernel: Kernel, grid: Grid, maxima: Mapping[str, int]) -> None:
+    """Raises KernelExceedsLimitsError if an adapter with WebGPU's default limits would refuse."""
+    x, y, z = kernel.workgroup_size
+    sizes = zip(kernel.workgroup_size, MAX_WORKGROUP, strict=True)
+    workgroups = [evaluate(size, maxima) for size in grid]
+    problems: list[Any] = []
+    if len(kernel.bindings) > MAX_STORAGE_BUFFERS:
+        problems.append(f"{len(kernel.bindings)} storage buffers (at most {MAX_STORAGE_BUFFERS})")
+    if kernel.workgroup_bytes > MAX_WORKGROUP_BYTES:
+        problems.append(f"{kernel.workgroup_bytes} bytes of workgroup memory")
+    if x * y * z > MAX_INVOCATIONS or any(size > most for size, most in sizes):
+        problems.append(f"a workgroup of {kernel.workgroup_size}")
+    if max(workgroups) > MAX_GRID:
+        problems.append(f"a grid of {workgroups}")
+    if problems:
+        raise KernelExceedsLimitsError(
+            f"{label}: kernel {kernel.name} needs {', '.join(problems)}, more than every WebGPU "
+            "adapter offers: the operation must be cut up"
+        )
+
+
+def _check_aliases(label: str, kernel: Kernel, operands: Sequence[Operand | int]) -> None:
+    """WebGPU refuses one buffer bound for reading and for writing in one dispatch."""
+    access: dict[tuple[str, str, int], str] = {}
+    for operand, mode in zip(operands, kernel.bindings, strict=True):
+        if isinstance(operand, Operand):
+            key = (operand.kind, operand.name, operand.index)
+            assert access.setdefault(key, mode) == mode, f"{label} reads and writes {key}"

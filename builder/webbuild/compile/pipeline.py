@@ -1,0 +1,118 @@
+"""From a config to a launch program: the passes, in order, on one screen.
+
+    1  quantize    weights become stored arrays and `dequantize` calls
+    2  match       patterns of hot ops become calls of library kernels (not with library=False)
+    3  legalize    everything else becomes TIR, our own ops included
+    4  fuse        element-wise TIR joins what it follows
+    5  schedule    dlight maps TIR to workgroups
+    6  lower       calls write to buffers given to them
+    7  plan        buffers share storages, sized for the largest step
+    8  generate    scheduled TIR becomes WGSL                        (codegen.py)
+    9  walk        the Relax function becomes calls on storages      (walk.py)
+    10 launch      calls become launches within WebGPU's limits      (launches.py)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import tvm
+from tvm import relax, tirx
+from tvm.s_tir import dlight
+
+from .codegen import TARGET, Lowered, lower
+from .domain import OPAQUE
+from .legalize import legalize
+from .match import match
+from .quantize import Weight, quantize
+
+Pass = Callable[[tvm.IRModule], tvm.IRModule]
+
+
+def passes(
+    weights: Mapping[str, Weight], tier: str, maxima: Mapping[str, int], library: bool
+) -> list[tuple[str, Pass]]:
+    """Passes 1 to 7 by name: each takes a module and returns a new one."""
+    return [
+        ("quantize", lambda module: quantize(module, weights, tier)),
+        ("match", match if library else lambda module: module),
+        ("legalize", legalize),
+        ("fuse", _fuse),
+        ("schedule", _schedule),
+        ("lower", _lower),
+        ("plan", lambda module: _plan(module, maxima)),
+    ]
+
+
+def run(
+    module: tvm.IRModule, passes: list[tuple[str, Pass]], tier: str, dump: Path | None
+) -> tvm.IRModule:
+    """The module after all passes; the text after each goes to `dump` as ``03-legalize.f16.py``."""
+    for number, (name, transform) in enumerate(passes, start=1):
+        with TARGET:
+            module = transform(module)
+        if dump is not None:
+            text = module.script(show_meta=False)
+            (dump / f"{number:02}-{name}.{tier}.py").write_text(text, encoding="utf-8")
+    return module
+
+
+def _fuse(module: tvm.IRModule) -> tvm.IRModule:
+    return _sequence(
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.FoldConstant(),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+        relax.transform.DeadCodeElimination(),
+    )(module)
+
+
+def _schedule(module: tvm.IRModule) -> tvm.IRModule:
+    gpu = dlight.gpu
+    # The other rules want one element written per iteration, and crash on blocks that hold loops.
+    opaque = {
+        variable: function
+        for variable, function in module.functions_items()
+        if isinstance(function, tirx.PrimFunc) and function.attrs.get("op_pattern") == OPAQUE
+    }
+    module.update(dlight.ApplyDefaultSchedule(gpu.Fallback())(tvm.IRModule(opaque)))
+    return dlight.ApplyDefaultSchedule(
+        gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()
+    )(module)
+
+
+def _lower(module: tvm.IRModule) -> tvm.IRModule:
+    return _sequence(
+        relax.transform.RewriteDataflowReshape(),
+        relax.transform.ToNonDataflow(),
+        relax.transform.RemovePurityChecking(),
+        relax.transform.CallTIRRewrite(),
+    )(module)
+
+
+def _plan(module: tvm.IRModule, maxima: Mapping[str, int]) -> tvm.IRModule:
+    for variable, function in module.functions_items():
+        if isinstance(function, relax.Function):
+            module.update_func(
+                variable, function.with_attr("tir_var_upper_bound", dict(maxima))
+            )
+    return relax.transform.StaticPlanBlockMemory()(module)
+
+
+def _sequence(*steps: tvm.transform.Pass) -> tvm.transform.Pass:
+    return tvm.transform.Sequential(list(steps))
+
+
+class Kernels:
+    """Passes 8, as far as needed: the PrimFuncs of a planned module, each lowered once."""
+
+    def __init__(self, module: tvm.IRModule) -> None:
+        self.module = module
+        self._lowered: dict[str, Lowered] = {}
+
+    def __call__(self, name: str) -> Lowered:
+        if name not in self._lowered:
+            with TARGET:
+                self._lowered[name] = lower(name, self.module[name])
+        return self._lowered[name]

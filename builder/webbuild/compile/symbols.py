@@ -1,0 +1,51 @@
+"""The symbols of a program and how large each can get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webbuild.models import PAGE_SIZE
+from webbuild.schema.program import Symbol
+
+TILE_ROWS = 16
+"""Most rows of one prefill attention tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a program is compiled for: tokens per prefill step, sequences per step, context."""
+
+    prefill_chunk: int
+    max_batch: int
+    context_length: int
+
+    @property
+    def maxima(self) -> dict[str, int]:
+        """Every symbol at its largest; those that the runtime chooses, for one full sequence."""
+        pages = -(-self.context_length // PAGE_SIZE)
+        return {
+            "tokens": self.prefill_chunk,
+            "seqs": self.max_batch,
+            "q_tiles": -(-self.prefill_chunk // TILE_ROWS) + self.max_batch,
+            "pages": pages * self.max_batch,
+            "max_pages": pages,
+        }
+
+    def symbols(self) -> tuple[Symbol, ...]:
+        maxima = self.maxima
+        step = {
+            "tokens": "new tokens of the step, over all sequences",
+            "seqs": "sequences of the step",
+            "q_tiles": f"prefill attention tiles: at most {TILE_ROWS} rows of one sequence each",
+        }
+        load = {
+            "pages": "pages of the KV pool",
+            "max_pages": "width of a page-table row: most pages of a sequence",
+        }
+        return (
+            *(
+                Symbol(name=name, description=text, scope="step", max=maxima[name])
+                for name, text in step.items()
+            ),
+            *(Symbol(name=name, description=text, scope="load") for name, text in load.items()),
+        )
