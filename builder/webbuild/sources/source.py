@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -195,8 +196,9 @@ def open_source(
     A Hub model's small files are downloaded here, its weights when `tensors` is first read.
     Raises ModelNotFoundError and the Hub's errors (see `Repository.download`).
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    # These answer "no" where pathlib raises: an unknown ~user, a name too long for the disk.
+    folder = Path(os.path.expanduser(model))  # noqa: PTH111
+    if model and os.path.isdir(folder):  # noqa: PTH112
         if revision is not None:
             raise ModelNotFoundError(f"{model} is a local folder, which has no --revision")
         return ModelSource(folder, folder.resolve().name)
