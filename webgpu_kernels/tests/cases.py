@@ -150,18 +150,28 @@ class Batch:
     tiles: list[tuple[int, int]]
     pages: int
 
-    def __init__(self, rng: np.random.Generator, sequences: Sequence[tuple[int, int]], page: int):
-        """`sequences`: (first position, new tokens) each."""
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        sequences: Sequence[tuple[int, int]],
+        page: int,
+        history: bool = True,
+    ) -> None:
+        """`sequences`: (first position, new tokens) each; without `history` only pages written exist."""
         longest = max(begin + new for begin, new in sequences)
         width = -(-longest // page) + 1
-        self.pages = width * len(sequences) + 3
-        order = rng.permutation(self.pages).astype(np.int32)
-        # Entries past a sequence's end are never read: make them wild.
+        spans = [
+            (begin // page if not history else 0, -(-(begin + new) // page))
+            for begin, new in sequences
+        ]
+        self.pages = sum(end - begin for begin, end in spans) + 3
+        order = iter(rng.permutation(self.pages).astype(np.int32))
+        # Entries outside a sequence's pages are never read: make them wild.
         self.page_table = np.full((len(sequences), width), 2**30, np.int32)
         self.tiles, positions, owners, start = [], [], [], 0
-        for i, (begin, new) in enumerate(sequences):
-            used = -(-(begin + new) // page)
-            self.page_table[i, :used] = order[i * width : i * width + used]
+        for i, ((begin, new), span) in enumerate(zip(sequences, spans, strict=True)):
+            for entry in range(*span):
+                self.page_table[i, entry] = next(order)
             positions += range(begin, begin + new)
             owners += [i] * new
             self.tiles += [(start + at, min(16, new - at)) for at in range(0, new, 16)]
@@ -192,7 +202,7 @@ def rope_append(setting: Attrs, tier: Tier) -> Case:
     heads, kv_heads, dim, sequences = attrs.pop("shape")
     page = attrs.get("page_size", 16)
     rng = seeded(setting, tier)
-    batch = Batch(rng, sequences, page)
+    batch = Batch(rng, sequences, page, history=False)
     inv_freq = (1.0 / 500000.0 ** (np.arange(0, dim, 2, dtype=np.float32) / dim)).astype(np.float32)
     pool = (batch.pages, kv_heads, page, dim)
     kv = np.float16 if tier == "f16" else np.float32

@@ -48,7 +48,7 @@ def close(got: np.ndarray, want: np.ndarray) -> None:
     np.testing.assert_allclose(got, wide, rtol=0, atol=tolerance * np.abs(wide).max())
 
 
-@pytest.mark.parametrize(("row", "setting", "tier"), matrix())
+@pytest.mark.parametrize(("row", "setting", "tier"), list(matrix()))
 def test_matches_oracle(device: Device, row: Kernel, setting: Attrs, tier: Tier) -> None:
     if tier == "f16" and not device.f16:
         pytest.skip("the adapter has no shader-f16")
