@@ -23,10 +23,11 @@ def measure(model: NativeModel, reference: Reference, seed: int = 0) -> float:
     def text(length: int) -> list[int]:
         return [int(token) for token in rng.integers(0, model.vocab_size, length)]
 
-    runs: list[list[tuple[int, ...]]] = [[(1,)], [(16,)], [(17,)], [(33, 17)]]
-    runs.append([(4, 1), (19, 21), (1, 17)][: model.pack.manifest.limits.max_batch])
+    ragged: list[tuple[int, ...]] = [(4, 1), (19, 21), (1, 17)]
+    alone: list[tuple[int, ...]] = [(1,), (16,), (17,), (33, 17)]
+    batch = ragged[: model.pack.manifest.limits.max_batch]
     errors = []
-    for chunks in runs:
+    for chunks in (*([pieces] for pieces in alone), batch):
         texts = [text(sum(pieces) + DECODES) for pieces in chunks]
         errors += _follow(model, reference, texts, chunks)
     return max(errors)

@@ -1,0 +1,68 @@
+"""The logits ladder: packs every tiny config and measures it in both tiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from webbuild.native import NativeModel
+from webbuild.native.device import open_device
+from webbuild.pack import PackOptions, Reporter, pack_model
+from webbuild.quantize import get_quantization
+from webbuild.sources import open_source
+
+from .compare import measure
+from .model import reference_model
+from .tiny import TINY, write_tiny
+
+#: Largest max|Δ| / max|reference| by tier.
+BOUNDS = {"f32": 1e-3, "f16": 2e-2}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One pack. library: False lets TVM make every kernel."""
+
+    config: str
+    quantization: str
+    library: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.config}-{self.quantization}{'' if self.library else '-tvm'}"
+
+
+CASES = (
+    *(Case(name, "q0f32") for name in TINY),
+    *(Case(name, "q4f16_1") for name in TINY if "odd" not in name),
+    Case("llama-odd", "q0f16"),
+    Case("qwen2-tied", "q0f16"),
+    Case("llama-gqa", "q4f16_1", library=False),
+    Case("qwen3-tied-bias", "q0f32", library=False),
+)
+
+
+def climb(case: Case, folder: Path) -> dict[str, float]:
+    """Packs `case` below `folder` (existing) and returns the error of each tier that can run here.
+
+    Unquantised packs are measured against the checkpoint, quantised ones against the same model
+    holding the dequantised weights.
+    """
+    source = folder / case.config
+    if not source.is_dir():
+        write_tiny(case.config, folder)
+    pack = folder / str(case)
+    pack_model(
+        open_source(str(source)),
+        get_quantization(case.quantization),
+        pack,
+        Reporter(quiet=True),
+        PackOptions(library=case.library),
+    )
+    quantised = case.quantization.startswith("q4")
+    reference = reference_model(source, pack if quantised else None, case.quantization)
+    features = open_device().features
+    return {
+        tier: measure(NativeModel.open(pack, tier, verify_hashes=True), reference)
+        for tier in BOUNDS
+        if tier == "f32" or "shader-f16" in features
+    }
