@@ -23,7 +23,7 @@ const FUNCTIONS = ["prefill", "decode", "sample"];
 
 /** Step inputs and persistent buffers that the engine writes or reads. */
 const INPUTS = ["positions", "token_seq", "page_table", "logit_rows", "slots", "sampling"];
-const BUFFERS = ["token_ids", "logits", "sampled"];
+const BUFFERS = ["token_ids", "logits", "sampled", "token_counts", "logit_bias"];
 const SYMBOLS = ["tokens", "seqs", "pages", "max_pages"];
 
 /** @throws InvalidPack, UnsupportedFormatVersion */

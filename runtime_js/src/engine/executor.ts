@@ -1,0 +1,128 @@
+/** A model on a GPU: everything made at load, and the one verb `step`. */
+import { allocate, type Memory } from "../gpu/memory.js";
+import type { Device } from "../gpu/device.js";
+import { compilePipelines } from "../gpu/pipelines.js";
+import { Player, type Prepared } from "../gpu/player.js";
+import { ReadbackRing } from "../gpu/readback.js";
+import { tierKernels } from "../gpu/requirements.js";
+import type { Symbols } from "../gpu/sizes.js";
+import type { Tier } from "../generated/program.js";
+import type { Model } from "../program/check.js";
+import { type BatchRow, Planner } from "./plan.js";
+
+/** Words per row of `sampled`. */
+export const SAMPLED_WORDS = 64;
+
+/** Steps whose results can be under way at once: the run-ahead, and one being read. */
+export const RING_DEPTH = 4;
+
+export class Executor {
+  readonly #functions: ReadonlyMap<string, Prepared>;
+  readonly #player: Player;
+  readonly #planner: Planner;
+  readonly #ring: ReadbackRing;
+
+  private constructor(
+    readonly gpu: Device,
+    readonly memory: Memory,
+    readonly symbols: Symbols,
+    private readonly vocab: number,
+    parts: { functions: Map<string, Prepared>; player: Player; ring: ReadbackRing },
+  ) {
+    this.#functions = parts.functions;
+    this.#player = parts.player;
+    this.#ring = parts.ring;
+    this.#planner = new Planner(memory.block, symbols);
+  }
+
+  /**
+   * Allocates memory and compiles kernels; the weights are still to be written.
+   *
+   * @param onCompiled called with (pipelines done, of how many)
+   */
+  static async create(
+    gpu: Device,
+    model: Model,
+    tier: Tier,
+    symbols: Symbols,
+    vocab: number,
+    onCompiled: (done: number, total: number) => void,
+  ): Promise<{ memory: Memory; ready: Promise<Executor> }> {
+    const memory = await allocate(gpu.device, model.program, tier, symbols);
+    const kernels = tierKernels(tier);
+    let done = 0;
+    const compiling = compilePipelines(gpu.device, model.kernels, kernels, () =>
+      onCompiled(++done, kernels.size),
+    );
+    const ready = compiling.then((pipelines) => {
+      const player = new Player(gpu.device, memory, symbols, gpu.counters);
+      const functions = new Map(
+        Object.entries(tier.functions).map(([name, fn]) => [name, player.prepare(name, fn, pipelines)]),
+      );
+      const seqs = symbols.maxima[symbols.index.get("seqs") as number] as number;
+      const ring = new ReadbackRing(gpu.device, RING_DEPTH, seqs * SAMPLED_WORDS * 4);
+      return new Executor(gpu, memory, symbols, vocab, { functions, player, ring });
+    });
+    ready.catch(() => {}); // awaited after the weights; a failure before that is not lost
+    return { memory, ready };
+  }
+
+  has(name: string): boolean {
+    return this.#functions.has(name);
+  }
+
+  /** Launches of each function. */
+  launches(): Record<string, number> {
+    return Object.fromEntries([...this.#functions].map(([name, f]) => [name, f.pipelines.length]));
+  }
+
+  /** The most new tokens a step takes. */
+  get chunk(): number {
+    return this.symbols.maxima[this.symbols.index.get("tokens") as number] as number;
+  }
+
+  /** Writes the input tokens of a prefill step, rows 0 onward. */
+  writeTokens(ids: Int32Array): void {
+    this.#write("token_ids", 0, ids);
+  }
+
+  /** Sets the additive bias of a sampler slot. */
+  writeBias(slot: number, bias: readonly [number, number][]): void {
+    const row = new Float32Array(this.vocab);
+    for (const [id, value] of bias) row[id] = value;
+    this.#write("logit_bias", slot * row.byteLength, row);
+  }
+
+  /** Forgets which tokens a sampler slot has generated. */
+  clearCounts(slot: number): void {
+    this.#write("token_counts", slot * this.vocab * 4, new Uint32Array(this.vocab));
+  }
+
+  #write(buffer: string, offset: number, data: Int32Array | Uint32Array | Float32Array): void {
+    const target = this.memory.buffers.get(buffer) as GPUBuffer;
+    this.gpu.device.queue.writeBuffer(target, offset, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  }
+
+  /**
+   * Submits one step.
+   *
+   * @param sample what follows the model's own function: nothing, `sample`, or `sample` and `logprobs`
+   * @returns rows of `sampled`, 64 words each, once the GPU has them; undefined when nothing is sampled
+   */
+  step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined {
+    const { kind, env, rows } = this.#planner.plan(batch);
+    const functions = [kind, ...sample].map((name) => this.#functions.get(name) as Prepared);
+    if (sample.length === 0) {
+      this.#player.run(functions, env);
+      return undefined;
+    }
+    const source = this.memory.buffers.get("sampled") as GPUBuffer;
+    const bytes = rows * SAMPLED_WORDS * 4;
+    return this.#player.run(functions, env, { ring: this.#ring, source, bytes });
+  }
+
+  /** Resolves when the GPU has done everything submitted so far. */
+  async idle(): Promise<void> {
+    await Promise.race([this.gpu.device.queue.onSubmittedWorkDone(), this.gpu.failed]);
+  }
+}

@@ -1,0 +1,122 @@
+/** One request, from prompt tokens to finish: prefill in chunks, then decode with run-ahead. */
+import { abortError, throwIfAborted } from "../errors.js";
+import type { Sequence } from "../kv/sequence.js";
+import { Detokenizer } from "../text/detokenizer.js";
+import { StopMatcher } from "../text/stop_matcher.js";
+import type { TokenBytes } from "../text/token_bytes.js";
+import type { Executor } from "./executor.js";
+import type { Delta, FinishReason, SamplingOptions, TokenLogprobs } from "./request.js";
+import type { SamplingRow } from "./sampling.js";
+
+/**
+ * Decode steps submitted before the oldest one's token is known. The sampler feeds its token to the next step on the
+ * GPU, so only the end of a generation is decided late: surplus steps are dropped.
+ */
+const RUN_AHEAD = 2;
+
+/** Where the log-probabilities are in a row of `sampled`. */
+const TOP_IDS = 4;
+const TOP_LOGPROBS = 24;
+
+export interface Generation {
+  prompt: Int32Array;
+  sequence: Sequence;
+  sampling: SamplingRow;
+  options: SamplingOptions;
+  /** Most tokens to generate; at least 1. */
+  maxTokens: number;
+  stop: string[];
+  eos: ReadonlySet<number>;
+}
+
+/** @returns why it ended and how many tokens were sampled */
+export async function generate(
+  executor: Executor,
+  tokens: TokenBytes,
+  generation: Generation,
+  onDelta: (delta: Delta) => void,
+  signal: AbortSignal,
+): Promise<{ finishReason: FinishReason; completionTokens: number }> {
+  const { sequence, sampling, options, maxTokens } = generation;
+  const sample = options.logprobs === null ? ["sample"] : ["sample", "logprobs"];
+  const cancelled = rejectOnAbort(signal);
+  const submitted: Promise<Uint32Array>[] = [];
+  let drawn = 0;
+  const submit = (tokens: number) => {
+    const row = { sequence, tokens, sampling, drawIndex: drawn++ };
+    submitted.push(executor.step([row], sample) as Promise<Uint32Array>);
+  };
+
+  const text = new Detokenizer(tokens);
+  const stops = new StopMatcher(generation.stop);
+  let completionTokens = 0;
+  try {
+    const last = await prefill(executor, generation, signal);
+    submit(last);
+    while (true) {
+      while (submitted.length < RUN_AHEAD && drawn < maxTokens && sequence.reserve(1)) submit(1);
+      const next = submitted[0];
+      if (!next) break;
+      const row = await Promise.race([next, executor.gpu.failed, cancelled.promise]);
+      submitted.shift();
+      const id = row[0] as number;
+      completionTokens++;
+      if (generation.eos.has(id)) {
+        onDelta({ text: stops.flush(), tokens: 1, logprobs: [] });
+        return { finishReason: "stop", completionTokens };
+      }
+      const delta = stops.push(text.push(id));
+      const logprobs = options.logprobs === null ? [] : [readLogprobs(row, options.logprobs, tokens)];
+      onDelta({ text: delta, tokens: 1, logprobs });
+      if (stops.stopped) return { finishReason: "stop", completionTokens };
+    }
+    text.finish();
+    onDelta({ text: stops.flush(), tokens: 0, logprobs: [] });
+    return { finishReason: "length", completionTokens };
+  } finally {
+    cancelled.dispose();
+    // Surplus steps still hold readback buffers, which the next request needs.
+    await Promise.allSettled(submitted);
+  }
+}
+
+/** Submits all of the prompt but its last chunk, whose tokens are written and whose length is returned. */
+async function prefill(executor: Executor, { prompt, sequence, sampling }: Generation, signal: AbortSignal): Promise<number> {
+  let at = 0;
+  while (true) {
+    const count = Math.min(executor.chunk, prompt.length - at);
+    throwIfAborted(signal);
+    executor.writeTokens(prompt.subarray(at, at + count));
+    sequence.reserve(count);
+    at += count;
+    if (at === prompt.length) return count;
+    executor.step([{ sequence, tokens: count, sampling, drawIndex: 0 }], []);
+    await executor.idle(); // a long prompt can be aborted between chunks
+  }
+}
+
+function readLogprobs(row: Uint32Array, top: number, tokens: TokenBytes): TokenLogprobs {
+  const floats = new Float32Array(row.buffer, row.byteOffset, row.length);
+  const entry = (id: number, logprob: number) => {
+    const bytes = tokens.of(id);
+    return { token: new TextDecoder().decode(bytes), bytes: [...bytes], logprob };
+  };
+  return {
+    ...entry(row[0] as number, floats[1] as number),
+    top: Array.from({ length: top }, (_, i) =>
+      entry(row[TOP_IDS + i] as number, floats[TOP_LOGPROBS + i] as number),
+    ),
+  };
+}
+
+function rejectOnAbort(signal: AbortSignal): { promise: Promise<never>; dispose: () => void } {
+  let dispose = () => {};
+  const promise = new Promise<never>((_, reject) => {
+    const onAbort = () => reject(abortError(signal));
+    signal.addEventListener("abort", onAbort, { once: true });
+    dispose = () => signal.removeEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+  });
+  promise.catch(() => {});
+  return { promise, dispose };
+}

@@ -1,0 +1,10 @@
+/** What the engine needs from where it runs: a browser's worker, a page, or Node with Dawn. */
+import type { Fetch } from "../store/download.js";
+import type { Store } from "../store/store.js";
+
+export interface Host {
+  gpu: GPU | undefined;
+  fetch: Fetch;
+  /** undefined: nothing is kept between loads. */
+  openStore(): Promise<Store | undefined>;
+}

@@ -1,0 +1,213 @@
+/** From a pack URL to a model that answers: kernels compile while weights stream from network or store to the GPU. */
+import { AbortError, AdapterLimit, InvalidPack, InvalidRequestError, throwIfAborted } from "../errors.js";
+import type { PackFile, PackManifest } from "../generated/pack.js";
+import type { Tier } from "../generated/program.js";
+import {
+  type AdapterReport,
+  available,
+  chooseTier,
+  type Device,
+  describeAdapter,
+  requestAdapter,
+  requestDevice,
+  type TierChoice,
+} from "../gpu/device.js";
+import type { Memory } from "../gpu/memory.js";
+import { chooseSymbols, type Symbols } from "../gpu/sizes.js";
+import { planSpans, ShardUploader } from "../gpu/weights.js";
+import { type Model, readModel } from "../program/check.js";
+import { type FileRole, fileOf, packBytes } from "../program/manifest.js";
+import { PackCache } from "../store/pack_cache.js";
+import { PackSource } from "../store/pack_source.js";
+import { Executor } from "./executor.js";
+import type { Host } from "./host.js";
+import { LanguageModel } from "./language_model.js";
+import { type LoadProgress, ProgressReporter } from "./progress.js";
+import { readText } from "./text_parts.js";
+
+export interface LoadOptions {
+  /** The pack's folder, with a trailing slash. */
+  url: string;
+  /** Most tokens of prompt and answer together; default: the pack's. */
+  contextLength?: number;
+  /** A tier by name, instead of the best that the adapter can run. */
+  tier?: string;
+  /** Ask the server for a newer version of a cached pack. */
+  revalidate?: boolean;
+  /** Keep the pack in the browser's storage (default true). */
+  cache?: boolean;
+  /** Hash cached files again while loading them (default false: they were hashed when they were stored). */
+  verifyCache?: boolean;
+  powerPreference?: GPUPowerPreference;
+}
+
+/** Files read at the same time. */
+const CONCURRENCY = 3;
+
+/** Bytes given to the GPU queue before waiting for it, so that its staging memory stays bounded. */
+const QUEUE_BYTES = 64 * 2 ** 20;
+
+/** @throws every error that `Engine.load` documents */
+export async function load(
+  host: Host,
+  options: LoadOptions,
+  onProgress: (progress: LoadProgress) => void,
+  signal: AbortSignal,
+): Promise<LanguageModel> {
+  const loading = new AbortController();
+  const stop = () => loading.abort(signal.reason);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  let device: Device | undefined;
+  try {
+    const progress = new ProgressReporter(() => source, onProgress);
+    const source = await openSource(host, options, loading.signal, () => progress.bytes());
+    const manifest = await source.manifest();
+    progress.totalBytes = packBytes(manifest);
+    const model = await readProgram(source, manifest);
+    const context = contextLength(manifest, options.contextLength);
+    const symbols = chooseSymbols(model.program, context, 1);
+    const { choice, adapter } = await choose(host, model, symbols, options);
+    if (choice.problems[0]) throw choice.problems[0];
+    throwIfAborted(loading.signal);
+
+    device = await requestDevice(adapter, choice.needs);
+    const tier = model.program.tiers[choice.name] as Tier;
+    const vocab = manifest.model.vocab_size;
+    const { memory, ready } = await Executor.create(device, model, tier, symbols, vocab, () => {});
+    const text = readText(source, manifest);
+    const weights = streamWeights(source, manifest, model, memory, device);
+    // A kernel that doesn't compile ends the download; the first failure is the one reported.
+    const failFast = ready.then(() => text).then(() => weights);
+    try {
+      await Promise.race([Promise.all([weights, text]), failFast, device.failed]);
+    } catch (error) {
+      loading.abort(error);
+      await Promise.allSettled([weights, text, ready]);
+      throw error;
+    }
+    progress.enter("compile");
+    const executor = await ready;
+    throwIfAborted(signal);
+    progress.enter("warmup");
+    const adapterReport: AdapterReport = describeAdapter(adapter);
+    const language = new LanguageModel(executor, manifest, model.program, source, await text, {
+      tier: choice.name,
+      contextLength: context,
+      bytes: choice.needs.bytes,
+      adapter: adapterReport,
+    });
+    await language.warmUp();
+    throwIfAborted(signal);
+    progress.enter("ready");
+    return language;
+  } catch (error) {
+    device?.destroy();
+    if (signal.aborted && !(error instanceof AbortError)) throwIfAborted(signal);
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** A pack's source with the store that the host has. */
+export async function openSource(
+  host: Host,
+  options: Pick<LoadOptions, "url" | "cache" | "revalidate" | "verifyCache">,
+  signal: AbortSignal,
+  onBytes?: () => void,
+): Promise<PackSource> {
+  const store = options.cache === false ? undefined : await host.openStore();
+  return new PackSource(options.url, {
+    fetch: host.fetch,
+    cache: store && new PackCache(store),
+    signal,
+    revalidate: options.revalidate ?? false,
+    verifyCache: options.verifyCache ?? false,
+    ...(onBytes ? { onBytes } : {}),
+  });
+}
+
+/** Tokens of context to allocate. @throws InvalidRequestError, AdapterLimit */
+export function contextLength(manifest: PackManifest, wanted: number | undefined): number {
+  const { context_length, default_context_length } = manifest.limits;
+  if (wanted === undefined) return default_context_length;
+  if (!Number.isInteger(wanted) || wanted < 2) {
+    throw new InvalidRequestError(`contextLength must be an integer of at least 2, not ${wanted}`, {
+      param: "contextLength",
+    });
+  }
+  if (wanted > context_length) {
+    throw new InvalidRequestError(
+      `contextLength ${wanted} is more than the model's ${context_length}`,
+      { param: "contextLength" },
+    );
+  }
+  return wanted;
+}
+
+/** program.json, kernels.json and tensor-cache.json, checked. */
+export async function readProgram(source: PackSource, manifest: PackManifest): Promise<Model> {
+  const read = (role: FileRole) => source.read(fileOf(manifest, role) as PackFile);
+  const [program, kernels, tensorCache] = await Promise.all([
+    read("program"),
+    read("kernels"),
+    read("tensor_cache"),
+  ]);
+  return readModel({ program, kernels, tensorCache }, manifest);
+}
+
+export async function choose(
+  host: Host,
+  model: Model,
+  symbols: Symbols,
+  options: Pick<LoadOptions, "tier" | "powerPreference">,
+): Promise<{ choice: TierChoice; adapter: GPUAdapter }> {
+  if (options.tier !== undefined && !Object.hasOwn(model.program.tiers, options.tier)) {
+    const tiers = Object.keys(model.program.tiers);
+    throw new AdapterLimit(`the pack has no tier ${options.tier}; it has ${tiers.join(", ")}`);
+  }
+  const adapter = await requestAdapter(host.gpu, {
+    powerPreference: options.powerPreference ?? "high-performance",
+  });
+  return { choice: chooseTier(model, symbols, available(adapter), options.tier), adapter };
+}
+
+/** Streams every shard into the arenas, a few at a time. */
+async function streamWeights(
+  source: PackSource,
+  manifest: PackManifest,
+  model: Model,
+  memory: Memory,
+  { device }: Device,
+): Promise<void> {
+  const spans = planSpans(model.program, model.tensors, memory.arenaLayout);
+  const files = manifest.files.filter((f) => f.role === "weights");
+  let queued = 0;
+  const write = (arena: number, offset: number, bytes: Uint8Array) => {
+    const target = memory.arenas[arena];
+    if (!target) throw new InvalidPack(`no arena ${arena}`);
+    queued += bytes.length;
+    device.queue.writeBuffer(target, offset, bytes as Uint8Array<ArrayBuffer>);
+  };
+  const streamOne = async (file: PackFile) => {
+    let uploader: ShardUploader;
+    await source.stream(file, {
+      begin: () => {
+        uploader = new ShardUploader(spans.get(file.path) ?? [], write);
+      },
+      bytes: async (bytes) => {
+        uploader.push(bytes);
+        if (queued < QUEUE_BYTES) return;
+        queued = 0;
+        device.queue.submit([]);
+        await device.queue.onSubmittedWorkDone();
+      },
+    });
+  };
+  const next = files[Symbol.iterator]();
+  const lane = async () => {
+    for (const file of next) await streamOne(file);
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
+}

@@ -1,0 +1,87 @@
+/**
+ * Planning a step: which tokens of which sequences, written into the step block. The host plans, the GPU runs
+ * (FlashInfer's split): what a kernel needs to know about the batch is decided here and nowhere else.
+ */
+import type { StepBlock } from "../gpu/step_block.js";
+import type { Symbols } from "../gpu/sizes.js";
+import type { Sequence } from "../kv/sequence.js";
+import type { SamplingRow } from "./sampling.js";
+
+/** Rows of a prefill attention tile. */
+const TILE_ROWS = 16;
+
+/** One row of a ragged batch: `tokens` new tokens of a sequence whose KV pages have room for them. */
+export interface BatchRow {
+  sequence: Sequence;
+  tokens: number;
+  sampling: SamplingRow;
+  /** Tokens generated so far. */
+  drawIndex: number;
+}
+
+export interface Step {
+  /** `decode` when every sequence has one new token. */
+  kind: "prefill" | "decode";
+  /** Symbol values. */
+  env: number[];
+  rows: number;
+}
+
+export class Planner {
+  readonly #positions: Int32Array;
+  readonly #tokenSeq: Int32Array;
+  readonly #pageTable: Int32Array;
+  readonly #logitRows: Int32Array;
+  readonly #slots: Int32Array;
+  readonly #sampling: Uint32Array;
+  readonly #tileStart: Int32Array | undefined;
+  readonly #tileLen: Int32Array | undefined;
+  readonly #env: number[];
+  readonly #tokens: number;
+  readonly #seqs: number;
+  readonly #tiles: number | undefined;
+  readonly #tableWidth: number;
+
+  constructor(block: StepBlock, symbols: Symbols) {
+    // check.ts has proved that these exist.
+    this.#positions = block.i32("positions") as Int32Array;
+    this.#tokenSeq = block.i32("token_seq") as Int32Array;
+    this.#pageTable = block.i32("page_table") as Int32Array;
+    this.#logitRows = block.i32("logit_rows") as Int32Array;
+    this.#slots = block.i32("slots") as Int32Array;
+    this.#sampling = block.u32("sampling") as Uint32Array;
+    this.#tileStart = block.i32("tile_start");
+    this.#tileLen = block.i32("tile_len");
+    this.#env = [...symbols.maxima];
+    this.#tokens = symbols.index.get("tokens") as number;
+    this.#seqs = symbols.index.get("seqs") as number;
+    this.#tiles = symbols.index.get("q_tiles");
+    this.#tableWidth = symbols.maxima[symbols.index.get("max_pages") as number] as number;
+  }
+
+  /** Fills the step block for this batch and advances its sequences. */
+  plan(batch: readonly BatchRow[]): Step {
+    let token = 0;
+    let tiles = 0;
+    batch.forEach(({ sequence, tokens, sampling, drawIndex }, row) => {
+      for (let i = 0; i < tokens; i++) {
+        this.#positions[token + i] = sequence.length + i;
+        this.#tokenSeq[token + i] = row;
+      }
+      for (let at = 0; at < tokens; at += TILE_ROWS, tiles++) {
+        if (this.#tileStart) this.#tileStart[tiles] = token + at;
+        if (this.#tileLen) this.#tileLen[tiles] = Math.min(TILE_ROWS, tokens - at);
+      }
+      this.#pageTable.set(sequence.pages, row * this.#tableWidth);
+      this.#slots[row] = sequence.slot;
+      sampling.write(this.#sampling, row, drawIndex);
+      sequence.length += tokens;
+      token += tokens;
+      this.#logitRows[row] = token - 1;
+    });
+    this.#env[this.#tokens] = token;
+    this.#env[this.#seqs] = batch.length;
+    if (this.#tiles !== undefined) this.#env[this.#tiles] = tiles;
+    return { kind: token === batch.length ? "decode" : "prefill", env: this.#env, rows: batch.length };
+  }
+}

@@ -1,0 +1,54 @@
+/** What the engine is asked and what it answers: plain data, free of any API's conventions. */
+import type { TemplateMessage } from "../text/chat_template.js";
+
+/** How to choose tokens. Undefined fields take the model's own defaults (generation_config.json), then neutral values. */
+export interface SamplingOptions {
+  /** 0: always the most likely token. */
+  temperature?: number;
+  topP?: number;
+  /** 0: off. */
+  topK?: number;
+  minP?: number;
+  frequencyPenalty: number;
+  presencePenalty: number;
+  /** Added to the raw logits. */
+  logitBias: [id: number, bias: number][];
+  /** Undefined: a random one. */
+  seed?: number;
+  /** Alternatives to report per token (0..20); null: no log-probabilities. */
+  logprobs: number | null;
+}
+
+export interface GenerateRequest {
+  messages: TemplateMessage[];
+  sampling: SamplingOptions;
+  /** null: until the context is full. */
+  maxTokens: number | null;
+  stop: string[];
+}
+
+/** A token with its log-probability under the raw logits. */
+export interface TokenLogprob {
+  token: string;
+  bytes: number[];
+  logprob: number;
+}
+
+export interface TokenLogprobs extends TokenLogprob {
+  top: TokenLogprob[];
+}
+
+/** Text that became certain, and the tokens sampled since the last delta. */
+export interface Delta {
+  text: string;
+  tokens: number;
+  logprobs: TokenLogprobs[];
+}
+
+export type FinishReason = "stop" | "length";
+
+export interface GenerateResult {
+  finishReason: FinishReason;
+  promptTokens: number;
+  completionTokens: number;
+}

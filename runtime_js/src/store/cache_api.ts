@@ -1,0 +1,89 @@
+/** The Cache API, where OPFS is missing: a blob is a list of numbered parts, each one response. */
+import type { Appender, Store } from "./store.js";
+
+const CACHE = "webbuild";
+
+/** Cache keys must be URLs; nothing is ever fetched from this host. */
+const ORIGIN = "https://webbuild.invalid/";
+
+/** @returns undefined where there is no Cache API (insecure contexts, Node) */
+export async function openCacheApi(): Promise<Store | undefined> {
+  if (typeof caches === "undefined") return undefined;
+  try {
+    return new CacheStore(await caches.open(CACHE));
+  } catch {
+    return undefined;
+  }
+}
+
+class CacheStore implements Store {
+  readonly kind = "cache";
+
+  constructor(private readonly cache: Cache) {}
+
+  /** Sizes of a blob's parts, in order. */
+  async #parts(key: string): Promise<number[]> {
+    const sizes: number[] = [];
+    while (true) {
+      const part = await this.cache.match(partUrl(key, sizes.length));
+      if (!part) return sizes;
+      sizes.push(Number(part.headers.get("x-nbytes")));
+    }
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    const parts = await this.#parts(key);
+    return parts.length === 0 ? undefined : parts.reduce((a, b) => a + b, 0);
+  }
+
+  async read(key: string, at: number, length: number): Promise<Uint8Array> {
+    const out = new Uint8Array(length);
+    let from = 0;
+    for (const [i, size] of (await this.#parts(key)).entries()) {
+      const begin = Math.max(at, from);
+      const end = Math.min(at + length, from + size);
+      if (begin < end) {
+        const part = await this.cache.match(partUrl(key, i));
+        const bytes = new Uint8Array((await part?.arrayBuffer()) ?? new ArrayBuffer(0));
+        out.set(bytes.subarray(begin - from, end - from), begin - at);
+      }
+      from += size;
+    }
+    return out;
+  }
+
+  async append(key: string): Promise<Appender | undefined> {
+    const parts = await this.#parts(key);
+    const { cache } = this;
+    let size = parts.reduce((a, b) => a + b, 0);
+    let count = parts.length;
+    const store = async (bytes: Uint8Array) => {
+      const headers = { "x-nbytes": String(bytes.length) };
+      await cache.put(partUrl(key, count), new Response(bytes.slice(), { headers }));
+      count++;
+      size += bytes.length;
+    };
+    return {
+      get size() {
+        return size;
+      },
+      append: store,
+      async close() {
+        if (count === 0) await store(new Uint8Array(0)); // so that an empty blob exists
+      },
+    };
+  }
+
+  async remove(key: string): Promise<void> {
+    const parts = await this.#parts(key);
+    // From the end: what an interruption leaves is a shorter blob, not one with a hole.
+    for (let i = parts.length - 1; i >= 0; i--) await this.cache.delete(partUrl(key, i));
+  }
+
+  async keys(): Promise<string[]> {
+    const requests = await this.cache.keys();
+    return [...new Set(requests.map((r) => decodeURIComponent(new URL(r.url).pathname.split("/")[1] as string)))];
+  }
+}
+
+const partUrl = (key: string, part: number): string => `${ORIGIN}${encodeURIComponent(key)}/${part}`;

@@ -1,0 +1,126 @@
+/** One file over HTTP, in order, going on by range requests where a connection broke. */
+import { abortError, MissingFile, NetworkError, throwIfAborted, TruncatedFile } from "../errors.js";
+
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+
+/** Failures in a row, without a byte between them, before giving up. */
+const ATTEMPTS = 3;
+const FIRST_PAUSE_MS = 250;
+
+export interface DownloadOptions {
+  fetch: Fetch;
+  signal: AbortSignal;
+  /** Bytes we have already. */
+  from: number;
+  /** Bytes the file must have. */
+  nbytes: number;
+  cache: RequestCache;
+}
+
+/**
+ * The bytes [from, nbytes) of a file, in pieces.
+ *
+ * @throws MissingFile (404), TruncatedFile (the server has fewer bytes), NetworkError, AbortError
+ */
+export async function* download(url: string, options: DownloadOptions): AsyncGenerator<Uint8Array> {
+  const { nbytes, signal } = options;
+  let at = options.from;
+  let failures = 0;
+  let truncated = false;
+  while (at < nbytes) {
+    const before = at;
+    try {
+      for await (const piece of request(url, at, options)) {
+        at += piece.length;
+        yield piece;
+      }
+      truncated = at < nbytes;
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      if (error instanceof MissingFile || error instanceof TruncatedFile) throw error;
+      if (error instanceof NetworkError && !retryable(error)) throw error;
+      if (at === before && ++failures >= ATTEMPTS) {
+        throw asNetworkError(url, error);
+      }
+      if (at > before) failures = 0;
+      await pause(FIRST_PAUSE_MS * 2 ** failures, signal);
+      continue;
+    }
+    if (at === before || (truncated && ++failures >= ATTEMPTS)) throw truncation(url, at, nbytes);
+  }
+}
+
+/** A small file of unknown size. @throws MissingFile, NetworkError, AbortError */
+export async function fetchWhole(url: string, fetch: Fetch, signal: AbortSignal): Promise<Uint8Array> {
+  for (let attempt = 1; ; attempt++) {
+    throwIfAborted(signal);
+    try {
+      const response = await fetch(url, { signal, cache: "no-cache" });
+      checkStatus(url, response);
+      return new Uint8Array(await response.arrayBuffer());
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      if (error instanceof MissingFile || attempt >= ATTEMPTS) throw asNetworkError(url, error);
+      if (error instanceof NetworkError && !retryable(error)) throw error;
+      await pause(FIRST_PAUSE_MS * 2 ** attempt, signal);
+    }
+  }
+}
+
+async function* request(url: string, at: number, options: DownloadOptions): AsyncGenerator<Uint8Array> {
+  const { fetch, signal, nbytes, cache } = options;
+  throwIfAborted(signal);
+  const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
+  const response = await fetch(url, { headers, signal, cache });
+  if (response.status === 416) throw truncation(url, at, nbytes);
+  checkStatus(url, response);
+  if (!response.body) return;
+  // A server without ranges sends the whole file again.
+  let skip = at > 0 && response.status !== 206 ? at : 0;
+  const reader = response.body.getReader();
+  try {
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      throwIfAborted(signal);
+      const skipped = Math.min(skip, value.length);
+      skip -= skipped;
+      if (value.length > skipped) yield value.subarray(skipped);
+    }
+  } finally {
+    await reader.cancel().catch(() => {}); // stops the transfer when the consumer leaves early
+  }
+}
+
+function checkStatus(url: string, { ok, status }: Response): void {
+  if (status === 404 || status === 410) {
+    throw new MissingFile(`${url} does not exist (HTTP ${status})`, { url });
+  }
+  if (!ok) throw new NetworkError(`${url}: HTTP ${status}`, { url, status });
+}
+
+function asNetworkError(url: string, error: unknown): Error {
+  if (error instanceof MissingFile || error instanceof NetworkError) return error;
+  return new NetworkError(`${url} could not be read: ${(error as Error).message}`, { url }, { cause: error });
+}
+
+function retryable(error: NetworkError): boolean {
+  const status = error.data["status"] as number | undefined;
+  return status === undefined || status >= 500 || status === 429 || status === 408;
+}
+
+function truncation(url: string, at: number, nbytes: number): TruncatedFile {
+  return new TruncatedFile(`${url} has ${at} bytes, pack.json promises ${nbytes}: upload the pack again`, {
+    url,
+    found: at,
+    expected: nbytes,
+  });
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+  throwIfAborted(signal);
+}

@@ -1,0 +1,88 @@
+/** The origin private file system: one file per blob, appended through sync access handles (dedicated workers only). */
+import type { Appender, Store } from "./store.js";
+
+const DIRECTORY = "webbuild";
+
+/** @returns undefined where the file system or its sync access is missing */
+export async function openOpfs(): Promise<Store | undefined> {
+  const handle = globalThis.FileSystemFileHandle?.prototype as object | undefined;
+  if (!handle || !("createSyncAccessHandle" in handle)) return undefined;
+  try {
+    const root = await navigator.storage.getDirectory();
+    return new OpfsStore(await root.getDirectoryHandle(DIRECTORY, { create: true }));
+  } catch {
+    return undefined; // private windows of some browsers refuse it
+  }
+}
+
+class OpfsStore implements Store {
+  readonly kind = "opfs";
+
+  constructor(private readonly directory: FileSystemDirectoryHandle) {}
+
+  async #file(key: string): Promise<File | undefined> {
+    try {
+      return await (await this.directory.getFileHandle(key)).getFile();
+    } catch (error) {
+      if (isNamed(error, "NotFoundError")) return undefined;
+      throw error;
+    }
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    return (await this.#file(key))?.size;
+  }
+
+  async read(key: string, at: number, length: number): Promise<Uint8Array> {
+    const file = await this.#file(key);
+    return file ? new Uint8Array(await file.slice(at, at + length).arrayBuffer()) : new Uint8Array(0);
+  }
+
+  async append(key: string): Promise<Appender | undefined> {
+    const handle = await this.directory.getFileHandle(key, { create: true });
+    let access: FileSystemSyncAccessHandle;
+    try {
+      access = await handle.createSyncAccessHandle();
+    } catch (error) {
+      if (isNamed(error, "NoModificationAllowedError")) return undefined;
+      throw error;
+    }
+    let size = access.getSize();
+    return {
+      get size() {
+        return size;
+      },
+      async append(bytes) {
+        const written = access.write(bytes as Uint8Array<ArrayBuffer>, { at: size });
+        if (written < bytes.length) {
+          access.truncate(size);
+          throw new DOMException("the disk is full", "QuotaExceededError");
+        }
+        size += written;
+      },
+      async close() {
+        access.flush();
+        access.close();
+      },
+    };
+  }
+
+  async remove(key: string): Promise<void> {
+    try {
+      await this.directory.removeEntry(key);
+    } catch (error) {
+      // Open in another tab: that tab uses it, so it stays.
+      if (!isNamed(error, "NotFoundError") && !isNamed(error, "NoModificationAllowedError")) throw error;
+    }
+  }
+
+  async keys(): Promise<string[]> {
+    const names: string[] = [];
+    for await (const name of this.directory.keys()) names.push(name);
+    return names;
+  }
+}
+
+function isNamed(error: unknown, name: string): boolean {
+  return error instanceof Error && error.name === name;
+}

@@ -1,0 +1,205 @@
+/** A pack's files, from the store or the network, every byte hashed on its way. */
+import { abortError, HashMismatch, throwIfAborted } from "../errors.js";
+import type { PackFile, PackManifest } from "../generated/pack.js";
+import { readManifest } from "../program/manifest.js";
+import { download, type Fetch, fetchWhole } from "./download.js";
+import type { PackCache } from "./pack_cache.js";
+import { type Hasher, newHasher } from "./sha256.js";
+import type { Appender } from "./store.js";
+
+/** Bytes handed on at a time: large enough for the GPU queue, small beside the weights. */
+const PIECE_BYTES = 8 * 2 ** 20;
+
+/** Takes a file's bytes in order. */
+export interface Consumer {
+  /** A file begins; it may begin again after a stored part proved broken. */
+  begin(): void;
+  /** The bytes are only valid until the returned promise resolves. */
+  bytes(bytes: Uint8Array): void | Promise<void>;
+}
+
+export interface SourceOptions {
+  fetch: Fetch;
+  /** undefined: nothing is kept. */
+  cache: PackCache | undefined;
+  signal: AbortSignal;
+  /** Ask the server for a newer pack.json even when one is stored. */
+  revalidate: boolean;
+  /** Hash stored files again before using them. */
+  verifyCache: boolean;
+  /** Called after every piece. */
+  onBytes?: () => void;
+}
+
+export class PackSource {
+  networkBytes = 0;
+  cacheBytes = 0;
+  /** Why nothing more is stored, e.g. a full disk. */
+  cacheProblem: string | undefined;
+
+  /** @param url the pack's folder, with a trailing slash */
+  constructor(
+    readonly url: string,
+    private readonly options: SourceOptions,
+  ) {}
+
+  /** Where the pack is kept. */
+  get storeKind(): "opfs" | "cache" | "memory" | "none" {
+    return this.options.cache?.store.kind ?? "none";
+  }
+
+  /** pack.json, stored or fetched. */
+  async manifest(): Promise<PackManifest> {
+    const { cache, fetch, revalidate, signal } = this.options;
+    if (cache && !revalidate) {
+      const stored = await cache.manifest(this.url).catch(() => undefined);
+      if (stored) return stored;
+    }
+    const bytes = await fetchWhole(`${this.url}pack.json`, fetch, signal);
+    this.networkBytes += bytes.length;
+    const manifest = readManifest(bytes);
+    if (cache) await this.#storing(() => cache.remember(this.url, bytes, manifest));
+    return manifest;
+  }
+
+  /** A small file, whole. @throws MissingFile, TruncatedFile, HashMismatch, NetworkError, AbortError */
+  async read(file: PackFile): Promise<Uint8Array> {
+    const whole = new Uint8Array(file.nbytes);
+    let at = 0;
+    await this.stream(file, {
+      begin: () => {
+        at = 0;
+      },
+      bytes: (bytes) => {
+        whole.set(bytes, at);
+        at += bytes.length;
+      },
+    });
+    return whole;
+  }
+
+  /** Streams a file to `consumer`; resolves when its hash is verified. @throws as {@link read} */
+  async stream(file: PackFile, consumer: Consumer): Promise<void> {
+    const { cache } = this.options;
+    if (!cache) {
+      await this.#fromNetwork(file, consumer, undefined);
+      return;
+    }
+    const size = await cache.store.size(file.sha256);
+    if (size === file.nbytes && (await cache.isComplete(file.sha256))) {
+      if (await this.#fromStore(file, consumer)) return;
+      await cache.discard(file.sha256);
+    }
+    const appender = await this.#storing(() => cache.store.append(file.sha256));
+    const resumed = appender?.size ?? 0;
+    try {
+      await this.#fromNetwork(file, consumer, appender);
+    } catch (error) {
+      if (!(error instanceof HashMismatch)) throw error;
+      await cache.discard(file.sha256);
+      if (resumed === 0) throw error;
+      // The stored part may be what is broken: once more, from the start.
+      await this.#fromNetwork(file, consumer, await this.#storing(() => cache.store.append(file.sha256)));
+    }
+  }
+
+  /** @returns false when the stored bytes are not the file's */
+  async #fromStore(file: PackFile, consumer: Consumer): Promise<boolean> {
+    const hasher = this.options.verifyCache ? await newHasher() : undefined;
+    consumer.begin();
+    await this.#replay(file.sha256, file.nbytes, consumer, hasher);
+    return hasher === undefined || hasher.digest() === file.sha256;
+  }
+
+  /** The first `nbytes` of a stored blob. */
+  async #replay(key: string, nbytes: number, consumer: Consumer, hasher: Hasher | undefined): Promise<void> {
+    const { cache, signal, onBytes } = this.options;
+    for (let at = 0; at < nbytes; ) {
+      throwIfAborted(signal);
+      const length = Math.min(PIECE_BYTES, nbytes - at);
+      const bytes = await (cache as PackCache).store.read(key, at, length);
+      if (bytes.length !== length) throw new HashMismatch(`a stored file ends early`, { sha256: key });
+      hasher?.update(bytes);
+      await consumer.bytes(bytes);
+      at += length;
+      this.cacheBytes += length;
+      onBytes?.();
+    }
+  }
+
+  async #fromNetwork(file: PackFile, consumer: Consumer, appender: Appender | undefined): Promise<void> {
+    const { fetch, cache, signal, onBytes } = this.options;
+    const hasher = await newHasher();
+    let out = appender;
+    consumer.begin();
+    const resumeAt = Math.min(appender?.size ?? 0, file.nbytes);
+    // An open appender locks the blob against reading in some browsers.
+    if (appender && resumeAt > 0) {
+      await appender.close();
+      await this.#replay(file.sha256, resumeAt, consumer, hasher);
+      out = await this.#storing(() => (cache as PackCache).store.append(file.sha256));
+    }
+    const staging = new Uint8Array(Math.min(PIECE_BYTES, Math.max(file.nbytes - resumeAt, 1)));
+    let fill = 0;
+    let received = resumeAt;
+    const flush = async () => {
+      if (fill === 0) return;
+      const bytes = staging.subarray(0, fill);
+      fill = 0;
+      hasher.update(bytes);
+      if (out && !(await this.#storing(() => (out as Appender).append(bytes).then(() => true)))) {
+        await out.close();
+        out = undefined;
+        await cache?.discard(file.sha256);
+      }
+      await consumer.bytes(bytes);
+    };
+    try {
+      const url = this.url + file.path;
+      const mode: RequestCache = cache ? "no-store" : "default";
+      const options = { fetch, signal, from: resumeAt, nbytes: file.nbytes, cache: mode };
+      for await (const piece of download(url, options)) {
+        received += piece.length;
+        this.networkBytes += piece.length;
+        if (received > file.nbytes) throw mismatch(file, url, "is longer than pack.json says");
+        for (let at = 0; at < piece.length; ) {
+          const take = Math.min(piece.length - at, staging.length - fill);
+          staging.set(piece.subarray(at, at + take), fill);
+          fill += take;
+          at += take;
+          if (fill === staging.length) await flush();
+        }
+        onBytes?.();
+      }
+      await flush();
+      if (hasher.digest() !== file.sha256) throw mismatch(file, url, "is not the file that was packed");
+    } catch (error) {
+      // What has arrived is kept for the next time.
+      if (out && fill > 0) await out.append(staging.subarray(0, fill)).catch(() => {});
+      throw signal.aborted ? abortError(signal) : error;
+    } finally {
+      await out?.close();
+    }
+    if (out) await this.#storing(() => (cache as PackCache).complete(file.sha256));
+  }
+
+  /** Runs a write to the store; a full or broken store ends caching, never the load. */
+  async #storing<T>(write: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await write();
+    } catch (error) {
+      const full = (error as Error).name === "QuotaExceededError";
+      this.cacheProblem ??= full
+        ? "the browser's storage for this site is full"
+        : `the browser's storage failed: ${(error as Error).message}`;
+      return undefined;
+    }
+  }
+}
+
+function mismatch(file: PackFile, url: string, what: string): HashMismatch {
+  return new HashMismatch(`${url} ${what} (SHA-256 differs): upload the pack again`, {
+    file: file.path,
+    expected: file.sha256,
+  });
+}

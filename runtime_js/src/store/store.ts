@@ -1,0 +1,41 @@
+/** Where packs are kept between visits: named blobs, appended to in order, so that a broken download can go on. */
+
+/** Exclusive access for appending to one blob. */
+export interface Appender {
+  /** Bytes so far. */
+  readonly size: number;
+  /** @throws QuotaExceededError (a DOMException) when the origin's storage is full */
+  append(bytes: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Store {
+  readonly kind: "opfs" | "cache" | "memory";
+  /** Bytes of a blob; undefined when there is none. */
+  size(key: string): Promise<number | undefined>;
+  /** Bytes [at, at + length) of a blob that nobody appends to. */
+  read(key: string, at: number, length: number): Promise<Uint8Array>;
+  /** Opens a blob, new or unfinished; undefined when another tab has it open. */
+  append(key: string): Promise<Appender | undefined>;
+  remove(key: string): Promise<void>;
+  keys(): Promise<string[]>;
+}
+
+/** Replaces a small blob. @returns false when another tab has it open */
+export async function put(store: Store, key: string, bytes: Uint8Array): Promise<boolean> {
+  await store.remove(key);
+  const appender = await store.append(key);
+  if (!appender) return false;
+  try {
+    if (bytes.length > 0) await appender.append(bytes);
+  } finally {
+    await appender.close();
+  }
+  return true;
+}
+
+/** A whole blob, or undefined. */
+export async function get(store: Store, key: string): Promise<Uint8Array | undefined> {
+  const size = await store.size(key);
+  return size === undefined ? undefined : store.read(key, 0, size);
+}

@@ -1,0 +1,70 @@
+/** The repository's own Jinja chat template. */
+import { Template } from "@huggingface/jinja";
+import { TemplateError } from "../errors.js";
+
+/** A message as templates see it. */
+export interface TemplateMessage {
+  role: "system" | "user" | "assistant" | "tool";
+  content: string | null;
+  name?: string;
+  tool_call_id?: string;
+  tool_calls?: { id: string; type: "function"; function: { name: string; arguments: unknown } }[];
+}
+
+/** What is read of tokenizer_config.json. */
+export interface TokenizerConfig {
+  chat_template?: string | { name: string; template: string }[];
+  [key: string]: unknown;
+}
+
+export class ChatTemplate {
+  readonly #template: Template;
+  readonly #variables: Record<string, unknown>;
+
+  /**
+   * @param source chat_template.jinja, or undefined to take the one in tokenizer_config.json
+   * @throws TemplateError when there is none, or it does not parse
+   */
+  constructor(source: string | undefined, config: TokenizerConfig) {
+    const text = source ?? embedded(config);
+    if (text === undefined) {
+      throw new TemplateError("the model has no chat template: it is not a chat model");
+    }
+    try {
+      this.#template = new Template(text);
+    } catch (cause) {
+      throw new TemplateError(`the chat template is invalid: ${(cause as Error).message}`, {}, { cause });
+    }
+    this.#variables = specialTokens(config);
+  }
+
+  /** The prompt that asks for the assistant's next message. @throws TemplateError with what the template says is wrong */
+  render(messages: TemplateMessage[]): string {
+    try {
+      return this.#template.render({ ...this.#variables, messages, add_generation_prompt: true });
+    } catch (cause) {
+      throw new TemplateError(
+        `the chat template refuses these messages: ${(cause as Error).message}`,
+        {},
+        { cause },
+      );
+    }
+  }
+}
+
+function embedded(config: TokenizerConfig): string | undefined {
+  const { chat_template } = config;
+  if (!Array.isArray(chat_template)) return chat_template;
+  return chat_template.find((t) => t.name === "default")?.template ?? chat_template[0]?.template;
+}
+
+/** bos_token, eos_token …: strings, or records with `content`. */
+function specialTokens(config: TokenizerConfig): Record<string, unknown> {
+  const tokens: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(config)) {
+    if (!key.endsWith("_token")) continue;
+    const content = typeof value === "string" ? value : (value as { content?: unknown } | null)?.content;
+    if (typeof content === "string") tokens[key] = content;
+  }
+  return tokens;
+}
