@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tvm
-from tvm import relax
-
 from webbuild.models import PAGE_SIZE, Decoder, DecoderConfig, module_spec, parameters, read_config
 from webbuild.quantize import get_quantization
 from webbuild.schema import KernelFile, Program, Tier
@@ -55,6 +52,7 @@ def compile_model(
     *,
     prefill_chunk: int = 512,
     max_batch: int = 4,
+    context_length: int | None = None,
     library: bool = True,
     dump_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -63,11 +61,13 @@ def compile_model(
 
     config: a parsed Hugging Face config.json. quantization: `q4f16_1`, `q0f16` or `q0f32`.
     prefill_chunk, max_batch: most tokens and sequences of one step.
+    context_length: tokens for which the runtime reserves pages unless told otherwise; at most the
+    model's own limit, which is what the program itself can do.
     library: False leaves every kernel but the sampler's to TVM.
-    dump_dir: where to write the module after each pass. progress: called with a line per stage.
+    dump_dir: where to write the module after each pass. progress: called with each stage's name.
 
-    Raises what `read_config` raises, UnknownQuantizationError, NotDivisibleError,
-    TensorTooLargeError and KernelExceedsLimitsError. The same arguments give the same result.
+    Raises what `read_config` raises, UnknownQuantizationError, NotDivisibleError, TensorTooLargeError and
+    KernelExceedsLimitsError. The same arguments give the same result, byte for byte.
     """
     decoder = read_config(config)
     bounds = Bounds(prefill_chunk, max_batch, decoder.context_length)
@@ -110,7 +110,7 @@ def compile_model(
         parameters=params,
         limits=Limits(
             context_length=decoder.context_length,
-            default_context_length=min(decoder.context_length, DEFAULT_CONTEXT),
+            default_context_length=min(decoder.context_length, context_length or DEFAULT_CONTEXT),
             prefill_chunk=prefill_chunk,
             max_batch=max_batch,
         ),

@@ -70,6 +70,6 @@ def _parameter(config: DecoderConfig, name: str, shape: tuple[int, ...]) -> Para
     kind: Kind = "vector" if len(shape) == 1 else "linear"
     if name == "model.embed_tokens.weight":
         kind = "embedding"
-    path, module, leaf = name.rsplit(".", 2)
-    sources = tuple(f"{path}.{part}.{leaf}" for part in _STACKED.get(module, ()))
-    return Parameter(name, shape, kind, sources or (name,))
+    stacked = name.split(".")[-2]
+    sources = tuple(name.replace(stacked, part) for part in _STACKED.get(stacked, (stacked,)))
+    return Parameter(name, shape, kind, sources)
