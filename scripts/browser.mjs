@@ -3,7 +3,8 @@
 //   node scripts/browser.mjs probe ADAPTER   exit 0 and print the adapter if it can be used
 //
 // Adapters: "default" is the machine's own (Chrome and a GPU), "lavapipe" the software GPU of
-// scripts/software_gpu, "swiftshader" the slow software adapter that every Chromium carries.
+// scripts/software_gpu, "swiftshader" the slow software adapter that every Chromium carries, "none"
+// a browser that finds no adapter.
 
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -12,7 +13,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-/** @typedef {"default" | "lavapipe" | "swiftshader"} Adapter */
+/** @typedef {"default" | "lavapipe" | "swiftshader" | "none"} Adapter */
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const softwareGpu = join(root, ".cache/software-gpu/env.sh");
@@ -104,7 +105,11 @@ export function launchOptions(adapter) {
       "No Chrome or Chromium was found. Install one, or name it in WEBBUILD_CHROMIUM.",
     );
   }
-  const flags = adapter === "swiftshader" ? SOFTWARE_FLAGS : HARDWARE_FLAGS;
+  const flags = {
+    default: HARDWARE_FLAGS,
+    swiftshader: SOFTWARE_FLAGS,
+    none: ["--disable-gpu", "--disable-software-rasterizer"],
+  }[adapter];
   return { executablePath, args: [...FLAGS, ...flags], env };
 }
 

@@ -19,7 +19,7 @@ export default defineConfig<{ adapter: Adapter }>({
   fullyParallel: false,
   forbidOnly: !!process.env.CI,
   timeout: 120_000,
-  expect: { timeout: 60_000 },
+  expect: { timeout: 30_000 },
   reporter: [["list"]],
   projects: projects.map(({ name, ...rest }) => ({ name, ...rest, use: { adapter: name } })),
 });

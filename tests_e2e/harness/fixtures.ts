@@ -9,7 +9,12 @@ import { siteFolder } from "./site.js";
 declare global {
   /** The npm package's exports, on pages/test.html. */
   var webbuild: typeof import("webbuild");
+  /** The demo model, loaded, on `enginePage`. */
+  var engine: InstanceType<typeof webbuild.Engine>;
 }
+
+/** The pack under test, as the page names it. */
+export const PACK = "packs/demo/";
 
 interface TestFixtures {
   /** Serves the built site to this test alone, counts bytes and injects faults. */
@@ -22,6 +27,8 @@ interface WorkerFixtures {
   adapter: Adapter;
   browserProcess: BrowserContext;
   upstream: string;
+  /** A page on which the demo model is loaded as `engine`, shared by tests that only ask it. */
+  enginePage: Page;
 }
 
 export const test = base.extend<TestFixtures, WorkerFixtures>({
@@ -48,6 +55,18 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     { scope: "worker" },
   ],
 
+  enginePage: [
+    async ({ browserProcess, upstream }, use) => {
+      const page = await openTestPage(browserProcess, upstream);
+      await page.evaluate(async (pack) => {
+        globalThis.engine = await webbuild.Engine.load(pack);
+      }, PACK);
+      await use(page);
+      await page.close();
+    },
+    { scope: "worker" },
+  ],
+
   server: async ({ upstream }, use) => {
     const proxy = new ProxyServer(upstream);
     await proxy.listen();
@@ -65,16 +84,27 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
   context: ({ browserProcess }, use) => use(browserProcess),
 
   page: async ({ browserProcess, server, pageErrors }, use) => {
-    const page = await browserProcess.newPage();
-    page.on("pageerror", (error) => pageErrors.push(String(error)));
-    page.on("console", (message) => {
-      if (message.type() === "error") pageErrors.push(message.text());
+    const page = await openTestPage(browserProcess, server.url, (page) => {
+      page.on("pageerror", (error) => pageErrors.push(String(error)));
+      page.on("console", (message) => {
+        if (message.type() === "error") pageErrors.push(message.text());
+      });
     });
-    await page.goto(`${server.url}test.html`);
-    await page.waitForFunction(() => "webbuild" in globalThis);
     await use(page);
     await page.close();
   },
 });
+
+async function openTestPage(
+  browser: BrowserContext,
+  origin: string,
+  prepare = (_: Page) => {},
+): Promise<Page> {
+  const page = await browser.newPage();
+  prepare(page);
+  await page.goto(`${origin}test.html`);
+  await page.waitForFunction(() => "webbuild" in globalThis);
+  return page;
+}
 
 export { expect };

@@ -1,0 +1,183 @@
+// The chat site as a visitor meets it.
+
+import AxeBuilder from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { build } from "esbuild";
+import { launch } from "../../scripts/browser.mjs";
+import { expect, test } from "../harness/fixtures.js";
+
+const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
+const answers = (page: Page) => page.locator(".turn.assistant");
+
+/** The answer has ended when it can be drawn again. */
+async function ask(page: Page, text: string): Promise<string> {
+  await message(page).fill(text);
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Regenerate" }).waitFor();
+  return ((await answers(page).last().locator(".markdown").textContent()) ?? "").trim();
+}
+
+/** Waits until the embedded model is loaded. */
+async function open(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
+}
+
+test("loads the embedded model, answers, regenerates", async ({ page, server }) => {
+  await open(page, server.url);
+  await expect(page.locator(".status-line")).toContainText("GPU memory");
+
+  await page.getByRole("button", { name: "What is webbuild?" }).click();
+  await page.getByRole("button", { name: "Regenerate" }).waitFor();
+  await expect(answers(page)).toHaveCount(1);
+  await expect(answers(page).last().locator(".markdown")).not.toBeEmpty();
+  await expect(answers(page).last()).toContainText(/[\d,]+ tokens?\b/);
+
+  await page.getByRole("button", { name: "Regenerate" }).click();
+  await page.getByRole("button", { name: "Regenerate" }).waitFor();
+  await expect(answers(page)).toHaveCount(1);
+
+  // The finished answer is announced once, whole.
+  const announced = ((await page.getByRole("status").textContent()) ?? "").trim();
+  expect(announced).not.toBe("");
+  expect(announced).not.toBe("Answering");
+
+  await page.getByRole("button", { name: "New chat" }).click();
+  await expect(answers(page)).toHaveCount(0);
+});
+
+test("settings reach the request and survive a reload", async ({ page, server }) => {
+  await open(page, server.url);
+  await page.getByRole("button", { name: "Model and settings" }).click();
+  await page.getByLabel("Max tokens, as a number").fill("2");
+  await page.getByLabel("Seed").fill("7");
+  await page.keyboard.press("Escape");
+  await ask(page, "Tell me a story.");
+  await expect(answers(page).last()).toContainText("2 tokens");
+  await expect(answers(page).last()).toContainText("Cut at the limit");
+
+  await page.reload();
+  await page.getByRole("button", { name: "Model and settings" }).click();
+  await expect(page.getByLabel("Max tokens, as a number")).toHaveValue("2");
+  await expect(page.getByLabel("Seed")).toHaveValue("7");
+});
+
+test("an answer can be stopped, from the keyboard alone", async ({ page, server }) => {
+  await open(page, server.url);
+  await page.keyboard.press("Tab");
+  await message(page).focus();
+  await page.keyboard.type("Tell me a story.");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Stop" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Regenerate" }).waitFor();
+  await expect(answers(page).last()).toContainText("stopped");
+
+  // The dialog takes the focus, closes on Escape and gives it back.
+  const settings = page.getByRole("button", { name: "Model and settings" });
+  await settings.focus();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("dialog")).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toBeHidden();
+  await expect(settings).toBeFocused();
+});
+
+test("another pack is checked, and loaded only when told to", async ({ page, server }) => {
+  await open(page, server.url);
+  await page.getByRole("button", { name: "Model and settings" }).click();
+  await page.getByLabel("Load another pack by URL").fill(`${server.url}packs/demo/`);
+  server.reset();
+  await page.getByRole("button", { name: "Check" }).click();
+  await expect(page.getByRole("heading", { name: "Load this model?" })).toBeVisible();
+  expect(server.exchanges.filter(({ path }) => path.endsWith(".bin"))).toEqual([]);
+  await page.getByRole("button", { name: "Load", exact: true }).click();
+  await expect(page.locator(".status-line")).toContainText("GPU memory");
+});
+
+test("a pack that is not there is reported with a way back", async ({
+  page,
+  server,
+  pageErrors,
+}) => {
+  await page.goto(`${server.url}?pack=packs/none/`);
+  await expect(page.getByRole("alert")).toContainText("pack.json");
+  await page.getByRole("button", { name: "Use the embedded toy model" }).click();
+  await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
+  expect(pageErrors.filter((text) => !text.includes("404"))).toEqual([]);
+  pageErrors.length = 0;
+});
+
+test("without an adapter the page says what to do", async ({ server }) => {
+  const browser = await launch("none");
+  try {
+    const page = await browser.newPage();
+    await page.goto(server.url);
+    await expect(page.getByRole("heading", { name: /no WebGPU/ })).toBeVisible();
+    await expect(page.getByRole("heading", { name: /Chromium browser/ })).toBeVisible();
+    await expect(page.getByText("chrome://gpu")).toBeVisible();
+    expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  } finally {
+    await browser.close();
+  }
+});
+
+test("hostile Markdown becomes harmless", async ({ page, pageErrors }) => {
+  const { outputFiles } = await build({
+    entryPoints: [new URL("../../demo_site/src/markdown.ts", import.meta.url).pathname],
+    bundle: true,
+    format: "iife",
+    globalName: "markdown",
+    write: false,
+  });
+  await page.addScriptTag({ content: outputFiles[0]?.text ?? "" });
+  const html = await page.evaluate(() =>
+    // biome-ignore lint/suspicious/noExplicitAny: the bundle's global
+    (globalThis as any).markdown.renderMarkdown(
+      [
+        "**bold** <script>alert(1)</script> <img src=x onerror=alert(1)>",
+        "![pixel](https://example.org/pixel.png)",
+        "[bad](javascript:alert(1)) [good](https://example.org)",
+        "<form action=//evil><input></form>",
+        "",
+        "```html",
+        "<b>code</b>",
+        "```",
+      ].join("\n"),
+    ),
+  );
+  const links = await page.evaluate((html) => {
+    const { body } = new DOMParser().parseFromString(html, "text/html");
+    return {
+      tags: [...new Set([...body.querySelectorAll("*")].map(({ localName }) => localName))].sort(),
+      hrefs: [...body.querySelectorAll("a")].map((a) => a.getAttribute("href")),
+      code: body.querySelector("pre code")?.textContent,
+    };
+  }, html);
+  expect(links.tags).toEqual(["a", "br", "code", "p", "pre", "strong"]);
+  expect(links.hrefs).toEqual([null, "https://example.org"]);
+  expect(links.code).toBe("<b>code</b>\n");
+  expect(pageErrors).toEqual([]);
+});
+
+for (const [size, viewport] of Object.entries({
+  phone: { width: 360, height: 740 },
+  desktop: { width: 1280, height: 800 },
+})) {
+  test(`accessible and unclipped on a ${size}, light and dark`, async ({ page, server }) => {
+    await page.setViewportSize(viewport);
+    await open(page, server.url);
+    await ask(page, "What is 17 + 25?");
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+      await page.getByRole("button", { name: "Model and settings" }).click();
+      expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+      await page.keyboard.press("Escape");
+    }
+    const overflow = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
+    expect(overflow).toBe(0);
+  });
+}
