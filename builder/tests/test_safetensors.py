@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def change(header: dict[str, Any], **fields: Any) -> None:
     header["a"] |= fields
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a hole": (lambda h: change(h, data_offsets=[4, 52]), "leaves a hole"),
     "an overlap": (lambda h: h["b"].update(data_offsets=[40, 52]), "overlaps"),
     "a wrong size": (lambda h: change(h, shape=[3, 5]), "cannot have 48 bytes"),

@@ -87,6 +87,10 @@ class UnknownQuantizationError(WebbuildError):
     """The name given to --quant is not known."""
 
 
+class InvalidOptionError(WebbuildError):
+    """An option's value does not fit the model."""
+
+
 class NotDivisibleError(WebbuildError):
     """A dimension does not divide into the quantisation's groups."""
 

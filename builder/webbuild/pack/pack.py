@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 import webbuild
+from webbuild.errors import InvalidOptionError
 from webbuild.models import DecoderConfig, parameters, read_config
 from webbuild.pack.output import (
     MANIFEST,
@@ -58,7 +59,7 @@ class PackOptions:
     dump_passes: Path | None = None
     """Folder for the module after each compiler pass."""
     context_length: int | None = None
-    """Tokens that the runtime allocates pages for by default; None: the compiler's choice."""
+    """Tokens for which the runtime allocates pages by default; None: the compiler's choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +93,20 @@ def pack_model(
     with named_write_errors(out):
         check_replaceable(out, options.force)
     job = _check(source, quantization, reporter)
+    if options.context_length is not None and options.context_length > job.decoder.context_length:
+        raise InvalidOptionError(
+            f"--context {options.context_length} is more than the model's "
+            f"{job.decoder.context_length}"
+        )
     check_space(out, job.plan.stored_nbytes + _OTHER_FILES)
 
-    reporter.step("Compiling the program")
     compiled = compile_model(
-        job.decoder,
+        source.config,
         quantization.name,
-        library=options.library,
-        dump_passes=options.dump_passes,
         context_length=options.context_length,
+        library=options.library,
+        dump_dir=options.dump_passes,
+        progress=lambda stage: reporter.step(f"Compiling: {stage}"),
     )
     with atomic_directory(out, options.force) as folder:
         files = [
