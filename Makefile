@@ -59,6 +59,9 @@ format: setup ## rewrite files in the house style
 	$(env) ruff format $(python_files)
 	$(env) biome check --write
 
+figure-%: setup ## print a figure of the docs: one per file in scripts/figures; ARGS goes to it
+	@$(env) python scripts/figures/$*.py $(ARGS)
+
 ##@ Build
 
 generate: setup ## runtime_js/src/generated, from the schema in builder/webbuild/schema
@@ -98,7 +101,7 @@ clean: ## remove build outputs, environments and caches
 	rm -rf .venv .cache node_modules */node_modules */dist test-results tests_e2e/test-results
 
 help: ## this list
-	@awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .ONESHELL:
 .PHONY: demo test lint types test-py test-js test-e2e format generate build build-runtime build-site \

@@ -17,7 +17,7 @@ export interface Settings {
 
 export const DEFAULTS: Settings = {
   systemPrompt: "You are a helpful assistant.",
-  temperature: 0.7,
+  temperature: 0.3,
   topP: 0.95,
   topK: 0,
   minP: 0,

@@ -3,10 +3,10 @@ import { EMBEDDED_PACK, model } from "../model.js";
 
 /** Things that the embedded toy model was trained to do. */
 const SUGGESTIONS = [
-  "What is 17 + 25?",
-  "How many metres are 3 kilometres?",
-  "Sort these numbers: 42, 7, 19",
   "What is webbuild?",
+  "What is 17 + 25?",
+  "What day of the week is 17 days after Monday?",
+  "Tell a short story. Hero: a wolf named Lara. Place: the village.",
 ];
 
 export function Welcome() {
