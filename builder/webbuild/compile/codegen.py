@@ -27,6 +27,7 @@ _X = tirx.transform
 #: what follows there turns the host part into machine code, and we read it instead.
 _LOWER = tvm.transform.Sequential(
     [
+        _X.ForceNarrowIndexToInt32(),  # WGSL has no 64-bit integers
         _T.CanonicalizeLoop(),
         _T.LowerCrossThreadReduction(),
         _T.LowerInitBlock(),
@@ -103,8 +104,7 @@ def lower(name: str, function: tirx.PrimFunc) -> Lowered:
     """Generates the kernels of a scheduled PrimFunc. `name` is what their names start with."""
     function = function.with_attr("global_symbol", name)
     module = _X.BindTarget(TARGET)(tvm.IRModule({name: function}))
-    with tvm.transform.PassContext(config={"tirx.disable_cse_tir": False}):
-        module = _LOWER(module)
+    module = _LOWER(module)
     kernels = {}
     host = None
     for variable, part in module.functions_items():
