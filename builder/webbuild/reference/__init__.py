@@ -5,7 +5,17 @@ Needs the extra `webbuild[dev]` (torch, transformers); nothing else of the packa
 
 from .compare import measure
 from .ladder import BOUNDS, CASES, Case, climb
-from .model import reference_model
+from .model import load_model, reference_model
 from .tiny import TINY, write_tiny
 
-__all__ = ["BOUNDS", "CASES", "TINY", "Case", "climb", "measure", "reference_model", "write_tiny"]
+__all__ = [
+    "BOUNDS",
+    "CASES",
+    "TINY",
+    "Case",
+    "climb",
+    "load_model",
+    "measure",
+    "reference_model",
+    "write_tiny",
+]

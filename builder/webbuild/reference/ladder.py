@@ -59,7 +59,7 @@ def climb(case: Case, folder: Path) -> dict[str, float]:
         PackOptions(library=case.library),
     )
     quantised = case.quantization.startswith("q4")
-    reference = reference_model(source, pack if quantised else None, case.quantization)
+    reference = reference_model(source, pack if quantised else None)
     features = open_device().features
     return {
         tier: measure(NativeModel.open(pack, tier, verify_hashes=True), reference)

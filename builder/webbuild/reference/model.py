@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
 from webbuild.models import parameters, read_config
 from webbuild.quantize import get_quantization
+from webbuild.schema.pack import PackManifest
+from webbuild.schema.read import read_manifest
 from webbuild.weights.cache import WeightsReader
 
 F32 = npt.NDArray[np.float32]
@@ -20,18 +23,32 @@ F32 = npt.NDArray[np.float32]
 Reference = Callable[[list[int]], F32]
 
 
-def reference_model(source: Path, pack: Path | None = None, quantization: str = "") -> Reference:
-    """The Hugging Face folder `source` in float32 with eager attention.
+def load_model(source: Path | None, pack: Path | None = None) -> Any:
+    """A transformers model in float32 with eager attention, in evaluation mode.
 
-    With `pack` and its `quantization`, the weights are those that the pack holds, dequantised.
+    source: a Hugging Face folder; None: the config is the pack's. pack: take its weights, as they
+    are stored, dequantised.
     """
     logging.disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.float32, attn_implementation="eager"
-    )
-    model.eval()
+    if source is not None:
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch.float32, attn_implementation="eager"
+        )
+    elif pack is not None:
+        config = AutoConfig.for_model(**_manifest(pack).model.config)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, attn_implementation="eager"
+        )
+    else:
+        raise ValueError("a source or a pack")
     if pack is not None:
-        _take_weights(model, pack, quantization)
+        _take_weights(model, pack)
+    return model.eval()
+
+
+def reference_model(source: Path | None, pack: Path | None = None) -> Reference:
+    """`load_model` as a function of tokens."""
+    model = load_model(source, pack)
 
     def logits(tokens: list[int]) -> F32:
         with torch.inference_mode():
@@ -41,21 +58,25 @@ def reference_model(source: Path, pack: Path | None = None, quantization: str = 
     return logits
 
 
-def _take_weights(model: torch.nn.Module, pack: Path, quantization: str) -> None:
+def _manifest(pack: Path) -> PackManifest:
+    return read_manifest((pack / "pack.json").read_bytes())
+
+
+def _take_weights(model: Any, pack: Path) -> None:
     """Overwrites every weight of `model` with the pack's."""
+    manifest = _manifest(pack)
+    quantization = get_quantization(manifest.quantization)
     reader = WeightsReader(pack)
-    config = read_config(model.config.to_dict())  # type: ignore[operator, union-attr]
     state = dict(model.named_parameters())
-    for parameter in parameters(config):
+    for parameter in parameters(read_config(manifest.model.config)):
         if parameter.kind == "constant":
             continue
-        values = torch.from_numpy(reader.dequantize(parameter, get_quantization(quantization)))
+        values = torch.from_numpy(reader.dequantize(parameter, quantization))
         start = 0
         for name in parameter.sources:
             target = state.pop(name)
-            rows = target.shape[0]
             with torch.no_grad():
-                target.copy_(values[start : start + rows])
-            start += rows
+                target.copy_(values[start : start + len(target)])
+            start += len(target)
     if state:
         raise AssertionError(f"the pack has no values for {sorted(state)}")
