@@ -106,7 +106,7 @@ def pack_model(
         context_length=options.context_length,
         library=options.library,
         dump_dir=options.dump_passes,
-        progress=lambda stage: reporter.step(f"Compiling: {stage}"),
+        progress=lambda stage: reporter.step(stage.capitalize()),
     )
     with atomic_directory(out, options.force) as folder:
         files = [

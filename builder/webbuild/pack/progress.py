@@ -74,12 +74,13 @@ class _PlainBytes:
     def advance(self, amount: int) -> None:
         self.done += amount
         now = time.monotonic()
-        if self.done >= self.total or now - self.printed >= PLAIN_INTERVAL:
+        finished = amount > 0 and self.done >= self.total
+        if finished or now - self.printed >= PLAIN_INTERVAL:
             self.printed = now
             rate = self.done / max(now - self.started, 1e-9)
             remaining = (self.total - self.done) / rate if rate else 0
             self.console.print(
-                f"{self.label}: {self.done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, "
+                f"{self.label}: {self.done / 1e6:,.1f} of {self.total / 1e6:,.1f} MB, "
                 f"{100 * self.done / max(self.total, 1):.0f} %, {rate / 1e6:,.0f} MB/s, "
                 f"ETA {remaining:.0f} s",
                 markup=False,

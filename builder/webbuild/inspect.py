@@ -1,0 +1,302 @@
+"""`webbuild inspect`: what a pack holds: model, program, memory and files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from webbuild.errors import NotAPackError, PackDamagedError
+from webbuild.schema.check import check
+from webbuild.schema.kernels import Kernel
+from webbuild.schema.pack import FileRole, PackManifest
+from webbuild.schema.program import Function, Program
+from webbuild.schema.read import read_kernels, read_manifest, read_program, read_tensor_cache
+
+
+@dataclass(frozen=True, slots=True)
+class KernelUse:
+    """How often a function launches a kernel."""
+
+    kernel: str
+    origin: str
+    launches: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionReport:
+    """One function of one tier. `per_layer` is the largest count of any decoder layer."""
+
+    tier: str
+    function: str
+    launches: int
+    per_layer: int
+    library: int
+    tvm: int
+    kernels: tuple[KernelUse, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    """Predicted GPU bytes of one tier, with pages for one sequence of the default context."""
+
+    tier: str
+    weights: int
+    storages: int
+    buffers: int
+    kv_cache: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that `webbuild inspect` prints."""
+
+    folder: Path
+    manifest: PackManifest
+    kernels: int
+    functions: tuple[FunctionReport, ...]
+    memory: tuple[MemoryReport, ...]
+    nbytes: int
+    """Of all files, pack.json included."""
+    verified: bool
+    """Whether every file's SHA-256 was compared."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "folder": str(self.folder),
+            "manifest": self.manifest.model_dump(mode="json"),
+            "kernels": self.kernels,
+            "functions": [asdict(function) for function in self.functions],
+            "memory": [asdict(memory) for memory in self.memory],
+            "nbytes": self.nbytes,
+            "verified": self.verified,
+        }
+
+
+def inspect_pack(folder: Path, *, verify: bool = False) -> Report:
+    """Reads and checks a pack; with `verify` also every file's hash.
+
+    Raises NotAPackError, FormatVersionError, InvalidProgramError or PackDamagedError.
+    """
+    path = folder / "pack.json"
+    if not path.is_file():
+        raise NotAPackError(f"{folder} holds no pack.json: give a folder made by webbuild pack")
+    manifest_bytes = path.read_bytes()
+    manifest = read_manifest(manifest_bytes)
+    for file in manifest.files:
+        _check_file(folder / file.path, file.nbytes, file.sha256 if verify else None)
+    program = read_program(_read(folder, manifest, "program"))
+    kernels = read_kernels(_read(folder, manifest, "kernels"))
+    tensors = read_tensor_cache(_read(folder, manifest, "tensor_cache"))
+    check(manifest, program, kernels, tensors)
+    return Report(
+        folder=folder,
+        manifest=manifest,
+        kernels=len(kernels.kernels),
+        functions=tuple(
+            _function_report(tier_name, name, function, kernels.kernels)
+            for tier_name, tier in program.tiers.items()
+            for name, function in tier.functions.items()
+        ),
+        memory=tuple(_memory_reports(manifest, program)),
+        nbytes=len(manifest_bytes) + sum(file.nbytes for file in manifest.files),
+        verified=verify,
+    )
+
+
+def print_report(folder: Path, *, as_json: bool, verify: bool) -> None:
+    """Prints the report of a pack to stdout. Raises what `inspect_pack` raises."""
+    report = inspect_pack(folder, verify=verify)
+    if as_json:
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=110)
+    console.print(_render(report))
+
+
+def _read(folder: Path, manifest: PackManifest, role: FileRole) -> bytes:
+    for file in manifest.files:
+        if file.role == role:
+            return (folder / file.path).read_bytes()
+    raise NotAPackError(f"{folder / 'pack.json'} lists no {role} file: pack the model again")
+
+
+def _check_file(path: Path, nbytes: int, sha256: str | None) -> None:
+    if not path.is_file():
+        raise PackDamagedError(f"{path} is missing: copy the whole pack, or pack the model again")
+    if path.stat().st_size != nbytes:
+        raise PackDamagedError(
+            f"{path} has {path.stat().st_size} bytes, but should have {nbytes}: copy the pack again"
+        )
+    if sha256 is not None:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise PackDamagedError(f"{path} is not what was packed (SHA-256): copy the pack again")
+
+
+def _function_report(
+    tier: str, name: str, function: Function, kernels: Mapping[str, Kernel]
+) -> FunctionReport:
+    uses = Counter(launch.kernel for launch in function.launches)
+    layers = Counter(
+        launch.label.split(".")[1]
+        for launch in function.launches
+        if launch.label.startswith("layers.")
+    )
+    origins = Counter(kernels[launch.kernel].origin for launch in function.launches)
+    return FunctionReport(
+        tier=tier,
+        function=name,
+        launches=len(function.launches),
+        per_layer=max(layers.values(), default=0),
+        library=origins["library"],
+        tvm=origins["tvm"],
+        kernels=tuple(
+            KernelUse(kernels[key].name, kernels[key].origin, count)
+            for key, count in uses.most_common()
+        ),
+    )
+
+
+def _memory_reports(manifest: PackManifest, program: Program) -> Iterable[MemoryReport]:
+    pages = -(-manifest.limits.default_context_length // program.page_size)
+    for tier, memory in manifest.memory.items():
+        kv_cache = pages * memory.page_bytes
+        yield MemoryReport(
+            tier=tier,
+            weights=memory.weights,
+            storages=memory.storages,
+            buffers=memory.buffers,
+            kv_cache=kv_cache,
+            total=memory.weights + memory.storages + memory.buffers + kv_cache,
+        )
+
+
+# --- printing -----------------------------------------------------------------------------------
+
+
+def _render(report: Report) -> RenderableType:
+    return Group(
+        _model_table(report),
+        _functions_table(report),
+        _kernels_table(report),
+        _memory_table(report),
+        _files_table(report),
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", overflow="fold")
+    return table
+
+
+def _megabytes(nbytes: int) -> str:
+    return f"{nbytes / 1e6:,.1f} MB"
+
+
+def _model_table(report: Report) -> Table:
+    manifest = report.manifest
+    model, limits = manifest.model, manifest.limits
+    source = manifest.provenance.source
+    if manifest.provenance.revision is not None:
+        source += f" at {manifest.provenance.revision[:12]}"
+    table = Table(box=None, show_header=False, pad_edge=False, title=f"{model.name}")
+    table.title_justify, table.title_style = "left", "bold"
+    for key, value in (
+        ("source", f"{source}, packed by webbuild {manifest.provenance.webbuild_version}"),
+        ("architecture", f"{model.architecture} ({model.family})"),
+        ("parameters", f"{model.parameters:,}, stored as {manifest.quantization}"),
+        (
+            "shape",
+            f"{model.layers} layers, hidden {model.hidden_size}, MLP {model.intermediate_size}, "
+            f"{model.heads} heads and {model.kv_heads} KV heads of {model.head_dim}, "
+            f"vocabulary {model.vocab_size:,}{', tied' * model.tied_embeddings}",
+        ),
+        (
+            "limits",
+            f"context {limits.context_length:,} (default {limits.default_context_length:,}), "
+            f"prefill chunk {limits.prefill_chunk}, batch {limits.max_batch}",
+        ),
+        (
+            "tokens",
+            f"BOS {manifest.tokens.bos}, EOS {', '.join(map(str, manifest.tokens.eos)) or None}, "
+            f"padding {manifest.tokens.pad}",
+        ),
+    ):
+        table.add_row(key, value)
+    return table
+
+
+def _functions_table(report: Report) -> Table:
+    title = f"\nProgram: launches ({report.kernels} kernels)"
+    table = _table(title, "tier and function", "launches", "per layer", "library", "TVM")
+    for function in report.functions:
+        table.add_row(
+            f"{function.tier} {function.function}",
+            str(function.launches),
+            str(function.per_layer or "–"),
+            str(function.library),
+            str(function.tvm),
+        )
+    return table
+
+
+def _kernels_table(report: Report) -> Table:
+    """Kernels by function, for the tier that a browser takes if it can."""
+    tier = report.functions[0].tier if report.functions else ""
+    functions = [function for function in report.functions if function.tier == tier]
+    table = _table(f"\nKernels of tier {tier}", "kernel", *(f.function for f in functions))
+    counts = [
+        {(use.kernel, use.origin): use.launches for use in function.kernels}
+        for function in functions
+    ]
+    for key in dict.fromkeys(key for count in counts for key in count):
+        name, origin = key
+        table.add_row(
+            f"{name} ({'TVM' if origin == 'tvm' else origin})",
+            *(str(count.get(key, "–")) for count in counts),
+        )
+    return table
+
+
+def _memory_table(report: Report) -> Table:
+    context = report.manifest.limits.default_context_length
+    table = _table(
+        f"\nGPU memory, predicted, at a context of {context:,}",
+        *("tier", "weights", "KV cache", "activations", "other buffers", "total"),
+    )
+    for memory in report.memory:
+        sizes = (memory.weights, memory.kv_cache, memory.storages, memory.buffers, memory.total)
+        table.add_row(memory.tier, *map(_megabytes, sizes))
+    return table
+
+
+def _files_table(report: Report) -> Table:
+    files = report.manifest.files
+    state = "hashes verified" if report.verified else "sizes checked; --verify checks hashes"
+    table = _table(
+        f"\nFiles: {len(files) + 1}, {_megabytes(report.nbytes)} ({state})", "file", "size"
+    )
+    shards = [file for file in files if file.role == "weights"]
+    for file in files:
+        if file.role != "weights":
+            table.add_row(file.path, f"{file.nbytes:,}")
+    if shards:
+        name = shards[0].path if len(shards) == 1 else f"{shards[0].path} … {shards[-1].path}"
+        table.add_row(name, f"{sum(file.nbytes for file in shards):,}")
+    return table
