@@ -29,7 +29,7 @@ function request({ sampling, ...rest }: Changes = {}): GenerateRequest {
 
 async function run(changes: Changes = {}, signal = never) {
   const deltas: Delta[] = [];
-  const result = await model.generate(request(changes), (d) => deltas.push(d), signal);
+  const result = await model.generate(request(changes), { delta: (d) => deltas.push(d) }, signal);
   return { ...result, deltas, text: deltas.map((d) => d.text).join("") };
 }
 
@@ -127,9 +127,11 @@ describe("a loaded model on Dawn", () => {
     const deltas: Delta[] = [];
     const running = model.generate(
       request(),
-      (d) => {
-        deltas.push(d);
-        if (deltas.length === 3) controller.abort();
+      {
+        delta(d) {
+          deltas.push(d);
+          if (deltas.length === 3) controller.abort();
+        },
       },
       controller.signal,
     );

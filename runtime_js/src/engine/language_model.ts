@@ -48,6 +48,12 @@ export interface EngineStats {
   decodeTokensPerSecond: number;
 }
 
+export interface GenerateListener {
+  /** The request is valid and waits its turn. */
+  accepted?(promptTokens: number): void;
+  delta(delta: Delta): void;
+}
+
 /** The only sampler slot and batch row in use until requests are batched. */
 const SLOT = 0;
 
@@ -130,14 +136,15 @@ export class LanguageModel {
   /** Answers one request after those before it. @throws InvalidRequestError, TemplateError, AbortError, DeviceLostError */
   async generate(
     request: GenerateRequest,
-    onDelta: (delta: Delta) => void,
+    listener: GenerateListener,
     signal: AbortSignal,
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
     const { tokens } = this.prompt(request.messages);
     this.#checkLength(tokens.length);
-    return this.#enqueue(() => this.#run(request, tokens, onDelta, signal));
+    listener.accepted?.(tokens.length);
+    return this.#enqueue(() => this.#run(request, tokens, listener.delta, signal));
   }
 
   /** Runs every function once, so that drivers compile now what they compile late. */

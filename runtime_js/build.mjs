@@ -1,0 +1,49 @@
+// Builds dist/: three self-contained ES modules (page, worker, in-thread engine) and their types, and prints sizes.
+import { execFileSync } from "node:child_process";
+import { cpSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+/** What a page loads before its first weight byte, index.js and worker.js together. */
+const FIRST_LOAD_GZIP = 150_000;
+
+const root = dirname(fileURLToPath(import.meta.url));
+const dist = join(root, "dist");
+const entries = { index: "src/index.ts", worker: "src/worker/worker.ts", inline: "src/worker/inline.ts" };
+
+rmSync(dist, { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: entries,
+  outdir: dist,
+  bundle: true,
+  format: "esm",
+  platform: "browser",
+  target: "es2022",
+  minify: true,
+  keepNames: false,
+  sourcemap: true,
+  sourcesContent: false,
+  legalComments: "linked",
+  // index.js imports it only when asked to run in this thread.
+  external: ["./inline.js"],
+  logLevel: "warning",
+});
+const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json")], { stdio: "inherit" });
+cpSync(join(root, "src/generated/validate.d.ts"), join(dist, "types/generated/validate.d.ts"));
+
+const sizes = Object.keys(entries).map((name) => {
+  const bytes = readFileSync(join(dist, `${name}.js`));
+  return { file: `${name}.js`, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
+});
+console.table(sizes);
+const first = sizes.filter(({ file }) => file !== "inline.js").reduce((sum, { gzip }) => sum + gzip, 0);
+console.log(`a page loads first: ${first} bytes gzip (budget ${FIRST_LOAD_GZIP})`);
+if (first > FIRST_LOAD_GZIP) {
+  console.error("build failed: over the budget");
+  process.exit(1);
+}

@@ -1,0 +1,128 @@
+/** The chat completion types of the `openai` npm package that this engine speaks, structurally equal to them. */
+
+export interface TextPart {
+  type: "text";
+  text: string;
+}
+
+export interface ToolCall {
+  id: string;
+  type: "function";
+  function: { name: string; arguments: string };
+}
+
+export type ChatCompletionMessageParam =
+  | { role: "system" | "developer"; content: string | TextPart[]; name?: string }
+  | { role: "user"; content: string | TextPart[]; name?: string }
+  | {
+      role: "assistant";
+      content?: string | TextPart[] | null;
+      name?: string;
+      refusal?: string | null;
+      tool_calls?: ToolCall[];
+    }
+  | { role: "tool"; content: string | TextPart[]; tool_call_id: string };
+
+interface ChatCompletionParamsBase {
+  messages: ChatCompletionMessageParam[];
+  /** Ignored: an engine runs one model. */
+  model?: string;
+  /** Most tokens of the answer. */
+  max_tokens?: number | null;
+  /** Same as `max_tokens`; when both are given they must be equal. */
+  max_completion_tokens?: number | null;
+  /** 0..2; 0 always takes the likeliest token. Default: the model's, else 1. */
+  temperature?: number | null;
+  /** 0..1. */
+  top_p?: number | null;
+  /** Not in OpenAI's API: sample from the k likeliest tokens; 0 is off. */
+  top_k?: number | null;
+  /** Not in OpenAI's API: drop tokens less likely than this share of the likeliest, 0..1. */
+  min_p?: number | null;
+  /** The same seed, messages and settings give the same answer on the same device. Default: random. */
+  seed?: number | null;
+  stop?: string | string[] | null;
+  /** -2..2, counted over generated tokens. */
+  frequency_penalty?: number | null;
+  /** -2..2. */
+  presence_penalty?: number | null;
+  /** Token id → bias, -100..100. */
+  logit_bias?: Record<string, number> | null;
+  logprobs?: boolean | null;
+  /** 0..20; needs `logprobs`. */
+  top_logprobs?: number | null;
+  /** Only 1. */
+  n?: 1 | null;
+  /** Only text. */
+  response_format?: { type: "text" };
+  /** Ignored. */
+  user?: string;
+  metadata?: Record<string, string> | null;
+  store?: boolean | null;
+}
+
+export interface ChatCompletionCreateParamsNonStreaming extends ChatCompletionParamsBase {
+  stream?: false | null;
+}
+
+export interface ChatCompletionCreateParamsStreaming extends ChatCompletionParamsBase {
+  stream: true;
+  stream_options?: { include_usage?: boolean } | null;
+}
+
+export type ChatCompletionCreateParams =
+  | ChatCompletionCreateParamsNonStreaming
+  | ChatCompletionCreateParamsStreaming;
+
+export interface CompletionUsage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+}
+
+export interface TopLogprob {
+  token: string;
+  bytes: number[] | null;
+  logprob: number;
+}
+
+export interface ChatCompletionTokenLogprob extends TopLogprob {
+  top_logprobs: TopLogprob[];
+}
+
+export interface ChoiceLogprobs {
+  content: ChatCompletionTokenLogprob[] | null;
+  refusal: null;
+}
+
+export type FinishReason = "stop" | "length";
+
+export interface ChatCompletion {
+  id: string;
+  object: "chat.completion";
+  /** Unix time in seconds. */
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    message: { role: "assistant"; content: string | null; refusal: string | null };
+    finish_reason: FinishReason;
+    logprobs: ChoiceLogprobs | null;
+  }[];
+  usage: CompletionUsage;
+}
+
+export interface ChatCompletionChunk {
+  id: string;
+  object: "chat.completion.chunk";
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    delta: { role?: "assistant"; content?: string; refusal?: null };
+    finish_reason: FinishReason | null;
+    logprobs?: ChoiceLogprobs | null;
+  }[];
+  /** With `include_usage`: null, and in one last chunk without choices the counts. */
+  usage?: CompletionUsage | null;
+}

@@ -1,0 +1,63 @@
+/** Whether a pack fits this device, found without reading a weight. */
+import { NoWebGPU } from "../errors.js";
+import { type AdapterReport, describeAdapter } from "../gpu/device.js";
+import type { Requirements } from "../gpu/requirements.js";
+import { chooseSymbols } from "../gpu/sizes.js";
+import { packBytes } from "../program/manifest.js";
+import type { Host } from "./host.js";
+import { choose, contextLength, type LoadOptions, openSource, readProgram } from "./load.js";
+
+export interface CanRunReport {
+  ok: boolean;
+  /** The tier that would run; null when there is no adapter. */
+  tier: string | null;
+  /** Why not, one sentence each; empty when `ok`. */
+  reasons: string[];
+  /** GPU bytes that loading would allocate; null without an adapter. */
+  bytes: Requirements["bytes"] | null;
+  /** Bytes to download, when nothing is cached. */
+  downloadBytes: number;
+  contextLength: number;
+  adapter: AdapterReport | null;
+}
+
+/** @throws InvalidPack and its kind, NetworkError, AbortError, InvalidRequestError: a pack that can't be read at all */
+export async function canRun(host: Host, options: LoadOptions, signal: AbortSignal): Promise<CanRunReport> {
+  const source = await openSource(host, options, signal);
+  const manifest = await source.manifest();
+  const length = contextLength(manifest, options.contextLength);
+  const report: CanRunReport = {
+    ok: false,
+    tier: null,
+    reasons: [],
+    bytes: null,
+    downloadBytes: packBytes(manifest),
+    contextLength: length,
+    adapter: null,
+  };
+  const model = await readProgram(source, manifest);
+  try {
+    const { choice, adapter } = await choose(host, model, chooseSymbols(model.program, length, 1), options);
+    const reasons = choice.problems.map((p) => p.message);
+    reasons.push(...memoryReasons(choice.needs.bytes.total));
+    return {
+      ...report,
+      ok: reasons.length === 0,
+      tier: choice.name,
+      reasons,
+      bytes: choice.needs.bytes,
+      adapter: describeAdapter(adapter),
+    };
+  } catch (error) {
+    if (!(error instanceof NoWebGPU)) throw error;
+    return { ...report, reasons: [error.message] };
+  }
+}
+
+/** WebGPU tells no memory size; browsers tell the machine's, rounded and capped at 8 GiB or more. */
+function memoryReasons(bytes: number): string[] {
+  const gib = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory;
+  if (gib === undefined || gib >= 8 || bytes <= gib * 2 ** 30 * 0.75) return [];
+  const need = (bytes / 2 ** 30).toFixed(1);
+  return [`the pack needs ${need} GiB of memory, this device has ${gib} GiB`];
+}

@@ -1,0 +1,32 @@
+/** webbuild: language models inside any web page. */
+export { ChatCompletions, type RequestOptions } from "./api/chat.js";
+export { Engine, type EngineOptions } from "./api/engine.js";
+export { ChatCompletionStream } from "./api/stream.js";
+export type * from "./api/types.js";
+export type { CanRunReport } from "./engine/can_run.js";
+export type { EngineInfo, EngineStats } from "./engine/language_model.js";
+export type { LoadPhase, LoadProgress } from "./engine/progress.js";
+export {
+  AbortError,
+  AdapterLimit,
+  ContextLengthExceeded,
+  DeviceError,
+  DeviceLostError,
+  EngineUnloaded,
+  HashMismatch,
+  InvalidPack,
+  InvalidRequestError,
+  MissingFile,
+  NetworkError,
+  NoWebGPU,
+  OutOfMemory,
+  ProtocolMismatch,
+  TemplateError,
+  TokenizerError,
+  TruncatedFile,
+  UnsupportedFormatVersion,
+  WebbuildError,
+  WorkerFailed,
+} from "./errors.js";
+export type { AdapterReport } from "./gpu/device.js";
+export type { CachedPack } from "./store/pack_cache.js";

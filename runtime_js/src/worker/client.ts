@@ -1,0 +1,103 @@
+/** The page's end of the protocol: a proxy with one method per entry of {@link Methods}. */
+import { abortError, fromWire, ProtocolMismatch } from "../errors.js";
+import {
+  type Args,
+  type Event,
+  type Method,
+  type Port,
+  PROTOCOL_VERSION,
+  type Result,
+  type ServerMessage,
+} from "./protocol.js";
+
+export interface CallOptions<M extends Method> {
+  signal?: AbortSignal | undefined;
+  onEvent?: ((event: Event<M>) => void) | undefined;
+}
+
+export type Calls = {
+  [M in Method]: (args: Args<M>, options?: CallOptions<M>) => Promise<Result<M>>;
+};
+
+export interface Client {
+  call: Calls;
+  /** Rejects everything under way, and every later call, with `error`. */
+  close(error: Error): void;
+}
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+  onEvent?: ((event: never) => void) | undefined;
+}
+
+/** Resolves when the other side has said hello. @throws ProtocolMismatch */
+export async function connectClient(port: Port, failed: Promise<never>): Promise<Client> {
+  const pending = new Map<number, Pending>();
+  let closed: Error | undefined;
+  let lastId = 0;
+  let greet: (version: number) => void = () => {};
+  const greeting = new Promise<number>((resolve) => {
+    greet = resolve;
+  });
+
+  port.addEventListener("message", ({ data }) => {
+    const message = data as ServerMessage;
+    if ("hello" in message) {
+      greet(message.hello);
+      return;
+    }
+    const call = pending.get(message.id);
+    if (!call) return; // the answer to a cancelled call
+    if ("event" in message) {
+      call.onEvent?.(message.event as never);
+      return;
+    }
+    pending.delete(message.id);
+    if ("error" in message) call.reject(fromWire(message.error));
+    else call.resolve(message.result);
+  });
+  port.start?.();
+
+  const close = (error: Error) => {
+    closed ??= error;
+    for (const call of pending.values()) call.reject(error);
+    pending.clear();
+  };
+  failed.catch(close);
+
+  const call = (method: Method, args: unknown, { signal, onEvent }: CallOptions<Method> = {}) =>
+    new Promise((resolve, reject) => {
+      if (closed) return reject(closed);
+      if (signal?.aborted) return reject(abortError(signal));
+      const id = ++lastId;
+      const onAbort = () => port.postMessage({ id, cancel: abortError(signal).message });
+      const done = () => signal?.removeEventListener("abort", onAbort);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      pending.set(id, {
+        onEvent: onEvent as Pending["onEvent"],
+        resolve: (result) => {
+          done();
+          resolve(result);
+        },
+        reject: (error) => {
+          done();
+          reject(error);
+        },
+      });
+      port.postMessage({ id, method, args });
+    });
+
+  port.postMessage({ hello: PROTOCOL_VERSION });
+  const version = await Promise.race([greeting, failed]);
+  if (version !== PROTOCOL_VERSION) {
+    throw new ProtocolMismatch(
+      `worker.js speaks protocol ${version}, the page ${PROTOCOL_VERSION}: serve both from one version of webbuild`,
+      { page: PROTOCOL_VERSION, worker: version },
+    );
+  }
+  const calls = new Proxy({} as Calls, {
+    get: (_, method) => (args: unknown, options?: CallOptions<Method>) => call(method as Method, args, options),
+  });
+  return { call: calls, close };
+}

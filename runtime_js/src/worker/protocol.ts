@@ -1,0 +1,59 @@
+/**
+ * Between page and worker: one map of methods, from which the client's proxy and the server's dispatch are both derived.
+ *
+ * A call is `{id, method, args}`; while it runs the server pushes `{id, event}`; it ends with `{id, result}` or
+ * `{id, error}`. The client may send `{id, cancel}`. The first message each way is `{hello: PROTOCOL_VERSION}`.
+ */
+import type { CanRunReport } from "../engine/can_run.js";
+import type { EngineInfo, EngineStats } from "../engine/language_model.js";
+import type { LoadOptions } from "../engine/load.js";
+import type { LoadProgress } from "../engine/progress.js";
+import type { Delta, GenerateRequest, GenerateResult } from "../engine/request.js";
+import type { WireError } from "../errors.js";
+import type { CachedPack } from "../store/pack_cache.js";
+import type { TemplateMessage } from "../text/chat_template.js";
+
+export const PROTOCOL_VERSION = 1;
+
+/** `accepted`: the request is valid and waits its turn. `deltas`: what was generated since the last event. */
+export type GenerateEvent =
+  | { kind: "accepted"; promptTokens: number }
+  | { kind: "deltas"; deltas: Delta[] };
+
+/** `(args, event) => result` of every method. */
+export type Methods = {
+  load: (options: LoadOptions, event: LoadProgress) => EngineInfo;
+  generate: (request: GenerateRequest, event: GenerateEvent) => GenerateResult;
+  stats: (args: null, event: never) => EngineStats;
+  info: (args: null, event: never) => EngineInfo;
+  tokenize: (text: string, event: never) => number[];
+  countTokens: (messages: TemplateMessage[], event: never) => number;
+  canRun: (options: LoadOptions, event: never) => CanRunReport;
+  listCached: (args: null, event: never) => CachedPack[];
+  deleteCached: (url: string, event: never) => null;
+  unload: (args: null, event: never) => null;
+};
+
+export type Method = keyof Methods;
+export type Args<M extends Method> = Parameters<Methods[M]>[0];
+export type Event<M extends Method> = Parameters<Methods[M]>[1];
+export type Result<M extends Method> = ReturnType<Methods[M]>;
+
+export type ClientMessage =
+  | { hello: number }
+  | { [M in Method]: { id: number; method: M; args: Args<M> } }[Method]
+  | { id: number; cancel: string };
+
+export type ServerMessage =
+  | { hello: number }
+  | { id: number; event: unknown }
+  | { id: number; result: unknown }
+  | { id: number; error: WireError };
+
+/** A worker, a worker's own scope, or one end of a MessageChannel. */
+export interface Port {
+  postMessage(message: unknown): void;
+  addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
+  start?(): void;
+  close?(): void;
+}

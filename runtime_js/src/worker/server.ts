@@ -1,0 +1,141 @@
+/** The worker's end of the protocol: dispatches calls to the engine, one abort signal per call. */
+import { canRun } from "../engine/can_run.js";
+import type { Host } from "../engine/host.js";
+import type { LanguageModel } from "../engine/language_model.js";
+import { load } from "../engine/load.js";
+import type { Delta } from "../engine/request.js";
+import { AbortError, EngineUnloaded, toWire, WebbuildError } from "../errors.js";
+import { PackCache } from "../store/pack_cache.js";
+import {
+  type Args,
+  type ClientMessage,
+  type Event,
+  type Method,
+  type Port,
+  PROTOCOL_VERSION,
+  type Result,
+  type ServerMessage,
+} from "./protocol.js";
+
+interface Context<M extends Method> {
+  signal: AbortSignal;
+  emit(event: Event<M>): void;
+}
+
+export type Handlers = {
+  [M in Method]: (args: Args<M>, context: Context<M>) => Promise<Result<M>> | Result<M>;
+};
+
+/** Serves the engine on a port. @returns frees the engine */
+export function serve(port: Port, host: Host): () => void {
+  const handlers = engineHandlers(host);
+  dispatch(port, handlers);
+  return () => void handlers.unload(null, { signal: new AbortController().signal, emit: () => {} });
+}
+
+/** Answers calls with handlers; what they throw crosses as a named error. */
+export function dispatch(port: Port, handlers: Handlers): void {
+  const running = new Map<number, AbortController>();
+  const send = (message: ServerMessage) => port.postMessage(message);
+
+  const run = async (id: number, method: Method, args: unknown) => {
+    const controller = new AbortController();
+    running.set(id, controller);
+    const emit = (event: unknown) => send({ id, event });
+    try {
+      const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
+      if (!handler) throw new WebbuildError(`the worker has no method ${String(method)}`);
+      const context = { signal: controller.signal, emit } as Context<never>;
+      send({ id, result: await (handler as (a: unknown, c: Context<never>) => unknown)(args, context) });
+    } catch (error) {
+      send({ id, error: toWire(error) });
+    } finally {
+      running.delete(id);
+    }
+  };
+
+  port.addEventListener("message", ({ data }) => {
+    const message = data as ClientMessage;
+    if ("hello" in message) send({ hello: PROTOCOL_VERSION });
+    else if ("cancel" in message) running.get(message.id)?.abort(new AbortError(message.cancel));
+    else void run(message.id, message.method, message.args);
+  });
+  port.start?.();
+}
+
+function engineHandlers(host: Host): Handlers {
+  let model: LanguageModel | undefined;
+  const loaded = (): LanguageModel => {
+    if (!model) throw new EngineUnloaded("no model is loaded");
+    return model;
+  };
+  const openCache = async () => {
+    const store = await host.openStore();
+    return store && new PackCache(store);
+  };
+  return {
+    async load(options, { signal, emit }) {
+      model?.unload();
+      model = await load(host, options, emit, signal);
+      return model.info();
+    },
+    async generate(request, { signal, emit }) {
+      const batch = new DeltaBatch((deltas) => emit({ kind: "deltas", deltas }));
+      try {
+        return await loaded().generate(
+          request,
+          {
+            accepted: (promptTokens) => emit({ kind: "accepted", promptTokens }),
+            delta: (delta) => batch.add(delta),
+          },
+          signal,
+        );
+      } finally {
+        batch.flush();
+      }
+    },
+    stats: () => loaded().stats(),
+    info: () => loaded().info(),
+    tokenize: (text) => loaded().tokenize(text),
+    countTokens: (messages) => loaded().prompt(messages).tokens.length,
+    canRun: (options, { signal }) => canRun(host, options, signal),
+    listCached: async () => (await (await openCache())?.list()) ?? [],
+    async deleteCached(url) {
+      await (await openCache())?.forget(url);
+      return null;
+    },
+    unload() {
+      model?.unload();
+      model = undefined;
+      return null;
+    },
+  };
+}
+
+/** Least time between two messages of one generation: a page can't show text more often than it draws. */
+const BATCH_MS = 16;
+
+/** Collects deltas so that a fast model doesn't send a message per token; the first one goes at once. */
+class DeltaBatch {
+  #deltas: Delta[] = [];
+  #sent = Number.NEGATIVE_INFINITY;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly send: (deltas: Delta[]) => void) {}
+
+  add(delta: Delta): void {
+    this.#deltas.push(delta);
+    const wait = this.#sent + BATCH_MS - performance.now();
+    if (wait <= 0) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), wait);
+  }
+
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#deltas.length === 0) return;
+    this.send(this.#deltas);
+    this.#deltas = [];
+    this.#sent = performance.now();
+  }
+}
