@@ -21,7 +21,10 @@ if sys.platform != "win32":
 MANIFEST = "pack.json"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+_DENIED = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG),
+}
 
 
 def check_replaceable(target: Path, force: bool, marker: str = MANIFEST) -> None:
