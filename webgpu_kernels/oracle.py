@@ -5,6 +5,8 @@ Arrays have the names and shapes of the op's bindings; weights are given as floa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,8 @@ U32 = NDArray[np.uint32]
 
 GROUP = 32
 """Weights that share a q4 scale."""
+SETTINGS_WORDS, RESULT_WORDS = 16, 64
+"""Words of a row of `sampling` and of `sampled`."""
 TOP_IDS, TOP_LOGPROBS, TOP_MAX = 4, 24, 20
 """Where a row of `sampled` holds the likeliest tokens and their log-probabilities, and how many at most."""
 LOWEST = -1e30
@@ -135,3 +139,96 @@ def attention(
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         y[t] = np.einsum("hgp,phd->hgd", weights / weights.sum(axis=-1, keepdims=True), v)
     return y.reshape(tokens, -1)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A row of `sampling`, by name (see docs/architecture.md)."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    top_k: int = 0
+    seed: int = 0
+    draw: int = 0
+    use_bias: bool = False
+    use_penalties: bool = False
+    top_logprobs: int = 0
+
+    def words(self) -> U32:
+        """The 16 words of the row."""
+        floats = [self.temperature, self.top_p, self.min_p]
+        floats += [self.frequency_penalty, self.presence_penalty]
+        flags = self.use_bias + 2 * self.use_penalties
+        seed = [self.seed & 0xFFFFFFFF, self.seed >> 32]
+        integers = [self.top_k, *seed, self.draw, flags, self.top_logprobs]
+        words: U32 = np.zeros(SETTINGS_WORDS, np.uint32)
+        words[:5] = np.array(floats, np.float32).view(np.uint32)
+        words[5:11] = integers
+        return words
+
+
+def finite(logits: F64) -> F64:
+    """NaN and -inf become LOWEST, +inf its opposite."""
+    return np.clip(np.where(np.isnan(logits), LOWEST, logits), LOWEST, -LOWEST)
+
+
+def adjust_logits(logits: F32, counts: U32, bias: F32, settings: Sampling) -> F64:
+    """(logits[V] + bias - penalties) / temperature for one sequence; counts and bias are those of its slot."""
+    adjusted = logits.astype(np.float64)
+    if settings.use_bias:
+        adjusted = adjusted + bias
+    if settings.use_penalties:
+        adjusted = adjusted - counts * settings.frequency_penalty
+        adjusted = adjusted - (counts > 0) * settings.presence_penalty
+    adjusted = finite(adjusted)
+    return finite(adjusted / settings.temperature) if settings.temperature > 0 else adjusted
+
+
+def distribution(adjusted: F64, settings: Sampling) -> F64:
+    """Probabilities of the next token: top-k, then top-p of what is left, then min-p; ties at a threshold are kept."""
+    if settings.temperature <= 0:
+        greedy = np.zeros(len(adjusted))
+        greedy[np.argmax(adjusted)] = 1
+        return greedy
+    weights = np.exp(adjusted - adjusted.max())
+    order = np.sort(adjusted)[::-1]
+    if 0 < settings.top_k < len(adjusted):
+        weights[adjusted < order[settings.top_k - 1]] = 0
+    if settings.top_p < 1:
+        sums = np.cumsum(np.sort(weights)[::-1])
+        enough = int(np.searchsorted(sums, max(settings.top_p, 0) * sums[-1]))
+        weights[adjusted < order[min(enough, len(order) - 1)]] = 0
+    weights[weights < min(settings.min_p, 1)] = 0
+    probabilities: F64 = weights / weights.sum()
+    return probabilities
+
+
+def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Philox4x32-10 (Salmon et al., 2011)."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        even, odd = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (odd >> 32) ^ c1 ^ k0, odd, (even >> 32) ^ c3 ^ k1, even
+        c1, c3 = c1 & 0xFFFFFFFF, c3 & 0xFFFFFFFF
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+def sample(probabilities: F64, settings: Sampling) -> int:
+    """The token at the drawn place of the cumulative distribution in token order."""
+    word = philox((settings.draw, 0, 0, 0), (settings.seed & 0xFFFFFFFF, settings.seed >> 32))[0]
+    sums = np.cumsum(probabilities)
+    place = int(np.searchsorted(sums, (word >> 8) * 2.0**-24 * sums[-1], side="right"))
+    return min(place, int(np.flatnonzero(probabilities)[-1]))
+
+
+def logprobs(logits: F32, chosen: int, top: int) -> tuple[float, list[int], F64]:
+    """Log-softmax of raw logits[V]: of the chosen token, and the `top` likeliest ids (lower first) with theirs."""
+    wide = finite(logits.astype(np.float64))
+    logs: F64 = wide - wide.max() - np.log(np.exp(wide - wide.max()).sum())
+    ids = [int(i) for i in np.argsort(-wide, kind="stable")[:top]]
+    return float(logs[chosen]), ids, logs[ids]

@@ -2,13 +2,13 @@
 // Grid: x = query head h, y = token t. Positions go by in tiles of {{ TILE }} with a running maximum and sum (online
 // softmax): each invocation scores whole positions, then owns one of {{ COLUMNS }} column quads in one of {{ SLICES }}
 // slices of the tile; the slices are added at the end and the first one writes y.
+{% from "reduce.wgsl" import reductions %}
 {% include "bindings.wgsl" %}
 
 var<workgroup> query: array<vec4<f32>, {{ COLUMNS }}>;
 var<workgroup> scores: array<f32, {{ TILE }}>;
-var<workgroup> partial: array<f32, {{ THREADS }}>;
 var<workgroup> outputs: array<vec4<f32>, {{ THREADS }}>;
-
+{{ reductions("f32", THREADS, [("highest_of", "max(a, b)"), ("sum_of", "a + b")]) }}
 fn page_row(seq: u32, kv_head: u32, position: u32) -> u32 {
   let page = u32(page_table[seq * params.max_pages + position / {{ PAGE }}u]);
   return ((page * {{ KV }}u + kv_head) * {{ PAGE }}u + position % {{ PAGE }}u) * {{ COLUMNS }}u;
@@ -44,15 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       scores[i] = score;
       tile_highest = max(tile_highest, score);
     }
-    partial[tid] = tile_highest;
-    for (var stride = {{ THREADS // 2 }}u; stride > 0u; stride /= 2u) {
-      workgroupBarrier();
-      if (tid < stride) {
-        partial[tid] = max(partial[tid], partial[tid + stride]);
-      }
-    }
-    workgroupBarrier();
-    let next_highest = partial[0];
+    let next_highest = highest_of(tid, tile_highest);
     let decay = exp(highest - next_highest);
     highest = next_highest;
     // Every invocation keeps its own part of the sum of weights; the parts meet after the last tile.
@@ -73,18 +65,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   outputs[tid] = sum;
-  partial[tid] = total;
-  for (var stride = {{ THREADS // 2 }}u; stride > 0u; stride /= 2u) {
-    workgroupBarrier();
-    if (tid < stride) {
-      partial[tid] += partial[tid + stride];
-    }
-  }
-  workgroupBarrier();
+  let weights = sum_of(tid, total);
   if (slice == 0u) {
     for (var i = 1u; i < {{ SLICES }}u; i++) {
       sum += outputs[tid + i * {{ COLUMNS }}u];
     }
-    y[row + column] = sum / partial[0];
+    y[row + column] = sum / weights;
   }
 }

@@ -1,0 +1,267 @@
+"""The sampler and log-probabilities: exact choices, exact support, and χ² against the exact distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from webgpu_kernels import lower, oracle
+from webgpu_kernels.oracle import RESULT_WORDS, TOP_IDS, TOP_LOGPROBS, Sampling
+
+from .device import Device
+
+pytestmark = pytest.mark.gpu
+SLOTS = 3
+
+
+@dataclass
+class State:
+    """Persistent sampler state: what generated tokens a slot counts, and its bias."""
+
+    vocab: int
+    counts: np.ndarray = field(init=False)
+    bias: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros((SLOTS, self.vocab), np.uint32)
+        self.bias = np.zeros((SLOTS, self.vocab), np.float32)
+
+
+def run(
+    device: Device,
+    logits: np.ndarray,
+    settings: Sequence[Sampling],
+    slots: Sequence[int] | None = None,
+    state: State | None = None,
+    ops: Sequence[str] = ("sample",),
+) -> dict[str, np.ndarray]:
+    """Samples once per row of settings; one row of logits serves all if there is but one."""
+    logits = np.broadcast_to(np.atleast_2d(logits), (len(settings), np.atleast_2d(logits).shape[1]))
+    vocab = logits.shape[1]
+    state = state or State(vocab)
+    arrays = {
+        "logits": logits.astype(np.float32),
+        "token_counts": state.counts,
+        "logit_bias": state.bias,
+        "slots": np.array(slots or [0] * len(settings), np.int32),
+        "sampling": np.stack([row.words() for row in settings]),
+        "sampled": np.full((len(settings), RESULT_WORDS), 0xFFFFFFFF, np.uint32),
+        "token_ids": np.full(len(settings), -1, np.int32),
+    }
+    launches = [launch for op in ops for launch in lower(op, {"vocab": vocab}, "f32")]
+    return device.run(launches, arrays, {"seqs": len(settings)})[0]
+
+
+def tokens(result: dict[str, np.ndarray]) -> np.ndarray:
+    np.testing.assert_array_equal(result["sampled"][:, 0], result["token_ids"].astype(np.uint32))
+    return result["token_ids"]
+
+
+def peaked(vocab: int, seed: int = 0) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal(vocab) * 2).astype(np.float32)
+
+
+@pytest.mark.parametrize("vocab", [1, 301, 5003])
+def test_greedy_takes_the_lowest_of_the_likeliest(device: Device, vocab: int) -> None:
+    rng = np.random.default_rng(vocab)
+    logits = np.round(rng.standard_normal((7, vocab)) * 2).astype(np.float32)  # many ties
+    got = tokens(run(device, logits, [Sampling()] * 7))
+    np.testing.assert_array_equal(got, logits.argmax(axis=1))
+
+
+def test_adjusted_logits(device: Device) -> None:
+    """Bias, penalties and temperature, each sequence with its own slot and settings."""
+    vocab = 2050
+    rng = np.random.default_rng(1)
+    logits = rng.standard_normal((5, vocab)).astype(np.float32) * 5
+    logits[0, :4] = [np.nan, np.inf, -np.inf, 3e38]
+    state = State(vocab)
+    state.counts[:] = rng.integers(0, 4, state.counts.shape)
+    state.bias[:] = rng.standard_normal(state.bias.shape)
+    state.bias[2, 5] = -np.inf
+    full = Sampling(temperature=0.7, frequency_penalty=0.5, presence_penalty=-1.25)
+    settings = [
+        replace(full, use_bias=True, use_penalties=True),
+        replace(full, use_bias=True),
+        replace(full, use_penalties=True),
+        full,
+        Sampling(use_bias=True),
+    ]
+    slots = [2, 0, 1, 1, 2]
+    arrays = {
+        "logits": logits,
+        "token_counts": state.counts,
+        "logit_bias": state.bias,
+        "slots": np.array(slots, np.int32),
+        "sampling": np.stack([row.words() for row in settings]),
+        "scratch0": np.zeros((5, vocab), np.float32),
+        "scratch1": np.zeros((5, 3), np.float32),
+    }
+    got, _ = device.run(lower("sample", {"vocab": vocab}, "f32")[:1], arrays, {"seqs": 5})
+    for i, (slot, row) in enumerate(zip(slots, settings, strict=True)):
+        want = oracle.adjust_logits(logits[i], state.counts[slot], state.bias[slot], row)
+        np.testing.assert_allclose(got["scratch0"][i], want, rtol=2e-6, atol=2e-6)
+        maxima = [got["scratch0"][i, b : b + 1024].max() for b in range(0, vocab, 1024)]
+        np.testing.assert_array_equal(got["scratch1"][i], maxima)
+
+
+SETTINGS = {
+    "temperature": Sampling(temperature=0.8),
+    "hot": Sampling(temperature=3.0),
+    "top_k": Sampling(temperature=1.0, top_k=7),
+    "top_k over vocabulary": Sampling(temperature=1.0, top_k=100000),
+    "top_p": Sampling(temperature=1.0, top_p=0.7),
+    "min_p": Sampling(temperature=1.2, min_p=0.05),
+    "all": Sampling(temperature=1.1, top_k=40, top_p=0.9, min_p=0.02),
+    "penalties": Sampling(
+        temperature=1.0, frequency_penalty=0.4, presence_penalty=0.6, use_penalties=True
+    ),
+}
+DRAWS = 2000
+
+
+@pytest.mark.parametrize("vocab", [301, 4999])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_draws_follow_the_distribution(device: Device, name: str, vocab: int) -> None:
+    """χ² over bins of at least 8 expected draws; nothing outside the support is ever drawn."""
+    if vocab > 1000 and name not in ("all", "hot"):
+        pytest.skip("one large vocabulary per path is enough")
+    logits = peaked(vocab)
+    settings = SETTINGS[name]
+    state = State(vocab)
+    state.counts[1] = np.arange(vocab) % 3
+    before = state.counts.copy()
+    rows = [replace(settings, seed=12345678901234567, draw=i) for i in range(DRAWS)]
+    # Counts change while drawing; the sequences of one step never share a slot, so draw without counting.
+    state_slots = [1] * DRAWS if settings.use_penalties else [0] * DRAWS
+    if settings.use_penalties:
+        adjusted = oracle.adjust_logits(logits, before[1], state.bias[1], settings)
+        rows = [replace(row, temperature=1.0, use_penalties=False) for row in rows]
+        got = tokens(run(device, adjusted.astype(np.float32), rows, state_slots, state))
+    else:
+        adjusted = oracle.adjust_logits(logits, before[0], state.bias[0], settings)
+        got = tokens(run(device, logits, rows, state_slots, state))
+    probabilities = oracle.distribution(adjusted, settings)
+    assert (probabilities[got] > 0).all()
+    expected = probabilities * DRAWS
+    order = np.argsort(-expected)
+    counts = np.bincount(got, minlength=vocab)[order]
+    bins = np.minimum(np.cumsum(expected[order]) // 8, DRAWS)
+    edges = np.flatnonzero(np.diff(bins, prepend=-1))
+    seen, due = np.add.reduceat(counts, edges), np.add.reduceat(expected[order], edges)
+    kept = due > 4
+    statistic = (((seen - due) ** 2) / np.where(kept, due, 1))[kept].sum()
+    freedom = kept.sum() - 1
+    assert freedom > 1
+    # Normal approximation of χ²: 4.5 standard deviations.
+    assert abs(statistic - freedom) < 4.5 * np.sqrt(2 * freedom) + 3
+    # The same numbers in numpy pick the same tokens, save where rounding moves a border.
+    want = [oracle.sample(probabilities, row) for row in rows]
+    assert np.mean(got == want) > 0.995
+
+
+def test_same_seed_same_draw(device: Device) -> None:
+    """A draw depends on seed, draw index and distribution alone: not on batch, row or slot."""
+    vocab = 700
+    logits = peaked(vocab, 3)
+    base = Sampling(temperature=1.5, seed=(77 << 32) + 5)
+    rows = [replace(base, draw=i) for i in range(64)]
+    once = tokens(run(device, logits, rows))
+    again = tokens(run(device, logits, rows[::-1], slots=[i % 3 for i in range(64)]))[::-1]
+    np.testing.assert_array_equal(once, again)
+    other_low = tokens(run(device, logits, [replace(row, seed=row.seed + 1) for row in rows]))
+    other_high = tokens(
+        run(device, logits, [replace(row, seed=row.seed ^ (1 << 40)) for row in rows])
+    )
+    assert len(set(once)) > 10
+    assert (once != other_low).any() and (once != other_high).any()
+
+
+def test_narrow_settings_are_greedy(device: Device) -> None:
+    """top_k = 1, a tiny or zero top_p, min_p = 1 and a tiny temperature all leave the likeliest token."""
+    logits = peaked(1500, 4)
+    rows = [
+        Sampling(temperature=1.0, top_k=1),
+        Sampling(temperature=1.0, top_p=1e-6),
+        Sampling(temperature=1.0, top_p=0.0),
+        Sampling(temperature=1.0, min_p=1.0),
+        Sampling(temperature=1.0, min_p=7.0),
+        Sampling(temperature=1e-6),
+        Sampling(temperature=5.0, top_k=1, top_p=0.1, min_p=0.3),
+    ]
+    rows = [replace(row, seed=seed) for row in rows for seed in range(8)]
+    assert set(tokens(run(device, logits, rows))) == {logits.argmax()}
+
+
+def test_ties_at_a_threshold_are_kept(device: Device) -> None:
+    logits = np.full(400, -50.0, np.float32)
+    logits[[3, 99, 250]] = 2.0
+    logits[[7, 301]] = 1.0
+    top_k = [Sampling(temperature=1.0, top_k=2, seed=i) for i in range(200)]
+    assert set(tokens(run(device, logits, top_k))) == {3, 99, 250}
+    top_p = [Sampling(temperature=1.0, top_p=0.3, seed=i) for i in range(200)]
+    assert set(tokens(run(device, logits, top_p))) == {3, 99, 250}
+
+
+def test_bias_and_penalties_change_the_choice(device: Device) -> None:
+    state = State(100)
+    logits = np.zeros(100, np.float32)
+    logits[[10, 20, 30]] = [3.0, 2.9, 2.0]
+    state.bias[1, 30] = 5
+    state.bias[2, 10] = -np.inf
+    state.counts[0, 10] = 1
+    penalised = Sampling(presence_penalty=0.2, use_penalties=True)
+    biased = Sampling(use_bias=True)
+    got = run(device, logits, [penalised, biased, biased], [0, 1, 2], state)
+    np.testing.assert_array_equal(tokens(got), [20, 30, 20])
+    # Only a slot that uses penalties counts its tokens.
+    want = state.counts.copy()
+    want[0, 20] += 1
+    np.testing.assert_array_equal(got["token_counts"], want)
+
+
+def test_wild_logits_and_settings_stay_in_range(device: Device) -> None:
+    """NaN, infinities and absurd settings neither hang nor index out of range."""
+    vocab = 333
+    rows = np.zeros((6, vocab), np.float32)
+    rows[0] = np.nan
+    rows[1] = -np.inf
+    rows[2] = np.inf
+    rows[3, ::2] = np.nan
+    rows[4] = np.float32(3.4e38)
+    rows[5, 17] = np.inf
+    wild = Sampling(temperature=np.inf, top_p=np.nan, min_p=np.nan, top_k=0xFFFFFFFF)
+    for settings in (Sampling(), Sampling(temperature=1.0, top_p=0.9, top_k=3), wild):
+        got = run(device, rows, [settings] * 6, ops=("sample", "logprobs"))
+        assert (tokens(got) < vocab).all() and (tokens(got) >= 0).all()
+    assert tokens(run(device, rows[5], [Sampling(temperature=1.0)]))[0] == 17
+    assert tokens(run(device, rows[3], [Sampling(temperature=1.0)]))[0] % 2 == 1
+
+
+@pytest.mark.parametrize("vocab", [3, 301, 5003])
+def test_logprobs(device: Device, vocab: int) -> None:
+    logits = np.stack([peaked(vocab, 8), np.round(peaked(vocab, 9)), peaked(vocab, 10)])
+    rows = [Sampling(top_logprobs=n, temperature=0.5, top_k=4, seed=3) for n in (20, 5, 0)]
+    got = run(device, logits, rows, ops=("sample", "logprobs"))["sampled"]
+    for i, row in enumerate(rows):
+        top = min(row.top_logprobs, vocab)
+        chosen, ids, logs = oracle.logprobs(logits[i], int(got[i, 0]), top)
+        floats = got[i].view(np.float32)
+        np.testing.assert_allclose(floats[1], chosen, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(got[i, TOP_IDS : TOP_IDS + top], ids)
+        np.testing.assert_allclose(
+            floats[TOP_LOGPROBS : TOP_LOGPROBS + top], logs, rtol=1e-5, atol=1e-5
+        )
+        assert (got[i, TOP_IDS + top : TOP_LOGPROBS] == 0xFFFFFFFF).all()
+        assert (got[i, TOP_LOGPROBS + top :] == 0xFFFFFFFF).all()
+
+
+def test_philox_known_answers() -> None:
+    """The vectors of the authors' Random123 distribution."""
+    assert oracle.philox((0, 0, 0, 0), (0, 0)) == (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
+    ones = 0xFFFFFFFF
+    want = (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)
+    assert oracle.philox((ones,) * 4, (ones, ones)) == want
