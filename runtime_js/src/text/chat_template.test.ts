@@ -1,0 +1,34 @@
+import { describe, expect, test } from "vitest";
+import { TemplateError } from "../errors.js";
+import { TEMPLATE } from "../testing/tiny_pack.js";
+import { ChatTemplate } from "./chat_template.js";
+
+const hello = [{ role: "user" as const, content: "hi" }];
+
+describe("ChatTemplate", () => {
+  test("renders messages and asks for an answer", () => {
+    expect(new ChatTemplate(TEMPLATE, {}).render(hello)).toBe("<|im_start|>user\nhi<|im_end|><|im_start|>");
+  });
+
+  test("knows special tokens, written as strings or records", () => {
+    const config = { bos_token: "<s>", eos_token: { content: "</s>" } };
+    expect(new ChatTemplate("{{ bos_token }}{{ eos_token }}", config).render(hello)).toBe("<s></s>");
+  });
+
+  test("falls back on tokenizer_config.json, taking the default of several", () => {
+    expect(new ChatTemplate(undefined, { chat_template: "A" }).render(hello)).toBe("A");
+    const several = [
+      { name: "tool_use", template: "B" },
+      { name: "default", template: "C" },
+    ];
+    expect(new ChatTemplate(undefined, { chat_template: several }).render(hello)).toBe("C");
+  });
+
+  test("a missing, broken or refusing template is a TemplateError that says why", () => {
+    expect(() => new ChatTemplate(undefined, {})).toThrow(TemplateError);
+    expect(() => new ChatTemplate("{% if %}", {})).toThrow(TemplateError);
+    const refusing = new ChatTemplate("{{ raise_exception('roles must alternate') }}", {});
+    expect(() => refusing.render(hello)).toThrow(TemplateError);
+    expect(() => refusing.render(hello)).toThrow(/roles must alternate/);
+  });
+});
