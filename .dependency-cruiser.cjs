@@ -47,7 +47,7 @@ module.exports = {
       from: { path: "^demo_site/" },
       to: {
         path: "^runtime_js/",
-        pathNot: "^runtime_js/(dist/index\\.(js|d\\.ts)|package\\.json)$",
+        pathNot: "^runtime_js/(dist/index\\.js|dist/types/index\\.d\\.ts|package\\.json)$",
       },
     },
     {

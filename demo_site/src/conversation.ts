@@ -7,8 +7,6 @@ import { samplingFields, settings } from "./settings.js";
 
 export interface AnswerStats {
   promptTokens: number;
-  /** Prompt tokens whose keys and values were still in the cache. */
-  cachedTokens: number;
   answerTokens: number;
   /** Milliseconds from sending to the first token. */
   firstTokenMs: number;
@@ -107,7 +105,6 @@ async function answer(engine: LoadedEngine): Promise<void> {
       const answerTokens = usage?.completion_tokens ?? pieces;
       reply.stats.value = {
         promptTokens: usage?.prompt_tokens ?? 0,
-        cachedTokens: usage?.prompt_tokens_details?.cached_tokens ?? 0,
         answerTokens,
         firstTokenMs: first - started,
         tokensPerSecond: last > first ? ((answerTokens - 1) * 1000) / (last - first) : null,

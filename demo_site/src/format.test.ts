@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bytes, duration, tokenRate, tokens } from "./format.js";
+import { bytes, duration, millions, tokenRate, tokens } from "./format.js";
 
 describe("bytes", () => {
   test.each([
@@ -20,6 +20,12 @@ test.each([
   [125, "2 min 5 s"],
   [3840, "1 h 4 min"],
 ])("%d seconds last %s", (seconds, text) => expect(duration(seconds)).toBe(text));
+
+test("parameter counts", () => {
+  expect(millions(999)).toBe("999");
+  expect(millions(5_243_904)).toBe("5.2 million");
+  expect(millions(8_030_261_248)).toBe("8,030.3 million");
+});
 
 test("token rates and counts", () => {
   expect(tokenRate(53.21)).toBe("53.2 tokens/s");

@@ -27,3 +27,9 @@ export function tokenRate(perSecond: number): string {
 export function tokens(count: number): string {
   return `${count.toLocaleString("en")} token${count === 1 ? "" : "s"}`;
 }
+
+/** `5.2 million`; below a million the plain number. */
+export function millions(count: number): string {
+  if (count < 1e6) return count.toLocaleString("en");
+  return `${(count / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} million`;
+}

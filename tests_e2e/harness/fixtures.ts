@@ -1,6 +1,6 @@
 // What every browser test starts from: `import { expect, test } from "../harness/fixtures.js"`.
 
-import { type BrowserContext, test as base, expect } from "@playwright/test";
+import { type BrowserContext, test as base, expect, type Page } from "@playwright/test";
 import { type Adapter, launch } from "../../scripts/browser.mjs";
 import { serve } from "../../scripts/serve.mjs";
 import { ProxyServer } from "./proxy_server.js";
@@ -10,7 +10,7 @@ declare global {
   /** The npm package's exports, on pages/test.html. */
   var webbuild: typeof import("webbuild");
   /** The demo model, loaded, on `enginePage`. */
-  var engine: InstanceType<typeof webbuild.Engine>;
+  var engine: import("webbuild").Engine;
 }
 
 /** The pack under test, as the page names it. */

@@ -57,8 +57,8 @@ function Ask({ packUrl, report }: { packUrl: string; report: Report }) {
       <p class="pack-url">{packUrl}</p>
       <p>
         It fits this device{report.tier && ` (${report.tier} tier)`}.
-        {report.bytes &&
-          ` Up to ${bytes(report.bytes.weights)} to download, unless it is cached; ${bytes(report.bytes.total)} of GPU memory.`}
+        {` Up to ${bytes(report.downloadBytes)} to download, unless it is cached.`}
+        {report.bytes && ` It takes ${bytes(report.bytes.total)} of GPU memory.`}
       </p>
       <div class="buttons">
         <button type="button" class="primary" onClick={() => load(packUrl, report)}>

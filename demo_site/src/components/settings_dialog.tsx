@@ -82,11 +82,12 @@ function ModelSection({ onOpen }: { onOpen: () => void }) {
 function ModelTable({ engine }: { engine: LoadedEngine }) {
   const { info } = engine;
   const rows: [string, string][] = [
-    ["Model", info.model],
-    ["Weights", `${info.quantization}, ${bytes(info.memory.weights)}`],
-    ["Context", `${tokens(info.contextLength)}, ${bytes(info.memory.kv)} for keys and values`],
-    ["Activations", bytes(info.memory.activations)],
-    ["GPU memory", bytes(info.memory.total)],
+    ["Model", info.model.name],
+    ["Parameters", info.model.parameters.toLocaleString("en")],
+    ["Weights", `${info.quantization}, ${bytes(info.bytes.weights)}`],
+    ["Context", `${tokens(info.contextLength)}, ${bytes(info.bytes.kv)} for keys and values`],
+    ["Activations", bytes(info.bytes.activations)],
+    ["GPU memory", bytes(info.bytes.total)],
     ["Adapter", `${adapterName(info.adapter)}, ${info.tier} tier`],
   ];
   return (

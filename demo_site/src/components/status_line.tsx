@@ -6,10 +6,10 @@ export function StatusLine() {
   const state = model.value;
   if (state.phase !== "ready")
     return <p class="status-line">Runs on your device. Nothing leaves this page.</p>;
-  const { model: name, quantization, tier, adapter, memory } = state.engine.info;
+  const { model: shown, quantization, tier, adapter, bytes: memory } = state.engine.info;
   return (
     <p class="status-line">
-      <strong>{name}</strong> · {quantization} · {tier} tier on {adapterName(adapter)} ·{" "}
+      <strong>{shown.name}</strong> · {quantization} · {tier} tier on {adapterName(adapter)} ·{" "}
       {bytes(memory.total)} of GPU memory
     </p>
   );

@@ -88,8 +88,7 @@ function Stats({ stats, stopped }: { stats: AnswerStats | null; stopped: boolean
     stopped && "stopped",
     stats.tokensPerSecond !== null && tokenRate(stats.tokensPerSecond),
     stats.answerTokens > 0 && tokens(stats.answerTokens),
-    stats.promptTokens > 0 &&
-      `prompt ${tokens(stats.promptTokens)}${stats.cachedTokens > 0 ? `, ${stats.cachedTokens} cached` : ""}`,
+    stats.promptTokens > 0 && `prompt ${tokens(stats.promptTokens)}`,
     stats.firstTokenMs > 0 && `first after ${Math.round(stats.firstTokenMs)} ms`,
   ];
   return <p class="figures">{parts.filter(Boolean).join(" · ")}</p>;

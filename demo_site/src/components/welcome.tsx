@@ -1,4 +1,5 @@
 import { send } from "../conversation.js";
+import { millions } from "../format.js";
 import { EMBEDDED_PACK, model } from "../model.js";
 
 /** Things that the embedded toy model was trained to do. */
@@ -22,10 +23,11 @@ export function Welcome() {
       {embedded && (
         <p class="note">
           The embedded model is a <strong>toy</strong>
-          {state.phase === "ready" && ` (${state.engine.info.model})`}, small enough to load in a
-          moment. It was trained from nothing on small talk, arithmetic, units, dates, spelling,
-          sorting and questions about this project. Expect nonsense beyond that, or load a larger
-          pack in the settings.
+          {state.phase === "ready" &&
+            ` of ${millions(state.engine.info.model.parameters)} parameters`}
+          , small enough to load in a moment. It was trained from nothing on small talk, arithmetic,
+          units, dates, spelling, sorting and questions about this project. Expect nonsense beyond
+          that, or load a larger pack in the settings.
         </p>
       )}
       {embedded && state.phase === "ready" && (
