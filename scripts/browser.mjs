@@ -126,7 +126,7 @@ export function chosenAdapter() {
 }
 
 /**
- * Starts a headless browser with a fresh profile, removed when the context closes.
+ * Starts a headless browser with a fresh profile, removed when the context is closed.
  * @param {Adapter} adapter
  * @param {Partial<Parameters<typeof chromium.launchPersistentContext>[1]>} [options]
  */
@@ -137,7 +137,11 @@ export async function launch(adapter, options = {}) {
     ...launchOptions(adapter),
     ...options,
   });
-  context.on("close", () => rm(profile, { recursive: true, force: true, maxRetries: 5 }));
+  const close = context.close.bind(context);
+  context.close = async (reason) => {
+    await close(reason);
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  };
   return context;
 }
 
