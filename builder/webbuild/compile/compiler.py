@@ -132,7 +132,7 @@ def _functions(
     tier = launches.tier
     model = Decoder(decoder)
     module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier]))[0]
-    steps = pipeline.passes(weights, tier, bounds.maxima, library)
+    steps = pipeline.passes(weights, tier, bounds.maxima, launches.segments.can_cut, library)
     module = pipeline.run(module, steps, tier, dump_dir)
     kernels = pipeline.Kernels(module)
     functions = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import tvm
@@ -83,6 +84,10 @@ class _IntoConsumers(PyExprMutator):  # type: ignore[misc]
 class _Domain(PyExprMutator):  # type: ignore[misc]
     """The remaining domain ops, one PrimFunc each."""
 
+    def __init__(self, module: tvm.IRModule) -> None:
+        super().__init__(module)
+        self.functions: dict[tuple[Any, str], tvm.ir.GlobalVar] = {}
+
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         found = domain_call_of(call)
         if found is None or not hasattr(self, f"_{found.op}"):
@@ -107,14 +112,16 @@ class _Domain(PyExprMutator):  # type: ignore[misc]
                 *gammas,
                 primfunc_name_hint="qk_norm",
             )
-        function = domain.rope_append(attrs, inputs["kv_k"].ty.dtype)
-        return self._tir(function, "rope_append", inputs.values(), out)
+        return self._tir(domain.rope_append, attrs, inputs, out)
 
     def _attention(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
         for name in ("tile_start", "tile_len"):  # how the library cuts the work; not needed here
             inputs.pop(name, None)
-        function = domain.attention(attrs, inputs["kv_k"].ty.dtype)
-        return self._tir(function, "attention", inputs.values(), out)
+        return self._tir(domain.attention, attrs, inputs, out)
 
-    def _tir(self, function: Any, name: str, args: Any, out: Any) -> relax.Expr:
-        return relax.call_tir(self.builder_.add_func(function, name), list(args), out)
+    def _tir(self, make: Any, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
+        key = (make, json.dumps(attrs))
+        if key not in self.functions:  # parsing TVMScript is slow, and layers are alike
+            function = make(attrs, inputs["kv_k"].ty.dtype)
+            self.functions[key] = self.builder_.add_func(function, make.__name__)
+        return relax.call_tir(self.functions[key], list(inputs.values()), out)

@@ -24,19 +24,23 @@ from tvm.s_tir import dlight
 from .codegen import TARGET, Lowered, lower
 from .domain import OPAQUE
 from .legalize import legalize
-from .match import match
+from .match import CanCut, Tier, match
 from .quantize import Weight, quantize
 
 Pass = Callable[[tvm.IRModule], tvm.IRModule]
 
 
 def passes(
-    weights: Mapping[str, Weight], tier: str, maxima: Mapping[str, int], library: bool
+    weights: Mapping[str, Weight],
+    tier: Tier,
+    maxima: Mapping[str, int],
+    can_cut: CanCut,
+    library: bool,
 ) -> list[tuple[str, Pass]]:
     """Passes 1 to 7 by name: each takes a module and returns a new one."""
     return [
         ("quantize", lambda module: quantize(module, weights, tier)),
-        ("match", match if library else lambda module: module),
+        ("match", lambda module: match(module, tier, can_cut) if library else module),
         ("legalize", legalize),
         ("fuse", _fuse),
         ("schedule", _schedule),

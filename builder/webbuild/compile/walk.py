@@ -13,7 +13,7 @@ from typing import Any, Literal
 import tvm
 from tvm import relax
 
-from webbuild.models.ops import DomainCall, read_domain_call
+from webbuild.models.ops import LIBRARY, DomainCall, read_domain_call
 from webbuild.schema.program import Expr
 
 from .expressions import convert
@@ -115,7 +115,7 @@ class _Walk:
             operands = tuple(self._operand(arg) for arg in expr.args)
             self.plan.calls.append(TirCall(expr.op.name_hint, operands))
             return None
-        found = read_domain_call(expr.op, expr.args)
+        found = read_domain_call(expr.op, expr.args, LIBRARY)
         if found is not None:
             self._library(found, expr.args[-1])
             return None

@@ -1,8 +1,8 @@
 """Operations that Relax lacks: calls of the graph that the compiler knows by name.
 
-Each is a `call_dps_packed("webbuild.<op>", …)` whose last argument is a JSON object: static attributes
-and the operands' names. The compiler sends them to the kernel library, or lowers them to TIR of its own
-(`webbuild.compile.domain`). docs/architecture.md, "Library ops", gives their shapes.
+Each is a `call_dps_packed("webbuild.<op>", …)` whose last argument is a JSON object: static
+attributes and the operands' names. The compiler sends them to the kernel library, or lowers them to
+TIR of its own (`webbuild.compile.domain`). docs/architecture.md, "Library ops", gives their shapes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from tvm.ir import StringImm
 from tvm.relax.frontend.nn import Tensor
 
 PREFIX = "webbuild."
+LIBRARY = "library."
+"""In place of PREFIX once the compiler has chosen a kernel of the library."""
 
 PAGE_SIZE = 16
 """Tokens per KV page."""
@@ -32,6 +34,7 @@ def domain_call(
     output: str,
     out: relax.TensorType,
     attrs: Mapping[str, Any],
+    prefix: str = PREFIX,
 ) -> relax.Call:
     """The Relax call of a domain op.
 
@@ -39,7 +42,7 @@ def domain_call(
     """
     about = {"attrs": attrs, "inputs": list(inputs), "output": output}
     text = StringImm(json.dumps(about, sort_keys=True))
-    return relax.op.call_dps_packed(PREFIX + op, relax.Tuple([*inputs.values(), text]), out)
+    return relax.op.call_dps_packed(prefix + op, relax.Tuple([*inputs.values(), text]), out)
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,20 @@ class DomainCall:
     output: str
 
 
-def read_domain_call(callee: relax.Expr, args: Sequence[relax.Expr]) -> DomainCall | None:
-    """The domain call of external function `callee`; None if it is none of ours.
+def read_domain_call(
+    callee: relax.Expr, args: Sequence[relax.Expr], prefix: str = PREFIX
+) -> DomainCall | None:
+    """The domain call of external function `callee`; None if its name has another prefix.
 
     args: the operands and the JSON text, then nothing (the output may follow, and is ignored).
     """
     name = getattr(callee, "global_symbol", None)
-    if name is None or not name.startswith(PREFIX):
+    if name is None or not name.startswith(prefix):
         return None
     place = next(i for i, arg in enumerate(args) if isinstance(arg, StringImm))
     about = json.loads(args[place].value)
     inputs = dict(zip(about["inputs"], args[:place], strict=True))
-    return DomainCall(name.removeprefix(PREFIX), about["attrs"], inputs, about["output"])
+    return DomainCall(name.removeprefix(prefix), about["attrs"], inputs, about["output"])
 
 
 def _emit(
