@@ -140,7 +140,17 @@ def test_same_input_same_bytes(
 ) -> None:
     """In another process, with another hash seed, in another place."""
     out = tmp_path / "again"
-    command = [sys.executable, "-m", "webbuild", "pack", model, "-o", out, "--context", "100"]
+    command = [
+        sys.executable,
+        "-m",
+        "webbuild",
+        "pack",
+        str(model),
+        "-o",
+        str(out),
+        "--context",
+        "100",
+    ]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
@@ -284,9 +294,10 @@ def test_interrupted(model: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_terminated(tmp_path: Path) -> None:
     """SIGTERM ends a run as Ctrl-C does. (What SIGKILL leaves is test_output's matter.)"""
-    # 100 MB, so that the weights take a while.
-    model = write_model(tmp_path / "model", {**CONFIG, "vocab_size": 400_000})
-    command = [sys.executable, "-m", "webbuild", "pack", "-q", model, "-o", tmp_path / "out"]
+    # 25 MB, so that the weights take a while.
+    model = write_model(tmp_path / "model", {**CONFIG, "vocab_size": 100_000})
+    command = [sys.executable, "-m", "webbuild", "pack", "-q", str(model), "-o"]
+    command.append(str(tmp_path / "out"))
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob(".out.partial-*/*")):
         assert process.poll() is None
