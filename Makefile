@@ -77,7 +77,8 @@ build-site: setup-node build-runtime ## demo_site/dist
 
 ##@ Set up
 
-setup: setup-python setup-node setup-browser ## Python and npm packages, and a browser with WebGPU
+setup: ## Python and npm packages, and a browser with WebGPU
+	@$(MAKE) --jobs 2 setup-python setup-browser
 
 setup-python: $(stamps)/python
 setup-node: $(stamps)/node

@@ -31,7 +31,11 @@ apt_install() {
   [ ${#missing[@]} -gt 0 ] || return 0
   is_debian || die "Install these first: ${missing[*]}"
   say "apt-get install ${missing[*]}"
-  as_root apt-get -qq update
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
-    "${missing[@]}" >/dev/null </dev/null
+  mkdir -p "$root/.cache"
+  (
+    flock 9 # set-up steps run side by side
+    as_root apt-get -qq update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
+      "${missing[@]}" >/dev/null </dev/null
+  ) 9>"$root/.cache/apt.lock"
 }
