@@ -49,7 +49,7 @@ def with_native(pack: Path, tokenizer: Any, items: list[Item]) -> list[str]:
 
 
 def without_tools(tokenizer: Any, item: Item) -> list[Any]:
-    """Messages that give the item's prompt without a `tools` argument, for the chat API has none."""
+    """Messages that give the item's prompt without `tools`, which the chat API does not have."""
     messages = list(item.messages)
     if not item.tools:
         return messages
