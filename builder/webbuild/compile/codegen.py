@@ -209,9 +209,7 @@ class _Host:
                 params.append(convert(value, self.lets))
         # TVM's kernels read their x from blockIdx.z * gridDim.x + blockIdx.x and stop beyond this.
         params.append(binary("-", x, 1))
-        self.lowered.dispatches.append(
-            Dispatch(kernel, tuple(arguments), tuple(params), (x, y, z))
-        )
+        self.lowered.dispatches.append(Dispatch(kernel, tuple(arguments), tuple(params), (x, y, z)))
 
     def _root(self, value: Any) -> Any:
         while True:

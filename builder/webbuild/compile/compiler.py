@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from webbuild.models import PAGE_SIZE, Decoder, DecoderConfig, module_spec, parameters, read_config
 from webbuild.quantize import get_quantization
-from webbuild.schema import KernelFile, Program, Tier
+from webbuild.schema import Kernel, KernelFile, Program, Tier
 from webbuild.schema.expression import evaluate
 from webbuild.schema.pack import Limits, TierMemory
 from webbuild.schema.program import Buffer, DType, Expr, Function, Input
 from webbuild.weights.parameter import Parameter
+from webgpu_kernels.launch import Tier as TierName
 
 from . import pipeline
 from .expressions import product
@@ -23,7 +24,7 @@ from .segments import Segments
 from .symbols import Bounds
 from .walk import LibraryCall, Operand, Plan, walk
 
-TIERS: tuple[Literal["f16", "f32"], ...] = ("f16", "f32")
+TIERS: tuple[TierName, ...] = ("f16", "f32")
 _KV_DTYPE: dict[str, str] = {"f16": "float16", "f32": "float32"}
 _ITEM_BYTES = {"f16": 2, "f32": 4, "i32": 4, "u32": 4}
 
@@ -66,8 +67,9 @@ def compile_model(
     library: False leaves every kernel but the sampler's to TVM.
     dump_dir: where to write the module after each pass. progress: called with each stage's name.
 
-    Raises what `read_config` raises, UnknownQuantizationError, NotDivisibleError, TensorTooLargeError and
-    KernelExceedsLimitsError. The same arguments give the same result, byte for byte.
+    Raises what `read_config` raises, UnknownQuantizationError, NotDivisibleError,
+    TensorTooLargeError and KernelExceedsLimitsError.
+    The same arguments give the same result, byte for byte.
     """
     decoder = read_config(config)
     bounds = Bounds(prefill_chunk, max_batch, decoder.context_length)
@@ -78,9 +80,9 @@ def compile_model(
     if dump_dir is not None:
         dump_dir.mkdir(parents=True, exist_ok=True)
 
-    tiers = {}
-    kernels = {}
-    storages = {}
+    tiers: dict[str, Tier] = {}
+    kernels: dict[str, Kernel] = {}
+    storages: dict[str, int] = {}
     for tier in TIERS:
         if progress is not None:
             progress(f"compiling the {tier} tier")

@@ -3,8 +3,7 @@
 They serve where the kernel library does not, and are the reference that it is compared with.
 Shapes are those of docs/architecture.md, "Library ops".
 """
-# TVMScript's annotations are code of its own, which neither mypy nor ruff can read.
-# ruff: noqa: F821, E741
+# TVMScript's annotations are code of its own, which mypy cannot read.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tvm import te, tirx
-from tvm.script import tirx as T
+from tvm.script import tirx as T  # noqa: N812
 
 OPAQUE = 8
 """The `op_pattern` of functions that nothing may be fused with (relax::OpPatternKind::kOpaque)."""
@@ -50,9 +49,7 @@ def linear(quant: str, shape: tuple[int, int], x: te.Tensor, *arrays: te.Tensor)
     )
 
 
-def take_rows(
-    quant: str, shape: tuple[int, int], ids: te.Tensor, *arrays: te.Tensor
-) -> te.Tensor:
+def take_rows(quant: str, shape: tuple[int, int], ids: te.Tensor, *arrays: te.Tensor) -> te.Tensor:
     """Rows of a matrix: f32[T, K] for ids i32[T]."""
     w = dequantize(quant, shape, arrays)
     return te.compute((ids.shape[0], shape[1]), lambda t, k: w[ids[t], k], name="take_rows")
@@ -248,9 +245,7 @@ def attention(attrs: Mapping[str, Any], kv_dtype: str) -> tirx.PrimFunc:
                     score[0] = T.exp(score[0] * T.float32(scale) - largest[1])
                     total[0] = total[0] * T.exp(largest[0] - largest[1]) + score[0]
                     for d in T.serial(D):
-                        output[d] = output[d] * T.exp(largest[0] - largest[1]) + score[
-                            0
-                        ] * T.Cast(
+                        output[d] = output[d] * T.exp(largest[0] - largest[1]) + score[0] * T.Cast(
                             "float32",
                             kv_v[
                                 page_table[token_seq[vt], j // page_size],

@@ -27,6 +27,7 @@ from webbuild.schema.program import (
     WeightBinding,
 )
 from webgpu_kernels.launch import KernelLaunch
+from webgpu_kernels.launch import Tier as TierName
 from webgpu_kernels.registry import lower as lower_op
 
 from .codegen import Lowered
@@ -36,13 +37,17 @@ from .walk import LibraryCall, Operand, Plan, TirCall
 
 Grid = tuple[Expr, Expr, Expr]
 
-_LAYER = re.compile(r"layers\.(\d+)\.(?:.*\.)?(\w+)\.\w+$|kv_[kv]\.(\d+)$")
+#: What library kernels call the arrays of a matrix; with `glu` also with `up_` before it.
+_MATRIX = ("q_weight", "q_scale", "weight")
+
+_LAYER_WEIGHT = re.compile(r"\.layers\.(\d+)\.(?:.*\.)?(\w+)\.\w+$")
+_LAYER_PAGES = re.compile(r"kv_[kv]\.(\d+)$")
 
 
 class Launches:
     """Builds the functions of one tier, which share storages and kernels."""
 
-    def __init__(self, tier: str, segments: Segments, maxima: Mapping[str, int]) -> None:
+    def __init__(self, tier: TierName, segments: Segments, maxima: Mapping[str, int]) -> None:
         self.tier = tier
         self.segments = segments
         self.maxima = maxima
@@ -101,13 +106,12 @@ class _Builder:
     def library(self, call: LibraryCall) -> None:
         """The launches of a library op; a cut weight gives one for each piece."""
         attrs = dict(call.attrs)
-        matrix = [name for name in ("q_weight", "q_scale", "weight") if name in call.operands]
+        arrays = [call.operands[name].name for name in _MATRIX if name in call.operands]
         rows = attrs.get("N", attrs.get("vocab", 0))
-        if matrix:
-            names = [call.operands[name].name for name in matrix]
-            attrs["row_splits"] = self.tier.segments.row_splits(names, rows)
+        if arrays:
+            attrs["row_splits"] = self.tier.segments.row_splits(arrays, rows)
         label = self._label(call.op, tuple(call.operands.values()))
-        launches = lower_op(call.op, attrs, self.tier.tier)  # type: ignore[arg-type]
+        launches = lower_op(call.op, attrs, self.tier.tier)
         scratch = self._scratch(
             {
                 binding.name: as_expr(binding.nbytes)
@@ -134,31 +138,38 @@ class _Builder:
 
         rows: of the op's matrix; with `glu` of each half, the gate first. A piece counts within.
         """
-        half = 1 if name.startswith("up_") else 0
+        half = rows if name.startswith("up_") else 0
         operand = call.operands[name.removeprefix("up_")]
         if operand.kind != "weight":
             return operand
-        stored = self.tier.segments.stored[operand.name]
-        if not rows or stored.rows not in (rows, 2 * rows) or name == "gamma":
+        if name.removeprefix("up_") in _MATRIX:
+            begin, end = piece or (0, rows)
+        elif call.attrs.get("glu") and name.removeprefix("up_") == "bias":
+            begin, end = 0, rows
+        else:
             return self.tier.segments.number(operand.name)
-        begin, end = piece if piece and "weight" in name or piece and "scale" in name else (0, rows)
-        return self.tier.segments.number(operand.name, (begin + half * rows, end + half * rows))
+        return self.tier.segments.number(operand.name, (begin + half, end + half))
 
     # --- parts ---------------------------------------------------------------------------------
 
     def _label(self, op: str, operands: Sequence[Operand]) -> str:
         """`layers.3.qkv_proj` by the weight that is read, `layers.3.attention` by the KV pages."""
         for operand in operands:
-            found = _LAYER.search(operand.name)
-            if found:
-                self.layer = found[1] or found[3]
-                if found[2] and op.startswith(("linear", "fused_linear")):
-                    return f"layers.{self.layer}.{found[2]}"
+            if pages := _LAYER_PAGES.match(operand.name):
+                self.layer = pages[1]
                 return f"layers.{self.layer}.{op}"
-            if operand.name.startswith(("lm_head", "model.embed_tokens")):
-                self.layer = None
-                return "embed" if op in ("embed", "take_rows") else "head"
-        return op if self.layer is None else f"layers.{self.layer}.{op}"
+        weights = [operand for operand in operands if operand.kind == "weight"]
+        if not weights:
+            return op if self.layer is None else f"layers.{self.layer}.{op}"
+        stored = self.tier.segments.stored
+        main = max(weights, key=lambda weight: len(stored[weight.name].array.shape))  # the matrix
+        if found := _LAYER_WEIGHT.search(main.name):
+            self.layer = found[1]
+            return f"layers.{self.layer}.{found[2]}"
+        self.layer = None
+        if main.name.startswith("model.norm."):
+            return "norm"
+        return "embed" if any(operand.name == "token_ids" for operand in operands) else "head"
 
     def _scratch(self, sizes: Mapping[str, Expr]) -> dict[str, Operand]:
         """Storages for buffers that live within one call: the same for every call of a function."""

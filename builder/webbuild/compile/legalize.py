@@ -44,7 +44,7 @@ def _rewrite(kind: type[Any], module: tvm.IRModule) -> tvm.IRModule:
 
 
 @mutator
-class _IntoConsumers(PyExprMutator):  # type: ignore[misc]
+class _IntoConsumers(PyExprMutator):
     """matmul(x, permute_dims(dequantize(w))) and take(dequantize(w), ids) as one PrimFunc each."""
 
     def _bound(self, expr: relax.Expr) -> relax.Expr:
@@ -81,7 +81,7 @@ class _IntoConsumers(PyExprMutator):  # type: ignore[misc]
 
 
 @mutator
-class _Domain(PyExprMutator):  # type: ignore[misc]
+class _Domain(PyExprMutator):
     """The remaining domain ops, one PrimFunc each."""
 
     def __init__(self, module: tvm.IRModule) -> None:

@@ -7,7 +7,7 @@ cannot serve is left as it is, for `legalize`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import tvm
 from tvm import relax, tirx
@@ -17,11 +17,11 @@ from tvm_ffi import structural_equal
 
 from webbuild.models.ops import LIBRARY, PREFIX, DomainCall, domain_call
 from webgpu_kernels.attrs import BadAttributeError
+from webgpu_kernels.launch import Tier
 from webgpu_kernels.registry import lower
 
 from .legalize import domain_call_of
 
-Tier = Literal["f16", "f32"]
 CanCut = Callable[[list[str], int], bool]
 Matched = Mapping[DFPattern, relax.Expr]
 

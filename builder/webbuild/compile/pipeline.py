@@ -1,15 +1,15 @@
 """From a config to a launch program: the passes, in order, on one screen.
 
-    1  quantize    weights become stored arrays and `dequantize` calls
-    2  match       patterns of hot ops become calls of library kernels (not with library=False)
-    3  legalize    everything else becomes TIR, our own ops included
-    4  fuse        element-wise TIR joins what it follows
-    5  schedule    dlight maps TIR to workgroups
-    6  lower       calls write to buffers given to them
-    7  plan        buffers share storages, sized for the largest step
-    8  generate    scheduled TIR becomes WGSL                        (codegen.py)
-    9  walk        the Relax function becomes calls on storages      (walk.py)
-    10 launch      calls become launches within WebGPU's limits      (launches.py)
+1  quantize    weights become stored arrays and `dequantize` calls
+2  match       patterns of hot ops become calls of library kernels (not with library=False)
+3  legalize    everything else becomes TIR, our own ops included
+4  fuse        element-wise TIR joins what it follows
+5  schedule    dlight maps TIR to workgroups
+6  lower       calls write to buffers given to them
+7  plan        buffers share storages, sized for the largest step
+8  generate    scheduled TIR becomes WGSL                        (codegen.py)
+9  walk        the Relax function becomes calls on storages      (walk.py)
+10 launch      calls become launches within WebGPU's limits      (launches.py)
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import tvm
 from tvm import relax, tirx
 from tvm.s_tir import dlight
 
+from webgpu_kernels.launch import Tier
+
 from .codegen import TARGET, Lowered, lower
 from .domain import OPAQUE
 from .legalize import legalize
-from .match import CanCut, Tier, match
+from .match import CanCut, match
 from .quantize import Weight, quantize
 
 Pass = Callable[[tvm.IRModule], tvm.IRModule]
@@ -98,9 +100,7 @@ def _lower(module: tvm.IRModule) -> tvm.IRModule:
 def _plan(module: tvm.IRModule, maxima: Mapping[str, int]) -> tvm.IRModule:
     for variable, function in module.functions_items():
         if isinstance(function, relax.Function):
-            module.update_func(
-                variable, function.with_attr("tir_var_upper_bound", dict(maxima))
-            )
+            module.update_func(variable, function.with_attr("tir_var_upper_bound", dict(maxima)))
     return relax.transform.StaticPlanBlockMemory()(module)
 
 
@@ -109,7 +109,7 @@ def _sequence(*steps: tvm.transform.Pass) -> tvm.transform.Pass:
 
 
 class Kernels:
-    """Passes 8, as far as needed: the PrimFuncs of a planned module, each lowered once."""
+    """Pass 8 on demand: the PrimFuncs of a planned module, each lowered once."""
 
     def __init__(self, module: tvm.IRModule) -> None:
         self.module = module

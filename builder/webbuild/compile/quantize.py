@@ -1,4 +1,4 @@
-"""Pass 1: weights become the arrays that the pack stores, and a `dequantize` where they are used."""
+"""Pass 1: weights become the arrays that the pack stores, with a `dequantize` at each use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from webbuild.models.ops import domain_call
 from webbuild.quantize import Quantization, StoredArray
 from webbuild.weights.parameter import Parameter
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,8 @@ def array_type(array: StoredArray, tier: str) -> relax.TensorType:
 
 
 @mutator
-class _Quantizer(PyExprMutator):  # type: ignore[misc]
-    """Replaces each use of a matrix by a `dequantize` of its own, so that each can be fused away."""
+class _Quantizer(PyExprMutator):
+    """Gives each use of a matrix a `dequantize` of its own, so that each can be fused away."""
 
     def __init__(self, uses: Mapping[tvm.ir.Var, tuple[Weight, Sequence[relax.Var]]]) -> None:
         super().__init__()
@@ -76,9 +75,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc]
         )
 
 
-def quantize(
-    module: tvm.IRModule, weights: Mapping[str, Weight], tier: str
-) -> tvm.IRModule:
+def quantize(module: tvm.IRModule, weights: Mapping[str, Weight], tier: str) -> tvm.IRModule:
     """Turns every matrix parameter of every function into its stored arrays."""
     functions = {}
     for variable, function in module.functions_items():

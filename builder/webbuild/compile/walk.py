@@ -59,9 +59,7 @@ class Plan:
 Value = Operand | list[Any] | int | None  # tuples are lists; a storage is its index
 
 
-def walk(
-    function: relax.Function, parameter: Callable[[str], Operand], output: Operand
-) -> Plan:
+def walk(function: relax.Function, parameter: Callable[[str], Operand], output: Operand) -> Plan:
     """The plan of `function`.
 
     parameter: what a parameter of that name stands for; a tuple's items are named `name.i`.

@@ -145,7 +145,7 @@ def architecture_of(values: Mapping[str, Any]) -> str:
         or not isinstance(architectures[0], str)
     ):
         raise InvalidConfigError(
-            "config.json names no architecture: it needs \"architectures\", such as "
+            'config.json names no architecture: it needs "architectures", such as '
             '["LlamaForCausalLM"]'
         )
     return architectures[0]

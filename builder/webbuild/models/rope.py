@@ -81,12 +81,12 @@ def read_rope(values: Mapping[str, Any], head_dim: int) -> Rope:
     if kind == "default":
         return Rope(head_dim, theta)
     if kind == "linear":
-        return Rope(head_dim, theta, kind, number("factor"))
+        return Rope(head_dim, theta, "linear", number("factor"))
     if kind == "llama3":
         return Rope(
             head_dim,
             theta,
-            kind,
+            "llama3",
             number("factor"),
             number("low_freq_factor"),
             number("high_freq_factor"),
