@@ -271,7 +271,7 @@ def _sample(a: SampleAttrs, tier: Tier) -> Constants:
         "TOP_MAX": 20,
         "LOWEST": -1e30,
         "adjusted_bytes": ("*", "seqs", 4 * a.vocab),
-        "maxima_bytes": ("*", "seqs", 4 * blocks),
+        "maxima_bytes": ("*", "seqs", 8 * blocks),
         "variant": [],
     }
 
@@ -432,7 +432,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("slots", "i32"),
             Slot("sampling", "u32"),
             Slot("scratch0", "f32", "read_write", nbytes="adjusted_bytes"),
-            Slot("scratch1", "f32", "read_write", nbytes="maxima_bytes"),
+            Slot("scratch1", "vec2<f32>", "read_write", nbytes="maxima_bytes"),
         ),
         constants=_sample,
         grid=lambda c, rows: (c["BLOCKS"], "seqs", 1),
@@ -444,7 +444,7 @@ KERNELS: tuple[Kernel, ...] = (
         wgsl="sample_pick.wgsl",
         slots=(
             Slot("scratch0", "f32", nbytes="adjusted_bytes"),
-            Slot("scratch1", "f32", nbytes="maxima_bytes"),
+            Slot("scratch1", "vec2<f32>", nbytes="maxima_bytes"),
             Slot("slots", "i32"),
             Slot("sampling", "u32"),
             Slot("sampled", "u32", "read_write"),

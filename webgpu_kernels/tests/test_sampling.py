@@ -98,14 +98,15 @@ def test_adjusted_logits(device: Device) -> None:
         "slots": np.array(slots, np.int32),
         "sampling": np.stack([row.words() for row in settings]),
         "scratch0": np.zeros((5, vocab), np.float32),
-        "scratch1": np.zeros((5, 3), np.float32),
+        "scratch1": np.zeros((5, 3, 2), np.float32),
     }
     got, _ = device.run(lower("sample", {"vocab": vocab}, "f32")[:1], arrays, {"seqs": 5})
     for i, (slot, row) in enumerate(zip(slots, settings, strict=True)):
         want = oracle.adjust_logits(logits[i], state.counts[slot], state.bias[slot], row)
         np.testing.assert_allclose(got["scratch0"][i], want, rtol=2e-6, atol=2e-6)
-        maxima = [got["scratch0"][i, b : b + 1024].max() for b in range(0, vocab, 1024)]
-        np.testing.assert_array_equal(got["scratch1"][i], maxima)
+        adjusted = got["scratch0"][i]
+        ids = [b + adjusted[b : b + 1024].argmax() for b in range(0, vocab, 1024)]
+        np.testing.assert_array_equal(got["scratch1"][i], np.stack([adjusted[ids], ids], axis=1))
 
 
 SETTINGS = {

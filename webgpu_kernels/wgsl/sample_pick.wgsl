@@ -7,8 +7,9 @@
 
 {% include "philox.wgsl" %}
 
-{{ reductions("f32", THREADS, [("highest_of", "max(a, b)")]) }}
-{{ reductions("u32", THREADS, [("lowest_of", "min(a, b)")]) }}
+{% include "better.wgsl" %}
+
+{{ reductions("vec2<f32>", THREADS, [("best_of", "better(a, b)")]) }}
 {{ reductions("vec4<f32>", THREADS, [("sums_of", "a + b")]) }}
 var<workgroup> masses: array<f32, {{ THREADS }}>;
 var<workgroup> picked: u32;
@@ -19,31 +20,47 @@ fn ordered(value: f32) -> u32 {
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }
 
-// The highest threshold u ≤ `top` at which the tokens with ordered(logit) ≥ max(u, lowest) weigh at least `goal`, where a
-// token weighs exp(logit - highest), or 1 if `counting`. Each pass tries 4 thresholds, so 14 passes settle 32 bits.
-fn threshold(tid: u32, row: u32, highest: f32, lowest: u32, top: u32, goal: f32, counting: bool) -> u32 {
-  var low = lowest;
-  var width = top - lowest + 1u;
-  for (var pass_index = 0u; pass_index < 14u; pass_index++) {
-    let step = width / 5u + select(0u, 1u, width % 5u != 0u);
-    // Beyond the range nothing weighs anything.
-    let offsets = min(vec4<u32>(1u, 2u, 3u, 4u) * step, vec4<u32>(width));
-    let tried = vec4<u32>(low) + offsets;
+// Weight of a token that survives the threshold and min-p (relative to the likeliest, whose weight is 1).
+fn kept_weight(logit: f32, highest: f32, lowest: u32, min_p: f32) -> f32 {
+  let weight = exp(logit - highest);
+  return select(0.0f, weight, ordered(logit) >= lowest && weight >= min(min_p, 1.0f));
+}
+
+// The highest threshold on ordered(logit) that leaves at least top_k tokens, then the highest that leaves them at least
+// top_p of their mass; 0 leaves all. A pass weighs what is left at the lowest and three further candidates of a range,
+// and so quarters it: 16 passes for 32 bits.
+fn threshold(tid: u32, row: u32, highest: f32, top_k: u32, top_p: f32) -> u32 {
+  let first_pass = select(16u, 0u, top_k > 0u && top_k < {{ VOCAB }}u);
+  let end_pass = select(16u, 32u, top_p < 1.0f);
+  let end = ordered(highest) + 1u;
+  var lowest = 0u;
+  var width = end;
+  var goal = f32(top_k);
+  for (var i = first_pass; i < end_pass; i++) {
+    let counting = i < 16u;
+    let step = width / 4u + select(0u, 1u, width % 4u != 0u);
+    // Candidates past the range ask for more than the highest: nothing weighs anything there.
+    let offsets = min(vec4<u32>(0u, 1u, 2u, 3u) * step, vec4<u32>(width));
     var weights = vec4<f32>();
     for (var v = tid; v < {{ VOCAB }}u; v += {{ THREADS }}u) {
       let logit = scratch0[row + v];
       let weight = select(exp(logit - highest), 1.0f, counting);
-      weights += select(vec4<f32>(), vec4<f32>(weight), vec4<u32>(ordered(logit)) >= tried);
+      weights += select(vec4<f32>(), vec4<f32>(weight), vec4<u32>(ordered(logit)) >= lowest + offsets);
     }
-    let enough = sums_of(tid, weights) >= vec4<f32>(goal);
-    var passed = 0u;
-    for (var i = 0u; i < 4u; i++) {
-      passed = select(passed, offsets[i], enough[i] && offsets[i] < width);
+    weights = sums_of(tid, weights);
+    if (i == 16u) {
+      goal = max(top_p, 0.0f) * weights.x;
     }
-    low += passed;
-    width = min(step, width - passed);
+    let enough = weights >= vec4<f32>(goal);
+    let passed = select(
+      select(select(0u, offsets.y, enough.y && offsets.y < width), offsets.z, enough.z && offsets.z < width),
+      offsets.w,
+      enough.w && offsets.w < width,
+    );
+    lowest += passed;
+    width = select(min(step, width - passed), end - lowest, i == 15u);
   }
-  return low;
+  return lowest;
 }
 
 @compute @workgroup_size({{ THREADS }})
@@ -56,47 +73,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let min_p = bitcast<f32>(sampling[settings + 2u]);
   let top_k = sampling[settings + 5u];
 
-  var block_highest = {{ LOWEST | f32 }};
-  for (var b = tid; b < {{ BLOCKS }}u; b += {{ THREADS }}u) {
-    block_highest = max(block_highest, scratch1[seq * {{ BLOCKS }}u + b]);
-  }
-  let highest = highest_of(tid, block_highest);
-
   // The lowest token among the likeliest: the greedy choice.
-  var first = {{ VOCAB - 1 }}u;
+  var best = vec2<f32>({{ LOWEST | f32 }}, 0.0f);
   for (var b = tid; b < {{ BLOCKS }}u; b += {{ THREADS }}u) {
-    if (scratch1[seq * {{ BLOCKS }}u + b] == highest) {
-      let end = min((b + 1u) * {{ BLOCK }}u, {{ VOCAB }}u);
-      for (var v = b * {{ BLOCK }}u; v < end; v++) {
-        if (scratch0[row + v] == highest) {
-          first = min(first, v);
-          break;
-        }
-      }
-    }
+    best = better(best, scratch1[seq * {{ BLOCKS }}u + b]);
   }
-  first = lowest_of(tid, first);
+  best = best_of(tid, best);
+  let highest = best.x;
   if (tid == 0u) {
-    picked = first;
+    picked = min(u32(best.y), {{ VOCAB - 1 }}u);
   }
   workgroupBarrier();
 
   if (temperature > 0.0f) {
-    let top = ordered(highest);
-    var lowest = 0u;
-    if (top_k > 0u && top_k < {{ VOCAB }}u) {
-      lowest = threshold(tid, row, highest, 0u, top, f32(top_k), true);
-    }
-    if (top_p < 1.0f) {
-      var mass = vec4<f32>();
-      for (var v = tid; v < {{ VOCAB }}u; v += {{ THREADS }}u) {
-        let logit = scratch0[row + v];
-        mass.x += select(0.0f, exp(logit - highest), ordered(logit) >= lowest);
-      }
-      let goal = max(top_p, 0.0f) * sums_of(tid, mass).x;
-      lowest = threshold(tid, row, highest, lowest, top, goal, false);
-    }
-
+    let lowest = threshold(tid, row, highest, top_k, top_p);
     // Each invocation weighs a run of tokens, then finds its place in the running sum.
     let begin = tid * {{ RUN }}u;
     let end = min(begin + {{ RUN }}u, {{ VOCAB }}u);
@@ -138,10 +128,4 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       token_counts[u32(slots[seq]) * {{ VOCAB }}u + picked] += 1u;
     }
   }
-}
-
-// Weight of a token that survives the threshold and min-p (relative to the likeliest, whose weight is 1).
-fn kept_weight(logit: f32, highest: f32, lowest: u32, min_p: f32) -> f32 {
-  let weight = exp(logit - highest);
-  return select(0.0f, weight, ordered(logit) >= lowest && weight >= min(min_p, 1.0f));
 }
