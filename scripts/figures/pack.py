@@ -1,81 +1,100 @@
-"""Speed and memory of `webbuild pack`, next to a plain copy of the same bytes.
+"""make figure-pack: peak memory and speed of `webbuild pack` on models of full size.
 
-    python scripts/figures/pack.py llama-3.2-1b llama-3-8b [--keep DIR]
-
-For each model: synthesises it at full size, packs it in a process of its own, and prints input
-size, time, MB/s of input, peak resident memory, and the MB/s of reading and writing the input.
+Makes Llama-3.2-1B and Llama-3-8B with random weights (`webbuild synth`), packs them, and compares
+with a plain read and write of the same bytes. Needs 25 GB in --dir for the 8B model; deletes what
+it wrote. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-CHUNK = 8 << 20
+MODELS = ("llama-3.2-1b", "llama-3-8b")
+BLOCK = 8 << 20
 
 
-def timed(command: list[str]) -> tuple[float, int]:
-    """Runs a command; seconds and peak resident bytes."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    text = process.stderr.read()
+def run(*arguments: str) -> tuple[float, int]:
+    """Runs the command line; returns seconds and the process's peak resident bytes."""
+    start = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "webbuild", *arguments])
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(text.decode())
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+        raise SystemExit(f"webbuild {' '.join(arguments)} failed: {process.returncode}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return time.monotonic() - start, usage.ru_maxrss * unit
 
 
-def copy(folder: Path, target: Path) -> float:
-    """Reads the weights and writes them again, to the disk; seconds."""
-    start = time.perf_counter()
-    with target.open("wb", buffering=0) as out:
-        for path in sorted(folder.glob("*.safetensors")):
-            with path.open("rb", buffering=0) as file:
-                while chunk := file.read(CHUNK):
-                    out.write(chunk)
-        os.fsync(out.fileno())
-    seconds = time.perf_counter() - start
-    target.unlink()
-    return seconds
+def forget(files: list[Path]) -> None:
+    """Takes the files out of the page cache, so that reading means reading."""
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure(model: str, quant: str, folder: Path) -> None:
-    webbuild = [sys.executable, "-m", "webbuild"]
-    source, pack = folder / model, folder / f"{model}-{quant}"
-    if not source.is_dir():
-        synth, _ = timed([*webbuild, "synth", model, "-o", str(source)])
-        print(f"{model}: synthesised in {synth:.0f} s", flush=True)
-    nbytes = sum(path.stat().st_size for path in source.glob("*.safetensors"))
-    plain = copy(source, folder / "copy")
-    command = [*webbuild, "pack", str(source), "-o", str(pack), "--quant", quant, "--force"]
-    seconds, peak = timed(command)
-    stored = sum(path.stat().st_size for path in pack.iterdir())
-    print(
-        f"{model} {quant}: {nbytes / 1e9:.2f} GB in, {stored / 1e9:.2f} GB out, {seconds:.0f} s, "
-        f"{nbytes / seconds / 1e6:.0f} MB/s (all of pack, compiling included), "
-        f"peak memory {peak / 1e6:.0f} MB; plain copy {nbytes / plain / 1e6:.0f} MB/s",
-        flush=True,
-    )
+def copy(files: list[Path], target: Path) -> float:
+    """Seconds to read all files and write their bytes, one file at a time to save disk."""
+    start = time.monotonic()
+    for path in files:
+        with path.open("rb") as source, target.open("wb") as sink:
+            while block := source.read(BLOCK):
+                sink.write(block)
+            sink.flush()
+            os.fsync(sink.fileno())
+        target.unlink()
+    return time.monotonic() - start
+
+
+def measure(model: str, quant: str, folder: Path) -> dict[str, Any]:
+    source, pack = folder / "source", folder / "pack"
+    run("synth", model, "-o", str(source), "--quiet")
+    files = sorted(source.glob("*.safetensors"))
+    nbytes = sum(path.stat().st_size for path in files)
+    forget(files)
+    copying = copy(files, folder / "copy")
+    forget(files)
+    seconds, peak = run("pack", str(source), "-o", str(pack), "--quant", quant, "--quiet")
+    packed = sum(path.stat().st_size for path in pack.iterdir())
+    shutil.rmtree(source)
+    shutil.rmtree(pack)
+    return {
+        "model": model,
+        "quantization": quant,
+        "input_mb": round(nbytes / 1e6),
+        "pack_mb": round(packed / 1e6),
+        "peak_rss_mb": round(peak / 1e6),
+        "seconds": round(seconds, 1),
+        "mb_per_s": round(nbytes / 1e6 / seconds),
+        "copy_mb_per_s": round(nbytes / 1e6 / copying),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("models", nargs="+")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL")
+    parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--quant", default="q4f16_1")
-    parser.add_argument("--keep", type=Path, help="work in this folder and leave everything there")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="webbuild-figures-") as temporary:
-        folder = arguments.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        for model in arguments.models:
-            measure(model, arguments.quant, folder)
+    args = parser.parse_args()
+    print("| model | input MB | pack MB | peak RSS MB | s | MB/s of input | copy MB/s |")
+    print("|---|---:|---:|---:|---:|---:|---:|", flush=True)
+    rows = []
+    for model in args.models:
+        with tempfile.TemporaryDirectory(dir=args.dir) as folder:
+            row = measure(model, args.quant, Path(folder))
+        rows.append(row)
+        cells = [str(value) for key, value in row.items() if key != "quantization"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+    print(json.dumps({"rows": rows, "peak_rss_mb": max(row["peak_rss_mb"] for row in rows)}))
 
 
 if __name__ == "__main__":
