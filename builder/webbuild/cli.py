@@ -99,10 +99,12 @@ def pack(
     quantization = get_quantization(quant)
 
     from webbuild.pack import PackOptions, Reporter, pack_model
-    from webbuild.sources import open_source
+    from webbuild.sources import aliases, open_source
 
     source = open_source(model, revision)
-    out = out or Path(f"{source.name}-{quantization.name}".lower())
+    if out is None:
+        name = model if model in aliases() else source.name.lower()
+        out = Path(f"{name}-{quantization.name}")
     options = PackOptions(
         force=force, library=not no_library, dump_passes=dump_passes, context_length=context
     )

@@ -158,7 +158,8 @@ def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) 
         and not (decoder.tied_embeddings and name == "lm_head.weight")
     ]
     if unused:
-        reporter.warn(f"{len(unused)} tensors are not used: {', '.join(unused[:4])} …")
+        some = ", ".join(unused[:4]) + (", …" if len(unused) > 4 else "")
+        reporter.warn(f"{len(unused)} of the checkpoint's tensors are not used: {some}")
     return _Job(source, quantization, decoder, wanted, plan, tokens, template)
 
 
