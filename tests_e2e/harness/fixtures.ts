@@ -19,8 +19,10 @@ export const PACK = "packs/demo/";
 interface TestFixtures {
   /** Serves the built site to this test alone, counts bytes and injects faults. */
   server: ProxyServer;
-  /** Uncaught exceptions, console errors and CSP violations; the test fails if any is left. */
+  /** Uncaught exceptions, console errors and CSP violations; any of them fails the test. */
   pageErrors: string[];
+  /** Errors that a test brings about itself: `test.use({ allowedErrors: /404/ })`. */
+  allowedErrors: RegExp;
 }
 
 interface WorkerFixtures {
@@ -74,11 +76,13 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     await proxy.close();
   },
 
-  // biome-ignore lint/correctness/noEmptyPattern: as above
-  pageErrors: async ({}, use) => {
+  allowedErrors: [/$^/, { option: true }],
+
+  pageErrors: async ({ allowedErrors }, use) => {
     const errors: string[] = [];
     await use(errors);
-    expect(errors, "errors on the page").toEqual([]);
+    const unexpected = errors.filter((text) => !allowedErrors.test(text));
+    expect(unexpected, "errors on the page").toEqual([]);
   },
 
   context: ({ browserProcess }, use) => use(browserProcess),
