@@ -87,6 +87,21 @@ def test_q4_of_zeros_is_zero() -> None:
     assert (Q4.decode("linear", encoded) == 0).all()
 
 
+def test_q4_against_mlcs_arithmetic() -> None:
+    """MLC-LLM computes in float16 throughout: scales are equal, values hardly ever differ."""
+    weight = np.random.default_rng(6).normal(0, 0.02, (64, 2048)).astype(np.float32).astype(BF16)
+    half = weight.astype(np.float16).reshape(64, -1, 32)
+    scales = np.abs(half).max(axis=2) / np.float16(7)
+    q = np.clip(np.rint(half / scales[..., None] + np.float16(7)), 0, 14).astype(np.int32)
+    words, ours = Q4.encode("linear", weight, "w")
+    np.testing.assert_array_equal(ours, scales)
+    shifts = np.arange(0, 32, 4, dtype=np.uint32)
+    nibbles = ((words.view(np.uint32)[..., None] >> shifts) & 15).astype(np.int32)
+    difference = np.abs(nibbles.reshape(q.shape) - q)
+    assert difference.max() <= 1
+    assert (difference != 0).mean() < 0.01
+
+
 def test_q4_across_chunks() -> None:
     """More values than are handled at once, and a rest."""
     weight = np.random.default_rng(3).normal(size=(37, 8192)).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from checkpoints import CONFIG, random_tensors, write_model, write_safetensors
 from hub_server import COMMIT, FakeHub, running
 from webbuild.errors import (
     ChatTemplateError,
+    DiskFullError,
     GatedModelError,
     HubUnreachableError,
     InvalidConfigError,
@@ -117,7 +119,14 @@ def test_chat_templates(model: Path) -> None:
 
 
 def test_names_that_are_nothing(tmp_path: Path) -> None:
-    for name in (str(tmp_path / "nothing"), "no-such-alias", "a/b/c", "", "~nobody/x/y", "a" * 5000):
+    for name in (
+        str(tmp_path / "nothing"),
+        "no-such-alias",
+        "a/b/c",
+        "",
+        "~nobody/x/y",
+        "a" * 5000,
+    ):
         with pytest.raises(ModelNotFoundError, match=r"aliases: .*llama-3\.2-1b"):
             open_source(name)
     with pytest.raises(ModelNotFoundError, match="local folder"):
@@ -210,3 +219,14 @@ def test_hub_out_of_reach(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.Monk
     assert cached.tensors.keys() == random_tensors().keys()
     with pytest.raises(HubUnreachableError, match="cannot fetch org/other from the Hub"):
         open_source("org/other", cache_dir=tmp_path)
+
+
+def test_hub_cache_without_space(hub: FakeHub, tmp_path: Path) -> None:
+    source = open_source("org/tiny", cache_dir=tmp_path)
+    previous = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, previous[1]))
+    try:
+        with pytest.raises(DiskFullError, match="HF_HOME"):
+            _ = source.tensors
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous)

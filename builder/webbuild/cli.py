@@ -97,6 +97,8 @@ def pack(
     the tokenizer. The same input gives the same bytes. It appears when it is whole, or not at all.
     """
     quantization = get_quantization(quant)
+    if quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
     from webbuild.pack import PackOptions, Reporter, pack_model
     from webbuild.sources import aliases, open_source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from webbuild.errors import (
+    DiskFullError,
     GatedModelError,
     HubUnreachableError,
     ModelNotFoundError,
@@ -80,6 +82,11 @@ class Repository:
         # Its own network errors, and every form of "not connected" below it, are OSErrors or
         # come from the HTTP library that it happens to use.
         except (OSError, errors.OfflineModeIsEnabled) as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise DiskFullError(
+                    f"no space left while downloading {self.name}: free some, or move the Hub's "
+                    "cache with HF_HOME"
+                ) from error
             raise self._unreachable(error) from error
         except Exception as error:
             if type(error).__module__.split(".")[0] in ("httpx", "httpx2", "requests"):
