@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from webbuild.errors import KernelExceedsLimitsError, TensorTooLargeError
 from webbuild.schema import Binding, Function, Kernel, Launch
-from webbuild.schema.check import (
-    MAX_BINDING_BYTES,
-    MAX_GRID,
-    MAX_INVOCATIONS,
-    MAX_STORAGE_BUFFERS,
-    MAX_WORKGROUP,
-    MAX_WORKGROUP_BYTES,
-)
+from webbuild.schema.check import MAX_BINDING_BYTES, MAX_GRID
 from webbuild.schema.expression import evaluate
 from webbuild.schema.kernels import kernel_id
 from webbuild.schema.program import (
@@ -32,6 +24,7 @@ from webgpu_kernels.registry import lower as lower_op
 
 from .codegen import Lowered
 from .expressions import as_expr, binary, ceil_div, substitute
+from .limits import check_aliases, check_limits
 from .segments import Segments
 from .walk import LibraryCall, Operand, Plan, TirCall
 
@@ -159,6 +152,8 @@ class _Builder:
                 self.layer = pages[1]
                 return f"layers.{self.layer}.{op}"
         weights = [operand for operand in operands if operand.kind == "weight"]
+        if any(operand.name == "logit_rows" for operand in operands):
+            return "head"
         if not weights:
             return op if self.layer is None else f"layers.{self.layer}.{op}"
         stored = self.tier.segments.stored
@@ -200,8 +195,8 @@ class _Builder:
         values: Sequence[Expr],
         grid: Grid,
     ) -> None:
-        _check(label, kernel, grid, self.tier.maxima)
-        _check_aliases(label, kernel, operands)
+        check_limits(label, kernel, [evaluate(size, self.tier.maxima) for size in grid])
+        check_aliases(label, kernel, operands)
         identifier = kernel_id(kernel.wgsl, kernel.entry_point)
         self.tier.kernels[identifier] = kernel
         params = None
@@ -270,33 +265,3 @@ def _library_kernel(launch: KernelLaunch) -> Kernel:
         params=tuple(param.dtype for param in launch.params),
         features=launch.features,
     )
-
-
-def _check(label: str, kernel: Kernel, grid: Grid, maxima: Mapping[str, int]) -> None:
-    """Raises KernelExceedsLimitsError if an adapter with WebGPU's default limits would refuse."""
-    x, y, z = kernel.workgroup_size
-    sizes = zip(kernel.workgroup_size, MAX_WORKGROUP, strict=True)
-    workgroups = [evaluate(size, maxima) for size in grid]
-    problems: list[Any] = []
-    if len(kernel.bindings) > MAX_STORAGE_BUFFERS:
-        problems.append(f"{len(kernel.bindings)} storage buffers (at most {MAX_STORAGE_BUFFERS})")
-    if kernel.workgroup_bytes > MAX_WORKGROUP_BYTES:
-        problems.append(f"{kernel.workgroup_bytes} bytes of workgroup memory")
-    if x * y * z > MAX_INVOCATIONS or any(size > most for size, most in sizes):
-        problems.append(f"a workgroup of {kernel.workgroup_size}")
-    if max(workgroups) > MAX_GRID:
-        problems.append(f"a grid of {workgroups}")
-    if problems:
-        raise KernelExceedsLimitsError(
-            f"{label}: kernel {kernel.name} needs {', '.join(problems)}, more than every WebGPU "
-            "adapter offers: the operation must be cut up"
-        )
-
-
-def _check_aliases(label: str, kernel: Kernel, operands: Sequence[Operand | int]) -> None:
-    """WebGPU refuses one buffer bound for reading and for writing in one dispatch."""
-    access: dict[tuple[str, str, int], str] = {}
-    for operand, mode in zip(operands, kernel.bindings, strict=True):
-        if isinstance(operand, Operand):
-            key = (operand.kind, operand.name, operand.index)
-            assert access.setdefault(key, mode) == mode, f"{label} reads and writes {key}"

@@ -21,6 +21,7 @@ from webgpu_kernels.launch import Tier
 from webgpu_kernels.registry import lower
 
 from .legalize import domain_call_of
+from .modules import replaced
 
 CanCut = Callable[[list[str], int], bool]
 Matched = Mapping[DFPattern, relax.Expr]
@@ -32,12 +33,13 @@ def match(module: tvm.IRModule, tier: Tier, can_cut: CanCut) -> tvm.IRModule:
     can_cut: whether the named stored arrays may be bound from a given row on (`Segments.can_cut`).
     """
     rules = [rule(tier, can_cut) for rule in (_Embed, _Glu, _TwoSums, _Sum, _Product, _Domain)]
+    functions = {}
     for variable, function in module.functions_items():
         if isinstance(function, relax.Function):
             for rule in rules:
                 function = rewrite_call(rule.pattern, rule.rewrite, function)
-            module.update_func(variable, function)
-    return relax.transform.DeadCodeElimination()(module)
+            functions[variable] = function
+    return relax.transform.DeadCodeElimination()(replaced(module, functions))
 
 
 class _Rule:

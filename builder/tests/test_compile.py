@@ -1,0 +1,418 @@
+"""The compiler: what programs look like, what they never exceed, and that builds repeat.
+
+That their logits are right is the business of test_logits.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tvm
+from tvm import tirx
+from tvm_ffi import structural_hash
+
+from webbuild.compile import Compiled, compile_model
+from webbuild.compile.codegen import TARGET
+from webbuild.compile.expressions import binary, convert, product, substitute
+from webbuild.compile.limits import check_aliases, check_limits
+from webbuild.compile.pipeline import passes
+from webbuild.compile.quantize import matrices
+from webbuild.compile.segments import Segments
+from webbuild.compile.symbols import Bounds
+from webbuild.compile.walk import Operand
+from webbuild.errors import (
+    KernelExceedsLimitsError,
+    NotDivisibleError,
+    TensorTooLargeError,
+    UnknownQuantizationError,
+)
+from webbuild.models import Decoder, module_spec, parameters, read_config
+from webbuild.quantize import get_quantization
+from webbuild.reference import TINY
+from webbuild.schema import Kernel, Launch
+from webbuild.schema.check import MAX_BINDING_BYTES, check
+from webbuild.schema.pack import ModelInfo, PackFile, PackManifest, Provenance, Tokens
+from webbuild.schema.program import WeightBinding
+from webbuild.schema.tensor_cache import ShardRecord, TensorCache, TensorRecord
+
+QUANTS = ("q4f16_1", "q0f16", "q0f32")
+CASES = [
+    (name, quantization, library)
+    for number, name in enumerate(TINY)
+    for quantization in (QUANTS if name == "llama-gqa" else (QUANTS[number % 3],))
+    for library in (True, False)
+    if not ("odd" in name and quantization == "q4f16_1")
+]
+
+LARGE = TINY["llama-gqa"] | {
+    "vocab_size": 128256,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_hidden_layers": 1,
+}
+"""One layer of Llama 3 8B."""
+
+
+@cache
+def compiled(name: str, quantization: str, library: bool) -> Compiled:
+    return compile_model(TINY[name], quantization, library=library)
+
+
+def validate(result: Compiled, config: dict[str, Any], quantization: str) -> None:
+    """Runs the checks that a pack's readers run, with a manifest made up for the purpose."""
+    decoder = result.config
+    arrays = [a for p in result.parameters for a in get_quantization(quantization).stored(p)]
+    records = []
+    offset = 0
+    for array in arrays:
+        records.append(
+            TensorRecord(
+                name=array.name,
+                shape=array.shape,
+                dtype=array.dtype,  # type: ignore[arg-type]
+                format="raw",
+                nbytes=array.nbytes,
+                byteOffset=offset,
+            )
+        )
+        offset += array.nbytes
+    shard = ShardRecord(
+        dataPath="params_shard_0.bin",
+        format="raw-shard",
+        nbytes=offset,
+        records=tuple(records),
+        md5sum=hashlib.md5(b"").hexdigest(),
+    )
+
+    def file(path: str, role: Any, nbytes: int = 1) -> PackFile:
+        return PackFile(path=path, role=role, nbytes=nbytes, sha256="0" * 64)
+
+    manifest = PackManifest(
+        model=ModelInfo(
+            name="test",
+            architecture=decoder.architecture,
+            family=decoder.family,
+            parameters=1,
+            vocab_size=decoder.vocab_size,
+            hidden_size=decoder.hidden_size,
+            layers=decoder.layers,
+            heads=decoder.heads,
+            kv_heads=decoder.kv_heads,
+            head_dim=decoder.head_dim,
+            intermediate_size=decoder.intermediate_size,
+            tied_embeddings=decoder.tied_embeddings,
+            config=config,
+        ),
+        quantization=quantization,  # type: ignore[arg-type]
+        limits=result.limits,
+        tokens=Tokens(bos=None, eos=(2,), pad=None),
+        memory=result.memory,
+        files=(
+            file("program.json", "program"),
+            file("kernels.json", "kernels"),
+            file("tensor-cache.json", "tensor_cache"),
+            file("params_shard_0.bin", "weights", offset),
+        ),
+        provenance=Provenance(source="test", revision=None, webbuild_version="0"),
+    )
+    check(manifest, result.program, result.kernels, TensorCache(records=(shard,)))
+
+
+def in_layer(launches: tuple[Launch, ...], layer: int) -> list[Launch]:
+    return [launch for launch in launches if launch.label.startswith(f"layers.{layer}.")]
+
+
+# --- programs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "quantization", "library"), CASES)
+def test_every_variation_compiles_to_a_valid_program(
+    name: str, quantization: str, library: bool
+) -> None:
+    result = compiled(name, quantization, library)
+    validate(result, TINY[name], quantization)
+    used = set()
+    for tier in result.program.tiers.values():
+        for function in ("prefill", "decode"):
+            launches = tier.functions[function].launches
+            for layer in range(result.config.layers):
+                count = len(in_layer(launches, layer))
+                assert count == 6 if library else count <= 10, f"{function}, layer {layer}"
+            origins = {result.kernels.kernels[launch.kernel].origin for launch in launches}
+            if not library:
+                assert origins == {"tvm"}
+        used |= {launch.kernel for f in tier.functions.values() for launch in f.launches}
+    assert used == set(result.kernels.kernels), "kernels that nothing launches"
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_the_f32_tier_needs_no_feature(library: bool) -> None:
+    result = compiled("llama-gqa", "q4f16_1", library)
+    f16, f32 = result.program.tiers["f16"], result.program.tiers["f32"]
+    assert f16.requires == ("shader-f16",)
+    assert f32.requires == ()
+    for function in f32.functions.values():
+        for launch in function.launches:
+            assert "f16" not in result.kernels.kernels[launch.kernel].wgsl.replace("2x16float", "")
+
+
+def test_hot_ops_come_from_the_library() -> None:
+    result = compiled("qwen3", "q4f16_1", True)
+    for tier in result.program.tiers.values():
+        for function in tier.functions.values():
+            for launch in function.launches:
+                assert result.kernels.kernels[launch.kernel].origin == "library", launch.label
+
+
+def test_what_the_library_lacks_comes_from_tvm() -> None:
+    # head_dim 18 is no multiple of 4, which the attention kernels want.
+    result = compiled("llama-odd", "q0f16", True)
+    launches = result.program.tiers["f32"].functions["decode"].launches
+    origin = {
+        launch.label: result.kernels.kernels[launch.kernel].origin
+        for launch in in_layer(launches, 0)
+    }
+    assert origin["layers.0.attention"] == "tvm"
+    assert origin["layers.0.qkv_proj"] == "library"
+
+
+def test_norm_bias_residual_and_activation_have_no_launch_of_their_own() -> None:
+    result = compiled("llama-linear-rope-bias", "q0f32", True)
+    launches = result.program.tiers["f32"].functions["decode"].launches
+    names = [result.kernels.kernels[launch.kernel].name for launch in in_layer(launches, 1)]
+    assert names == [
+        "gemv_f32.norm.bias",
+        "rope_append",
+        "attention_decode",
+        "gemv_f32.bias.residual",
+        "gemv_f32.norm.glu.bias",
+        "gemv_f32.bias.residual",
+    ]
+
+
+def test_only_the_wanted_rows_reach_the_head() -> None:
+    result = compiled("llama-gqa", "q4f16_1", True)
+    tier = result.program.tiers["f32"]
+    for name, kernel in (("prefill", "gemv_q4.norm.gather"), ("decode", "gemv_q4.norm")):
+        head = tier.functions[name].launches[-1]
+        assert head.label == "head"
+        assert result.kernels.kernels[head.kernel].name == kernel
+        assert "seqs" in json.dumps(head.grid) and "tokens" not in json.dumps(head.grid)
+
+
+def test_a_tied_head_binds_the_embedding() -> None:
+    result = compiled("qwen2-tied", "q0f16", True)
+    launches = result.program.tiers["f32"].functions["decode"].launches
+
+    def tensors(launch: Launch) -> set[str]:
+        return {
+            result.program.segments[binding.segment].tensor
+            for binding in launch.bindings
+            if isinstance(binding, WeightBinding)
+        }
+
+    assert launches[0].label == "embed" and launches[-1].label == "head"
+    assert tensors(launches[0]) == {"model.embed_tokens.weight"} < tensors(launches[-1])
+
+
+def test_memory_counts_what_the_runtime_allocates() -> None:
+    result = compiled("llama-gqa", "q4f16_1", True)
+    config = result.config
+    page = 2 * config.layers * config.kv_heads * config.head_dim * result.program.page_size
+    assert result.memory["f32"].page_bytes == 4 * page
+    assert result.memory["f16"].page_bytes == 2 * page
+    resident = sum(
+        segment.nbytes * (2 if segment.transform == "f16_to_f32" else 1)
+        for segment in result.program.segments
+    )
+    assert result.memory["f32"].weights == resident
+
+
+# --- sizes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantization", QUANTS)
+def test_no_binding_exceeds_128_mib(quantization: str) -> None:
+    result = compile_model(LARGE, quantization)
+    validate(result, LARGE, quantization)
+    stored = {
+        array.name: array
+        for parameter in result.parameters
+        for array in get_quantization(quantization).stored(parameter)
+    }
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for segment in result.program.segments:
+        assert segment.nbytes <= MAX_BINDING_BYTES
+        end = segment.offset + segment.nbytes
+        ranges.setdefault(segment.tensor, []).append((segment.offset, end))
+    assert ranges.keys() == stored.keys()
+    for name, pieces in ranges.items():
+        pieces.sort()
+        assert pieces[0][0] == 0 and pieces[-1][1] == stored[name].nbytes, name
+        assert all(end == begin for (_, end), (begin, _) in pairwise(pieces)), name
+        if "embed_tokens" in name:
+            row = stored[name].nbytes // LARGE["vocab_size"]
+            assert all(begin % (256 * row) == 0 for begin, _ in pieces), name
+    table = "model.embed_tokens." + ("q_weight" if quantization == "q4f16_1" else "weight")
+    pieces = len(ranges[table])
+    assert pieces > 1
+    for function in ("prefill", "decode"):
+        labels = [la.label for la in result.program.tiers["f32"].functions[function].launches]
+        assert labels.count("embed") == labels.count("head") == pieces
+    gate_up = ranges["model.layers.0.mlp.gate_up_proj." + table.rsplit(".", 1)[1]]
+    assert (begin := stored_half(gate_up)) in [first for first, _ in gate_up], begin
+
+
+def stored_half(pieces: list[tuple[int, int]]) -> int:
+    return pieces[-1][1] // 2
+
+
+def test_tvm_kernels_cannot_take_a_matrix_in_pieces() -> None:
+    with pytest.raises(TensorTooLargeError, match=r"model\.embed_tokens\.q_weight"):
+        compile_model(LARGE, "q4f16_1", library=False)
+
+
+def test_an_activation_must_fit_a_binding() -> None:
+    with pytest.raises(TensorTooLargeError, match="prefill chunk"):
+        compile_model(LARGE, "q4f16_1", prefill_chunk=4096)
+
+
+def test_grids_of_tvm_kernels_spread_over_z() -> None:
+    # 2048 tokens · 14336 columns / 256 threads are more workgroups than one dimension may have.
+    config = LARGE | {"vocab_size": 1000, "intermediate_size": 28672, "hidden_size": 256}
+    result = compile_model(config, "q0f16", library=False, prefill_chunk=1024)
+    validate(result, config, "q0f16")
+    launches = result.program.tiers["f32"].functions["prefill"].launches
+    assert any(launch.grid[2] != 1 for launch in launches)
+
+
+def test_limits_are_named_with_the_operation() -> None:
+    def kernel(**change: Any) -> Kernel:
+        fields = {
+            "name": "k",
+            "origin": "tvm",
+            "wgsl": "",
+            "entry_point": "main",
+            "workgroup_size": (64, 1, 1),
+            "bindings": ("read",),
+        }
+        return Kernel(**(fields | change))
+
+    check_limits("layers.0.attention", kernel(), (65535, 1, 1))
+    for bad, grid, said in (
+        (kernel(bindings=("read",) * 11), (1, 1, 1), "11 storage buffers"),
+        (kernel(workgroup_bytes=16385), (1, 1, 1), "workgroup memory"),
+        (kernel(workgroup_size=(32, 32, 1)), (1, 1, 1), "workgroup of"),
+        (kernel(), (65536, 1, 1), "grid of"),
+    ):
+        with pytest.raises(KernelExceedsLimitsError, match=rf"layers\.0\.attention.*{said}"):
+            check_limits("layers.0.attention", bad, grid)
+    twice = [Operand("storage", index=0)] * 2
+    with pytest.raises(AssertionError, match="reads and writes"):
+        check_aliases("x", kernel(bindings=("read", "read_write")), twice)
+
+
+def test_sizes_that_do_not_divide_are_named() -> None:
+    with pytest.raises(NotDivisibleError, match="95 columns"):
+        compile_model(TINY["llama-odd"], "q4f16_1")
+    with pytest.raises(UnknownQuantizationError, match="q4f16_1"):
+        compile_model(TINY["llama-gqa"], "q3")
+
+
+# --- passes ----------------------------------------------------------------------------------
+
+
+def pipeline(name: str, tier: Any) -> tuple[tvm.IRModule, list[tuple[str, Any]]]:
+    config = read_config(TINY[name])
+    model = Decoder(config)
+    module = model.export_tvm(spec=module_spec(model, {"f16": "float16", "f32": "float32"}[tier]))[
+        0
+    ]
+    params, scheme = parameters(config), get_quantization("q4f16_1")
+    segments = Segments(params, scheme)
+    maxima = Bounds(512, 4, config.context_length).maxima
+    return module, passes(matrices(params, scheme), tier, maxima, segments.can_cut, True)
+
+
+def test_passes_are_pure() -> None:
+    module, steps = pipeline("qwen3", "f16")
+    assert len(steps) <= 12
+    for name, transform in steps:
+        before = structural_hash(module)
+        with TARGET:
+            after = transform(module)
+            again = transform(module)
+        assert structural_hash(module) == before, f"{name} changed its input"
+        assert structural_hash(after) == structural_hash(again), f"{name} does not repeat"
+        module = after
+
+
+def test_the_module_after_each_pass_can_be_read(tmp_path: Path) -> None:
+    compile_model(TINY["llama-gqa"], "q4f16_1", dump_dir=tmp_path / "dump")
+    files = sorted(path.name for path in (tmp_path / "dump").iterdir())
+    names = ["quantize", "match", "legalize", "fuse", "schedule", "lower", "plan"]
+    assert files == sorted(
+        f"{number:02}-{name}.{tier}.py"
+        for number, name in enumerate(names, start=1)
+        for tier in ("f16", "f32")
+    )
+    text = (tmp_path / "dump" / "02-match.f32.py").read_text("utf-8")
+    assert "library.linear" in text and "R.matmul" not in text
+
+
+_HASHES = """
+import hashlib, json, sys
+from webbuild.compile import compile_model
+config = json.loads(sys.argv[1])
+for quantization, library in (("q4f16_1", True), ("q0f16", False)):
+    result = compile_model(config, quantization, library=library)
+    for part in (result.program, result.kernels):
+        print(hashlib.sha256(part.model_dump_json().encode()).hexdigest())
+"""
+
+
+def test_builds_repeat_whatever_the_hash_seed() -> None:
+    config = json.dumps(TINY["qwen3-tied-bias"])
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", _HASHES, config],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    assert len(re.findall(r"^[0-9a-f]{64}$", runs[0], re.MULTILINE)) == 4
+
+
+# --- expressions -----------------------------------------------------------------------------
+
+
+def test_expressions_convert_and_fold() -> None:
+    n = tirx.Var("tokens", "int64")
+    assert convert(tirx.floordiv(n + 3, tirx.IntImm("int64", 4))) == (
+        "//",
+        ("+", "tokens", 3),
+        4,
+    )
+    assert convert(tirx.shift_right(n, tirx.IntImm("int64", 3))) == ("//", "tokens", 8)
+    assert binary("*", 1, "seqs") == "seqs"
+    assert binary("-", 7, 3) == 4
+    assert product(("seqs", 1, 3), 4) == ("*", 3, ("*", "seqs", 4))
+    assert substitute(("*", "n", 2), {"n": ("+", "tokens", 0)}) == ("*", ("+", "tokens", 0), 2)
+    with pytest.raises(NotImplementedError, match="Select"):
+        convert(tirx.Select(n > 0, n, n + 1))
