@@ -13,7 +13,8 @@ QUANT_GROUP = 32
 
 
 class BadAttributeError(ValueError):
-    """An op was asked for with attributes that no kernel can serve; the message says which and why."""
+    """An op was asked for with attributes that no kernel can serve; the message says which and
+    why."""
 
     def __init__(self, op: str, attribute: str, problem: str) -> None:
         super().__init__(f"{op}: attribute `{attribute}` {problem}")
@@ -47,7 +48,8 @@ class OpAttrs:
     def require_matrix(
         self, quant: Quant, rows: int, columns: str, splits: RowSplits | None
     ) -> None:
-        """Checks a weight matrix: known quantisation, whole groups along K, splits that cover every row once."""
+        """Checks a weight matrix: known quantisation, whole groups along K, splits that cover
+        every row once."""
         self.require(quant in get_args(Quant), "quant", f"must be one of {get_args(Quant)}")
         if quant == "q4":
             whole = getattr(self, columns) % QUANT_GROUP == 0
@@ -61,7 +63,8 @@ class OpAttrs:
 
 @dataclass(frozen=True)
 class LinearAttrs(OpAttrs):
-    """y[T, N] = [rms_norm(x)·γ | x | x[rows]] · Wᵀ + bias + residual, or silu(gate) · up with `glu`."""
+    """y[T, N] = [rms_norm(x)·γ | x | x[rows]] · Wᵀ + bias + residual, or silu(gate) · up with
+    `glu`."""
 
     op: ClassVar[str] = "linear"
     N: int
@@ -169,7 +172,8 @@ A = TypeVar("A", bound=OpAttrs)
 
 
 def parse(kind: type[A], attrs: Mapping[str, Any]) -> A:
-    """Builds the record `kind` from plain data. Raises BadAttributeError for unknown, missing or bad attributes."""
+    """Builds the record `kind` from plain data. Raises BadAttributeError for unknown, missing or
+    bad attributes."""
     known = {field.name: field for field in fields(kind)}
     for name in attrs:
         if name not in known:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, Union
+from typing import Literal, NamedTuple, TypeAlias
 
 Operator = Literal["+", "-", "*", "//", "%", "min", "max"]
-Expr: TypeAlias = Union[int, str, tuple[Operator, "Expr", "Expr"]]
+Expr: TypeAlias = int | str | tuple[Operator, "Expr", "Expr"]
 """An integer, the name of a symbol (`tokens`, `seqs`, …), or an operator over two expressions."""
 
 Access = Literal["read", "read_write"]
 ScalarType = Literal["i32", "u32", "f32"]
 Tier = Literal["f16", "f32"]
-"""`f16`: the adapter has shader-f16, the KV cache is f16; `f32`: runs everywhere, the KV cache is f32."""
+"""`f16`: the adapter has shader-f16, the KV cache is f16; `f32`: runs everywhere, the KV cache is
+f32."""
 
 Grid: TypeAlias = tuple[Expr, Expr, Expr]
 
@@ -30,7 +31,8 @@ class Binding(NamedTuple):
     name: str
     access: Access
     nbytes: Expr | None = None
-    """Size of a scratch buffer; None for the op's own inputs and outputs. Scratch of one name is one buffer for all
+    """Size of a scratch buffer; None for the op's own inputs and outputs. Scratch of one name is
+    one buffer for all
     launches of an op, and holds nothing before or after them."""
 
 
@@ -59,7 +61,8 @@ class KernelLaunch:
     """WebGPU features the source needs."""
     entry_point: str = "main"
     rows: tuple[int, int] | None = None
-    """For a matrix cut by rows: the rows this launch covers. Its weight bindings start at the first of them."""
+    """For a matrix cut by rows: the rows this launch covers. Its weight bindings start at the
+    first of them."""
 
 
 def ceil_div(value: Expr, divisor: int) -> Expr:

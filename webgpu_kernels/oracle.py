@@ -1,6 +1,8 @@
-"""Numpy twins of the kernels: slow, in float64 where it matters, and obviously right. The tests compare against them.
+"""Numpy twins of the kernels: slow, in float64 where it matters, and obviously right. The tests
+compare against them.
 
-Arrays have the names and shapes of the op's bindings; weights are given as float matrices (see `dequantize`).
+Arrays have the names and shapes of the op's bindings; weights are given as float matrices (see
+`dequantize`).
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .constants import LOWEST, SETTINGS_WORDS
+
 Array = NDArray[np.generic]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -18,16 +22,11 @@ U32 = NDArray[np.uint32]
 
 GROUP = 32
 """Weights that share a q4 scale."""
-SETTINGS_WORDS, RESULT_WORDS = 16, 64
-"""Words of a row of `sampling` and of `sampled`."""
-TOP_IDS, TOP_LOGPROBS, TOP_MAX = 4, 24, 20
-"""Where a row of `sampled` holds the likeliest tokens and their log-probabilities, and how many at most."""
-LOWEST = -1e30
-"""What NaN and -inf logits become: a finite number whose weight is zero."""
 
 
 def quantize(weights: F32) -> tuple[U32, NDArray[np.float16]]:
-    """W[N, K] → q_weight[N, K/8], q_scale[N, K/32] with W ≈ (q - 7) · scale; 8 nibbles a word, low nibble first."""
+    """W[N, K] → q_weight[N, K/8], q_scale[N, K/32] with W ≈ (q - 7) · scale; 8 nibbles a word, low
+    nibble first."""
     n, k = weights.shape
     groups = weights.reshape(n, k // GROUP, GROUP)
     scale = (np.abs(groups).max(axis=2) / 7).astype(np.float16)
@@ -47,7 +46,9 @@ def dequantize(q_weight: U32, q_scale: NDArray[np.float16]) -> F32:
 def rms_norm(x: Array, gamma: Array, eps: float) -> F64:
     """x / sqrt(mean(x²) + ε) · γ over the last axis (Zhang and Sennrich, 2019)."""
     wide = x.astype(np.float64)
-    return wide / np.sqrt((wide**2).mean(axis=-1, keepdims=True) + eps) * gamma.astype(np.float64)
+    rms = np.sqrt((wide**2).mean(axis=-1, keepdims=True) + eps)
+    normal: F64 = wide / rms * gamma.astype(np.float64)
+    return normal
 
 
 def linear(
@@ -93,7 +94,8 @@ def rope_append(
     k_gamma: F32 | None = None,
     eps: float = 0.0,
 ) -> tuple[F64, Array, Array]:
-    """q with rotated halves (Su et al., 2021; pairs (i, i + D/2) as in transformers), and the pages after appending.
+    """q with rotated halves (Su et al., 2021; pairs (i, i + D/2) as in transformers), and the
+    pages after appending.
 
     The angle is the float32 product position · inv_freq, as transformers computes it.
     """
@@ -176,7 +178,8 @@ def finite(logits: F64) -> F64:
 
 
 def adjust_logits(logits: F32, counts: U32, bias: F32, settings: Sampling) -> F64:
-    """(logits[V] + bias - penalties) / temperature for one sequence; counts and bias are those of its slot."""
+    """(logits[V] + bias - penalties) / temperature for one sequence; counts and bias are those of
+    its slot."""
     adjusted = logits.astype(np.float64)
     if settings.use_bias:
         adjusted = adjusted + bias
@@ -188,7 +191,8 @@ def adjust_logits(logits: F32, counts: U32, bias: F32, settings: Sampling) -> F6
 
 
 def distribution(adjusted: F64, settings: Sampling) -> F64:
-    """Probabilities of the next token: top-k, then top-p of what is left, then min-p; ties at a threshold are kept."""
+    """Probabilities of the next token: top-k, then top-p of what is left, then min-p; ties at a
+    threshold are kept."""
     if settings.temperature <= 0:
         greedy = np.zeros(len(adjusted))
         greedy[np.argmax(adjusted)] = 1
@@ -227,7 +231,8 @@ def sample(probabilities: F64, settings: Sampling) -> int:
 
 
 def logprobs(logits: F32, chosen: int, top: int) -> tuple[float, list[int], F64]:
-    """Log-softmax of raw logits[V]: of the chosen token, and the `top` likeliest ids (lower first) with theirs."""
+    """Log-softmax of raw logits[V]: of the chosen token, and the `top` likeliest ids (lower first)
+    with theirs."""
     wide = finite(logits.astype(np.float64))
     logs: F64 = wide - wide.max() - np.log(np.exp(wide - wide.max()).sum())
     ids = [int(i) for i in np.argsort(-wide, kind="stable")[:top]]

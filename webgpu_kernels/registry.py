@@ -1,7 +1,9 @@
-"""The kernel table: one declarative row per WGSL kernel, and `lower`, which turns an op into launches.
+"""The kernel table: one declarative row per WGSL kernel, and `lower`, which turns an op into
+launches.
 
-A row says everything about a kernel: its source, bindings, uniform fields, constants, grid, the values its attributes
-take, and its numpy twin. Declarations in WGSL, limits checks and the test matrix are made from the rows.
+A row says everything about a kernel: its source, bindings, uniform fields, constants, grid, the
+values that its attributes take, and its numpy twin. Declarations in WGSL, checks of limits and the
+test matrix are made from the rows.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import constants
 from .attrs import (
     AttentionAttrs,
     BadAttributeError,
@@ -17,14 +20,13 @@ from .attrs import (
     LinearAttrs,
     LogprobsAttrs,
     OpAttrs,
-    Quant,
     RopeAppendAttrs,
     SampleAttrs,
     parse,
 )
+from .constants import Constants
 from .launch import (
     MAX_BINDINGS,
-    MAX_GRID,
     Access,
     Binding,
     Grid,
@@ -32,11 +34,8 @@ from .launch import (
     Param,
     ScalarType,
     Tier,
-    ceil_div,
 )
 from .template import render, workgroup_bytes
-
-Constants = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,201 +81,6 @@ class Kernel:
     """The value of attribute `mode` that this row serves."""
     variants: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Attribute values that select different code; tests cover them all."""
-
-
-# --- constants ---------------------------------------------------------------------------------------------------
-
-
-def _halves(tier: Tier) -> Constants:
-    """How stored f16 is seen: as f16, or as words of two that unpack2x16float reads without shader-f16."""
-    return {"words": tier == "f32", "half": "u32" if tier == "f32" else "f16"}
-
-
-def _matrix(quant: Quant, columns: int, tier: Tier) -> Constants:
-    """A weight matrix with rows of `columns` elements, and activations read beside it four at a time if possible."""
-    wide = columns % 4 == 0
-    half4, half1 = ("vec2<u32>", "u32") if tier == "f32" else ("vec4<f16>", "f16")
-    stored = {"q4": ("", ""), "f16": (half4, half1), "f32": ("vec4<f32>", "f32")}[quant]
-    return {
-        "q4": quant == "q4",
-        "dense": quant != "q4",
-        "dense_f16": quant == "f16",
-        "wide": wide,
-        "value": "vec4<f32>" if wide else "f32",
-        "stored": stored[0] if wide else stored[1],
-        **_halves(tier),
-    }
-
-
-def _linear(a: LinearAttrs, tier: Tier) -> Constants:
-    tags = {"norm": a.norm is not None, "glu": a.glu, "gather": a.gather, "bias": a.bias}
-    return {
-        **_matrix(a.quant, a.K, tier),
-        **tags,
-        "residual": a.residual,
-        "N": a.N,
-        "K": a.K,
-        "eps": a.norm or 0.0,
-        "split": a.row_splits is not None,
-        "matrices": ["", "up_"] if a.glu else [""],
-        "rows": a.rows_symbol,
-        "variant": [tag for tag, on in tags.items() if on] + ["residual"] * a.residual,
-        "quant": a.quant,
-        "workgroup": (16, 16, 1),
-    }
-
-
-GEMV_THREADS = 64
-GEMV_COLUMNS = 4
-
-
-def _gemv(a: LinearAttrs, tier: Tier) -> Constants:
-    chunk = 32 if a.quant == "q4" else 4 if a.K % 4 == 0 else 1
-    chunks = a.K // chunk
-    lanes = 1
-    while lanes < min(chunks, GEMV_THREADS):
-        lanes *= 2
-    teams = GEMV_THREADS // lanes
-    count = max((end - begin for begin, end in a.row_splits), default=a.N) if a.row_splits else a.N
-    blocks = -(-count // (teams * GEMV_COLUMNS))
-    layers = -(-blocks // MAX_GRID)
-    return {
-        **_linear(a, tier),
-        "THREADS": GEMV_THREADS,
-        "workgroup": (GEMV_THREADS, 1, 1),
-        "COLUMNS": GEMV_COLUMNS,
-        "CHUNKS": chunks,
-        "LANES": lanes,
-        "TEAMS": teams,
-        "GRID_X": -(-blocks // layers),
-    }
-
-
-def _gemv_grid(c: Constants, rows: int) -> Grid:
-    blocks = -(-rows // (c["TEAMS"] * c["COLUMNS"]))
-    return (min(blocks, c["GRID_X"]), c["rows"], -(-blocks // c["GRID_X"]))
-
-
-GEMM_TILE = 64
-
-
-def _gemm_grid(c: Constants, rows: int) -> Grid:
-    return (ceil_div(rows, GEMM_TILE), ceil_div(c["rows"], GEMM_TILE), 1)
-
-
-EMBED_THREADS = 64
-
-
-def _embed(a: EmbedAttrs, tier: Tier) -> Constants:
-    chunk = 8 if a.quant == "q4" else 4 if a.D % 4 == 0 else 1
-    return {
-        **_matrix(a.quant, a.D, tier),
-        "D": a.D,
-        "VOCAB": a.vocab,
-        "CHUNKS": a.D // chunk,
-        "THREADS": EMBED_THREADS,
-        "workgroup": (EMBED_THREADS, 1, 1),
-        "split": a.row_splits is not None,
-        "matrices": [""],
-        "variant": [],
-        "quant": a.quant,
-    }
-
-
-def _embed_grid(c: Constants, rows: int) -> Grid:
-    return (ceil_div(c["CHUNKS"], EMBED_THREADS), "tokens", 1)
-
-
-def _heads(a: RopeAppendAttrs | AttentionAttrs, tier: Tier) -> Constants:
-    return {
-        "H": a.H,
-        "KV": a.KV,
-        "D": a.D,
-        "PAGE": a.page_size,
-        "kv": tier,
-        "max_pages": "max_pages",
-    }
-
-
-QUARTER_TURN = (1.5703125, 63 / 131072, 3.1749393656355096e-06)
-"""π/2 in three parts; the first two are short, so that products with a turn count are exact."""
-
-
-def _rope_append(a: RopeAppendAttrs, tier: Tier) -> Constants:
-    norm = a.qk_norm is not None
-    threads = 32
-    while threads < a.D // 2:
-        threads *= 2
-    return {
-        **_heads(a, tier),
-        "qk_norm": norm,
-        "eps": a.qk_norm or 0.0,
-        "QUARTER_TURN": QUARTER_TURN,
-        "THREADS": threads,
-        "workgroup": (threads, 1, 1),
-        "variant": ["qk_norm"] * norm,
-    }
-
-
-def _rope_append_grid(c: Constants, rows: int) -> Grid:
-    return (c["H"] + 2 * c["KV"], "tokens", 1)
-
-
-ATTENTION_THREADS = 128
-DECODE_TILE = 512
-PREFILL_ROWS = 16
-PREFILL_KEYS = 32
-
-
-def _attention(a: AttentionAttrs, tier: Tier) -> Constants:
-    columns = a.D // 4
-    groups = 1
-    while groups < PREFILL_ROWS and 2 * groups * columns <= ATTENTION_THREADS:
-        groups *= 2
-    staged = min(columns, 32)
-    return {
-        **_heads(a, tier),
-        "SCALE": a.scale,
-        "THREADS": ATTENTION_THREADS,
-        "workgroup": (ATTENTION_THREADS, 1, 1),
-        "COLUMNS": columns,
-        "TILE": DECODE_TILE,
-        "SLICES": ATTENTION_THREADS // columns,
-        "ROWS": PREFILL_ROWS,
-        "KEYS": PREFILL_KEYS,
-        "ROW_GROUPS": groups,
-        "STAGED": staged,
-        "STAGES": -(-columns // staged),
-        "variant": [],
-    }
-
-
-SAMPLE_THREADS = 256
-SAMPLE_BLOCK = 1024
-
-
-def _sample(a: SampleAttrs, tier: Tier) -> Constants:
-    blocks = -(-a.vocab // SAMPLE_BLOCK)
-    return {
-        "VOCAB": a.vocab,
-        "THREADS": SAMPLE_THREADS,
-        "workgroup": (SAMPLE_THREADS, 1, 1),
-        "BLOCK": SAMPLE_BLOCK,
-        "BLOCKS": blocks,
-        "RUN": -(-a.vocab // SAMPLE_THREADS),
-        "SETTINGS": 16,
-        "RESULT": 64,
-        "TOP_IDS": 4,
-        "TOP_LOGPROBS": 24,
-        "TOP_MAX": 20,
-        "LOWEST": -1e30,
-        "adjusted_bytes": ("*", "seqs", 4 * a.vocab),
-        "maxima_bytes": ("*", "seqs", 8 * blocks),
-        "variant": [],
-    }
-
-
-# --- rows --------------------------------------------------------------------------------------------------------
 
 
 def _matrix_slots(q4_type: str) -> tuple[Slot, ...]:
@@ -336,8 +140,8 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("x", "{value}", "read_write"),
         ),
         fields=_SPLIT_FIELDS,
-        constants=_embed,
-        grid=_embed_grid,
+        constants=constants.embed,
+        grid=constants.embed_grid,
         oracle="embed",
         variants={"quant": ("q4", "f16", "f32"), "row_splits": (None, "two")},
     ),
@@ -348,8 +152,8 @@ KERNELS: tuple[Kernel, ...] = (
         wgsl="gemv.wgsl",
         slots=_linear_slots("vec4<u32>"),
         fields=_SPLIT_FIELDS,
-        constants=_gemv,
-        grid=_gemv_grid,
+        constants=constants.gemv,
+        grid=constants.gemv_grid,
         oracle="linear",
         variants=_LINEAR_VARIANTS,
     ),
@@ -360,8 +164,8 @@ KERNELS: tuple[Kernel, ...] = (
         wgsl="gemm.wgsl",
         slots=_linear_slots("u32"),
         fields=(Field("rows", "u32", "rows"), *_SPLIT_FIELDS),
-        constants=_linear,
-        grid=_gemm_grid,
+        constants=constants.linear,
+        grid=constants.gemm_grid,
         oracle="linear",
         variants=_LINEAR_VARIANTS,
     ),
@@ -380,8 +184,8 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("q", "f32", "read_write"),
         ),
         fields=_MAX_PAGES,
-        constants=_rope_append,
-        grid=_rope_append_grid,
+        constants=constants.rope_append,
+        grid=constants.rope_append_grid,
         oracle="rope_append",
         variants={"qk_norm": (None, 1e-6)},
     ),
@@ -397,8 +201,9 @@ KERNELS: tuple[Kernel, ...] = (
             *_PAGING,
             Slot("y", "vec4<f32>", "read_write"),
         ),
-        fields=_MAX_PAGES,
-        constants=_attention,
+        # Unrolled, a loop over the columns takes software adapters many seconds to compile.
+        fields=(*_MAX_PAGES, Field("columns", "u32", "COLUMNS")),
+        constants=constants.attention,
         grid=lambda c, rows: (c["H"], "tokens", 1),
         oracle="attention",
     ),
@@ -417,7 +222,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("y", "vec4<f32>", "read_write"),
         ),
         fields=_MAX_PAGES,
-        constants=_attention,
+        constants=constants.attention,
         grid=lambda c, rows: (c["H"], "q_tiles", 1),
         oracle="attention",
     ),
@@ -434,7 +239,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("scratch0", "f32", "read_write", nbytes="adjusted_bytes"),
             Slot("scratch1", "vec2<f32>", "read_write", nbytes="maxima_bytes"),
         ),
-        constants=_sample,
+        constants=constants.sample,
         grid=lambda c, rows: (c["BLOCKS"], "seqs", 1),
         oracle="adjust_logits",
     ),
@@ -451,7 +256,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("token_ids", "i32", "read_write"),
             Slot("token_counts", "u32", "read_write"),
         ),
-        constants=_sample,
+        constants=constants.sample,
         grid=lambda c, rows: ("seqs", 1, 1),
         oracle="sample",
     ),
@@ -464,16 +269,13 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("sampling", "u32"),
             Slot("sampled", "u32", "read_write"),
         ),
-        constants=_sample,
+        constants=constants.sample,
         grid=lambda c, rows: ("seqs", 1, 1),
         oracle="logprobs",
     ),
 )
 
 OPS: dict[str, type[OpAttrs]] = {kernel.attrs.op: kernel.attrs for kernel in KERNELS}
-
-
-# --- lowering ----------------------------------------------------------------------------------------------------
 
 
 def lower(op: str, attrs: Mapping[str, Any], tier: Tier) -> list[KernelLaunch]:
@@ -490,14 +292,14 @@ def lower(op: str, attrs: Mapping[str, Any], tier: Tier) -> list[KernelLaunch]:
 
 
 def _launches(row: Kernel, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
-    constants = row.constants(attrs, tier)
+    c = row.constants(attrs, tier)
     splits: tuple[tuple[int, int], ...] | None = getattr(attrs, "row_splits", None)
     if splits is None:
-        return [_launch(row, constants, constants.get("N", 0), None)]
+        return [_launch(row, c, c.get("N", 0), None)]
     return [
         _launch(
             row,
-            {**constants, "row_begin": begin, "row_count": end - begin},
+            {**c, "row_begin": begin, "row_count": end - begin},
             end - begin,
             (begin, end),
         )
@@ -513,7 +315,7 @@ def _launch(row: Kernel, c: Constants, count: int, rows: tuple[int, int] | None)
     fields = [item for item in row.fields if present(item)]
     if len(slots) > MAX_BINDINGS:
         asked = ", ".join(slot.name for slot in slots)
-        problem = f"give {len(slots)} bindings ({asked}); at most {MAX_BINDINGS} fit one kernel: use fewer fusions"
+        problem = f"give {len(slots)} bindings ({asked}); at most {MAX_BINDINGS}: use fewer fusions"
         raise BadAttributeError(row.attrs.op, ", ".join(c["variant"]), problem)
     types = [slot.type.format_map(c) for slot in slots]
     f16 = any("f16" in kind for kind in types)

@@ -1,4 +1,5 @@
-"""Renders WGSL templates: jinja2 with constants baked in, readable output, the same bytes every time."""
+"""Renders WGSL templates: jinja2 with constants baked in, readable output, the same bytes every
+time."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ _ENVIRONMENT = _environment()
 
 
 def render(name: str, constants: Mapping[str, Any]) -> str:
-    """The WGSL of template `name`. Raises jinja2.UndefinedError for a constant that the template needs and lacks."""
+    """The WGSL of template `name`. Raises jinja2.UndefinedError for a constant that the template
+    needs and lacks."""
     text = _ENVIRONMENT.get_template(name).render(constants)
     return _BLANK_LINES.sub("\n\n", text).strip() + "\n"
 

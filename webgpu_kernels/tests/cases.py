@@ -1,10 +1,11 @@
-"""The test matrix: inputs and expected outputs for a row of the registry and one setting of its attributes."""
+"""The test matrix: inputs and expected outputs for a row of the registry and one setting of its
+attributes."""
 
 from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,36 +28,33 @@ class Case:
 
 
 def pairwise(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """A small set of settings in which every two values of two axes meet (greedy cover, always the same)."""
+    """A small set of settings in which every two values of two axes meet (greedy cover, always the
+    same)."""
     names = list(axes)
-    pairs = {
-        ((a, x), (b, y))
-        for a, b in itertools.combinations(names, 2)
-        for x in range(len(axes[a]))
-        for y in range(len(axes[b]))
-    }
     if len(names) < 2:
-        yield from ({n: v} for n in names for v in axes[n])
-        if not names:
-            yield {}
+        yield from ({name: value} for name in names for value in axes[name])
         return
-    while pairs:
-        setting: dict[str, int] = {}
-        (a, x), (b, y) = min(pairs, key=lambda pair: zlib.crc32(repr(pair).encode()))
-        setting |= {a: x, b: y}
+
+    def pairs_of(setting: Iterable[tuple[str, int]]) -> set[Any]:
+        return set(itertools.combinations(sorted(setting), 2))
+
+    indices = {name: range(len(axes[name])) for name in names}
+    left = set().union(
+        *(
+            pairs_of([(a, x), (b, y)])
+            for a, b in itertools.combinations(names, 2)
+            for x in indices[a]
+            for y in indices[b]
+        )
+    )
+    while left:
+        setting = dict(min(left, key=lambda pair: zlib.crc32(repr(pair).encode())))
         for name in names:
-            if name in setting:
-                continue
-
-            def gain(value: int, name: str = name) -> int:
-                here = [*setting.items(), (name, value)]
-                order = {n: i for i, n in enumerate(names)}
-                met = itertools.combinations(sorted(here, key=lambda item: order[item[0]]), 2)
-                return len(pairs & set(met))
-
-            setting[name] = max(range(len(axes[name])), key=gain)
-        pairs -= set(itertools.combinations([(n, setting[n]) for n in names], 2))
-        yield {n: axes[n][setting[n]] for n in names}
+            if name not in setting:
+                gains = [len(left & pairs_of([*setting.items(), (name, x)])) for x in indices[name]]
+                setting[name] = gains.index(max(gains))
+        left -= pairs_of(setting.items())
+        yield {name: axes[name][setting[name]] for name in names}
 
 
 def seeded(*key: Any) -> np.random.Generator:
@@ -73,7 +71,8 @@ def matrix(
     )
     if quant == "q4":
         q_weight, q_scale = oracle.quantize(values)
-        stored = {f"{prefix}q_weight": q_weight, f"{prefix}q_scale": q_scale}
+        words: np.ndarray = q_weight
+        stored = {f"{prefix}q_weight": words, f"{prefix}q_scale": q_scale}
         return stored, oracle.dequantize(q_weight, q_scale)
     dense = values.astype(np.float16 if quant == "f16" else np.float32)
     return {f"{prefix}weight": dense}, dense.astype(np.float32)
@@ -157,7 +156,8 @@ class Batch:
         page: int,
         history: bool = True,
     ) -> None:
-        """`sequences`: (first position, new tokens) each; without `history` only pages written exist."""
+        """`sequences`: (first position, new tokens) each; without `history` only pages written
+        exist."""
         longest = max(begin + new for begin, new in sequences)
         width = -(-longest // page) + 1
         spans = [
@@ -168,7 +168,9 @@ class Batch:
         order = iter(rng.permutation(self.pages).astype(np.int32))
         # Entries outside a sequence's pages are never read: make them wild.
         self.page_table = np.full((len(sequences), width), 2**30, np.int32)
-        self.tiles, positions, owners, start = [], [], [], 0
+        positions: list[int] = []
+        owners: list[int] = []
+        self.tiles, start = [], 0
         for i, ((begin, new), span) in enumerate(zip(sequences, spans, strict=True)):
             for entry in range(*span):
                 self.page_table[i, entry] = next(order)
@@ -294,4 +296,5 @@ SHAPES: dict[str, tuple[Any, ...]] = {
         (2, 1, 256, ((0, 35), (7, 1))),
     ),
 }
-"""Odd shapes of each row: (tokens, N, K), (tokens, vocab, D) or (heads, KV heads, head dim, sequences)."""
+"""Odd shapes of each row: (tokens, N, K), (tokens, vocab, D) or (heads, KV heads, head dim,
+sequences)."""

@@ -1,4 +1,5 @@
-"""One WebGPU device for all tests: runs launches over numpy arrays, with pipelines compiled once."""
+"""One WebGPU device for all tests: runs launches over numpy arrays, with pipelines compiled
+once."""
 
 from __future__ import annotations
 
@@ -79,8 +80,8 @@ class Device:
     ) -> tuple[dict[str, np.ndarray], float]:
         """Runs launches in order. Returns every array they may have written, and seconds per run.
 
-        Weights of a launch with `rows` are those rows of the given arrays. A scratch array that is given is an
-        input; one that is not is made.
+        Weights of a launch with `rows` are those rows of the given arrays. A scratch array that is
+        given is an input; one that is not is made.
         """
         buffers: dict[Any, Any] = {}
         written: dict[str, np.ndarray] = {}

@@ -1,4 +1,5 @@
-"""Every kernel × variant × tier × odd shape against its numpy twin; the matrix comes from the registry's rows."""
+"""Every kernel × variant × tier × odd shape against its numpy twin; the matrix comes from the
+registry's rows."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = tid; i < count; i += {{ THREADS }}u) {
       let k = page_row(seq, kv_head, begin + i);
       var score = 0.0f;
-      for (var c = 0u; c < {{ COLUMNS }}u; c++) {
+      for (var c = 0u; c < params.columns; c++) {
         score += dot(query[c], vec4<f32>(kv_k[k + c]));
       }
       scores[i] = score;
