@@ -53,8 +53,7 @@ export class ProgressReporter {
   #send(): void {
     const time = this.now();
     this.#lastReport = time;
-    const { cacheBytes, networkBytes } = this.source();
-    const bytes = cacheBytes + networkBytes;
+    const { cacheBytes, networkBytes, fileBytes: bytes } = this.source();
     this.#samples.push({ time, bytes });
     while (this.#samples.length > 2 && time - (this.#samples[0] as { time: number }).time > WINDOW_MS) {
       this.#samples.shift();

@@ -24,16 +24,21 @@ export async function compilePipelines(
   const compile = async (name: string): Promise<[string, Pipeline]> => {
     const kernel = kernels[name] as Kernel;
     const layout = bindGroupLayout(device, kernel, layouts);
+    // The scope keeps a compile error from counting as a device failure: it is reported below, with the kernel's name.
+    device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
+    const scope = device.popErrorScope();
     try {
       const pipeline = await device.createComputePipelineAsync({
         label: kernel.name,
         layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
         compute: { module, entryPoint: kernel.entry_point },
       });
+      await scope;
       onDone();
       return [name, { pipeline, layout }];
     } catch (cause) {
+      await scope;
       const info = await module.getCompilationInfo();
       const first = info.messages.find((m) => m.type === "error");
       const why = first ? `line ${first.lineNum}: ${first.message}` : (cause as Error).message;

@@ -32,8 +32,12 @@ export interface SourceOptions {
 }
 
 export class PackSource {
+  /** Bytes received, pack.json included. */
   networkBytes = 0;
+  /** Bytes read from the store. */
   cacheBytes = 0;
+  /** Bytes of the pack's files so far, wherever from. */
+  fileBytes = 0;
   /** Why nothing more is stored, e.g. a full disk. */
   cacheProblem: string | undefined;
 
@@ -88,6 +92,7 @@ export class PackSource {
     const size = await cache.store.size(file.sha256);
     if (size === file.nbytes && (await cache.isComplete(file.sha256))) {
       if (await this.#fromStore(file, consumer)) return;
+      this.fileBytes -= file.nbytes;
       await cache.discard(file.sha256);
     }
     const appender = await this.#storing(() => cache.store.append(file.sha256));
@@ -98,6 +103,7 @@ export class PackSource {
       if (!(error instanceof HashMismatch)) throw error;
       await cache.discard(file.sha256);
       if (resumed === 0) throw error;
+      this.fileBytes -= file.nbytes;
       // The stored part may be what is broken: once more, from the start.
       await this.#fromNetwork(file, consumer, await this.#storing(() => cache.store.append(file.sha256)));
     }
@@ -123,6 +129,7 @@ export class PackSource {
       await consumer.bytes(bytes);
       at += length;
       this.cacheBytes += length;
+      this.fileBytes += length;
       onBytes?.();
     }
   }
@@ -161,6 +168,7 @@ export class PackSource {
       for await (const piece of download(url, options)) {
         received += piece.length;
         this.networkBytes += piece.length;
+        this.fileBytes += piece.length;
         if (received > file.nbytes) throw mismatch(file, url, "is longer than pack.json says");
         for (let at = 0; at < piece.length; ) {
           const take = Math.min(piece.length - at, staging.length - fill);

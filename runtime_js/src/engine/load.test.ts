@@ -1,0 +1,169 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { MemoryStore } from "../store/memory.js";
+import { dawn, BASE, fetchFrom, testHost } from "../testing/host.js";
+import { tinyPack } from "../testing/tiny_pack.js";
+import { canRun } from "./can_run.js";
+import type { Host } from "./host.js";
+import type { LanguageModel } from "./language_model.js";
+import { load, type LoadOptions } from "./load.js";
+import type { LoadProgress } from "./progress.js";
+
+const never = new AbortController().signal;
+const loaded: LanguageModel[] = [];
+
+afterEach(() => {
+  for (const model of loaded.splice(0)) model.unload();
+});
+
+async function loadTiny(host: Host, options: Partial<LoadOptions> = {}, signal = never) {
+  const progress: LoadProgress[] = [];
+  const model = await load(host, { url: BASE, ...options }, (p) => progress.push(p), signal);
+  loaded.push(model);
+  return { model, progress };
+}
+
+/** The tiny pack with one JSON file changed, and pack.json's hash with it. */
+// biome-ignore lint/suspicious/noExplicitAny: the tests break types on purpose
+async function changed(name: string, edit: (json: any) => void): Promise<Map<string, Uint8Array>> {
+  const pack = tinyPack();
+  const json = JSON.parse(new TextDecoder().decode(pack.get(name)));
+  edit(json);
+  const bytes = new TextEncoder().encode(JSON.stringify(json));
+  pack.set(name, bytes);
+  const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
+  const file = manifest.files.find((f: { path: string }) => f.path === name);
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  Object.assign(file, { nbytes: bytes.length, sha256: Buffer.from(digest).toString("hex") });
+  pack.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
+  return pack;
+}
+
+describe("loading", () => {
+  test("progress goes through its phases and ends with all bytes", async () => {
+    const pack = tinyPack();
+    const { progress, model } = await loadTiny(testHost(pack, await dawn()));
+    const total = [...pack].reduce((n, [name, b]) => n + (name === "pack.json" ? 0 : b.length), 0);
+    expect([...new Set(progress.map((p) => p.phase))].slice(-3)).toEqual(["compile", "warmup", "ready"]);
+    expect(progress.at(-1)).toMatchObject({ phase: "ready", loadedBytes: total, totalBytes: total, etaSeconds: 0 });
+    expect(model.stats().networkBytes).toBe(total + (pack.get("pack.json") as Uint8Array).length);
+  });
+
+  test("the second load takes nothing from the network", async () => {
+    const store = new MemoryStore();
+    const pack = tinyPack();
+    await loadTiny(testHost(pack, await dawn(), store));
+    const offline: Host = { ...testHost(pack, await dawn(), store), fetch: () => Promise.reject(new Error("offline")) };
+    const { model } = await loadTiny(offline);
+    expect(model.stats().networkBytes).toBe(0);
+    expect(model.info().cache).toEqual({ kind: "memory", problem: null });
+  });
+
+  test("contextLength decides the pages; too large or senseless ones are refused", async () => {
+    const host = testHost(tinyPack(), await dawn());
+    const { model } = await loadTiny(host, { contextLength: 30 });
+    expect(model.info().contextLength).toBe(30);
+    expect(model.info().bytes.kv).toBe(8 * 4 * 4);
+    for (const contextLength of [1000, 1, 2.5]) {
+      await expect(loadTiny(host, { contextLength })).rejects.toMatchObject({
+        name: "InvalidRequestError",
+        param: "contextLength",
+      });
+    }
+  });
+
+  test("no WebGPU, no adapter, unknown tier: named", async () => {
+    const host = testHost(tinyPack(), await dawn());
+    await expect(loadTiny({ ...host, gpu: undefined })).rejects.toMatchObject({ name: "NoWebGPU" });
+    const none = { requestAdapter: async () => null } as unknown as GPU;
+    await expect(loadTiny({ ...host, gpu: none })).rejects.toMatchObject({ name: "NoWebGPU" });
+    await expect(loadTiny(host, { tier: "f8" })).rejects.toMatchObject({ name: "AdapterLimit" });
+  });
+
+  test("a kernel that doesn't compile is named, with the compiler's words", async () => {
+    const pack = await changed("kernels.json", (j) => {
+      j.kernels.head.wgsl = j.kernels.head.wgsl.replace("abs(", "nope(");
+    });
+    await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({
+      name: "DeviceError",
+      message: expect.stringMatching(/kernel head does not compile.*nope/),
+    });
+  });
+
+  test("too many workgroups are found at load", async () => {
+    const pack = await changed("program.json", (j) => {
+      j.tiers.f32.functions.decode.launches[0].grid = [["*", "tokens", 10_000], 1, 1];
+    });
+    await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({
+      name: "InvalidPack",
+      message: expect.stringContaining("80000 workgroups"),
+    });
+  });
+
+  test("a tokenizer of an unknown kind is a TokenizerError; broken JSON an InvalidPack", async () => {
+    const pack = await changed("tokenizer.json", (j) => {
+      j.model = { type: "Nope" };
+    });
+    await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({ name: "TokenizerError" });
+  });
+
+  test("abort at any moment: AbortError, and the next load works", async () => {
+    const store = new MemoryStore();
+    const pack = tinyPack();
+    for (let after = 0; after < 12; after++) {
+      const controller = new AbortController();
+      let calls = 0;
+      const host = testHost(pack, await dawn(), store);
+      const fetch: Host["fetch"] = async (url, init) => {
+        if (calls++ === after) controller.abort();
+        return fetchFrom(pack)(url, init);
+      };
+      const result = loadTiny({ ...host, fetch }, {}, controller.signal);
+      if (calls > 0 || after < 9) await result.catch((e: Error) => expect(e.name).toBe("AbortError"));
+    }
+    const { model } = await loadTiny(testHost(pack, await dawn(), store));
+    const result = await model.generate(
+      {
+        messages: [{ role: "user", content: "hi" }],
+        maxTokens: 3,
+        stop: [],
+        sampling: { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null },
+      },
+      { delta: () => {} },
+      never,
+    );
+    expect(result.completionTokens).toBe(3);
+  });
+
+  test("a tampered shard fails the load by name", async () => {
+    const pack = tinyPack();
+    const shard = (pack.get("params_shard_0.bin") as Uint8Array).slice();
+    shard[100] = (shard[100] as number) ^ 1;
+    pack.set("params_shard_0.bin", shard);
+    await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({ name: "HashMismatch" });
+  });
+});
+
+describe("canRun", () => {
+  test("says what it would take", async () => {
+    const report = await canRun(testHost(tinyPack(), await dawn()), { url: BASE }, never);
+    expect(report).toMatchObject({ ok: true, tier: "f32", reasons: [], contextLength: 64 });
+    const { model } = await loadTiny(testHost(tinyPack(), await dawn()));
+    expect(report.bytes).toEqual(model.info().bytes);
+  });
+
+  test("says why not", async () => {
+    const host = testHost(tinyPack(), await dawn());
+    const blind = await canRun({ ...host, gpu: undefined }, { url: BASE }, never);
+    expect(blind).toMatchObject({ ok: false, tier: null, reasons: [expect.stringContaining("no WebGPU")] });
+    const pack = await changed("program.json", (j) => {
+      j.tiers.f32.requires = ["no-such-feature"];
+    });
+    const lacking = await canRun(testHost(pack, await dawn()), { url: BASE }, never);
+    expect(lacking).toMatchObject({ ok: false, reasons: [expect.stringContaining("no-such-feature")] });
+    const large = await changed("kernels.json", (j) => {
+      j.kernels.head.workgroup_bytes = 2 ** 24;
+    });
+    const small = await canRun(testHost(large, await dawn()), { url: BASE }, never);
+    expect(small.reasons).toEqual([expect.stringMatching(/maxComputeWorkgroupStorageSize is \d+, the pack needs 16777216/)]);
+  });
+});

@@ -1,0 +1,196 @@
+import { createHash } from "node:crypto";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { AbortError, HashMismatch, InvalidPack, MissingFile, NetworkError, TruncatedFile } from "../errors.js";
+import type { PackFile } from "../generated/pack.js";
+import { FileServer } from "../testing/http_server.js";
+import { tinyPack } from "../testing/tiny_pack.js";
+import { MemoryStore } from "./memory.js";
+import { PackCache } from "./pack_cache.js";
+import { PackSource, type SourceOptions } from "./pack_source.js";
+
+const SIZE = 300_000;
+const data = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (i >> 8)) & 255);
+const file: PackFile = {
+  path: "w.bin",
+  role: "weights",
+  nbytes: SIZE,
+  sha256: createHash("sha256").update(data).digest("hex"),
+};
+
+let server: FileServer;
+let base: string;
+let store: MemoryStore;
+
+beforeEach(async () => {
+  server = new FileServer(new Map([...tinyPack(), ["w.bin", data]]));
+  base = await server.start();
+  store = new MemoryStore();
+});
+afterEach(() => server.stop());
+
+function source(options: Partial<SourceOptions> = {}): PackSource {
+  return new PackSource(base, {
+    fetch: (url, init) => fetch(url, init),
+    cache: new PackCache(store),
+    signal: new AbortController().signal,
+    revalidate: false,
+    verifyCache: false,
+    ...options,
+  });
+}
+
+const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
+
+describe("a pack's files", () => {
+  test("the second read takes nothing from the network", async () => {
+    const first = source();
+    await first.manifest();
+    expect(same(await first.read(file), data)).toBe(true);
+    expect(first.networkBytes).toBe(SIZE + (server.files.get("pack.json") as Uint8Array).length);
+    server.requests.length = 0;
+    const second = source();
+    await second.manifest();
+    expect(same(await second.read(file), data)).toBe(true);
+    expect([second.networkBytes, second.cacheBytes, server.requests]).toEqual([0, SIZE, []]);
+  });
+
+  test("revalidating asks for pack.json and nothing else", async () => {
+    const first = source();
+    await first.manifest();
+    await first.read(file);
+    server.requests.length = 0;
+    const second = source({ revalidate: true });
+    await second.manifest();
+    await second.read(file);
+    expect(server.requests).toEqual(["pack.json"]);
+  });
+
+  test("a broken connection goes on where it broke", async () => {
+    server.faults.set("w.bin", { dropAfter: 100_000, times: 2 });
+    const s = source();
+    expect(same(await s.read(file), data)).toBe(true);
+    expect(server.requests).toHaveLength(3);
+    expect(server.requests[0]).toBe("w.bin");
+    for (const r of server.requests.slice(1)) expect(r).toMatch(/^w\.bin@\d+$/);
+    expect(s.networkBytes).toBe(SIZE);
+  });
+
+  test("an aborted download rejects by name and resumes in the next load", async () => {
+    server.faults.set("w.bin", { stallAfter: 120_000, times: 1 });
+    const controller = new AbortController();
+    const aborted = source({ signal: controller.signal, onBytes: () => setTimeout(() => controller.abort(), 50) });
+    await expect(aborted.read(file)).rejects.toBeInstanceOf(AbortError);
+    const kept = (await store.size(file.sha256)) as number;
+    expect(kept).toBeGreaterThan(0);
+    server.requests.length = 0;
+    const resumed = source();
+    expect(same(await resumed.read(file), data)).toBe(true);
+    expect(server.requests).toEqual([`w.bin@${kept}`]);
+    expect([resumed.cacheBytes, resumed.networkBytes]).toEqual([kept, SIZE - kept]);
+  });
+
+  test("a server without ranges is read from the start again", async () => {
+    server.faults.set("w.bin", { dropAfter: 100_000, times: 1, noRanges: true });
+    expect(same(await source().read(file), data)).toBe(true);
+  });
+
+  test("a stored part that is broken is fetched anew, once", async () => {
+    const appender = await store.append(file.sha256);
+    await appender?.append(new Uint8Array(1000));
+    await appender?.close();
+    expect(same(await source().read(file), data)).toBe(true);
+    expect(server.requests).toEqual(["w.bin@1000", "w.bin"]);
+  });
+
+  test("a stored file that has rotted is noticed when asked to, and fetched again", async () => {
+    await source().read(file);
+    await store.remove(file.sha256);
+    const appender = await store.append(file.sha256);
+    await appender?.append(new Uint8Array(SIZE));
+    await appender?.close();
+    expect(same(await source({ verifyCache: true }).read(file), data)).toBe(true);
+    expect(same(await source({ verifyCache: true }).read(file), data)).toBe(true);
+    expect(server.requests).toEqual(["w.bin", "w.bin"]);
+  });
+
+  const faults: [string, Parameters<Map<string, object>["set"]>[1], new (...a: never[]) => Error, RegExp][] = [
+    ["missing", { status: 404 }, MissingFile, /w\.bin does not exist/],
+    ["forbidden", { status: 403 }, NetworkError, /HTTP 403/],
+    ["truncated", { replaceBy: data.subarray(0, 1000) }, TruncatedFile, /has 1000 bytes, pack.json promises 300000/],
+    ["empty", { replaceBy: new Uint8Array(0) }, TruncatedFile, /has 0 bytes/],
+    ["tampered", { replaceBy: Uint8Array.from(data, (b, i) => (i === 77 ? b ^ 1 : b)) }, HashMismatch, /not the file/],
+    ["too long", { replaceBy: new Uint8Array([...data, 0]) }, HashMismatch, /longer than pack.json says/],
+  ];
+  test.each(faults)("%s: a named error, and nothing of it is used later", async (_, fault, error, message) => {
+    server.faults.set("w.bin", fault);
+    const failed = source().read(file);
+    await expect(failed).rejects.toBeInstanceOf(error);
+    await expect(failed).rejects.toThrow(message);
+    server.faults.clear();
+    expect(same(await source().read(file), data)).toBe(true);
+  });
+
+  test("a server that fails for ever is a NetworkError after a few tries", async () => {
+    server.faults.set("w.bin", { status: 503 });
+    await expect(source().read(file)).rejects.toBeInstanceOf(NetworkError);
+    expect(server.requests).toHaveLength(3);
+  });
+
+  test("no server at all is a NetworkError", async () => {
+    server.stop();
+    await expect(source().manifest()).rejects.toBeInstanceOf(NetworkError);
+  });
+
+  test("a missing or meaningless pack.json is named and not kept", async () => {
+    server.faults.set("pack.json", { status: 404 });
+    await expect(source().manifest()).rejects.toBeInstanceOf(MissingFile);
+    server.faults.set("pack.json", { replaceBy: new TextEncoder().encode("<html>") });
+    await expect(source().manifest()).rejects.toBeInstanceOf(InvalidPack);
+    server.faults.clear();
+    expect((await source().manifest()).model.name).toBe("tiny");
+  });
+
+  test("a full disk ends caching, not the load", async () => {
+    store = new MemoryStore(50_000);
+    const s = source();
+    expect(same(await s.read(file), data)).toBe(true);
+    expect(s.cacheProblem).toMatch(/storage for this site is full/);
+    expect(await store.size(file.sha256)).toBeUndefined();
+  });
+
+  test("without a store everything still arrives", async () => {
+    expect(same(await source({ cache: undefined }).read(file), data)).toBe(true);
+  });
+});
+
+describe("PackCache", () => {
+  test("lists packs, and forgetting one keeps what another shares", async () => {
+    const cache = new PackCache(store);
+    const s = source();
+    const manifest = await s.manifest();
+    for (const f of manifest.files) await s.read(f);
+    const pack = server.files.get("pack.json") as Uint8Array;
+    await cache.remember("https://other.test/", pack, manifest);
+    const totalBytes = manifest.files.reduce((n, f) => n + f.nbytes, 0);
+    const entry = { name: "tiny", totalBytes, storedBytes: totalBytes };
+    expect(await cache.list()).toEqual(
+      expect.arrayContaining([
+        { ...entry, url: base },
+        { ...entry, url: "https://other.test/" },
+      ]),
+    );
+    await cache.forget(base);
+    expect(await cache.list()).toEqual([{ ...entry, url: "https://other.test/" }]);
+    await cache.forget("https://other.test/");
+    expect(await store.keys()).toEqual([]);
+  });
+
+  test("a manifest whose stored bytes changed is fetched again", async () => {
+    await source().manifest();
+    const key = createHash("sha256").update(server.files.get("pack.json") as Uint8Array).digest("hex");
+    await store.remove(key);
+    server.requests.length = 0;
+    await source().manifest();
+    expect(server.requests).toEqual(["pack.json"]);
+  });
+});

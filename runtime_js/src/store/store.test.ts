@@ -1,0 +1,40 @@
+import { describe, expect, test } from "vitest";
+import { MemoryStore } from "./memory.js";
+import { get, put } from "./store.js";
+
+const bytes = (...values: number[]) => Uint8Array.from(values);
+
+describe("MemoryStore", () => {
+  test("appends, reads any range, removes", async () => {
+    const store = new MemoryStore();
+    const a = await store.append("x");
+    await a?.append(bytes(1, 2, 3));
+    await a?.append(bytes(4, 5));
+    expect(a?.size).toBe(5);
+    await a?.close();
+    expect(await store.size("x")).toBe(5);
+    expect([...(await store.read("x", 1, 3))]).toEqual([2, 3, 4]);
+    const again = await store.append("x");
+    expect(again?.size).toBe(5);
+    await again?.append(bytes(6));
+    await again?.close();
+    expect([...((await get(store, "x")) as Uint8Array)]).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await store.keys()).toEqual(["x"]);
+    await store.remove("x");
+    expect(await store.size("x")).toBeUndefined();
+  });
+
+  test("one writer at a time", async () => {
+    const store = new MemoryStore();
+    const first = await store.append("x");
+    expect(await store.append("x")).toBeUndefined();
+    expect(await put(store, "x", bytes(1))).toBe(false);
+    await first?.close();
+    expect(await put(store, "x", bytes(1))).toBe(true);
+  });
+
+  test("a full store says so as browsers do", async () => {
+    const store = new MemoryStore(4);
+    await expect(put(store, "x", bytes(1, 2, 3, 4, 5))).rejects.toMatchObject({ name: "QuotaExceededError" });
+  });
+});
