@@ -1,14 +1,18 @@
-"""Logits of every family, quantisation and tier against transformers in float32."""
+"""Logits of every family, quantisation and tier against transformers in float32; generation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from webbuild.reference import BOUNDS, CASES, Case, climb
+from webbuild.native import NativeModel, Sampling
+from webbuild.reference import BOUNDS, CASES, Case, climb, prepare, reference_model
 
 pytestmark = pytest.mark.gpu
+
+PROMPT = [17, 300, 4, 250, 99]
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +24,73 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_logits_equal_those_of_transformers(case: Case, folder: Path) -> None:
     errors = climb(case, folder)
     assert all(error <= BOUNDS[tier] for tier, error in errors.items()), errors
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> NativeModel:
+    return NativeModel.open(prepare(Case("llama-gqa", "q4f16_1"), folder)[1], "f32")
+
+
+def test_greedy_generation_is_that_of_transformers(model: NativeModel, folder: Path) -> None:
+    reference = reference_model(*prepare(Case("llama-gqa", "q4f16_1"), folder))
+    expected = list(PROMPT)
+    for _ in range(20):
+        expected.append(int(reference(expected)[-1].argmax()))
+    assert model.generate(PROMPT, 20, stop_at_eos=False) == expected[len(PROMPT) :]
+
+
+def test_a_seed_repeats_and_another_differs(model: NativeModel) -> None:
+    runs = [
+        model.generate(PROMPT, 20, Sampling(temperature=1.5, seed=seed), stop_at_eos=False)
+        for seed in (5, 5, 6)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_request_in_a_batch_draws_what_it_draws_alone(model: NativeModel) -> None:
+    settings = Sampling(temperature=1.0, top_k=40, top_p=0.9, presence_penalty=0.5, seed=11)
+    alone = model.generate(PROMPT, 8, settings, stop_at_eos=False)
+    other, sequence = model.sequence(Sampling(temperature=2.0, seed=1)), model.sequence(settings)
+    model.step([(other, [8] * 30), (sequence, PROMPT)])
+    together = [model.sample()[1]]
+    while len(together) < len(alone):
+        model.decode([other, sequence])
+        together.append(model.sample()[1])
+    model.release(other)
+    model.release(sequence)
+    assert together == alone
+
+
+def test_draws_follow_the_distribution(model: NativeModel) -> None:
+    """2,000 draws at temperature 1 within 5 standard deviations, for each of the top 5 tokens."""
+    sequence = model.sequence(Sampling(temperature=1.0, top_k=5, seed=3))
+    model.prefill(sequence, PROMPT)
+    logits = model.logits()[0].astype(np.float64)
+    top = np.argsort(-logits)[:5]
+    probabilities = np.exp(logits[top] - logits[top].max())
+    probabilities /= probabilities.sum()
+    draws = np.array([model.sample()[0] for _ in range(2000)])
+    model.release(sequence)
+    counts = np.array([(draws == token).sum() for token in top])
+    assert counts.sum() == len(draws)
+    deviation = np.sqrt(len(draws) * probabilities * (1 - probabilities))
+    assert (np.abs(counts - len(draws) * probabilities) < 5 * deviation).all()
+
+
+def test_log_probabilities_are_those_of_the_raw_logits(model: NativeModel) -> None:
+    sequence = model.sequence(Sampling(temperature=0.7, top_k=3, seed=2, top_logprobs=4))
+    model.prefill(sequence, PROMPT)
+    logits = model.logits()[0].astype(np.float64)
+    expected = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+    (token,) = model.sample()
+    ((value, top),) = model.logprobs()
+    model.release(sequence)
+    assert value == pytest.approx(expected[token], abs=1e-4)
+    assert list(top) == np.argsort(-logits)[:4].tolist()
+    assert list(top.values()) == pytest.approx(expected[list(top)].tolist(), abs=1e-4)
+
+
+def test_a_bias_decides_and_penalties_move_on(model: NativeModel) -> None:
+    assert model.generate(PROMPT, 3, Sampling(logit_bias={42: 1e4}), stop_at_eos=False) == [42] * 3
+    moving = Sampling(logit_bias={42: 100.0, 43: 99.9}, frequency_penalty=2.0)
+    assert sorted(model.generate(PROMPT, 2, moving, stop_at_eos=False)) == [42, 43]

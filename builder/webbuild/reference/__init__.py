@@ -4,7 +4,7 @@ Needs the extra `webbuild[dev]` (torch, transformers); nothing else of the packa
 """
 
 from .compare import measure
-from .ladder import BOUNDS, CASES, Case, climb
+from .ladder import BOUNDS, CASES, Case, climb, prepare
 from .model import load_model, reference_model
 from .tiny import TINY, write_tiny
 
@@ -16,6 +16,7 @@ __all__ = [
     "climb",
     "load_model",
     "measure",
+    "prepare",
     "reference_model",
     "write_tiny",
 ]

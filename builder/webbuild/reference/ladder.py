@@ -41,23 +41,29 @@ CASES = (
 )
 
 
+def prepare(case: Case, folder: Path) -> tuple[Path, Path]:
+    """The Hugging Face folder and the pack of `case` below `folder`, made if they are not there."""
+    source, pack = folder / case.config, folder / str(case)
+    if not source.is_dir():
+        write_tiny(case.config, folder)
+    if not pack.is_dir():
+        pack_model(
+            open_source(str(source)),
+            get_quantization(case.quantization),
+            pack,
+            Reporter(quiet=True),
+            PackOptions(library=case.library),
+        )
+    return source, pack
+
+
 def climb(case: Case, folder: Path) -> dict[str, float]:
     """Packs `case` below `folder` (existing) and returns the error of each tier that can run here.
 
     Unquantised packs are measured against the checkpoint, quantised ones against the same model
     holding the dequantised weights.
     """
-    source = folder / case.config
-    if not source.is_dir():
-        write_tiny(case.config, folder)
-    pack = folder / str(case)
-    pack_model(
-        open_source(str(source)),
-        get_quantization(case.quantization),
-        pack,
-        Reporter(quiet=True),
-        PackOptions(library=case.library),
-    )
+    source, pack = prepare(case, folder)
     quantised = case.quantization.startswith("q4")
     reference = reference_model(source, pack if quantised else None)
     features = open_device().features
