@@ -65,20 +65,22 @@ export class ProxyServer {
           if (Buffer.isBuffer(body)) answerHeaders["content-length"] = String(body.length);
           response.writeHead(exchange.status, answerHeaders);
           const limit = fault?.cutAfter ?? fault?.stallAfter ?? Number.POSITIVE_INFINITY;
+          const closed = new Promise<void>((resolve) => response.once("close", resolve));
           for await (const chunk of Buffer.isBuffer(body) ? [body] : body) {
             const part = (chunk as Buffer).subarray(0, limit - exchange.bytes);
             exchange.bytes += part.length;
-            if (!response.write(part)) await drained(response);
+            // Until the bytes are on their way: what is cut off must not take them along.
+            await Promise.race([new Promise((sent) => response.write(part, sent)), closed]);
             if (response.destroyed) return;
             if (exchange.bytes < limit) continue;
             if (fault?.cutAfter !== undefined) {
               response.destroy();
               return;
             }
-            await new Promise<void>((resolve) => {
-              this.#stalled.add(resolve);
-              response.once("close", resolve);
-            });
+            await Promise.race([
+              new Promise<void>((release) => this.#stalled.add(release)),
+              closed,
+            ]);
             response.destroy();
             return;
           }
@@ -140,11 +142,4 @@ async function readAll(message: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of message) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
-}
-
-function drained(response: NodeJS.WritableStream & NodeJS.EventEmitter): Promise<void> {
-  return new Promise((resolve) => {
-    response.once("drain", resolve);
-    response.once("close", resolve);
-  });
 }
