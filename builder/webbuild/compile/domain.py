@@ -83,8 +83,10 @@ def qk_norm(
     """qkv f32[T, (H + 2 KV) D] with each head of q and k RMS-normalised; v as it is."""
     H, KV, D = attrs["H"], attrs["KV"], attrs["D"]
     d = te.reduce_axis((0, D), name="d")
+    # Over v's heads too, without need: dlight runs what follows a reduction in the reduction's own
+    # grid, and would leave columns out that this does not cover.
     square = te.compute(
-        (qkv.shape[0], H + KV),
+        (qkv.shape[0], H + 2 * KV),
         lambda t, h: te.sum(qkv[t, h * D + d] * qkv[t, h * D + d], axis=d),
         name="square",
     )
