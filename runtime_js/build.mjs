@@ -12,7 +12,11 @@ const FIRST_LOAD_GZIP = 150_000;
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, "dist");
-const entries = { index: "src/index.ts", worker: "src/worker/worker.ts", inline: "src/worker/inline.ts" };
+const entries = {
+  index: "src/index.ts",
+  worker: "src/worker/worker.ts",
+  inline: "src/worker/inline.ts",
+};
 
 rmSync(dist, { recursive: true, force: true });
 await build({
@@ -33,7 +37,9 @@ await build({
   logLevel: "warning",
 });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json")], { stdio: "inherit" });
+execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json")], {
+  stdio: "inherit",
+});
 cpSync(join(root, "src/generated/validate.d.ts"), join(dist, "types/generated/validate.d.ts"));
 
 const sizes = Object.keys(entries).map((name) => {
@@ -41,7 +47,9 @@ const sizes = Object.keys(entries).map((name) => {
   return { file: `${name}.js`, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
 });
 console.table(sizes);
-const first = sizes.filter(({ file }) => file !== "inline.js").reduce((sum, { gzip }) => sum + gzip, 0);
+const first = sizes
+  .filter(({ file }) => file !== "inline.js")
+  .reduce((sum, { gzip }) => sum + gzip, 0);
 console.log(`a page loads first: ${first} bytes gzip (budget ${FIRST_LOAD_GZIP})`);
 if (first > FIRST_LOAD_GZIP) {
   console.error("build failed: over the budget");

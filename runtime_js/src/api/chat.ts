@@ -31,8 +31,14 @@ export class ChatCompletions {
    *
    * @throws InvalidRequestError, ContextLengthExceeded, TemplateError, AbortError, DeviceLostError, EngineUnloaded
    */
-  create(params: ChatCompletionCreateParamsNonStreaming, options?: RequestOptions): Promise<ChatCompletion>;
-  create(params: ChatCompletionCreateParamsStreaming, options?: RequestOptions): Promise<ChatCompletionStream>;
+  create(
+    params: ChatCompletionCreateParamsNonStreaming,
+    options?: RequestOptions,
+  ): Promise<ChatCompletion>;
+  create(
+    params: ChatCompletionCreateParamsStreaming,
+    options?: RequestOptions,
+  ): Promise<ChatCompletionStream>;
   create(
     params: ChatCompletionCreateParams,
     options?: RequestOptions,
@@ -55,7 +61,10 @@ export class ChatCompletions {
     };
   }
 
-  async #whole({ generate }: ParsedRequest, signal: AbortSignal | undefined): Promise<ChatCompletion> {
+  async #whole(
+    { generate }: ParsedRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<ChatCompletion> {
     const head = this.#head();
     const deltas: Delta[] = [];
     const onEvent = (event: GenerateEvent) => {

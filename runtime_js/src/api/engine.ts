@@ -41,7 +41,10 @@ export class Engine {
     if (signal?.aborted) throw abortError(signal);
     const connection = await connect({ worker, gpu });
     try {
-      const info = await connection.call.load(defined({ url, ...load }), { signal, onEvent: onProgress });
+      const info = await connection.call.load(defined({ url, ...load }), {
+        signal,
+        onEvent: onProgress,
+      });
       return new Engine(connection, info);
     } catch (error) {
       connection.close(error as Error);
@@ -89,7 +92,10 @@ export class Engine {
 }
 
 /** One call on an engine of its own. */
-async function once<T>(options: ConnectOptions, use: (connection: Connection) => Promise<T>): Promise<T> {
+async function once<T>(
+  options: ConnectOptions,
+  use: (connection: Connection) => Promise<T>,
+): Promise<T> {
   const connection = await connect(options);
   try {
     return await use(connection);
@@ -100,13 +106,16 @@ async function once<T>(options: ConnectOptions, use: (connection: Connection) =>
 
 /** Drops undefined fields, which callers may write and the engine's options don't know. */
 function defined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as T;
 }
 
 /** The folder of a pack, absolute, with a trailing slash. @throws InvalidRequestError */
 export function packFolder(packUrl: string | URL): string {
   const { document, location } = globalThis as { document?: Document; location?: Location };
-  const base = document?.baseURI ?? location?.href ?? `file://${globalThis.process?.cwd?.() ?? ""}/`;
+  const base =
+    document?.baseURI ?? location?.href ?? `file://${globalThis.process?.cwd?.() ?? ""}/`;
   let url: URL;
   try {
     url = new URL(packUrl, base);

@@ -10,11 +10,20 @@ describe("a chat completion request", () => {
     const parsed = parseRequest({
       messages: [
         { role: "developer", content: "be brief" },
-        { role: "user", content: [{ type: "text", text: "a" }, { type: "text", text: "b" }], name: "kim" },
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "a" },
+            { type: "text", text: "b" },
+          ],
+          name: "kim",
+        },
         {
           role: "assistant",
           content: null,
-          tool_calls: [{ id: "c1", type: "function", function: { name: "f", arguments: '{"x":1}' } }],
+          tool_calls: [
+            { id: "c1", type: "function", function: { name: "f", arguments: '{"x":1}' } },
+          ],
         },
         { role: "tool", content: "2", tool_call_id: "c1" },
       ],
@@ -49,7 +58,9 @@ describe("a chat completion request", () => {
           {
             role: "assistant",
             content: null,
-            tool_calls: [{ id: "c1", type: "function", function: { name: "f", arguments: { x: 1 } } }],
+            tool_calls: [
+              { id: "c1", type: "function", function: { name: "f", arguments: { x: 1 } } },
+            ],
           },
           { role: "tool", content: "2", tool_call_id: "c1" },
         ],
@@ -72,9 +83,21 @@ describe("a chat completion request", () => {
 
   test("null is absent, as in OpenAI's API", () => {
     const bare = parseRequest({ messages });
-    const nulls = { temperature: null, max_tokens: null, stop: null, seed: null, n: null, stream: null, logprobs: null };
+    const nulls = {
+      temperature: null,
+      max_tokens: null,
+      stop: null,
+      seed: null,
+      n: null,
+      stream: null,
+      logprobs: null,
+    };
     expect(parseRequest({ messages, ...nulls })).toEqual(bare);
-    expect(bare.generate).toMatchObject({ maxTokens: null, stop: [], sampling: { logprobs: null } });
+    expect(bare.generate).toMatchObject({
+      maxTokens: null,
+      stop: [],
+      sampling: { logprobs: null },
+    });
   });
 
   const bad: [object, string][] = [
@@ -85,13 +108,20 @@ describe("a chat completion request", () => {
     [{ messages: [{ role: "robot", content: "" }] }, "messages[0].role"],
     [{ messages: [{ role: "user" }] }, "messages[0].content"],
     [{ messages: [{ role: "user", content: 5 }] }, "messages[0].content"],
-    [{ messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }, "messages[0].content[0]"],
+    [
+      { messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] },
+      "messages[0].content[0]",
+    ],
     [{ messages: [{ role: "user", content: [{ type: "text" }] }] }, "messages[0].content[0].text"],
     [{ messages: [{ role: "assistant", content: null }] }, "messages[0].content"],
     [{ messages: [{ role: "tool", content: "x" }] }, "messages[0].tool_call_id"],
     [{ messages: [{ role: "assistant", tool_calls: [{ id: "a" }] }] }, "messages[0].tool_calls[0]"],
     [
-      { messages: [{ role: "assistant", tool_calls: [{ id: "a", function: { name: "f", arguments: "{" } }] }] },
+      {
+        messages: [
+          { role: "assistant", tool_calls: [{ id: "a", function: { name: "f", arguments: "{" } }] },
+        ],
+      },
       "messages[0].tool_calls[0].function.arguments",
     ],
     [{ max_tokens: -1 }, "max_tokens"],
@@ -136,7 +166,16 @@ describe("a chat completion request", () => {
   });
 
   test("anything at all is parsed or refused by name", () => {
-    const keys = ["messages", "stop", "temperature", "logit_bias", "stream_options", "stream", "top_k", "zzz"];
+    const keys = [
+      "messages",
+      "stop",
+      "temperature",
+      "logit_bias",
+      "stream_options",
+      "stream",
+      "top_k",
+      "zzz",
+    ];
     fc.assert(
       fc.property(fc.dictionary(fc.constantFrom(...keys), fc.anything()), (request) => {
         try {

@@ -40,7 +40,8 @@ const KNOWN = new Set([
 export function parseRequest(params: unknown): ParsedRequest {
   if (!isRecord(params)) throw invalid("params", "must be an object with `messages`");
   for (const name of Object.keys(params)) {
-    if (!KNOWN.has(name) && params[name] !== undefined) throw invalid(name, "is not a parameter of this engine");
+    if (!KNOWN.has(name) && params[name] !== undefined)
+      throw invalid(name, "is not a parameter of this engine");
   }
   const read = new Fields(params);
   const stream = read.boolean("stream") ?? false;
@@ -86,7 +87,8 @@ class Fields {
 
   boolean(name: string): boolean | undefined {
     const value = this.params[name] ?? undefined;
-    if (value !== undefined && typeof value !== "boolean") throw invalid(name, "must be true or false");
+    if (value !== undefined && typeof value !== "boolean")
+      throw invalid(name, "must be true or false");
     return value;
   }
 
@@ -110,14 +112,16 @@ class Fields {
   }
 }
 
-const show = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : String(value));
+const show = (value: unknown): string =>
+  typeof value === "string" ? JSON.stringify(value) : String(value);
 
 function parseStreamOptions(value: unknown, stream: boolean): boolean {
   if (value === undefined || value === null) return false;
   if (!stream) throw invalid("stream_options", "is only allowed with stream: true");
   if (!isRecord(value)) throw invalid("stream_options", "must be an object");
   for (const key of Object.keys(value)) {
-    if (key !== "include_usage") throw invalid(`stream_options.${key}`, "is not a parameter of this engine");
+    if (key !== "include_usage")
+      throw invalid(`stream_options.${key}`, "is not a parameter of this engine");
   }
   return new Fields(value).boolean("include_usage") ?? false;
 }
@@ -125,7 +129,10 @@ function parseStreamOptions(value: unknown, stream: boolean): boolean {
 function parseResponseFormat(value: unknown): void {
   if (value === undefined || value === null) return;
   if (!isRecord(value) || value["type"] !== "text") {
-    throw invalid("response_format", 'must be {type: "text"}: structured output is not supported yet');
+    throw invalid(
+      "response_format",
+      'must be {type: "text"}: structured output is not supported yet',
+    );
   }
 }
 
@@ -133,7 +140,10 @@ function parseMaxTokens(read: Fields): number | null {
   const old = read.integer("max_tokens", 1);
   const current = read.integer("max_completion_tokens", 1);
   if (old !== undefined && current !== undefined && old !== current) {
-    throw invalid("max_tokens", `is ${old} while max_completion_tokens is ${current}: give one of them`);
+    throw invalid(
+      "max_tokens",
+      `is ${old} while max_completion_tokens is ${current}: give one of them`,
+    );
   }
   return current ?? old ?? null;
 }
@@ -142,7 +152,8 @@ function parseStop(value: unknown): string[] {
   if (value === undefined || value === null) return [];
   const list: unknown[] = Array.isArray(value) ? value : [value];
   for (const s of list) {
-    if (typeof s !== "string" || s === "") throw invalid("stop", "must be a non-empty string or an array of them");
+    if (typeof s !== "string" || s === "")
+      throw invalid("stop", "must be a non-empty string or an array of them");
   }
   return list as string[];
 }
@@ -152,9 +163,13 @@ function parseLogitBias(value: unknown): [number, number][] {
   if (!isRecord(value)) throw invalid("logit_bias", "must map token ids to numbers");
   return Object.entries(value).map(([key, bias]) => {
     const id = Number(key);
-    if (!/^\d+$/.test(key) || !Number.isSafeInteger(id)) throw invalid("logit_bias", `has ${show(key)}, which is no token id`);
+    if (!/^\d+$/.test(key) || !Number.isSafeInteger(id))
+      throw invalid("logit_bias", `has ${show(key)}, which is no token id`);
     if (typeof bias !== "number" || !(bias >= -100 && bias <= 100)) {
-      throw invalid("logit_bias", `of token ${key} must be a number from -100 to 100, not ${show(bias)}`);
+      throw invalid(
+        "logit_bias",
+        `of token ${key} must be a number from -100 to 100, not ${show(bias)}`,
+      );
     }
     return [id, bias];
   });
@@ -165,7 +180,8 @@ function parseLogprobs(read: Fields): number | null {
   const top = read.integer("top_logprobs", 0);
   if (top === undefined) return logprobs ? 0 : null;
   if (!logprobs) throw invalid("top_logprobs", "needs logprobs: true");
-  if (top > MAX_TOP_LOGPROBS) throw invalid("top_logprobs", `must be at most ${MAX_TOP_LOGPROBS}, not ${top}`);
+  if (top > MAX_TOP_LOGPROBS)
+    throw invalid("top_logprobs", `must be at most ${MAX_TOP_LOGPROBS}, not ${top}`);
   return top;
 }
 
@@ -179,7 +195,8 @@ export function parseMessages(value: unknown): TemplateMessage[] {
 function parseMessage(message: unknown, at: string): TemplateMessage {
   if (!isRecord(message)) throw invalid(at, "must be an object");
   const name = message["name"];
-  if (name !== undefined && typeof name !== "string") throw invalid(`${at}.name`, "must be a string");
+  if (name !== undefined && typeof name !== "string")
+    throw invalid(`${at}.name`, "must be a string");
   const named = name === undefined ? {} : { name };
   const content = parseContent(message["content"], `${at}.content`);
   switch (message["role"]) {
@@ -195,11 +212,15 @@ function parseMessage(message: unknown, at: string): TemplateMessage {
     }
     case "assistant": {
       const calls = parseToolCalls(message["tool_calls"], `${at}.tool_calls`);
-      if (calls.length === 0) return { role: "assistant", content: required(content, at), ...named };
+      if (calls.length === 0)
+        return { role: "assistant", content: required(content, at), ...named };
       return { role: "assistant", content, tool_calls: calls, ...named };
     }
     default:
-      throw invalid(`${at}.role`, `must be system, developer, user, assistant or tool, not ${show(message["role"])}`);
+      throw invalid(
+        `${at}.role`,
+        `must be system, developer, user, assistant or tool, not ${show(message["role"])}`,
+      );
   }
 }
 
@@ -211,7 +232,8 @@ function required(content: string | null, at: string): string {
 function parseContent(content: unknown, at: string): string | null {
   if (content === undefined || content === null) return null;
   if (typeof content === "string") return content;
-  if (!Array.isArray(content)) throw invalid(at, "must be a string, an array of text parts, or null");
+  if (!Array.isArray(content))
+    throw invalid(at, "must be a string, an array of text parts, or null");
   const texts = content.map((part: unknown, i) => {
     if (!isRecord(part) || part["type"] !== "text") {
       throw invalid(`${at}[${i}]`, 'must be {type: "text", text}: this model reads text only');
@@ -227,13 +249,21 @@ function parseToolCalls(value: unknown, at: string): NonNullable<TemplateMessage
   if (!Array.isArray(value)) throw invalid(at, "must be an array");
   return value.map((call: unknown, i) => {
     const fn = isRecord(call) ? call["function"] : undefined;
-    if (!isRecord(call) || !isRecord(fn) || typeof call["id"] !== "string" || typeof fn["name"] !== "string") {
-      throw invalid(`${at}[${i}]`, "must be {id, type: \"function\", function: {name, arguments}}");
+    if (
+      !isRecord(call) ||
+      !isRecord(fn) ||
+      typeof call["id"] !== "string" ||
+      typeof fn["name"] !== "string"
+    ) {
+      throw invalid(`${at}[${i}]`, 'must be {id, type: "function", function: {name, arguments}}');
     }
     return {
       id: call["id"],
       type: "function" as const,
-      function: { name: fn["name"], arguments: parseArguments(fn["arguments"], `${at}[${i}].function.arguments`) },
+      function: {
+        name: fn["name"],
+        arguments: parseArguments(fn["arguments"], `${at}[${i}].function.arguments`),
+      },
     };
   });
 }

@@ -62,8 +62,15 @@ describe("ChatCompletionStream", () => {
     const stream = new ChatCompletionStream(new AbortController());
     stream.push(chunk("é"));
     stream.end();
-    const text = await new Response(stream.toReadableStream() as ReadableStream<Uint8Array<ArrayBuffer>>).text();
-    expect(text.trimEnd().split("\n").map((l) => textOf(JSON.parse(l)))).toEqual(["é"]);
+    const text = await new Response(
+      stream.toReadableStream() as ReadableStream<Uint8Array<ArrayBuffer>>,
+    ).text();
+    expect(
+      text
+        .trimEnd()
+        .split("\n")
+        .map((l) => textOf(JSON.parse(l))),
+    ).toEqual(["é"]);
     const other = new ChatCompletionStream(new AbortController());
     other.push(chunk("a"));
     const reader = other.toReadableStream().getReader();

@@ -13,7 +13,9 @@ test("answers and chunks can be used where OpenAI's are expected", () => {
 });
 
 test("requests can be written for both, but for the two parameters that are ours", () => {
-  type Request = Omit<ours.ChatCompletionCreateParamsNonStreaming, "top_k" | "min_p"> & { model: string };
+  type Request = Omit<ours.ChatCompletionCreateParamsNonStreaming, "top_k" | "min_p"> & {
+    model: string;
+  };
   expectTypeOf<Request>().toExtend<TheirParams>();
   expectTypeOf<ours.ChatCompletionMessageParam>().toExtend<OpenAI.Chat.Completions.ChatCompletionMessageParam>();
 });

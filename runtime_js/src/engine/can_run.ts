@@ -22,7 +22,11 @@ export interface CanRunReport {
 }
 
 /** @throws InvalidPack and its kind, NetworkError, AbortError, InvalidRequestError: a pack that can't be read at all */
-export async function canRun(host: Host, options: LoadOptions, signal: AbortSignal): Promise<CanRunReport> {
+export async function canRun(
+  host: Host,
+  options: LoadOptions,
+  signal: AbortSignal,
+): Promise<CanRunReport> {
   const source = await openSource(host, options, signal);
   const manifest = await source.manifest();
   const length = contextLength(manifest, options.contextLength);
@@ -37,7 +41,12 @@ export async function canRun(host: Host, options: LoadOptions, signal: AbortSign
   };
   const model = await readProgram(source, manifest);
   try {
-    const { choice, adapter } = await choose(host, model, chooseSymbols(model.program, length, 1), options);
+    const { choice, adapter } = await choose(
+      host,
+      model,
+      chooseSymbols(model.program, length, 1),
+      options,
+    );
     const reasons = choice.problems.map((p) => p.message);
     reasons.push(...memoryReasons(choice.needs.bytes.total));
     return {

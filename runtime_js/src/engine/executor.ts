@@ -1,12 +1,13 @@
 /** A model on a GPU: everything made at load, and the one verb `step`. */
-import { allocate, type Memory } from "../gpu/memory.js";
+
+import type { Tier } from "../generated/program.js";
 import type { Device } from "../gpu/device.js";
+import { allocate, type Memory } from "../gpu/memory.js";
 import { compilePipelines } from "../gpu/pipelines.js";
 import { Player, type Prepared } from "../gpu/player.js";
 import { ReadbackRing } from "../gpu/readback.js";
 import { tierKernels } from "../gpu/requirements.js";
 import type { Symbols } from "../gpu/sizes.js";
-import type { Tier } from "../generated/program.js";
 import type { Model } from "../program/check.js";
 import { type BatchRow, Planner } from "./plan.js";
 
@@ -57,7 +58,10 @@ export class Executor {
     const ready = compiling.then((pipelines) => {
       const player = new Player(gpu.device, memory, symbols, gpu.counters);
       const functions = new Map(
-        Object.entries(tier.functions).map(([name, fn]) => [name, player.prepare(name, fn, pipelines)]),
+        Object.entries(tier.functions).map(([name, fn]) => [
+          name,
+          player.prepare(name, fn, pipelines),
+        ]),
       );
       const seqs = symbols.maxima[symbols.index.get("seqs") as number] as number;
       const ring = new ReadbackRing(gpu.device, RING_DEPTH, seqs * SAMPLED_WORDS * 4);
@@ -100,7 +104,13 @@ export class Executor {
 
   #write(buffer: string, offset: number, data: Int32Array | Uint32Array | Float32Array): void {
     const target = this.memory.buffers.get(buffer) as GPUBuffer;
-    this.gpu.device.queue.writeBuffer(target, offset, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    this.gpu.device.queue.writeBuffer(
+      target,
+      offset,
+      data.buffer as ArrayBuffer,
+      data.byteOffset,
+      data.byteLength,
+    );
   }
 
   /**

@@ -66,7 +66,8 @@ export async function generate(
         return { finishReason: "stop", completionTokens };
       }
       const delta = stops.push(text.push(id));
-      const logprobs = options.logprobs === null ? [] : [readLogprobs(row, options.logprobs, tokens)];
+      const logprobs =
+        options.logprobs === null ? [] : [readLogprobs(row, options.logprobs, tokens)];
       onDelta({ text: delta, tokens: 1, logprobs });
       if (stops.stopped) return { finishReason: "stop", completionTokens };
     }
@@ -81,7 +82,11 @@ export async function generate(
 }
 
 /** Submits all of the prompt but its last chunk, whose tokens are written and whose length is returned. */
-async function prefill(executor: Executor, { prompt, sequence, sampling }: Generation, signal: AbortSignal): Promise<number> {
+async function prefill(
+  executor: Executor,
+  { prompt, sequence, sampling }: Generation,
+  signal: AbortSignal,
+): Promise<number> {
   let at = 0;
   while (true) {
     const count = Math.min(executor.chunk, prompt.length - at);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { dawn, BASE, testHost } from "../testing/host.js";
+import { BASE, dawn, testHost } from "../testing/host.js";
 import { drawnToken, IM_END, nextToken, tinyPack } from "../testing/tiny_pack.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
@@ -15,7 +15,9 @@ beforeAll(async () => {
 
 afterAll(() => model.unload());
 
-type Changes = Partial<Omit<GenerateRequest, "sampling">> & { sampling?: Partial<GenerateRequest["sampling"]> };
+type Changes = Partial<Omit<GenerateRequest, "sampling">> & {
+  sampling?: Partial<GenerateRequest["sampling"]>;
+};
 
 function request({ sampling, ...rest }: Changes = {}): GenerateRequest {
   return {
@@ -23,7 +25,14 @@ function request({ sampling, ...rest }: Changes = {}): GenerateRequest {
     maxTokens: null,
     stop: [],
     ...rest,
-    sampling: { temperature: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null, ...sampling },
+    sampling: {
+      temperature: 0,
+      frequencyPenalty: 0,
+      presencePenalty: 0,
+      logitBias: [],
+      logprobs: null,
+      ...sampling,
+    },
   };
 }
 
@@ -40,14 +49,16 @@ function twin(prompt: number[], count: number): number[] {
   return tokens.slice(prompt.length);
 }
 
-
 describe("a loaded model on Dawn", () => {
   test("greedy tokens are the twin's, for prompts around page and chunk bounds", async () => {
     for (const length of [1, 2, 3, 4, 5, 6, 7, 8, 20, 35]) {
       const content = "x".repeat(length);
       const messages = [{ role: "user" as const, content }];
       const { tokens } = model.prompt(messages);
-      const { text, finishReason, promptTokens, completionTokens } = await run({ messages, maxTokens: 9 });
+      const { text, finishReason, promptTokens, completionTokens } = await run({
+        messages,
+        maxTokens: 9,
+      });
       expect(text).toBe(dropPartial(twin(tokens, 9)));
       expect({ finishReason, promptTokens, completionTokens }).toEqual({
         finishReason: "length",
@@ -82,7 +93,10 @@ describe("a loaded model on Dawn", () => {
     // The prompt takes two chunks: one submit and two writes (block, tokens) each; the second one samples.
     const prefillSubmits = 2;
     expect(after.submits - before.submits).toBe(completionTokens - 1 + prefillSubmits);
-    expect(after.writeBuffers - before.writeBuffers).toBe(completionTokens - 1 + 2 * prefillSubmits);
+    expect(after.steps - before.steps).toBe(after.submits - before.submits);
+    expect(after.writeBuffers - before.writeBuffers).toBe(
+      completionTokens - 1 + 2 * prefillSubmits,
+    );
     expect(after.launches - before.launches).toBe(completionTokens * (decode + sample) + decode);
   });
 
@@ -144,9 +158,14 @@ describe("a loaded model on Dawn", () => {
   test("requests at once are answered in order; one aborted in the queue leaves no trace", async () => {
     const controller = new AbortController();
     const order: string[] = [];
-    const a = run({ maxTokens: 5 }).then((r) => (order.push("a"), r));
+    const named = async (name: string) => {
+      const result = await run({ maxTokens: 5 });
+      order.push(name);
+      return result;
+    };
+    const a = named("a");
     const b = run({ maxTokens: 5 }, controller.signal).catch((e: Error) => order.push(e.name));
-    const c = run({ maxTokens: 5 }).then((r) => (order.push("c"), r));
+    const c = named("c");
     controller.abort();
     const [first, , third] = await Promise.all([a, b, c]);
     expect(third.text).toBe(first.text);
@@ -173,4 +192,3 @@ describe("a loaded model on Dawn", () => {
 function dropPartial(tokens: number[]): string {
   return new TextDecoder().decode(Uint8Array.from(tokens), { stream: true });
 }
-

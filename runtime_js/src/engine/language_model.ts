@@ -31,6 +31,8 @@ export interface EngineInfo {
 
 /** What `Engine.stats` says: counts since the load began, rates of the last request. */
 export interface EngineStats {
+  /** Steps submitted; a generation that ends before its limit has up to one more than tokens. */
+  steps: number;
   submits: number;
   launches: number;
   writeBuffers: number;
@@ -150,7 +152,13 @@ export class LanguageModel {
   /** Runs every function once, so that drivers compile now what they compile late. */
   async warmUp(): Promise<void> {
     const sequence = new Sequence(this.#pool, this.program.page_size, SLOT);
-    const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null, temperature: 0 };
+    const options = {
+      frequencyPenalty: 0,
+      presencePenalty: 0,
+      logitBias: [],
+      logprobs: null,
+      temperature: 0,
+    };
     const sampling = new SamplingRow(options, {}, 0n);
     const { executor } = this;
     try {
@@ -174,12 +182,17 @@ export class LanguageModel {
     const vocab = this.manifest.model.vocab_size;
     const outside = sampling.logitBias.find(([id]) => id >= vocab);
     if (outside) {
-      throw new InvalidRequestError(`logit_bias: token ${outside[0]} is outside the vocabulary of ${vocab}`, {
-        param: "logit_bias",
-      });
+      throw new InvalidRequestError(
+        `logit_bias: token ${outside[0]} is outside the vocabulary of ${vocab}`,
+        {
+          param: "logit_bias",
+        },
+      );
     }
     if (sampling.logprobs !== null && !this.executor.has("logprobs")) {
-      throw new InvalidRequestError("this pack was made without log-probabilities", { param: "logprobs" });
+      throw new InvalidRequestError("this pack was made without log-probabilities", {
+        param: "logprobs",
+      });
     }
   }
 
@@ -253,4 +266,5 @@ export class LanguageModel {
   }
 }
 
-const rate = (tokens: number, ms: number): number => (tokens > 0 && ms > 0 ? (tokens * 1000) / ms : 0);
+const rate = (tokens: number, ms: number): number =>
+  tokens > 0 && ms > 0 ? (tokens * 1000) / ms : 0;

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { MemoryStore } from "../store/memory.js";
-import { dawn, BASE, fetchFrom, testHost } from "../testing/host.js";
+import { BASE, dawn, fetchFrom, testHost } from "../testing/host.js";
 import { tinyPack } from "../testing/tiny_pack.js";
 import { canRun } from "./can_run.js";
 import type { Host } from "./host.js";
 import type { LanguageModel } from "./language_model.js";
-import { load, type LoadOptions } from "./load.js";
+import { type LoadOptions, load } from "./load.js";
 import type { LoadProgress } from "./progress.js";
 
 const never = new AbortController().signal;
@@ -43,8 +43,17 @@ describe("loading", () => {
     const pack = tinyPack();
     const { progress, model } = await loadTiny(testHost(pack, await dawn()));
     const total = [...pack].reduce((n, [name, b]) => n + (name === "pack.json" ? 0 : b.length), 0);
-    expect([...new Set(progress.map((p) => p.phase))].slice(-3)).toEqual(["compile", "warmup", "ready"]);
-    expect(progress.at(-1)).toMatchObject({ phase: "ready", loadedBytes: total, totalBytes: total, etaSeconds: 0 });
+    expect([...new Set(progress.map((p) => p.phase))].slice(-3)).toEqual([
+      "compile",
+      "warmup",
+      "ready",
+    ]);
+    expect(progress.at(-1)).toMatchObject({
+      phase: "ready",
+      loadedBytes: total,
+      totalBytes: total,
+      etaSeconds: 0,
+    });
     expect(model.stats().networkBytes).toBe(total + (pack.get("pack.json") as Uint8Array).length);
   });
 
@@ -52,7 +61,10 @@ describe("loading", () => {
     const store = new MemoryStore();
     const pack = tinyPack();
     await loadTiny(testHost(pack, await dawn(), store));
-    const offline: Host = { ...testHost(pack, await dawn(), store), fetch: () => Promise.reject(new Error("offline")) };
+    const offline: Host = {
+      ...testHost(pack, await dawn(), store),
+      fetch: () => Promise.reject(new Error("offline")),
+    };
     const { model } = await loadTiny(offline);
     expect(model.stats().networkBytes).toBe(0);
     expect(model.info().cache).toEqual({ kind: "memory", problem: null });
@@ -103,7 +115,9 @@ describe("loading", () => {
     const pack = await changed("tokenizer.json", (j) => {
       j.model = { type: "Nope" };
     });
-    await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({ name: "TokenizerError" });
+    await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({
+      name: "TokenizerError",
+    });
   });
 
   test("abort at any moment: AbortError, and the next load works", async () => {
@@ -118,7 +132,8 @@ describe("loading", () => {
         return fetchFrom(pack)(url, init);
       };
       const result = loadTiny({ ...host, fetch }, {}, controller.signal);
-      if (calls > 0 || after < 9) await result.catch((e: Error) => expect(e.name).toBe("AbortError"));
+      if (calls > 0 || after < 9)
+        await result.catch((e: Error) => expect(e.name).toBe("AbortError"));
     }
     const { model } = await loadTiny(testHost(pack, await dawn(), store));
     const result = await model.generate(
@@ -139,7 +154,9 @@ describe("loading", () => {
     const shard = (pack.get("params_shard_0.bin") as Uint8Array).slice();
     shard[100] = (shard[100] as number) ^ 1;
     pack.set("params_shard_0.bin", shard);
-    await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({ name: "HashMismatch" });
+    await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({
+      name: "HashMismatch",
+    });
   });
 });
 
@@ -154,16 +171,25 @@ describe("canRun", () => {
   test("says why not", async () => {
     const host = testHost(tinyPack(), await dawn());
     const blind = await canRun({ ...host, gpu: undefined }, { url: BASE }, never);
-    expect(blind).toMatchObject({ ok: false, tier: null, reasons: [expect.stringContaining("no WebGPU")] });
+    expect(blind).toMatchObject({
+      ok: false,
+      tier: null,
+      reasons: [expect.stringContaining("no WebGPU")],
+    });
     const pack = await changed("program.json", (j) => {
       j.tiers.f32.requires = ["no-such-feature"];
     });
     const lacking = await canRun(testHost(pack, await dawn()), { url: BASE }, never);
-    expect(lacking).toMatchObject({ ok: false, reasons: [expect.stringContaining("no-such-feature")] });
+    expect(lacking).toMatchObject({
+      ok: false,
+      reasons: [expect.stringContaining("no-such-feature")],
+    });
     const large = await changed("kernels.json", (j) => {
       j.kernels.head.workgroup_bytes = 2 ** 24;
     });
     const small = await canRun(testHost(large, await dawn()), { url: BASE }, never);
-    expect(small.reasons).toEqual([expect.stringMatching(/maxComputeWorkgroupStorageSize is \d+, the pack needs 16777216/)]);
+    expect(small.reasons).toEqual([
+      expect.stringMatching(/maxComputeWorkgroupStorageSize is \d+, the pack needs 16777216/),
+    ]);
   });
 });

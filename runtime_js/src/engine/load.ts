@@ -1,5 +1,11 @@
 /** From a pack URL to a model that answers: kernels compile while weights stream from network or store to the GPU. */
-import { AbortError, AdapterLimit, InvalidPack, InvalidRequestError, throwIfAborted } from "../errors.js";
+import {
+  AbortError,
+  AdapterLimit,
+  InvalidPack,
+  InvalidRequestError,
+  throwIfAborted,
+} from "../errors.js";
 import type { PackFile, PackManifest } from "../generated/pack.js";
 import type { Tier } from "../generated/program.js";
 import {

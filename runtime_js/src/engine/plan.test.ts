@@ -13,7 +13,10 @@ function setUp() {
   const json = tinyProgram();
   const program = {
     ...json,
-    symbols: json.symbols.map((s) => ({ ...s, max: { tokens: 40, seqs: 3, q_tiles: 6 }[s.name] ?? null })),
+    symbols: json.symbols.map((s) => ({
+      ...s,
+      max: { tokens: 40, seqs: 3, q_tiles: 6 }[s.name] ?? null,
+    })),
   } as unknown as Program;
   const symbols = chooseSymbols(program, 64, 3);
   const block = new StepBlock(layoutStepBlock(program, {}, symbols));
@@ -26,7 +29,11 @@ describe("planning a ragged batch", () => {
   test("positions, rows, pages and tiles of every sequence", () => {
     const { planner, block, symbols } = setUp();
     const pool = new PagePool(48);
-    const [a, b, c] = [0, 1, 2].map((slot) => new Sequence(pool, 4, slot)) as [Sequence, Sequence, Sequence];
+    const [a, b, c] = [0, 1, 2].map((slot) => new Sequence(pool, 4, slot)) as [
+      Sequence,
+      Sequence,
+      Sequence,
+    ];
     const row = (sequence: Sequence, tokens: number, drawIndex = 0) => {
       sequence.reserve(tokens);
       return { sequence, tokens, drawIndex, sampling: new SamplingRow(neutral, {}, 7n) };
@@ -34,7 +41,9 @@ describe("planning a ragged batch", () => {
     planner.plan([row(a, 5)]);
     const { kind, env, rows } = planner.plan([row(a, 1, 3), row(b, 17), row(c, 2)]);
     expect({ kind, rows }).toEqual({ kind: "prefill", rows: 3 });
-    expect(["tokens", "seqs", "q_tiles"].map((s) => env[symbols.index.get(s) as number])).toEqual([20, 3, 4]);
+    expect(["tokens", "seqs", "q_tiles"].map((s) => env[symbols.index.get(s) as number])).toEqual([
+      20, 3, 4,
+    ]);
     const i32 = (name: string, n: number) => [...(block.i32(name) as Int32Array).slice(0, n)];
     expect(i32("positions", 20)).toEqual([5, ...Array.from({ length: 17 }, (_, i) => i), 0, 1]);
     expect(i32("token_seq", 20)).toEqual([0, ...Array(17).fill(1), 2, 2]);
@@ -75,11 +84,18 @@ describe("the sampling row", () => {
     const own = words(new SamplingRow({ ...neutral, temperature: 0, topK: 3 }, defaults, 0n));
     expect([own.f32[0], own.f32[1], own.u32[5]]).toEqual([0, 0.75, 3]);
     const plain = words(new SamplingRow(neutral, {}, 0n));
-    expect([plain.f32[0], plain.f32[1], plain.f32[2], plain.u32[5], plain.u32[9]]).toEqual([1, 1, 0, 0, 0]);
+    expect([plain.f32[0], plain.f32[1], plain.f32[2], plain.u32[5], plain.u32[9]]).toEqual([
+      1, 1, 0, 0, 0,
+    ]);
   });
 
   test("seed, draw index, flags", () => {
-    const options = { ...neutral, presencePenalty: 1, logitBias: [[1, 2]] as [number, number][], logprobs: 5 };
+    const options = {
+      ...neutral,
+      presencePenalty: 1,
+      logitBias: [[1, 2]] as [number, number][],
+      logprobs: 5,
+    };
     const { u32, f32 } = words(new SamplingRow(options, {}, 0x1_0000_0002n), 9);
     expect([u32[6], u32[7], u32[8], u32[9], u32[10]]).toEqual([2, 1, 9, 3, 5]);
     expect(f32[4]).toBe(1);

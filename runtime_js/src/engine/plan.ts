@@ -2,8 +2,9 @@
  * Planning a step: which tokens of which sequences, written into the step block. The host plans, the GPU runs
  * (FlashInfer's split): what a kernel needs to know about the batch is decided here and nowhere else.
  */
-import type { StepBlock } from "../gpu/step_block.js";
+
 import type { Symbols } from "../gpu/sizes.js";
+import type { StepBlock } from "../gpu/step_block.js";
 import type { Sequence } from "../kv/sequence.js";
 import type { SamplingRow } from "./sampling.js";
 
@@ -82,6 +83,10 @@ export class Planner {
     this.#env[this.#tokens] = token;
     this.#env[this.#seqs] = batch.length;
     if (this.#tiles !== undefined) this.#env[this.#tiles] = tiles;
-    return { kind: token === batch.length ? "decode" : "prefill", env: this.#env, rows: batch.length };
+    return {
+      kind: token === batch.length ? "decode" : "prefill",
+      env: this.#env,
+      rows: batch.length,
+    };
   }
 }

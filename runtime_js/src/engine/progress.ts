@@ -55,7 +55,10 @@ export class ProgressReporter {
     this.#lastReport = time;
     const { cacheBytes, networkBytes, fileBytes: bytes } = this.source();
     this.#samples.push({ time, bytes });
-    while (this.#samples.length > 2 && time - (this.#samples[0] as { time: number }).time > WINDOW_MS) {
+    while (
+      this.#samples.length > 2 &&
+      time - (this.#samples[0] as { time: number }).time > WINDOW_MS
+    ) {
       this.#samples.shift();
     }
     const first = this.#samples[0] as { time: number; bytes: number };

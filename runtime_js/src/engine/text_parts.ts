@@ -44,4 +44,3 @@ function makeTemplate(source: string | undefined, config: TokenizerConfig): Chat
     return error as Error;
   }
 }
-

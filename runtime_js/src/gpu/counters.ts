@@ -7,6 +7,8 @@ export interface Counters {
   createdBuffers: number;
   createdBindGroups: number;
   createdPipelines: number;
+  /** Steps the player was asked for, the run-ahead's surplus among them. */
+  steps: number;
   /** Dispatches encoded by the player. */
   launches: number;
 }
@@ -18,6 +20,7 @@ export function newCounters(): Counters {
     createdBuffers: 0,
     createdBindGroups: 0,
     createdPipelines: 0,
+    steps: 0,
     launches: 0,
   };
 }

@@ -2,7 +2,13 @@
 import { AdapterLimit, DeviceError, DeviceLostError, NoWebGPU, OutOfMemory } from "../errors.js";
 import type { Model } from "../program/check.js";
 import { type Counters, countCalls, newCounters } from "./counters.js";
-import { type Available, type LimitName, type Requirements, requirements, shortcomings } from "./requirements.js";
+import {
+  type Available,
+  type LimitName,
+  type Requirements,
+  requirements,
+  shortcomings,
+} from "./requirements.js";
 import type { Symbols } from "./sizes.js";
 
 /** What `Engine.info` and `Engine.canRun` say about the GPU. */
@@ -54,7 +60,9 @@ export async function requestAdapter(
   }
   const adapter = await gpu.requestAdapter(options);
   if (!adapter) {
-    throw new NoWebGPU("WebGPU found no usable GPU: see chrome://gpu, and turn hardware acceleration on");
+    throw new NoWebGPU(
+      "WebGPU found no usable GPU: see chrome://gpu, and turn hardware acceleration on",
+    );
   }
   return adapter;
 }
@@ -85,8 +93,15 @@ export interface TierChoice {
  *
  * @param wanted a tier by name, instead of the first that fits
  */
-export function chooseTier(model: Model, symbols: Symbols, has: Available, wanted?: string): TierChoice {
-  const names = Object.keys(model.program.tiers).filter((t) => wanted === undefined || t === wanted);
+export function chooseTier(
+  model: Model,
+  symbols: Symbols,
+  has: Available,
+  wanted?: string,
+): TierChoice {
+  const names = Object.keys(model.program.tiers).filter(
+    (t) => wanted === undefined || t === wanted,
+  );
   const choices = names.map((name): TierChoice => {
     const tier = model.program.tiers[name] as Model["program"]["tiers"][string];
     const needs = requirements(model, tier, symbols);
@@ -124,7 +139,11 @@ export async function requestDevice(adapter: GPUAdapter, needs: Requirements): P
       requiredLimits,
     });
   } catch (cause) {
-    throw new DeviceError(`the GPU device could not be made: ${(cause as Error).message}`, {}, { cause });
+    throw new DeviceError(
+      `the GPU device could not be made: ${(cause as Error).message}`,
+      {},
+      { cause },
+    );
   }
   const counters = newCounters();
   countCalls(device, counters);
@@ -142,7 +161,11 @@ export async function requestDevice(adapter: GPUAdapter, needs: Requirements): P
     reject(error);
   };
   device.lost.then((info) => {
-    fail(new DeviceLostError(`the GPU device was lost (${info.message || info.reason || "no reason given"}); load the engine again`));
+    fail(
+      new DeviceLostError(
+        `the GPU device was lost (${info.message || info.reason || "no reason given"}); load the engine again`,
+      ),
+    );
   });
   device.onuncapturederror = ({ error }) => fail(deviceError(error));
   return {

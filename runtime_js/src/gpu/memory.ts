@@ -3,7 +3,7 @@ import { OutOfMemory } from "../errors.js";
 import type { Binding, Program, Tier } from "../generated/program.js";
 import { type ArenaLayout, layoutArenas } from "./arena.js";
 import { COPY_DST, COPY_SRC, STORAGE, UNIFORM } from "./flags.js";
-import { bufferBytes, storageBytes, type Symbols } from "./sizes.js";
+import { bufferBytes, type Symbols, storageBytes } from "./sizes.js";
 import { layoutStepBlock, StepBlock } from "./step_block.js";
 
 export interface Memory {
@@ -25,12 +25,19 @@ export async function allocate(
   symbols: Symbols,
 ): Promise<Memory> {
   device.pushErrorScope("out-of-memory");
-  const make = (label: string, size: number, usage: number) => device.createBuffer({ label, size, usage });
+  const make = (label: string, size: number, usage: number) =>
+    device.createBuffer({ label, size, usage });
   const data = STORAGE | COPY_SRC | COPY_DST;
   const arenaLayout = layoutArenas(program.segments, device.limits.maxBufferSize);
-  const arenas = arenaLayout.arenas.map((size, i) => make(`weights.${i}`, size, STORAGE | COPY_DST));
-  const storages = tier.storages.map((_, i) => make(`storage.${i}`, storageBytes(tier, i, symbols), STORAGE));
-  const buffers = new Map(tier.buffers.map((b) => [b.name, make(b.name, bufferBytes(b, symbols), data)]));
+  const arenas = arenaLayout.arenas.map((size, i) =>
+    make(`weights.${i}`, size, STORAGE | COPY_DST),
+  );
+  const storages = tier.storages.map((_, i) =>
+    make(`storage.${i}`, storageBytes(tier, i, symbols), STORAGE),
+  );
+  const buffers = new Map(
+    tier.buffers.map((b) => [b.name, make(b.name, bufferBytes(b, symbols), data)]),
+  );
   const layout = layoutStepBlock(program, tier.functions, symbols);
   const blockBuffer = make("step", layout.bytes, UNIFORM | STORAGE | COPY_DST);
   const error = await device.popErrorScope();
@@ -43,7 +50,9 @@ export async function allocate(
   const resolve = (binding: Binding): GPUBufferBinding => {
     switch (binding.kind) {
       case "weight": {
-        const { arena, offset, nbytes } = arenaLayout.placements[binding.segment] as ArenaLayout["placements"][number];
+        const { arena, offset, nbytes } = arenaLayout.placements[
+          binding.segment
+        ] as ArenaLayout["placements"][number];
         return { buffer: arenas[arena] as GPUBuffer, offset, size: nbytes };
       }
       case "storage":
@@ -56,5 +65,13 @@ export async function allocate(
       }
     }
   };
-  return { arenas, arenaLayout, storages, buffers, block: new StepBlock(layout), blockBuffer, resolve };
+  return {
+    arenas,
+    arenaLayout,
+    storages,
+    buffers,
+    block: new StepBlock(layout),
+    blockBuffer,
+    resolve,
+  };
 }

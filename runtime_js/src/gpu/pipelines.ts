@@ -42,7 +42,11 @@ export async function compilePipelines(
       const info = await module.getCompilationInfo();
       const first = info.messages.find((m) => m.type === "error");
       const why = first ? `line ${first.lineNum}: ${first.message}` : (cause as Error).message;
-      throw new DeviceError(`kernel ${kernel.name} does not compile: ${why}`, { kernel: kernel.name }, { cause });
+      throw new DeviceError(
+        `kernel ${kernel.name} does not compile: ${why}`,
+        { kernel: kernel.name },
+        { cause },
+      );
     }
   };
   return new Map(await Promise.all([...names].map(compile)));
@@ -62,7 +66,11 @@ function bindGroupLayout(
   let layout = layouts.get(key);
   if (!layout) {
     layout = device.createBindGroupLayout({
-      entries: types.map((type, binding) => ({ binding, visibility: STAGE_COMPUTE, buffer: { type } })),
+      entries: types.map((type, binding) => ({
+        binding,
+        visibility: STAGE_COMPUTE,
+        buffer: { type },
+      })),
     });
     layouts.set(key, layout);
   }

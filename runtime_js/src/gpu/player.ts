@@ -52,7 +52,8 @@ export class Player {
   prepare(name: string, fn: ProgramFunction, pipelines: ReadonlyMap<string, Pipeline>): Prepared {
     const { layout } = this.memory.block;
     const offsets = layout.params.get(name) ?? [];
-    const compile = (e: Parameters<typeof compileExpression>[0]) => compileExpression(e, this.symbols.index);
+    const compile = (e: Parameters<typeof compileExpression>[0]) =>
+      compileExpression(e, this.symbols.index);
     const prepared: Prepared = {
       name,
       pipelines: [],
@@ -60,17 +61,22 @@ export class Player {
       grids: [],
       counts: new Uint32Array(fn.launches.length * 3),
       fields: fn.params.flatMap((block, b) =>
-        block.map((p, i): Field => ({
-          offset: (offsets[b] as number) + 4 * i,
-          write: p.dtype === "f32" ? "setFloat32" : p.dtype === "i32" ? "setInt32" : "setUint32",
-          value: compile(p.value),
-        })),
+        block.map(
+          (p, i): Field => ({
+            offset: (offsets[b] as number) + 4 * i,
+            write: p.dtype === "f32" ? "setFloat32" : p.dtype === "i32" ? "setInt32" : "setUint32",
+            value: compile(p.value),
+          }),
+        ),
       ),
       computedFor: [],
     };
     for (const launch of fn.launches) {
       const { pipeline, layout: bindGroupLayout } = pipelines.get(launch.kernel) as Pipeline;
-      const entries = launch.bindings.map((b, binding) => ({ binding, resource: this.memory.resolve(b) }));
+      const entries = launch.bindings.map((b, binding) => ({
+        binding,
+        resource: this.memory.resolve(b),
+      }));
       if (launch.params !== null) {
         const size = paramBytes((fn.params[launch.params] as unknown[]).length);
         const offset = offsets[launch.params] as number;
@@ -111,7 +117,11 @@ export class Player {
    * @param env symbol values of this step
    * @returns resolves with the results, or with nothing when `readback` is undefined
    */
-  run(functions: readonly Prepared[], env: Environment, readback?: Readback): Promise<Uint32Array> | undefined {
+  run(
+    functions: readonly Prepared[],
+    env: Environment,
+    readback?: Readback,
+  ): Promise<Uint32Array> | undefined {
     const { device, memory } = this;
     for (const fn of functions) this.#compute(fn, env);
     memory.block.upload(device.queue, memory.blockBuffer, env);
@@ -126,13 +136,18 @@ export class Player {
         current = pipeline;
         pass.setBindGroup(0, bindGroups[i] as GPUBindGroup);
         const at = 3 * i;
-        pass.dispatchWorkgroups(counts[at] as number, counts[at + 1] as number, counts[at + 2] as number);
+        pass.dispatchWorkgroups(
+          counts[at] as number,
+          counts[at + 1] as number,
+          counts[at + 2] as number,
+        );
       }
       launches += pipelines.length;
     }
     pass.end();
-    const read = readback && readback.ring.copy(encoder, readback.source, readback.bytes);
+    const read = readback?.ring.copy(encoder, readback.source, readback.bytes);
     device.queue.submit([encoder.finish()]);
+    this.counters.steps++;
     this.counters.launches += launches;
     return read?.();
   }

@@ -3,7 +3,7 @@ import { AdapterLimit } from "../errors.js";
 import type { Tier } from "../generated/program.js";
 import type { Model } from "../program/check.js";
 import { layoutArenas } from "./arena.js";
-import { bufferBytes, residentBytes, storageBytes, type Symbols } from "./sizes.js";
+import { bufferBytes, residentBytes, type Symbols, storageBytes } from "./sizes.js";
 import { layoutStepBlock } from "./step_block.js";
 
 /** The WebGPU limits that a pack can exceed. */
@@ -38,7 +38,9 @@ export function tierKernels(tier: Tier): Set<string> {
 
 export function requirements(model: Model, tier: Tier, symbols: Symbols): Requirements {
   const { program } = model;
-  const kernels = [...tierKernels(tier)].map((k) => model.kernels[k] as NonNullable<(typeof model.kernels)[string]>);
+  const kernels = [...tierKernels(tier)].map(
+    (k) => model.kernels[k] as NonNullable<(typeof model.kernels)[string]>,
+  );
   const most = (values: number[]) => values.reduce((a, b) => Math.max(a, b), 0);
   const segments = program.segments.map(residentBytes);
   const storages = tier.storages.map((_, i) => storageBytes(tier, i, symbols));
@@ -60,7 +62,9 @@ export function requirements(model: Model, tier: Tier, symbols: Symbols): Requir
       maxStorageBuffersPerShaderStage: most(kernels.map((k) => k.bindings.length)),
       maxBindingsPerBindGroup: most(kernels.map((k) => k.bindings.length + 1)),
       maxComputeWorkgroupStorageSize: most(kernels.map((k) => k.workgroup_bytes)),
-      maxComputeInvocationsPerWorkgroup: most(kernels.map((k) => k.workgroup_size.reduce((a, b) => a * b, 1))),
+      maxComputeInvocationsPerWorkgroup: most(
+        kernels.map((k) => k.workgroup_size.reduce((a, b) => a * b, 1)),
+      ),
       maxComputeWorkgroupSizeX: most(kernels.map((k) => k.workgroup_size[0])),
       maxComputeWorkgroupSizeY: most(kernels.map((k) => k.workgroup_size[1])),
       maxComputeWorkgroupSizeZ: most(kernels.map((k) => k.workgroup_size[2])),
@@ -78,12 +82,16 @@ export function shortcomings(needs: Requirements, has: Available): AdapterLimit[
     .filter(([name, needed]) => needed > has.limits[name as LimitName])
     .map(([name, needed]) => {
       const available = has.limits[name as LimitName];
-      const advice = name === "maxStorageBufferBindingSize" ? "; a smaller contextLength may fit" : "";
-      return new AdapterLimit(`this GPU's ${name} is ${available}, the pack needs ${needed}${advice}`, {
-        limit: name,
-        needed,
-        available,
-      });
+      const advice =
+        name === "maxStorageBufferBindingSize" ? "; a smaller contextLength may fit" : "";
+      return new AdapterLimit(
+        `this GPU's ${name} is ${available}, the pack needs ${needed}${advice}`,
+        {
+          limit: name,
+          needed,
+          available,
+        },
+      );
     });
   return [...missing, ...short];
 }

@@ -21,7 +21,8 @@ export function chooseSymbols(program: Program, contextLength: number, sequences
   const index = new Map(program.symbols.map((s, i) => [s.name, i]));
   const maxima = program.symbols.map((s) => {
     const value = s.max ?? chosen[s.name];
-    if (value === undefined) throw new InvalidPack(`this package doesn't know the symbol ${s.name}`);
+    if (value === undefined)
+      throw new InvalidPack(`this package doesn't know the symbol ${s.name}`);
     return value;
   });
   return { index, maxima };
@@ -29,7 +30,10 @@ export function chooseSymbols(program: Program, contextLength: number, sequences
 
 /** A byte size or count evaluated at symbol maxima. @throws InvalidPack when it isn't a sane positive integer */
 export function sizeOf(exprs: readonly Expr[], symbols: Symbols, what: string): number {
-  const size = exprs.reduce<number>((n, e) => n * compileExpression(e, symbols.index)(symbols.maxima), 1);
+  const size = exprs.reduce<number>(
+    (n, e) => n * compileExpression(e, symbols.index)(symbols.maxima),
+    1,
+  );
   if (!Number.isSafeInteger(size) || size < 1) throw new InvalidPack(`${what} has size ${size}`);
   return size;
 }
@@ -39,7 +43,10 @@ export function storageBytes(tier: Tier, index: number, symbols: Symbols): numbe
 }
 
 export function bufferBytes(buffer: ProgramBuffer, symbols: Symbols): number {
-  return align(sizeOf(buffer.shape, symbols, `buffer ${buffer.name}`) * DTYPE_BYTES[buffer.dtype], 16);
+  return align(
+    sizeOf(buffer.shape, symbols, `buffer ${buffer.name}`) * DTYPE_BYTES[buffer.dtype],
+    16,
+  );
 }
 
 /** Bytes a segment takes on the GPU. */

@@ -4,7 +4,7 @@
  */
 import type { Input, Program, ProgramFunction } from "../generated/program.js";
 import { compileExpression, type Environment, type Evaluate } from "../program/expression.js";
-import { align, sizeOf, type Symbols } from "./sizes.js";
+import { align, type Symbols, sizeOf } from "./sizes.js";
 
 /** Offsets that satisfy every adapter's uniform and storage alignment. */
 const ALIGNMENT = 256;

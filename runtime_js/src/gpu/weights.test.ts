@@ -10,7 +10,12 @@ const SHARD = 300;
 
 /** Overlapping, unaligned ranges of one shard of {@link SHARD} bytes; converted ones have an even size. */
 const segment = fc
-  .record({ offset: fc.nat(200), halves: fc.integer({ min: 1, max: 45 }), odd: fc.nat(1), widen: fc.boolean() })
+  .record({
+    offset: fc.nat(200),
+    halves: fc.integer({ min: 1, max: 45 }),
+    odd: fc.nat(1),
+    widen: fc.boolean(),
+  })
   .map(({ offset, halves, odd, widen }) => ({
     tensor: "t",
     offset,
@@ -26,7 +31,16 @@ function upload(segments: Program["segments"], shard: Uint8Array, cuts: number[]
         dataPath: "s",
         format: "raw-shard",
         nbytes: SHARD,
-        records: [{ name: "t", shape: [SHARD], dtype: "uint32", format: "raw", nbytes: SHARD, byteOffset: 0 }],
+        records: [
+          {
+            name: "t",
+            shape: [SHARD],
+            dtype: "uint32",
+            format: "raw",
+            nbytes: SHARD,
+            byteOffset: 0,
+          },
+        ],
       },
     ],
   };
@@ -43,7 +57,9 @@ function upload(segments: Program["segments"], shard: Uint8Array, cuts: number[]
     uploader.push(shard.slice(at, end));
     at = end;
   }
-  return layout.placements.map((p) => (arenas[p.arena] as Uint8Array).slice(p.offset, p.offset + p.nbytes));
+  return layout.placements.map((p) =>
+    (arenas[p.arena] as Uint8Array).slice(p.offset, p.offset + p.nbytes),
+  );
 }
 
 describe("ShardUploader", () => {
@@ -94,17 +110,26 @@ describe("ShardUploader", () => {
 describe("layoutArenas", () => {
   test("segments are aligned, apart, and within the limit", () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 30 }), (sizes) => {
-        const segments = sizes.map((nbytes) => ({ tensor: "t", offset: 0, nbytes, transform: "none" as const }));
-        const { arenas, placements } = layoutArenas(segments, 8192);
-        expect(Math.max(...arenas)).toBeLessThanOrEqual(8192);
-        placements.forEach((p, i) => {
-          expect(p.offset % 256).toBe(0);
-          expect(p.offset + p.nbytes).toBeLessThanOrEqual(arenas[p.arena] as number);
-          const next = placements[i + 1];
-          if (next?.arena === p.arena) expect(next.offset).toBeGreaterThanOrEqual(p.offset + p.nbytes);
-        });
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 30 }),
+        (sizes) => {
+          const segments = sizes.map((nbytes) => ({
+            tensor: "t",
+            offset: 0,
+            nbytes,
+            transform: "none" as const,
+          }));
+          const { arenas, placements } = layoutArenas(segments, 8192);
+          expect(Math.max(...arenas)).toBeLessThanOrEqual(8192);
+          placements.forEach((p, i) => {
+            expect(p.offset % 256).toBe(0);
+            expect(p.offset + p.nbytes).toBeLessThanOrEqual(arenas[p.arena] as number);
+            const next = placements[i + 1];
+            if (next?.arena === p.arena)
+              expect(next.offset).toBeGreaterThanOrEqual(p.offset + p.nbytes);
+          });
+        },
+      ),
     );
   });
 });

@@ -20,7 +20,8 @@ export function planSpans(
 ): Map<string, Span[]> {
   const home = new Map<string, { shard: string; offset: number }>();
   for (const shard of tensors.records) {
-    for (const t of shard.records) home.set(t.name, { shard: shard.dataPath, offset: t.byteOffset });
+    for (const t of shard.records)
+      home.set(t.name, { shard: shard.dataPath, offset: t.byteOffset });
   }
   const spans = new Map<string, Span[]>(tensors.records.map((s) => [s.dataPath, []]));
   program.segments.forEach((segment, i) => {

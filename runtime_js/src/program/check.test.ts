@@ -67,27 +67,92 @@ describe("reading a pack's files", () => {
 
   // biome-ignore lint/suspicious/noExplicitAny: the tests break types on purpose
   const broken: [string, keyof Files, (json: any) => void, RegExp][] = [
-    ["no weights", "manifest", (j) => (j.files = j.files.filter((f: any) => f.role !== "weights")), /no weights/],
+    [
+      "no weights",
+      "manifest",
+      (j) => (j.files = j.files.filter((f: { role: string }) => f.role !== "weights")),
+      /no weights/,
+    ],
     ["two tokenizers", "manifest", (j) => (j.files[5].role = "tokenizer"), /exactly one tokenizer/],
     ["a path outside", "manifest", (j) => (j.files[0].path = "../x"), /pack.json/],
     ["a reserved path", "manifest", (j) => (j.files[0].path = ".."), /reserved name/],
     ["a file twice", "manifest", (j) => (j.files[1].path = j.files[0].path), /listed twice/],
     ["an unknown tensor", "program", (j) => (j.segments[0].tensor = "nope"), /nope/],
-    ["a segment too long", "program", (j) => (j.segments[1].nbytes += 4), /ends after tensor table/],
+    [
+      "a segment too long",
+      "program",
+      (j) => (j.segments[1].nbytes += 4),
+      /ends after tensor table/,
+    ],
     ["a conversion of f32", "program", (j) => (j.segments[0].transform = "f16_to_f32"), /not f16/],
-    ["an unknown symbol", "program", (j) => (j.tiers.f32.functions.decode.launches[0].grid[0] = "z"), /symbol: z/],
-    ["an unknown kernel", "program", (j) => (j.tiers.f32.functions.decode.launches[0].kernel = "z"), /kernel z/],
-    ["kernel of Object.prototype", "program", (j) => (j.tiers.f32.functions.decode.launches[0].kernel = "toString"), /unknown kernel/],
-    ["a binding too few", "program", (j) => j.tiers.f32.functions.decode.launches[0].bindings.pop(), /bindings/],
-    ["an unknown buffer", "program", (j) => (j.tiers.f32.functions.decode.launches[0].bindings[0].name = "z"), /binds what/],
-    ["a written weight", "program", (j) => (j.tiers.f32.functions.decode.launches[0].bindings[6] = { kind: "weight", segment: 0 }), /writes a weight/],
-    ["read and write at once", "program", (j) => (j.tiers.f32.functions.sample.launches[0].bindings[0] = { kind: "buffer", name: "sampled" }), /both reads and writes sampled/],
-    ["params of another type", "program", (j) => (j.tiers.f32.functions.decode.params[0][0].dtype = "f32"), /param 0 is f32/],
+    [
+      "an unknown symbol",
+      "program",
+      (j) => (j.tiers.f32.functions.decode.launches[0].grid[0] = "z"),
+      /symbol: z/,
+    ],
+    [
+      "an unknown kernel",
+      "program",
+      (j) => (j.tiers.f32.functions.decode.launches[0].kernel = "z"),
+      /kernel z/,
+    ],
+    [
+      "kernel of Object.prototype",
+      "program",
+      (j) => (j.tiers.f32.functions.decode.launches[0].kernel = "toString"),
+      /unknown kernel/,
+    ],
+    [
+      "a binding too few",
+      "program",
+      (j) => j.tiers.f32.functions.decode.launches[0].bindings.pop(),
+      /bindings/,
+    ],
+    [
+      "an unknown buffer",
+      "program",
+      (j) => (j.tiers.f32.functions.decode.launches[0].bindings[0].name = "z"),
+      /binds what/,
+    ],
+    [
+      "a written weight",
+      "program",
+      (j) =>
+        (j.tiers.f32.functions.decode.launches[0].bindings[6] = { kind: "weight", segment: 0 }),
+      /writes a weight/,
+    ],
+    [
+      "read and write at once",
+      "program",
+      (j) =>
+        (j.tiers.f32.functions.sample.launches[0].bindings[0] = {
+          kind: "buffer",
+          name: "sampled",
+        }),
+      /both reads and writes sampled/,
+    ],
+    [
+      "params of another type",
+      "program",
+      (j) => (j.tiers.f32.functions.decode.params[0][0].dtype = "f32"),
+      /param 0 is f32/,
+    ],
     ["no decode", "program", (j) => delete j.tiers.f32.functions.decode, /lacks decode/],
     ["no page table", "program", (j) => j.inputs.splice(2, 1), /lacks page_table/],
     ["no tier", "program", (j) => (j.tiers = {}), /no tier/],
-    ["a feature the tier lacks", "kernels", (j) => j.kernels.head.features.push("shader-f16"), /shader-f16/],
-    ["a tensor beyond its shard", "tensorCache", (j) => (j.records[0].records[1].byteOffset += 8), /ends after its shard/],
+    [
+      "a feature the tier lacks",
+      "kernels",
+      (j) => j.kernels.head.features.push("shader-f16"),
+      /shader-f16/,
+    ],
+    [
+      "a tensor beyond its shard",
+      "tensorCache",
+      (j) => (j.records[0].records[1].byteOffset += 8),
+      /ends after its shard/,
+    ],
     ["shape against size", "tensorCache", (j) => (j.records[0].records[1].shape = [3]), /disagree/],
     ["an unknown shard", "tensorCache", (j) => (j.records[0].dataPath = "x.bin"), /x.bin/],
   ];
@@ -106,11 +171,15 @@ describe("reading a pack's files", () => {
     let refused = 0;
     for (let i = 0; i < 10_000; i++) {
       const name = names[i % names.length] as keyof Files;
-      const f = { ...good, [name]: i % 8 < 4 ? mutateText(good[name], random) : mutateJson(good[name], random) };
+      const f = {
+        ...good,
+        [name]: i % 8 < 4 ? mutateText(good[name], random) : mutateJson(good[name], random),
+      };
       try {
         prepare(f);
       } catch (error) {
-        if (!(error instanceof WebbuildError)) throw new Error(`input ${i}: ${(error as Error).stack}\n${f[name]}`);
+        if (!(error instanceof WebbuildError))
+          throw new Error(`input ${i}: ${(error as Error).stack}\n${f[name]}`);
         refused++;
       }
     }
@@ -129,7 +198,8 @@ function mulberry32(seed: number): () => number {
   };
 }
 
-const pick = <T>(list: readonly T[], random: () => number): T => list[Math.floor(random() * list.length)] as T;
+const pick = <T>(list: readonly T[], random: () => number): T =>
+  list[Math.floor(random() * list.length)] as T;
 
 /** Bytes removed, repeated or replaced. */
 function mutateText(source: string, random: () => number): string {
@@ -137,8 +207,10 @@ function mutateText(source: string, random: () => number): string {
   const n = 1 + Math.floor(random() * 20);
   const what = Math.floor(random() * 4);
   if (what === 0) return source.slice(0, at) + source.slice(at + n);
-  if (what === 1) return source.slice(0, at) + source.slice(at, at + n).repeat(2) + source.slice(at + n);
-  if (what === 2) return source.slice(0, at) + pick([..."{}[]\",:0-9e.ntf"], random) + source.slice(at + 1);
+  if (what === 1)
+    return source.slice(0, at) + source.slice(at, at + n).repeat(2) + source.slice(at + n);
+  if (what === 2)
+    return source.slice(0, at) + pick([...'{}[]",:0-9e.ntf'], random) + source.slice(at + 1);
   return source.slice(0, at);
 }
 

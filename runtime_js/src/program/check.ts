@@ -63,8 +63,10 @@ function checkTensors(tensors: TensorCache, manifest: PackManifest): void {
   );
   for (const shard of tensors.records) {
     const file = shards.get(shard.dataPath);
-    if (file?.role !== "weights") fail(`tensor-cache.json names ${shard.dataPath}, which pack.json lacks`);
-    if (file.nbytes !== shard.nbytes) fail(`the size of ${shard.dataPath} differs from pack.json's`);
+    if (file?.role !== "weights")
+      fail(`tensor-cache.json names ${shard.dataPath}, which pack.json lacks`);
+    if (file.nbytes !== shard.nbytes)
+      fail(`the size of ${shard.dataPath} differs from pack.json's`);
     for (const t of shard.records) {
       const bytes = t.shape.reduce((a, b) => a * b, t.dtype === "float16" ? 2 : 4);
       if (bytes !== t.nbytes) fail(`tensor ${t.name}: its shape and size disagree`);
@@ -81,8 +83,10 @@ function checkProgram({ program, kernels, tensors }: Model): void {
   needs(names, SYMBOLS, "program.json symbols");
   const symbols = new Map(program.symbols.map((s, i) => [s.name, i]));
   for (const s of program.symbols) {
-    if (s.scope === "step" && s.max === null) fail(`symbol ${s.name} varies per step and has no maximum`);
-    if (s.max !== null && (s.max < 1 || s.max > 1 << 24)) fail(`symbol ${s.name}: maximum ${s.max}`);
+    if (s.scope === "step" && s.max === null)
+      fail(`symbol ${s.name} varies per step and has no maximum`);
+    if (s.max !== null && (s.max < 1 || s.max > 1 << 24))
+      fail(`symbol ${s.name}: maximum ${s.max}`);
   }
 
   const inputs = unique(
@@ -171,21 +175,27 @@ function checkLaunch(
 ): void {
   const at = `${where}: launch ${launch.label}`;
   if (launch.bindings.length !== kernel.bindings.length) {
-    fail(`${at} has ${launch.bindings.length} bindings, kernel ${kernel.name} takes ${kernel.bindings.length}`);
+    fail(
+      `${at} has ${launch.bindings.length} bindings, kernel ${kernel.name} takes ${kernel.bindings.length}`,
+    );
   }
   const params = launch.params === null ? [] : fn.params[launch.params];
-  if (!params || params.length !== kernel.params.length) fail(`${at}: params differ from ${kernel.name}'s`);
+  if (!params || params.length !== kernel.params.length)
+    fail(`${at}: params differ from ${kernel.name}'s`);
   params.forEach((p, i) => {
-    if (p.dtype !== kernel.params[i]) fail(`${at}: param ${i} is ${p.dtype}, not ${kernel.params[i]}`);
+    if (p.dtype !== kernel.params[i])
+      fail(`${at}: param ${i} is ${p.dtype}, not ${kernel.params[i]}`);
   });
   for (const feature of kernel.features) {
-    if (!tier.requires.includes(feature)) fail(`${at}: ${kernel.name} needs ${feature}, the tier doesn't`);
+    if (!tier.requires.includes(feature))
+      fail(`${at}: ${kernel.name} needs ${feature}, the tier doesn't`);
   }
   // One buffer both read and written in a dispatch is a WebGPU validation error.
   const access = new Map<string, string>();
   launch.bindings.forEach((b, i) => {
     const mode = kernel.bindings[i] as string;
-    if ((b.kind === "weight" || b.kind === "input") && mode !== "read") fail(`${at} writes a ${b.kind}`);
+    if ((b.kind === "weight" || b.kind === "input") && mode !== "read")
+      fail(`${at} writes a ${b.kind}`);
     const key = b.kind === "storage" ? `storage ${b.index}` : b.kind === "buffer" ? b.name : "";
     if (key === "") return;
     if ((access.get(key) ?? mode) !== mode) fail(`${at} both reads and writes ${key}`);

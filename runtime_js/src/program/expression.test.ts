@@ -40,8 +40,16 @@ const { expr } = fc.letrec<{ expr: Expr }>((tie) => ({
     { depthSize: "small" },
     fc.integer({ min: 0, max: 50 }),
     fc.constantFrom("tokens", "seqs"),
-    fc.tuple(fc.constantFrom("+", "-", "*", "min", "max"), tie("expr"), tie("expr")) as fc.Arbitrary<Expr>,
-    fc.tuple(fc.constantFrom("//", "%"), tie("expr"), fc.integer({ min: 1, max: 9 })) as fc.Arbitrary<Expr>,
+    fc.tuple(
+      fc.constantFrom("+", "-", "*", "min", "max"),
+      tie("expr"),
+      tie("expr"),
+    ) as fc.Arbitrary<Expr>,
+    fc.tuple(
+      fc.constantFrom("//", "%"),
+      tie("expr"),
+      fc.integer({ min: 1, max: 9 }),
+    ) as fc.Arbitrary<Expr>,
   ),
 }));
 

@@ -19,17 +19,21 @@ export function readJson<T>(
   if (validate(data)) return data;
   const first = validate.errors?.[0];
   const where = first?.instancePath || "the top level";
-  throw new InvalidPack(`${file}: ${where} ${first?.message ?? "is invalid"}; pack the model again`, {
-    file,
-    path: first?.instancePath,
-    rule: first?.keyword,
-  });
+  throw new InvalidPack(
+    `${file}: ${where} ${first?.message ?? "is invalid"}; pack the model again`,
+    {
+      file,
+      path: first?.instancePath,
+      rule: first?.keyword,
+    },
+  );
 }
 
 /** Parses JSON text (UTF-8). @throws InvalidPack */
 export function parseJson(file: string, bytes: Uint8Array | string): unknown {
   try {
-    const text = typeof bytes === "string" ? bytes : new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const text =
+      typeof bytes === "string" ? bytes : new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     return JSON.parse(text);
   } catch (cause) {
     throw new InvalidPack(`${file} is not valid JSON`, { file }, { cause });

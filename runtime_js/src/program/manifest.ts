@@ -7,7 +7,13 @@ import { readJson } from "./json.js";
 export type FileRole = PackFile["role"];
 
 /** Roles that a pack must have exactly once. */
-const REQUIRED: FileRole[] = ["program", "kernels", "tensor_cache", "tokenizer", "tokenizer_config"];
+const REQUIRED: FileRole[] = [
+  "program",
+  "kernels",
+  "tensor_cache",
+  "tokenizer",
+  "tokenizer_config",
+];
 
 /** Roles that a pack has at most once. */
 const OPTIONAL: FileRole[] = ["chat_template", "generation_config"];
@@ -20,7 +26,8 @@ export function readManifest(bytes: Uint8Array | string): PackManifest {
   };
   const paths = new Set(manifest.files.map((f) => f.path));
   if (paths.size !== manifest.files.length) fail("a file is listed twice");
-  if (paths.has(".") || paths.has("..") || paths.has("pack.json")) fail("a file has a reserved name");
+  if (paths.has(".") || paths.has("..") || paths.has("pack.json"))
+    fail("a file has a reserved name");
   const count = (role: FileRole) => manifest.files.filter((f) => f.role === role).length;
   for (const role of REQUIRED) {
     if (count(role) !== 1) fail(`needs exactly one ${role} file, has ${count(role)}`);
@@ -30,7 +37,8 @@ export function readManifest(bytes: Uint8Array | string): PackManifest {
   }
   if (count("weights") === 0) fail("has no weights");
   const { context_length, default_context_length } = manifest.limits;
-  if (default_context_length > context_length) fail("default_context_length exceeds context_length");
+  if (default_context_length > context_length)
+    fail("default_context_length exceeds context_length");
   if (Object.keys(manifest.memory).length === 0) fail("predicts memory for no tier");
   return manifest;
 }

@@ -82,8 +82,13 @@ class CacheStore implements Store {
 
   async keys(): Promise<string[]> {
     const requests = await this.cache.keys();
-    return [...new Set(requests.map((r) => decodeURIComponent(new URL(r.url).pathname.split("/")[1] as string)))];
+    return [
+      ...new Set(
+        requests.map((r) => decodeURIComponent(new URL(r.url).pathname.split("/")[1] as string)),
+      ),
+    ];
   }
 }
 
-const partUrl = (key: string, part: number): string => `${ORIGIN}${encodeURIComponent(key)}/${part}`;
+const partUrl = (key: string, part: number): string =>
+  `${ORIGIN}${encodeURIComponent(key)}/${part}`;

@@ -1,5 +1,5 @@
 /** One file over HTTP, in order, going on by range requests where a connection broke. */
-import { abortError, MissingFile, NetworkError, throwIfAborted, TruncatedFile } from "../errors.js";
+import { abortError, MissingFile, NetworkError, TruncatedFile, throwIfAborted } from "../errors.js";
 
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
@@ -51,7 +51,11 @@ export async function* download(url: string, options: DownloadOptions): AsyncGen
 }
 
 /** A small file of unknown size. @throws MissingFile, NetworkError, AbortError */
-export async function fetchWhole(url: string, fetch: Fetch, signal: AbortSignal): Promise<Uint8Array> {
+export async function fetchWhole(
+  url: string,
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   for (let attempt = 1; ; attempt++) {
     throwIfAborted(signal);
     try {
@@ -67,7 +71,11 @@ export async function fetchWhole(url: string, fetch: Fetch, signal: AbortSignal)
   }
 }
 
-async function* request(url: string, at: number, options: DownloadOptions): AsyncGenerator<Uint8Array> {
+async function* request(
+  url: string,
+  at: number,
+  options: DownloadOptions,
+): AsyncGenerator<Uint8Array> {
   const { fetch, signal, nbytes, cache } = options;
   throwIfAborted(signal);
   const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
@@ -101,7 +109,11 @@ function checkStatus(url: string, { ok, status }: Response): void {
 
 function asNetworkError(url: string, error: unknown): Error {
   if (error instanceof MissingFile || error instanceof NetworkError) return error;
-  return new NetworkError(`${url} could not be read: ${(error as Error).message}`, { url }, { cause: error });
+  return new NetworkError(
+    `${url} could not be read: ${(error as Error).message}`,
+    { url },
+    { cause: error },
+  );
 }
 
 function retryable(error: NetworkError): boolean {
@@ -110,17 +122,25 @@ function retryable(error: NetworkError): boolean {
 }
 
 function truncation(url: string, at: number, nbytes: number): TruncatedFile {
-  return new TruncatedFile(`${url} has ${at} bytes, pack.json promises ${nbytes}: upload the pack again`, {
-    url,
-    found: at,
-    expected: nbytes,
-  });
+  return new TruncatedFile(
+    `${url} has ${at} bytes, pack.json promises ${nbytes}: upload the pack again`,
+    {
+      url,
+      found: at,
+      expected: nbytes,
+    },
+  );
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const wake = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    signal.addEventListener("abort", wake);
   });
   throwIfAborted(signal);
 }

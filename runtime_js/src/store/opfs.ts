@@ -35,7 +35,9 @@ class OpfsStore implements Store {
 
   async read(key: string, at: number, length: number): Promise<Uint8Array> {
     const file = await this.#file(key);
-    return file ? new Uint8Array(await file.slice(at, at + length).arrayBuffer()) : new Uint8Array(0);
+    return file
+      ? new Uint8Array(await file.slice(at, at + length).arrayBuffer())
+      : new Uint8Array(0);
   }
 
   async append(key: string): Promise<Appender | undefined> {
@@ -72,7 +74,8 @@ class OpfsStore implements Store {
       await this.directory.removeEntry(key);
     } catch (error) {
       // Open in another tab: that tab uses it, so it stays.
-      if (!isNamed(error, "NotFoundError") && !isNamed(error, "NoModificationAllowedError")) throw error;
+      if (!isNamed(error, "NotFoundError") && !isNamed(error, "NoModificationAllowedError"))
+        throw error;
     }
   }
 

@@ -35,7 +35,10 @@ export class PackCache {
   /** The stored manifest of a pack, or undefined. */
   async manifest(url: string): Promise<PackManifest | undefined> {
     const record = await this.#record(url);
-    const bytes = record && (await this.isComplete(record.manifest)) && (await get(this.store, record.manifest));
+    const bytes =
+      record &&
+      (await this.isComplete(record.manifest)) &&
+      (await get(this.store, record.manifest));
     if (!bytes || (await sha256(bytes)) !== record.manifest) return undefined;
     return readManifest(bytes);
   }

@@ -1,6 +1,13 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { AbortError, HashMismatch, InvalidPack, MissingFile, NetworkError, TruncatedFile } from "../errors.js";
+import {
+  AbortError,
+  HashMismatch,
+  InvalidPack,
+  MissingFile,
+  NetworkError,
+  TruncatedFile,
+} from "../errors.js";
 import type { PackFile } from "../generated/pack.js";
 import { FileServer } from "../testing/http_server.js";
 import { tinyPack } from "../testing/tiny_pack.js";
@@ -78,7 +85,10 @@ describe("a pack's files", () => {
   test("an aborted download rejects by name and resumes in the next load", async () => {
     server.faults.set("w.bin", { stallAfter: 120_000, times: 1 });
     const controller = new AbortController();
-    const aborted = source({ signal: controller.signal, onBytes: () => setTimeout(() => controller.abort(), 50) });
+    const aborted = source({
+      signal: controller.signal,
+      onBytes: () => setTimeout(() => controller.abort(), 50),
+    });
     await expect(aborted.read(file)).rejects.toBeInstanceOf(AbortError);
     const kept = (await store.size(file.sha256)) as number;
     expect(kept).toBeGreaterThan(0);
@@ -113,22 +123,45 @@ describe("a pack's files", () => {
     expect(server.requests).toEqual(["w.bin", "w.bin"]);
   });
 
-  const faults: [string, Parameters<Map<string, object>["set"]>[1], new (...a: never[]) => Error, RegExp][] = [
+  const faults: [
+    string,
+    Parameters<Map<string, object>["set"]>[1],
+    new (...a: never[]) => Error,
+    RegExp,
+  ][] = [
     ["missing", { status: 404 }, MissingFile, /w\.bin does not exist/],
     ["forbidden", { status: 403 }, NetworkError, /HTTP 403/],
-    ["truncated", { replaceBy: data.subarray(0, 1000) }, TruncatedFile, /has 1000 bytes, pack.json promises 300000/],
+    [
+      "truncated",
+      { replaceBy: data.subarray(0, 1000) },
+      TruncatedFile,
+      /has 1000 bytes, pack.json promises 300000/,
+    ],
     ["empty", { replaceBy: new Uint8Array(0) }, TruncatedFile, /has 0 bytes/],
-    ["tampered", { replaceBy: Uint8Array.from(data, (b, i) => (i === 77 ? b ^ 1 : b)) }, HashMismatch, /not the file/],
-    ["too long", { replaceBy: new Uint8Array([...data, 0]) }, HashMismatch, /longer than pack.json says/],
+    [
+      "tampered",
+      { replaceBy: Uint8Array.from(data, (b, i) => (i === 77 ? b ^ 1 : b)) },
+      HashMismatch,
+      /not the file/,
+    ],
+    [
+      "too long",
+      { replaceBy: new Uint8Array([...data, 0]) },
+      HashMismatch,
+      /longer than pack.json says/,
+    ],
   ];
-  test.each(faults)("%s: a named error, and nothing of it is used later", async (_, fault, error, message) => {
-    server.faults.set("w.bin", fault);
-    const failed = source().read(file);
-    await expect(failed).rejects.toBeInstanceOf(error);
-    await expect(failed).rejects.toThrow(message);
-    server.faults.clear();
-    expect(same(await source().read(file), data)).toBe(true);
-  });
+  test.each(faults)(
+    "%s: a named error, and nothing of it is used later",
+    async (_, fault, error, message) => {
+      server.faults.set("w.bin", fault);
+      const failed = source().read(file);
+      await expect(failed).rejects.toBeInstanceOf(error);
+      await expect(failed).rejects.toThrow(message);
+      server.faults.clear();
+      expect(same(await source().read(file), data)).toBe(true);
+    },
+  );
 
   test("a server that fails for ever is a NetworkError after a few tries", async () => {
     server.faults.set("w.bin", { status: 503 });
@@ -187,7 +220,9 @@ describe("PackCache", () => {
 
   test("a manifest whose stored bytes changed is fetched again", async () => {
     await source().manifest();
-    const key = createHash("sha256").update(server.files.get("pack.json") as Uint8Array).digest("hex");
+    const key = createHash("sha256")
+      .update(server.files.get("pack.json") as Uint8Array)
+      .digest("hex");
     await store.remove(key);
     server.requests.length = 0;
     await source().manifest();

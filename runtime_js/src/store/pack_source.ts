@@ -105,7 +105,11 @@ export class PackSource {
       if (resumed === 0) throw error;
       this.fileBytes -= file.nbytes;
       // The stored part may be what is broken: once more, from the start.
-      await this.#fromNetwork(file, consumer, await this.#storing(() => cache.store.append(file.sha256)));
+      await this.#fromNetwork(
+        file,
+        consumer,
+        await this.#storing(() => cache.store.append(file.sha256)),
+      );
     }
   }
 
@@ -118,13 +122,19 @@ export class PackSource {
   }
 
   /** The first `nbytes` of a stored blob. */
-  async #replay(key: string, nbytes: number, consumer: Consumer, hasher: Hasher | undefined): Promise<void> {
+  async #replay(
+    key: string,
+    nbytes: number,
+    consumer: Consumer,
+    hasher: Hasher | undefined,
+  ): Promise<void> {
     const { cache, signal, onBytes } = this.options;
     for (let at = 0; at < nbytes; ) {
       throwIfAborted(signal);
       const length = Math.min(PIECE_BYTES, nbytes - at);
       const bytes = await (cache as PackCache).store.read(key, at, length);
-      if (bytes.length !== length) throw new HashMismatch(`a stored file ends early`, { sha256: key });
+      if (bytes.length !== length)
+        throw new HashMismatch(`a stored file ends early`, { sha256: key });
       hasher?.update(bytes);
       await consumer.bytes(bytes);
       at += length;
@@ -134,7 +144,11 @@ export class PackSource {
     }
   }
 
-  async #fromNetwork(file: PackFile, consumer: Consumer, appender: Appender | undefined): Promise<void> {
+  async #fromNetwork(
+    file: PackFile,
+    consumer: Consumer,
+    appender: Appender | undefined,
+  ): Promise<void> {
     const { fetch, cache, signal, onBytes } = this.options;
     const hasher = await newHasher();
     let out = appender;
@@ -180,7 +194,8 @@ export class PackSource {
         onBytes?.();
       }
       await flush();
-      if (hasher.digest() !== file.sha256) throw mismatch(file, url, "is not the file that was packed");
+      if (hasher.digest() !== file.sha256)
+        throw mismatch(file, url, "is not the file that was packed");
     } catch (error) {
       // What has arrived is kept for the next time.
       if (out && fill > 0) await out.append(staging.subarray(0, fill)).catch(() => {});

@@ -35,6 +35,8 @@ describe("MemoryStore", () => {
 
   test("a full store says so as browsers do", async () => {
     const store = new MemoryStore(4);
-    await expect(put(store, "x", bytes(1, 2, 3, 4, 5))).rejects.toMatchObject({ name: "QuotaExceededError" });
+    await expect(put(store, "x", bytes(1, 2, 3, 4, 5))).rejects.toMatchObject({
+      name: "QuotaExceededError",
+    });
   });
 });

@@ -29,6 +29,10 @@ export async function dawn(): Promise<GPU> {
   return instance;
 }
 
-export function testHost(files: ReadonlyMap<string, Uint8Array>, gpu: GPU, store: Store = new MemoryStore()): Host {
+export function testHost(
+  files: ReadonlyMap<string, Uint8Array>,
+  gpu: GPU,
+  store: Store = new MemoryStore(),
+): Host {
   return { gpu, fetch: fetchFrom(files), openStore: async () => store };
 }

@@ -46,7 +46,11 @@ export class FileServer {
       response.writeHead(from > 0 ? 206 : 200, { "content-length": rest.length });
       const cut = fault.dropAfter ?? fault.stallAfter;
       if (cut === undefined || cut >= rest.length) response.end(rest);
-      else response.write(rest.subarray(0, cut), () => fault.dropAfter !== undefined && response.destroy());
+      else
+        response.write(
+          rest.subarray(0, cut),
+          () => fault.dropAfter !== undefined && response.destroy(),
+        );
     });
     this.#server = server;
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

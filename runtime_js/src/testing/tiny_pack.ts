@@ -30,7 +30,8 @@ export function nextToken(tokens: readonly number[]): number {
 }
 
 /** The twin of sampling at temperature > 0: a function of seed and draw index only. */
-export const drawnToken = (seed: number, index: number): number => (seed * 31 + index * 17 + 5) % 256;
+export const drawnToken = (seed: number, index: number): number =>
+  (seed * 31 + index * 17 + 5) % 256;
 
 const append = `
 @group(0) @binding(0) var<storage, read> ids: array<i32>;
@@ -127,7 +128,9 @@ const logprobs = `
 }`;
 
 function kernel(name: string, wgsl: string, params: Kernel["params"], workgroup: number): Kernel {
-  const bindings = [...wgsl.matchAll(/var<storage, (\w+)>/g)].map((m) => m[1] as "read" | "read_write");
+  const bindings = [...wgsl.matchAll(/var<storage, (\w+)>/g)].map(
+    (m) => m[1] as "read" | "read_write",
+  );
   return {
     name,
     origin: "library",
@@ -179,7 +182,13 @@ export function tinyProgram() {
       {
         kernel: "sum",
         label: "sum",
-        bindings: [input("positions"), input("logit_rows"), input("page_table"), buffer("kv_k.0"), storage(0)],
+        bindings: [
+          input("positions"),
+          input("logit_rows"),
+          input("page_table"),
+          buffer("kv_k.0"),
+          storage(0),
+        ],
         params: 1,
         grid: ["seqs", 1, 1],
       },
@@ -304,7 +313,9 @@ export function tinyTokenizer() {
   let next = 256;
   for (let byte = 0; byte < 256; byte++) {
     const printable =
-      (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+      (byte >= 0x21 && byte <= 0x7e) ||
+      (byte >= 0xa1 && byte <= 0xac) ||
+      (byte >= 0xae && byte <= 0xff);
     vocab[String.fromCodePoint(printable ? byte : next++)] = byte;
   }
   const special = (id: number, content: string) => ({
@@ -322,7 +333,12 @@ export function tinyTokenizer() {
     padding: null,
     added_tokens: [special(IM_START, "<|im_start|>"), special(IM_END, "<|im_end|>")],
     normalizer: null,
-    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: true },
+    pre_tokenizer: {
+      type: "ByteLevel",
+      add_prefix_space: false,
+      trim_offsets: false,
+      use_regex: true,
+    },
     post_processor: null,
     decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: true },
     model: { type: "BPE", dropout: null, unk_token: null, byte_fallback: false, vocab, merges: [] },
@@ -340,7 +356,13 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
   const text = (value: unknown) =>
     new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
   const { bytes, gammaAt, tableAt } = shardBytes();
-  const tensor = (name: string, shape: number[], dtype: string, nbytes: number, byteOffset: number) => ({
+  const tensor = (
+    name: string,
+    shape: number[],
+    dtype: string,
+    nbytes: number,
+    byteOffset: number,
+  ) => ({
     name,
     shape,
     dtype,
@@ -406,5 +428,8 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
     })),
     provenance: { source: "test", revision: null, webbuild_version: "0.1.0" },
   };
-  return new Map([["pack.json", text(manifest)], ...roles.map(([path, , data]) => [path, data] as const)]);
+  return new Map([
+    ["pack.json", text(manifest)],
+    ...roles.map(([path, , data]) => [path, data] as const),
+  ]);
 }

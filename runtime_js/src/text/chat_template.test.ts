@@ -7,12 +7,16 @@ const hello = [{ role: "user" as const, content: "hi" }];
 
 describe("ChatTemplate", () => {
   test("renders messages and asks for an answer", () => {
-    expect(new ChatTemplate(TEMPLATE, {}).render(hello)).toBe("<|im_start|>user\nhi<|im_end|><|im_start|>");
+    expect(new ChatTemplate(TEMPLATE, {}).render(hello)).toBe(
+      "<|im_start|>user\nhi<|im_end|><|im_start|>",
+    );
   });
 
   test("knows special tokens, written as strings or records", () => {
     const config = { bos_token: "<s>", eos_token: { content: "</s>" } };
-    expect(new ChatTemplate("{{ bos_token }}{{ eos_token }}", config).render(hello)).toBe("<s></s>");
+    expect(new ChatTemplate("{{ bos_token }}{{ eos_token }}", config).render(hello)).toBe(
+      "<s></s>",
+    );
   });
 
   test("falls back on tokenizer_config.json, taking the default of several", () => {

@@ -33,7 +33,11 @@ export class ChatTemplate {
     try {
       this.#template = new Template(text);
     } catch (cause) {
-      throw new TemplateError(`the chat template is invalid: ${(cause as Error).message}`, {}, { cause });
+      throw new TemplateError(
+        `the chat template is invalid: ${(cause as Error).message}`,
+        {},
+        { cause },
+      );
     }
     this.#variables = specialTokens(config);
   }
@@ -63,7 +67,8 @@ function specialTokens(config: TokenizerConfig): Record<string, unknown> {
   const tokens: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(config)) {
     if (!key.endsWith("_token")) continue;
-    const content = typeof value === "string" ? value : (value as { content?: unknown } | null)?.content;
+    const content =
+      typeof value === "string" ? value : (value as { content?: unknown } | null)?.content;
     if (typeof content === "string") tokens[key] = content;
   }
   return tokens;

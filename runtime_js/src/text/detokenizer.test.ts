@@ -68,7 +68,18 @@ describe("Detokenizer", () => {
     const tokens = new TokenBytes(sentencePiece, pieceOf);
     const emoji = [...new TextEncoder().encode("🦙")];
     const ids = [256, 257, ...emoji, 259, 261, 262, 263];
-    expect(stream(tokens, ids)).toEqual(["Hello", " world", "", "", "", "🦙", "😀", " ", "a b", "<0xZZ>"]);
+    expect(stream(tokens, ids)).toEqual([
+      "Hello",
+      " world",
+      "",
+      "",
+      "",
+      "🦙",
+      "😀",
+      " ",
+      "a b",
+      "<0xZZ>",
+    ]);
   });
 
   test("sentencepiece fuzz: equals the joined bytes", () => {

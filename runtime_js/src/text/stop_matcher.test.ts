@@ -19,31 +19,39 @@ const letters = (maxLength: number, minLength = 0) =>
 describe("StopMatcher", () => {
   test("equals the naive search, however the text is cut", () => {
     fc.assert(
-      fc.property(fc.array(letters(4), { maxLength: 12 }), fc.array(letters(4, 1), { maxLength: 3 }), (pieces, stops) => {
-        const matcher = new StopMatcher(stops);
-        let shown = pieces.map((p) => matcher.push(p)).join("");
-        const stopped = matcher.stopped;
-        shown += matcher.flush();
-        expect({ shown, stopped }).toEqual(naive(pieces.join(""), stops));
-      }),
+      fc.property(
+        fc.array(letters(4), { maxLength: 12 }),
+        fc.array(letters(4, 1), { maxLength: 3 }),
+        (pieces, stops) => {
+          const matcher = new StopMatcher(stops);
+          let shown = pieces.map((p) => matcher.push(p)).join("");
+          const stopped = matcher.stopped;
+          shown += matcher.flush();
+          expect({ shown, stopped }).toEqual(naive(pieces.join(""), stops));
+        },
+      ),
       { numRuns: 3000 },
     );
   });
 
   test("holds back no more than a possible beginning of a stop string", () => {
     fc.assert(
-      fc.property(fc.array(letters(3), { maxLength: 10 }), fc.array(letters(4, 1), { maxLength: 3 }), (pieces, stops) => {
-        const matcher = new StopMatcher(stops);
-        let text = "";
-        let shown = "";
-        for (const piece of pieces) {
-          text += piece;
-          shown += matcher.push(piece);
-          if (matcher.stopped) return;
-          const held = text.slice(shown.length);
-          expect(held === "" || stops.some((s) => s !== held && s.startsWith(held))).toBe(true);
-        }
-      }),
+      fc.property(
+        fc.array(letters(3), { maxLength: 10 }),
+        fc.array(letters(4, 1), { maxLength: 3 }),
+        (pieces, stops) => {
+          const matcher = new StopMatcher(stops);
+          let text = "";
+          let shown = "";
+          for (const piece of pieces) {
+            text += piece;
+            shown += matcher.push(piece);
+            if (matcher.stopped) return;
+            const held = text.slice(shown.length);
+            expect(held === "" || stops.some((s) => s !== held && s.startsWith(held))).toBe(true);
+          }
+        },
+      ),
       { numRuns: 2000 },
     );
   });

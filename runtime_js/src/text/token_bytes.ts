@@ -31,7 +31,9 @@ function byteLevelAlphabet(): Map<string, number> {
   let next = 256;
   for (let byte = 0; byte < 256; byte++) {
     const printable =
-      (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+      (byte >= 0x21 && byte <= 0x7e) ||
+      (byte >= 0xa1 && byte <= 0xac) ||
+      (byte >= 0xae && byte <= 0xff);
     alphabet.set(String.fromCodePoint(printable ? byte : next++), byte);
   }
   return alphabet;
@@ -52,7 +54,8 @@ export class TokenBytes {
     private readonly tokenOf: (id: number) => string | undefined,
   ) {
     this.#added = new Map(json.added_tokens.map((t) => [t.id, t]));
-    const steps = json.decoder?.type === "Sequence" ? (json.decoder.decoders ?? []) : [json.decoder];
+    const steps =
+      json.decoder?.type === "Sequence" ? (json.decoder.decoders ?? []) : [json.decoder];
     const { toBytes, leadingSpaces } = compileDecoder(steps);
     this.#toBytes = toBytes;
     this.leadingSpaces = leadingSpaces;
@@ -98,11 +101,13 @@ function compileDecoder(steps: (DecoderConfig | null)[]): {
         leadingSpaces = 1;
         break;
       case "Replace":
-        if (step.pattern?.String === undefined) throw unsupported("Replace with a regular expression");
+        if (step.pattern?.String === undefined)
+          throw unsupported("Replace with a regular expression");
         replacements.push([step.pattern.String, step.content ?? ""]);
         break;
       case "Strip":
-        if (step.content !== " " || step.stop) throw unsupported("Strip other than of leading spaces");
+        if (step.content !== " " || step.stop)
+          throw unsupported("Strip other than of leading spaces");
         leadingSpaces = step.start ?? 0;
         break;
       default:
@@ -111,7 +116,8 @@ function compileDecoder(steps: (DecoderConfig | null)[]): {
   }
   if (byteLevel) {
     const alphabet = byteLevelAlphabet();
-    const toBytes = (token: string) => Uint8Array.from([...token].map((c) => alphabet.get(c) ?? 0x3f));
+    const toBytes = (token: string) =>
+      Uint8Array.from([...token].map((c) => alphabet.get(c) ?? 0x3f));
     return { toBytes, leadingSpaces };
   }
   const toBytes = (token: string) => {
@@ -123,5 +129,7 @@ function compileDecoder(steps: (DecoderConfig | null)[]): {
 }
 
 function unsupported(what: string): TokenizerError {
-  return new TokenizerError(`tokenizer.json: the decoder ${what} is not supported`, { decoder: what });
+  return new TokenizerError(`tokenizer.json: the decoder ${what} is not supported`, {
+    decoder: what,
+  });
 }

@@ -31,7 +31,9 @@ export class Tokenizer {
     if (text === "") return [];
     const { ids } = this.#hf.encode(text, { add_special_tokens: false });
     if (ids.some((id) => id === undefined)) {
-      throw new TokenizerError("the tokenizer has no token for a part of this text, and no unknown token");
+      throw new TokenizerError(
+        "the tokenizer has no token for a part of this text, and no unknown token",
+      );
     }
     return ids;
   }

@@ -97,7 +97,8 @@ export async function connectClient(port: Port, failed: Promise<never>): Promise
     );
   }
   const calls = new Proxy({} as Calls, {
-    get: (_, method) => (args: unknown, options?: CallOptions<Method>) => call(method as Method, args, options),
+    get: (_, method) => (args: unknown, options?: CallOptions<Method>) =>
+      call(method as Method, args, options),
   });
   return { call: calls, close };
 }

@@ -26,7 +26,9 @@ export async function connect({ worker, gpu }: ConnectOptions): Promise<Connecti
     reject = no;
   });
   started.addEventListener("error", (event) => {
-    const why = event.message ? `: ${event.message}` : "; is worker.js served beside the package's index.js?";
+    const why = event.message
+      ? `: ${event.message}`
+      : "; is worker.js served beside the package's index.js?";
     reject(new WorkerFailed(`the engine's worker failed${why}`));
   });
   try {

@@ -33,13 +33,20 @@ export function nativeHost(gpu: GPU | undefined): Host {
 async function fetchFile(url: string, init?: RequestInit): Promise<Response> {
   const fs = process.getBuiltinModule("node:fs");
   const { Readable } = process.getBuiltinModule("node:stream");
-  const from = Number(/^bytes=(\d+)-$/.exec(new Headers(init?.headers).get("range") ?? "")?.[1] ?? 0);
+  const from = Number(
+    /^bytes=(\d+)-$/.exec(new Headers(init?.headers).get("range") ?? "")?.[1] ?? 0,
+  );
   let handle: Awaited<ReturnType<typeof fs.promises.open>>;
   try {
     handle = await fs.promises.open(new URL(url));
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return new Response(null, { status: 404 });
-    throw new NetworkError(`${url} can't be opened: ${(cause as Error).message}`, { url }, { cause });
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT")
+      return new Response(null, { status: 404 });
+    throw new NetworkError(
+      `${url} can't be opened: ${(cause as Error).message}`,
+      { url },
+      { cause },
+    );
   }
   const { size } = await handle.stat();
   if (from > 0 && from >= size) {

@@ -22,7 +22,11 @@ async function connected(handlers: Partial<Handlers>) {
 describe("the worker protocol", () => {
   test("calls cross with arguments and results, many at once", async () => {
     const { call } = await connected({ tokenize: async (text) => [...text].map(Number) });
-    expect(await Promise.all(["12", "3", ""].map((t) => call.tokenize(t)))).toEqual([[1, 2], [3], []]);
+    expect(await Promise.all(["12", "3", ""].map((t) => call.tokenize(t)))).toEqual([
+      [1, 2],
+      [3],
+      [],
+    ]);
   });
 
   test("events arrive in order, before the result", async () => {
@@ -34,13 +38,16 @@ describe("the worker protocol", () => {
     });
     const seen: unknown[] = [];
     await call.generate({} as never, { onEvent: (e) => seen.push(e) });
-    expect(seen).toEqual([0, 1, 2, 3, 4].map((promptTokens) => ({ kind: "accepted", promptTokens })));
+    expect(seen).toEqual(
+      [0, 1, 2, 3, 4].map((promptTokens) => ({ kind: "accepted", promptTokens })),
+    );
   });
 
   test("every error arrives as an instance of its class, with its data", async () => {
     const classes = Object.values(errors).filter(
       (e): e is typeof errors.WebbuildError =>
-        typeof e === "function" && (e === errors.WebbuildError || e.prototype instanceof errors.WebbuildError),
+        typeof e === "function" &&
+        (e === errors.WebbuildError || e.prototype instanceof errors.WebbuildError),
     );
     expect(classes.length).toBeGreaterThan(15);
     for (const Class of classes) {
@@ -51,7 +58,11 @@ describe("the worker protocol", () => {
       });
       const error = await call.stats(null).catch((e: unknown) => e);
       expect(error).toBeInstanceOf(Class);
-      expect(error).toMatchObject({ name: Class.className, message: "said", data: { param: "p", n: 1 } });
+      expect(error).toMatchObject({
+        name: Class.className,
+        message: "said",
+        data: { param: "p", n: 1 },
+      });
     }
   });
 
@@ -77,7 +88,9 @@ describe("the worker protocol", () => {
     controller.abort();
     await expect(running).rejects.toBeInstanceOf(errors.AbortError);
     expect(await call.tokenize("x")).toEqual([1]);
-    await expect(call.generate({} as never, { signal: controller.signal })).rejects.toBeInstanceOf(errors.AbortError);
+    await expect(call.generate({} as never, { signal: controller.signal })).rejects.toBeInstanceOf(
+      errors.AbortError,
+    );
   });
 
   test("closing rejects what is under way and what comes later", async () => {
@@ -93,13 +106,17 @@ describe("the worker protocol", () => {
     open.push(port1, port2);
     port2.addEventListener("message", () => port2.postMessage({ hello: 99 }));
     port2.start();
-    await expect(connectClient(port1 as Port, never)).rejects.toBeInstanceOf(errors.ProtocolMismatch);
+    await expect(connectClient(port1 as Port, never)).rejects.toBeInstanceOf(
+      errors.ProtocolMismatch,
+    );
   });
 
   test("a worker that fails before it says hello rejects the connection", async () => {
     const { port1, port2 } = new MessageChannel();
     open.push(port1, port2);
     const failed = Promise.reject(new errors.WorkerFailed("no script"));
-    await expect(connectClient(port1 as Port, failed as Promise<never>)).rejects.toBeInstanceOf(errors.WorkerFailed);
+    await expect(connectClient(port1 as Port, failed as Promise<never>)).rejects.toBeInstanceOf(
+      errors.WorkerFailed,
+    );
   });
 });

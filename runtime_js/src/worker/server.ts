@@ -46,7 +46,10 @@ export function dispatch(port: Port, handlers: Handlers): void {
       const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
       if (!handler) throw new WebbuildError(`the worker has no method ${String(method)}`);
       const context = { signal: controller.signal, emit } as Context<never>;
-      send({ id, result: await (handler as (a: unknown, c: Context<never>) => unknown)(args, context) });
+      send({
+        id,
+        result: await (handler as (a: unknown, c: Context<never>) => unknown)(args, context),
+      });
     } catch (error) {
       send({ id, error: toWire(error) });
     } finally {

@@ -1,0 +1,198 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  ContextLengthExceeded,
+  Engine,
+  EngineUnloaded,
+  InvalidRequestError,
+  MissingFile,
+} from "../index.js";
+import { dawn } from "../testing/host.js";
+import { tinyPack } from "../testing/tiny_pack.js";
+import { packFolder } from "./engine.js";
+import type { ChatCompletionChunk } from "./types.js";
+
+const messages = [{ role: "user" as const, content: "hi" }];
+
+let folder: string;
+let engine: Engine;
+let gpu: GPU;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "pack-"));
+  for (const [name, bytes] of tinyPack()) writeFileSync(join(folder, name), bytes);
+  gpu = await dawn();
+  engine = await Engine.load(folder, { worker: false, gpu });
+});
+
+afterAll(async () => {
+  await engine.unload();
+  rmSync(folder, { recursive: true });
+});
+
+async function collect(stream: AsyncIterable<ChatCompletionChunk>): Promise<ChatCompletionChunk[]> {
+  const chunks: ChatCompletionChunk[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return chunks;
+}
+
+describe("Engine", () => {
+  test("a completion is OpenAI's, with usage, time in seconds and the model's name", async () => {
+    const before = Math.floor(Date.now() / 1000);
+    const answer = await engine.chat.completions.create({ messages, max_tokens: 5 });
+    expect(answer).toMatchObject({
+      object: "chat.completion",
+      model: "tiny",
+      choices: [
+        {
+          index: 0,
+          message: { role: "assistant", refusal: null },
+          finish_reason: "length",
+          logprobs: null,
+        },
+      ],
+      usage: { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 },
+    });
+    expect(answer.id).toMatch(/^chatcmpl-/);
+    expect(answer.created).toBeGreaterThanOrEqual(before);
+    expect(answer.created).toBeLessThanOrEqual(Math.ceil(Date.now() / 1000));
+    expect(await engine.countTokens(messages)).toBe(10);
+  });
+
+  test("a stream has the same text: role first, finish last, usage after it", async () => {
+    const whole = await engine.chat.completions.create({ messages, max_tokens: 20 });
+    const stream = await engine.chat.completions.create({
+      messages,
+      max_tokens: 20,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const chunks = await collect(stream);
+    expect(chunks[0]?.choices[0]?.delta).toEqual({ role: "assistant", content: "", refusal: null });
+    expect(chunks.map((c) => c.choices[0]?.delta.content ?? "").join("")).toBe(
+      whole.choices[0]?.message.content,
+    );
+    expect(chunks.at(-2)?.choices[0]).toMatchObject({ delta: {}, finish_reason: "length" });
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: whole.usage });
+    expect(chunks.slice(0, -1).every((c) => c.usage === null)).toBe(true);
+    expect(new Set(chunks.map((c) => c.id)).size).toBe(1);
+  });
+
+  test("log-probabilities in both forms", async () => {
+    const params = { messages, max_tokens: 4, logprobs: true, top_logprobs: 2 };
+    const whole = await engine.chat.completions.create(params);
+    expect(whole.choices[0]?.logprobs?.content?.map((t) => t.top_logprobs.length)).toEqual([
+      2, 2, 2, 2,
+    ]);
+    const chunks = await collect(await engine.chat.completions.create({ ...params, stream: true }));
+    const streamed = chunks.flatMap((c) => c.choices[0]?.logprobs?.content ?? []);
+    expect(streamed).toEqual(whole.choices[0]?.logprobs?.content);
+    const none = await engine.chat.completions.create({ messages, max_tokens: 1, logprobs: true });
+    expect(none.choices[0]?.logprobs?.content?.[0]?.top_logprobs).toEqual([]);
+  });
+
+  test("a refused request rejects create(), streaming or not, as an instance of its class", async () => {
+    const long = [{ role: "user" as const, content: "x".repeat(200) }];
+    for (const stream of [true, false]) {
+      const create = (m: typeof long, more = {}) =>
+        engine.chat.completions.create({ messages: m, stream, ...more } as Parameters<
+          typeof engine.chat.completions.create
+        >[0]);
+      await expect(create(long)).rejects.toBeInstanceOf(ContextLengthExceeded);
+      await expect(create([])).rejects.toBeInstanceOf(InvalidRequestError);
+      await expect(create(messages, { max_tokens: -1 })).rejects.toMatchObject({
+        param: "max_tokens",
+      });
+      await expect(create(messages, { logit_bias: { "999": 1 } })).rejects.toMatchObject({
+        param: "logit_bias",
+      });
+    }
+  });
+
+  test("leaving a stream early, aborting it or its signal: the next request works", async () => {
+    const whole = await engine.chat.completions.create({ messages, max_tokens: 6 });
+    const again = async () => {
+      const answer = await engine.chat.completions.create({ messages, max_tokens: 6 });
+      expect(answer.choices).toEqual(whole.choices);
+    };
+    for await (const _ of await engine.chat.completions.create({ messages, stream: true })) break;
+    await again();
+    const stream = await engine.chat.completions.create({ messages, stream: true });
+    stream.controller.abort();
+    expect((await collect(stream)).length).toBeLessThanOrEqual(1);
+    await again();
+    const controller = new AbortController();
+    const signalled = await engine.chat.completions.create(
+      { messages, stream: true },
+      { signal: controller.signal },
+    );
+    controller.abort();
+    await expect(collect(signalled)).rejects.toMatchObject({ name: "AbortError" });
+    await again();
+    const aborted = AbortSignal.abort();
+    await expect(
+      engine.chat.completions.create({ messages }, { signal: aborted }),
+    ).rejects.toMatchObject({ name: "AbortError" });
+    await again();
+  });
+
+  test("seeds repeat", async () => {
+    const draw = async (seed?: number) => {
+      const params = {
+        messages,
+        temperature: 1,
+        max_tokens: 8,
+        ...(seed === undefined ? {} : { seed }),
+      };
+      return (await engine.chat.completions.create(params)).choices[0]?.message.content;
+    };
+    expect(await draw(11)).toBe(await draw(11));
+    expect(await draw(11)).not.toBe(await draw(12));
+  });
+
+  test("several engines live side by side, and unloading one rejects what it was doing", async () => {
+    const other = await Engine.load(pathToFileURL(folder), { worker: false, gpu });
+    expect((await other.stats()).networkBytes).toBe(0);
+    const stream = await other.chat.completions.create({ messages, stream: true, temperature: 1 });
+    const reading = collect(stream);
+    await other.unload();
+    await expect(reading).rejects.toBeInstanceOf(EngineUnloaded);
+    await expect(other.stats()).rejects.toBeInstanceOf(EngineUnloaded);
+    expect(
+      (await engine.chat.completions.create({ messages, max_tokens: 2 })).usage.completion_tokens,
+    ).toBe(2);
+  });
+
+  test("canRun, the cache's list and deletion", async () => {
+    const at = { worker: false, gpu };
+    expect(await Engine.canRun(folder, at)).toMatchObject({ ok: true, tier: "f32" });
+    const url = packFolder(folder);
+    expect((await Engine.listCached(at)).map((p) => p.url)).toEqual([url]);
+    await Engine.deleteCached(folder, at);
+    expect(await Engine.listCached(at)).toEqual([]);
+  });
+
+  test("what is no pack is named", async () => {
+    await expect(
+      Engine.load(join(folder, "nothing"), { worker: false, gpu }),
+    ).rejects.toBeInstanceOf(MissingFile);
+    await expect(Engine.load("http://[", { worker: false, gpu })).rejects.toBeInstanceOf(
+      InvalidRequestError,
+    );
+  });
+});
+
+test("pack URLs", () => {
+  for (const url of [
+    "https://a.b/c",
+    "https://a.b/c/",
+    "https://a.b/c/pack.json",
+    "https://a.b/c/#x",
+  ]) {
+    expect(packFolder(url)).toBe("https://a.b/c/");
+  }
+  expect(packFolder("/tmp/x y")).toBe("file:///tmp/x%20y/");
+});

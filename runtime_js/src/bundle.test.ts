@@ -1,0 +1,88 @@
+/** The built package in its hosts: plain Node, a bundler, a server that renders pages. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { tinyPack } from "./testing/tiny_pack.js";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("..", import.meta.url));
+const dist = join(root, "dist");
+let folder: string;
+let report: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "bundle-"));
+  ({ stdout: report } = await run(process.execPath, [join(root, "build.mjs")]));
+}, 120_000);
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe("the built package", () => {
+  test("prints its sizes and keeps its budget", () => {
+    expect(report).toMatch(/worker\.js/);
+    const bytes = Number(/loads first: (\d+) bytes gzip/.exec(report)?.[1]);
+    expect(bytes).toBeGreaterThan(10_000);
+    expect(bytes).toBeLessThan(150_000);
+  });
+
+  test("loads in Node without a word, and touches no global of a browser", async () => {
+    const code = `
+      for (const name of ["navigator", "document", "location", "Worker", "caches", "fetch"])
+        Object.defineProperty(globalThis, name, { get() { throw new Error("touched " + name) } });
+      const m = await import(${JSON.stringify(join(dist, "index.js"))});
+      console.log(typeof m.Engine.load, typeof m.HashMismatch);`;
+    const { stdout, stderr } = await run(process.execPath, ["--input-type=module", "-e", code]);
+    expect([stdout, stderr]).toEqual(["function function\n", ""]);
+  });
+
+  test("answers in Node on Dawn, from a folder", async () => {
+    for (const [name, bytes] of tinyPack()) writeFileSync(join(folder, name), bytes);
+    const code = `
+      import { create } from "webgpu";
+      import { Engine, InvalidRequestError } from ${JSON.stringify(join(dist, "index.js"))};
+      const gpu = create([]);
+      const engine = await Engine.load(${JSON.stringify(folder)}, { worker: false, gpu });
+      const messages = [{ role: "user", content: "hi" }];
+      const answer = await engine.chat.completions.create({ messages, max_tokens: 5 });
+      const refused = await engine.chat.completions.create({ messages, logit_bias: { 999: 1 } }).catch((e) => e);
+      console.log(answer.usage.completion_tokens, refused instanceof InvalidRequestError);
+      await engine.unload();`;
+    const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code], {
+      cwd: root,
+    });
+    expect(stdout).toBe("5 true\n");
+  });
+
+  test("a bundler takes it without a warning and keeps the worker's URL", async () => {
+    const entry = join(folder, "app.js");
+    writeFileSync(
+      entry,
+      `import { Engine } from ${JSON.stringify(join(dist, "index.js"))}; globalThis.E = Engine;`,
+    );
+    const { warnings, outputFiles } = await build({
+      entryPoints: [entry],
+      bundle: true,
+      format: "esm",
+      write: false,
+      outdir: folder,
+      splitting: true,
+      logLevel: "silent",
+    });
+    expect(warnings).toEqual([]);
+    expect(
+      outputFiles.some((f) => /new URL\("\.\/worker\.js", ?import\.meta\.url\)/.test(f.text)),
+    ).toBe(true);
+  });
+
+  test("names no Node module that a browser's bundler would look for", () => {
+    for (const name of ["index", "worker", "inline"]) {
+      const code = readFileSync(join(dist, `${name}.js`), "utf8");
+      expect(code).not.toMatch(/(from|import\(|require\()\s*["']node:/);
+    }
+  });
+});
