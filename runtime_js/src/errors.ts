@@ -190,3 +190,19 @@ export function abortError(signal?: AbortSignal): AbortError {
   const said = reason instanceof Error ? reason.message : typeof reason === "string" ? reason : "";
   return new AbortError(said || "the operation was aborted");
 }
+
+/** A promise that rejects with {@link AbortError} when `signal` is aborted, for races; `dispose` lets go of the signal. */
+export function rejectOnAbort(signal: AbortSignal): {
+  promise: Promise<never>;
+  dispose: () => void;
+} {
+  let dispose = () => {};
+  const promise = new Promise<never>((_, reject) => {
+    const onAbort = () => reject(abortError(signal));
+    signal.addEventListener("abort", onAbort, { once: true });
+    dispose = () => signal.removeEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+  });
+  promise.catch(() => {}); // an abort that nobody waits for is no failure
+  return { promise, dispose };
+}

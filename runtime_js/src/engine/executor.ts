@@ -37,9 +37,9 @@ export class Executor {
   }
 
   /**
-   * Allocates memory and compiles kernels; the weights are still to be written.
+   * Allocates memory and starts to compile kernels; the weights are still to be written.
    *
-   * @param onCompiled called with (pipelines done, of how many)
+   * @returns the memory at once, and `ready` when all is compiled
    */
   static async create(
     gpu: Device,
@@ -47,14 +47,9 @@ export class Executor {
     tier: Tier,
     symbols: Symbols,
     vocab: number,
-    onCompiled: (done: number, total: number) => void,
   ): Promise<{ memory: Memory; ready: Promise<Executor> }> {
     const memory = await allocate(gpu.device, model.program, tier, symbols);
-    const kernels = tierKernels(tier);
-    let done = 0;
-    const compiling = compilePipelines(gpu.device, model.kernels, kernels, () =>
-      onCompiled(++done, kernels.size),
-    );
+    const compiling = compilePipelines(gpu.device, model.kernels, tierKernels(tier));
     const ready = compiling.then((pipelines) => {
       const player = new Player(gpu.device, memory, symbols, gpu.counters);
       const functions = new Map(

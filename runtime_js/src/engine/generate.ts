@@ -1,5 +1,5 @@
 /** One request, from prompt tokens to finish: prefill in chunks, then decode with run-ahead. */
-import { abortError, throwIfAborted } from "../errors.js";
+import { rejectOnAbort, throwIfAborted } from "../errors.js";
 import type { Sequence } from "../kv/sequence.js";
 import { Detokenizer } from "../text/detokenizer.js";
 import { StopMatcher } from "../text/stop_matcher.js";
@@ -112,16 +112,4 @@ function readLogprobs(row: Uint32Array, top: number, tokens: TokenBytes): TokenL
       entry(row[TOP_IDS + i] as number, floats[TOP_LOGPROBS + i] as number),
     ),
   };
-}
-
-function rejectOnAbort(signal: AbortSignal): { promise: Promise<never>; dispose: () => void } {
-  let dispose = () => {};
-  const promise = new Promise<never>((_, reject) => {
-    const onAbort = () => reject(abortError(signal));
-    signal.addEventListener("abort", onAbort, { once: true });
-    dispose = () => signal.removeEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
-  });
-  promise.catch(() => {});
-  return { promise, dispose };
 }

@@ -1,15 +1,15 @@
 /** From a pack URL to a model that answers: kernels compile while weights stream from network or store to the GPU. */
 import {
-  AbortError,
   AdapterLimit,
+  abortError,
   InvalidPack,
   InvalidRequestError,
+  rejectOnAbort,
   throwIfAborted,
 } from "../errors.js";
 import type { PackFile, PackManifest } from "../generated/pack.js";
 import type { Tier } from "../generated/program.js";
 import {
-  type AdapterReport,
   available,
   chooseTier,
   type Device,
@@ -64,10 +64,11 @@ export async function load(
   const stop = () => loading.abort(signal.reason);
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
+  const cancelled = rejectOnAbort(signal);
+  const progress = new ProgressReporter(onProgress);
   let device: Device | undefined;
   try {
-    const progress = new ProgressReporter(() => source, onProgress);
-    const source = await openSource(host, options, loading.signal, () => progress.bytes());
+    const source = await openSource(host, options, loading.signal, () => progress.bytes(source));
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
     const model = await readProgram(source, manifest);
@@ -75,43 +76,41 @@ export async function load(
     const symbols = chooseSymbols(model.program, context, 1);
     const { choice, adapter } = await choose(host, model, symbols, options);
     if (choice.problems[0]) throw choice.problems[0];
-    throwIfAborted(loading.signal);
+    throwIfAborted(signal);
 
     device = await requestDevice(adapter, choice.needs);
     const tier = model.program.tiers[choice.name] as Tier;
     const vocab = manifest.model.vocab_size;
-    const { memory, ready } = await Executor.create(device, model, tier, symbols, vocab, () => {});
+    const { memory, ready } = await Executor.create(device, model, tier, symbols, vocab);
     const text = readText(source, manifest);
-    const weights = streamWeights(source, manifest, model, memory, device);
-    // A kernel that doesn't compile ends the download; the first failure is the one reported.
-    const failFast = ready.then(() => text).then(() => weights);
+    const weights = streamWeights(source, manifest, model, memory, device, loading);
+    // Whatever fails first ends the download: a kernel that doesn't compile needs no weights.
     try {
-      await Promise.race([Promise.all([weights, text]), failFast, device.failed]);
+      const files = Promise.all([weights, text]);
+      await Promise.race([files, ready.then(() => files), device.failed]);
     } catch (error) {
       loading.abort(error);
-      await Promise.allSettled([weights, text, ready]);
+      await Promise.allSettled([weights, text]); // so that what has arrived is stored
       throw error;
     }
-    progress.enter("compile");
-    const executor = await ready;
-    throwIfAborted(signal);
-    progress.enter("warmup");
-    const adapterReport: AdapterReport = describeAdapter(adapter);
+    progress.enter("compile", source);
+    const executor = await Promise.race([ready, cancelled.promise, device.failed]);
+    progress.enter("warmup", source);
     const language = new LanguageModel(executor, manifest, model.program, source, await text, {
       tier: choice.name,
       contextLength: context,
       bytes: choice.needs.bytes,
-      adapter: adapterReport,
+      adapter: describeAdapter(adapter),
     });
-    await language.warmUp();
-    throwIfAborted(signal);
-    progress.enter("ready");
+    await Promise.race([language.warmUp(), cancelled.promise]);
+    progress.enter("ready", source);
     return language;
   } catch (error) {
     device?.destroy();
-    if (signal.aborted && !(error instanceof AbortError)) throwIfAborted(signal);
-    throw error;
+    throw signal.aborted ? abortError(signal) : error;
   } finally {
+    progress.stop();
+    cancelled.dispose();
     signal.removeEventListener("abort", stop);
   }
 }
@@ -179,13 +178,18 @@ export async function choose(
   return { choice: chooseTier(model, symbols, available(adapter), options.tier), adapter };
 }
 
-/** Streams every shard into the arenas, a few at a time. */
+/**
+ * Streams every shard into the arenas, a few at a time.
+ *
+ * @param loading aborted by the first shard that fails; the others store what they have before this rejects
+ */
 async function streamWeights(
   source: PackSource,
   manifest: PackManifest,
   model: Model,
   memory: Memory,
   { device }: Device,
+  loading: AbortController,
 ): Promise<void> {
   const spans = planSpans(model.program, model.tensors, memory.arenaLayout);
   const files = manifest.files.filter((f) => f.role === "weights");
@@ -212,8 +216,15 @@ async function streamWeights(
     });
   };
   const next = files[Symbol.iterator]();
+  let failure: { error: unknown } | undefined;
   const lane = async () => {
-    for (const file of next) await streamOne(file);
+    try {
+      for (const file of next) await streamOne(file);
+    } catch (error) {
+      failure ??= { error };
+      loading.abort(error);
+    }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, lane));
+  if (failure) throw failure.error;
 }

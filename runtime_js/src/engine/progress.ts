@@ -30,50 +30,56 @@ const WINDOW_MS = 3000;
 export class ProgressReporter {
   totalBytes = 0;
   #phase: LoadPhase = "fetch";
-  #lastReport = Number.NEGATIVE_INFINITY;
+  #sentAt = Number.NEGATIVE_INFINITY;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #samples: { time: number; bytes: number }[] = [];
 
-  constructor(
-    private readonly source: () => PackSource,
-    private readonly report: (progress: LoadProgress) => void,
-    private readonly now: () => number = () => performance.now(),
-  ) {}
+  constructor(private readonly report: (progress: LoadProgress) => void) {}
 
-  /** Bytes have arrived. */
-  bytes(): void {
-    if (this.now() - this.#lastReport >= INTERVAL_MS) this.#send();
+  /** Bytes have arrived: reports now, or soon, so that the last bytes before a pause are told too. */
+  bytes(source: PackSource): void {
+    const wait = this.#sentAt + INTERVAL_MS - performance.now();
+    if (wait <= 0) this.#send(source);
+    else this.#timer ??= setTimeout(() => this.#send(source), wait);
   }
 
-  enter(phase: LoadPhase): void {
-    if (phase === this.#phase && this.#samples.length > 0) return;
+  enter(phase: LoadPhase, source: PackSource): void {
     this.#phase = phase;
-    this.#send();
+    this.#send(source);
   }
 
-  #send(): void {
-    const time = this.now();
-    this.#lastReport = time;
-    const { cacheBytes, networkBytes, fileBytes: bytes } = this.source();
-    this.#samples.push({ time, bytes });
-    while (
-      this.#samples.length > 2 &&
-      time - (this.#samples[0] as { time: number }).time > WINDOW_MS
-    ) {
-      this.#samples.shift();
-    }
-    const first = this.#samples[0] as { time: number; bytes: number };
-    const rate = time > first.time ? ((bytes - first.bytes) * 1000) / (time - first.time) : 0;
+  /** No more reports. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #send({ cacheBytes, networkBytes, fileBytes }: PackSource): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const now = performance.now();
+    this.#sentAt = now;
     const reading = this.#phase === "fetch" || this.#phase === "upload";
-    if (this.#phase === "fetch" && networkBytes === 0 && cacheBytes > 0) this.#phase = "upload";
-    else if (this.#phase === "upload" && networkBytes > 0) this.#phase = "fetch";
+    if (reading) this.#phase = networkBytes === 0 && cacheBytes > 0 ? "upload" : "fetch";
+    const rate = reading ? this.#rate(now, fileBytes) : 0;
     this.report({
       phase: this.#phase,
-      loadedBytes: bytes,
+      loadedBytes: fileBytes,
       totalBytes: this.totalBytes,
       cachedBytes: cacheBytes,
       networkBytes,
-      bytesPerSecond: reading ? rate : 0,
-      etaSeconds: !reading ? 0 : rate > 0 ? Math.max(0, this.totalBytes - bytes) / rate : null,
+      bytesPerSecond: rate,
+      etaSeconds: !reading ? 0 : rate > 0 ? Math.max(0, this.totalBytes - fileBytes) / rate : null,
     });
+  }
+
+  /** Bytes per second over the last {@link WINDOW_MS}. */
+  #rate(time: number, bytes: number): number {
+    this.#samples.push({ time, bytes });
+    let oldest = this.#samples[0] as { time: number; bytes: number };
+    while (this.#samples.length > 2 && time - oldest.time > WINDOW_MS) {
+      this.#samples.shift();
+      oldest = this.#samples[0] as { time: number; bytes: number };
+    }
+    return time > oldest.time ? ((bytes - oldest.bytes) * 1000) / (time - oldest.time) : 0;
   }
 }

@@ -11,14 +11,12 @@ export interface Pipeline {
 /**
  * Compiles the named kernels.
  *
- * @param onDone called after each pipeline
  * @throws DeviceError naming the kernel and the first compiler message
  */
 export async function compilePipelines(
   device: GPUDevice,
   kernels: KernelFile["kernels"],
   names: Iterable<string>,
-  onDone: () => void,
 ): Promise<Map<string, Pipeline>> {
   const layouts = new Map<string, GPUBindGroupLayout>();
   const compile = async (name: string): Promise<[string, Pipeline]> => {
@@ -35,7 +33,6 @@ export async function compilePipelines(
         compute: { module, entryPoint: kernel.entry_point },
       });
       await scope;
-      onDone();
       return [name, { pipeline, layout }];
     } catch (cause) {
       await scope;
