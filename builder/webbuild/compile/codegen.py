@@ -68,6 +68,7 @@ _LOWER = tvm.transform.Sequential(
 )
 _DEVICE_FUNCTION = 2  # tvm.ir.CallingConv.DEVICE_KERNEL_LAUNCH
 
+_BANNER = re.compile(r"\A(?://[^\n]*\n)+")
 _BINDING = re.compile(
     r"@binding\((\d+)\) var<(storage, read_write|storage, read|uniform)> \w+ : ([\w<>]+)"
 )
@@ -121,7 +122,7 @@ def _kernel(variable: tvm.ir.GlobalVar, function: tirx.PrimFunc) -> Kernel:
     module = finalize()(tvm.IRModule({variable: function}))
     source = tvm.get_global_func("target.build.webgpu")(module, TARGET).inspect_source()
     entry_point = variable.name_hint
-    wgsl = source[source.index("\n") :].strip() + "\n" if source.startswith("//") else source
+    wgsl = _BANNER.sub("", source).strip() + "\n"
     bindings: list[Access] = []
     for number, kind, _ in _BINDING.findall(wgsl):
         if kind != "uniform":

@@ -41,11 +41,10 @@ def convert(value: Any, bound: Mapping[Any, Any] | None = None) -> Expr:
     for kind, operator in _BINARY:
         if isinstance(value, kind):
             return binary(operator, convert(value.a, bound), convert(value.b, bound))
-    name = getattr(getattr(value, "op", None), "name", "")
-    if name == "tirx.shift_right" and isinstance(value.args[1], tirx.IntImm):
-        return binary("//", convert(value.args[0], bound), 1 << int(value.args[1].value))
-    if name == "tirx.shift_left" and isinstance(value.args[1], tirx.IntImm):
-        return binary("*", convert(value.args[0], bound), 1 << int(value.args[1].value))
+    if isinstance(value, tirx.RShift) and isinstance(value.b, tirx.IntImm):
+        return binary("//", convert(value.a, bound), 1 << int(value.b.value))
+    if isinstance(value, tirx.LShift) and isinstance(value.b, tirx.IntImm):
+        return binary("*", convert(value.a, bound), 1 << int(value.b.value))
     raise NotImplementedError(f"no program expression for {type(value).__name__}: {value}")
 
 

@@ -117,6 +117,8 @@ class _Linear(_Rule):
         if unfit:
             return call
         N, K = weight.attrs["N"], weight.attrs["K"]
+        if any(int(bias.ty.shape.values[0]) != N for bias in biases):
+            return call
         if glu:
             N //= 2
             arrays = [array.name for array in (*weight.inputs.values(), *biases)]
@@ -194,11 +196,16 @@ class _Glu(_Linear):
         super().__init__(tier, can_cut)
         self.bias = wildcard()
         self.biased = is_op("relax.add")(self.core, self.bias)
-        halves = is_op("relax.split")(self.biased | self.core)
-        gate = is_op("relax.nn.silu")(is_tuple_get_item(halves, 0))
-        self.pattern = is_op("relax.multiply")(gate, is_tuple_get_item(halves, 1))
+        self.halves = is_op("relax.split")(self.biased | self.core)
+        gate = is_op("relax.nn.silu")(is_tuple_get_item(self.halves, 0))
+        up = is_tuple_get_item(self.halves, 1)
+        self.pattern = is_op("relax.multiply")(gate, up) | is_op("relax.multiply")(up, gate)
 
     def rewrite(self, call: relax.Call, matched: Matched) -> relax.Expr:
+        split = matched[self.halves]
+        widths = {int(half.shape.values[-1]) for half in split.ty.fields}
+        if split.attrs.axis not in (-1, 1) or len(split.ty.fields) != 2 or len(widths) != 1:
+            return call
         biases = (matched[self.bias],) if self.biased in matched else ()
         return self.linear(call, matched, biases, glu=True)
 

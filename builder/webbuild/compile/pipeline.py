@@ -68,7 +68,6 @@ def run(
 def _fuse(module: tvm.IRModule) -> tvm.IRModule:
     return _sequence(
         relax.transform.AnnotateTIROpPattern(),
-        relax.transform.FoldConstant(),
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(),
