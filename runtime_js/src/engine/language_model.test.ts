@@ -169,7 +169,7 @@ describe("a loaded model on Dawn", () => {
     controller.abort();
     const [first, , third] = await Promise.all([a, b, c]);
     expect(third.text).toBe(first.text);
-    expect(order).toEqual(["a", "AbortError", "c"]);
+    expect(order).toEqual(["AbortError", "a", "c"]);
   });
 
   test("the template's own complaint arrives by name", async () => {
@@ -185,6 +185,36 @@ describe("a loaded model on Dawn", () => {
       name: "InvalidRequestError",
       param: "logit_bias",
     });
+  });
+});
+
+test("a lost device rejects what is under way and what comes after", async () => {
+  const gpu = await dawn();
+  const devices: GPUDevice[] = [];
+  // The real adapter; it only tells which device it gave away.
+  const watched = {
+    async requestAdapter() {
+      const adapter = (await gpu.requestAdapter()) as GPUAdapter;
+      const requestDevice = adapter.requestDevice.bind(adapter);
+      adapter.requestDevice = async (descriptor) => {
+        const device = await requestDevice(descriptor);
+        devices.push(device);
+        return device;
+      };
+      return adapter;
+    },
+  } as GPU;
+  const lost = await load(testHost(tinyPack(), watched), { url: BASE }, () => {}, never);
+  const running = lost.generate(
+    request(),
+    {
+      delta: () => devices[0]?.destroy(),
+    },
+    never,
+  );
+  await expect(running).rejects.toMatchObject({ name: "DeviceLostError" });
+  await expect(lost.generate(request(), { delta: () => {} }, never)).rejects.toMatchObject({
+    name: "DeviceLostError",
   });
 });
 

@@ -1,5 +1,10 @@
 /** A loaded model: one request at a time, first come first served. */
-import { ContextLengthExceeded, InvalidRequestError, throwIfAborted } from "../errors.js";
+import {
+  ContextLengthExceeded,
+  InvalidRequestError,
+  rejectOnAbort,
+  throwIfAborted,
+} from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
@@ -146,7 +151,10 @@ export class LanguageModel {
     const { tokens } = this.prompt(request.messages);
     this.#checkLength(tokens.length);
     listener.accepted?.(tokens.length);
-    return this.#enqueue(() => this.#run(request, tokens, listener.delta, signal));
+    // Aborted, it rejects at once; its turn in the queue ends when the GPU has let go of its pages.
+    const cancelled = rejectOnAbort(signal);
+    const answer = this.#enqueue(() => this.#run(request, tokens, listener.delta, signal));
+    return Promise.race([answer, cancelled.promise]).finally(cancelled.dispose);
   }
 
   /** Runs every function once, so that drivers compile now what they compile late. */

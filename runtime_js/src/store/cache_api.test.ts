@@ -1,0 +1,63 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { openCacheApi } from "./cache_api.js";
+import type { Store } from "./store.js";
+import { get, put } from "./store.js";
+
+/** A cache in memory: what the specification says of match, put, delete and keys. */
+class MemoryCache {
+  readonly #responses = new Map<string, Response>();
+
+  async match(url: string): Promise<Response | undefined> {
+    return this.#responses.get(url)?.clone();
+  }
+
+  async put(url: string, response: Response): Promise<void> {
+    this.#responses.set(url, response);
+  }
+
+  async delete(url: string): Promise<boolean> {
+    return this.#responses.delete(url);
+  }
+
+  async keys(): Promise<Request[]> {
+    return [...this.#responses.keys()].map((url) => new Request(url));
+  }
+}
+
+const bytes = (...values: number[]) => Uint8Array.from(values);
+let store: Store;
+
+beforeEach(async () => {
+  const cache = new MemoryCache();
+  vi.stubGlobal("caches", { open: async () => cache });
+  store = (await openCacheApi()) as Store;
+});
+afterEach(() => vi.unstubAllGlobals());
+
+test("a blob is its parts, whatever range is read", async () => {
+  const a = await store.append("x");
+  for (const part of [bytes(1, 2, 3), bytes(4), bytes(5, 6)]) await a?.append(part);
+  await a?.close();
+  expect(await store.size("x")).toBe(6);
+  for (let at = 0; at < 6; at++) {
+    for (let n = 0; at + n <= 6; n++) {
+      expect([...(await store.read("x", at, n))]).toEqual([1, 2, 3, 4, 5, 6].slice(at, at + n));
+    }
+  }
+});
+
+test("an unfinished blob goes on; an empty one exists; removing leaves nothing", async () => {
+  expect(await store.size("x")).toBeUndefined();
+  await put(store, "x", bytes(1));
+  const again = await store.append("x");
+  expect(again?.size).toBe(1);
+  await again?.append(bytes(2));
+  await again?.close();
+  expect(await get(store, "x")).toEqual(bytes(1, 2));
+  await put(store, "x.ok", bytes());
+  expect(await store.size("x.ok")).toBe(0);
+  expect((await store.keys()).sort()).toEqual(["x", "x.ok"]);
+  await store.remove("x");
+  await store.remove("x.ok");
+  expect(await store.keys()).toEqual([]);
+});
