@@ -22,6 +22,7 @@ from tvm import tirx
 from tvm_ffi import structural_hash
 
 from webbuild.compile import Compiled, compile_model
+from webbuild.compile import segments as segments_module
 from webbuild.compile.codegen import TARGET
 from webbuild.compile.expressions import binary, convert, product, substitute
 from webbuild.compile.limits import check_aliases, check_limits
@@ -37,13 +38,16 @@ from webbuild.errors import (
     UnknownQuantizationError,
 )
 from webbuild.models import Decoder, module_spec, parameters, read_config
+from webbuild.native import NativeModel
+from webbuild.pack import Reporter, pack_model
 from webbuild.quantize import get_quantization
-from webbuild.reference import TINY
+from webbuild.reference import TINY, measure, reference_model, write_tiny
 from webbuild.schema import Kernel, Launch
 from webbuild.schema.check import MAX_BINDING_BYTES, check
 from webbuild.schema.pack import ModelInfo, PackFile, PackManifest, Provenance, Tokens
 from webbuild.schema.program import WeightBinding
 from webbuild.schema.tensor_cache import ShardRecord, TensorCache, TensorRecord
+from webbuild.sources import open_source
 
 QUANTS = ("q4f16_1", "q0f16", "q0f32")
 CASES = [
@@ -275,6 +279,22 @@ def test_no_binding_exceeds_128_mib(quantization: str) -> None:
         assert labels.count("embed") == labels.count("head") == count
     gate_up = ranges["model.layers.0.mlp.gate_up_proj." + table.rsplit(".", 1)[1]]
     assert gate_up[-1][1] // 2 in [begin for begin, _ in gate_up]
+
+
+@pytest.mark.gpu
+def test_cut_matrices_give_the_same_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every matrix of a tiny model in pieces: with bias, residual, gate and up, gathered rows.
+    monkeypatch.setattr(segments_module, "MAX_BINDING_BYTES", 4096)
+    monkeypatch.setattr(segments_module, "ROW_MULTIPLE", 16)
+    source = write_tiny("llama-linear-rope-bias", tmp_path)
+    scheme = get_quantization("q4f16_1")
+    pack_model(open_source(str(source)), scheme, tmp_path / "pack", Reporter(quiet=True))
+    reference = reference_model(source, tmp_path / "pack")
+    model = NativeModel.open(tmp_path / "pack", "f32")
+    names = [kernel.name for kernel in model.pack.kernels.kernels.values()]
+    for variant in ("embed_q4", "gemm_q4.norm.glu.bias", "gemv_q4.bias.residual"):
+        assert f"{variant}.split" in names
+    assert measure(model, reference) <= 1e-3
 
 
 def test_tvm_kernels_cannot_take_a_matrix_in_pieces() -> None:
