@@ -165,6 +165,25 @@ def inspect(folder: Path, as_json: bool, verify: bool) -> None:
     print_report(folder, as_json=as_json, verify=verify)
 
 
+@cli.command()
+@click.argument("folder", metavar="PACK", type=click.Path(path_type=Path))
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Compare with this Hugging Face folder, not with the pack's own weights.",
+)
+def verify(folder: Path, source: Path | None) -> None:
+    """Compare the logits of a PACK with transformers, on this machine's GPU.
+
+    Runs every tier that the adapter can run. The reference is the model in float32 holding the
+    weights of the pack, dequantised; with --source the checkpoint's own, and then the difference
+    also holds what quantisation cost. Needs webbuild[dev].
+    """
+    from webbuild.verify import verify_pack
+
+    verify_pack(folder, source, click.echo)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Runs the command line and returns the exit code: 0, 2 for input errors, 130 for Ctrl-C."""
     debug = "--debug" in arguments

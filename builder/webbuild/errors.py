@@ -145,6 +145,14 @@ class InvalidRequestError(WebbuildError):
     """A token id, sampling setting or count that makes no sense."""
 
 
+class MissingExtraError(WebbuildError):
+    """The command needs packages that a plain installation does not have."""
+
+
+class LogitsDifferError(WebbuildError):
+    """A pack's logits are too far from the reference's."""
+
+
 # --- serving -----------------------------------------------------------------------------------
 
 

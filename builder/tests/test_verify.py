@@ -1,0 +1,55 @@
+"""`webbuild verify` on tiny packs, right and wrong."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from webbuild.errors import LogitsDifferError
+from webbuild.reference import Case, prepare
+from webbuild.verify import verify_pack
+from webbuild.weights.cache import WeightsReader
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return prepare(Case("llama-gqa", "q4f16_1"), tmp_path_factory.mktemp("verify"))
+
+
+def _errors(lines: list[str]) -> list[float]:
+    found = [re.search(r"logits (\S+) on", line) for line in lines]
+    return [float(match[1]) for match in found if match]
+
+
+def test_a_pack_agrees_with_its_own_weights(folders: tuple[Path, Path]) -> None:
+    lines: list[str] = []
+    verify_pack(folders[1], None, lines.append)
+    assert _errors(lines)
+    assert all(error < 0.02 for error in _errors(lines))
+
+
+def test_the_checkpoint_is_as_far_as_quantisation_took_it(folders: tuple[Path, Path]) -> None:
+    lines: list[str] = []
+    verify_pack(folders[1], folders[0], lines.append)
+    assert all(0.02 < error < 1 for error in _errors(lines))
+
+
+def test_wrong_logits_are_refused(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference sees one weight differently from the kernels."""
+    pack = Path(shutil.copytree(folders[1], tmp_path / "pack"))
+    read = WeightsReader.read
+
+    def changed(self: WeightsReader, name: str) -> object:
+        array = read(self, name)
+        return array * 2 if name == "model.norm.weight" else array
+
+    monkeypatch.setattr(WeightsReader, "read", changed)
+    with pytest.raises(LogitsDifferError, match="is off by"):
+        verify_pack(pack, None, lambda line: None)
