@@ -36,6 +36,6 @@ def verify_pack(folder: Path, source: Path | None, say: Callable[[str], object])
         say(f"{name}: max relative error of the logits {difference:.1e} on {device.adapter}")
         if source is None and difference > BOUNDS[name]:
             raise LogitsDifferError(
-                f"tier {name} is off by {difference:.1e}, the bound is {BOUNDS[name]:.0e}: this is a "
-                "bug in webbuild or in the GPU driver; please report it with the output of inspect"
+                f"tier {name} is off by {difference:.1e}, the bound is {BOUNDS[name]:.0e}: a bug "
+                "in webbuild or in the GPU driver; please report it with the output of inspect"
             )
