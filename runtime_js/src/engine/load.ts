@@ -1,6 +1,5 @@
 /** From a pack URL to a model that answers: kernels compile while weights stream from network or store to the GPU. */
 import {
-  AdapterLimit,
   abortError,
   InvalidPack,
   InvalidRequestError,
@@ -103,6 +102,7 @@ export async function load(
       adapter: describeAdapter(adapter),
     });
     await Promise.race([language.warmUp(), cancelled.promise]);
+    await source.tidy();
     progress.enter("ready", source);
     return language;
   } catch (error) {
@@ -168,10 +168,6 @@ export async function choose(
   symbols: Symbols,
   options: Pick<LoadOptions, "tier" | "powerPreference">,
 ): Promise<{ choice: TierChoice; adapter: GPUAdapter }> {
-  if (options.tier !== undefined && !Object.hasOwn(model.program.tiers, options.tier)) {
-    const tiers = Object.keys(model.program.tiers);
-    throw new AdapterLimit(`the pack has no tier ${options.tier}; it has ${tiers.join(", ")}`);
-  }
   const adapter = await requestAdapter(host.gpu, {
     powerPreference: options.powerPreference ?? "high-performance",
   });

@@ -32,15 +32,20 @@ interface PackRecord {
 export class PackCache {
   constructor(readonly store: Store) {}
 
-  /** The stored manifest of a pack, or undefined. */
-  async manifest(url: string): Promise<PackManifest | undefined> {
+  /**
+   * The manifest of a pack that is stored whole, or undefined. Of a pack that is stored in part it would be of no use:
+   * the server may have a newer version by now, whose files are others.
+   */
+  async wholePack(url: string): Promise<PackManifest | undefined> {
     const record = await this.#record(url);
     const bytes =
       record &&
       (await this.isComplete(record.manifest)) &&
       (await get(this.store, record.manifest));
     if (!bytes || (await sha256(bytes)) !== record.manifest) return undefined;
-    return readManifest(bytes);
+    const manifest = readManifest(bytes);
+    const keys = new Set(await this.store.keys());
+    return manifest.files.every((f) => keys.has(f.sha256 + COMPLETE)) ? manifest : undefined;
   }
 
   /** Remembers a pack's manifest and files, before the files are there. */

@@ -51,9 +51,10 @@ const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 describe("a pack's files", () => {
   test("the second read takes nothing from the network", async () => {
     const first = source();
-    await first.manifest();
+    for (const f of (await first.manifest()).files) await first.read(f);
     expect(same(await first.read(file), data)).toBe(true);
-    expect(first.networkBytes).toBe(SIZE + (server.files.get("pack.json") as Uint8Array).length);
+    const all = [...server.files.values()].reduce((n, bytes) => n + bytes.length, 0);
+    expect(first.networkBytes).toBe(all);
     server.requests.length = 0;
     const second = source();
     await second.manifest();
@@ -70,6 +71,40 @@ describe("a pack's files", () => {
     await second.manifest();
     await second.read(file);
     expect(server.requests).toEqual(["pack.json"]);
+  });
+
+  test("a pack stored in part is asked for again: the server may have a newer one", async () => {
+    const first = source();
+    const [some] = (await first.manifest()).files;
+    await first.read(some as PackFile);
+    server.requests.length = 0;
+    const second = source();
+    await second.manifest();
+    await second.read(some as PackFile);
+    expect(server.requests).toEqual(["pack.json"]);
+  });
+
+  test("a new version fetches what changed and removes what it replaced", async () => {
+    const read = async (s: PackSource) => {
+      for (const f of (await s.manifest()).files) await s.read(f);
+      await s.tidy();
+    };
+    await read(source());
+    const before = new Set(await store.keys());
+    const json = JSON.parse(new TextDecoder().decode(server.files.get("pack.json")));
+    const template = new TextEncoder().encode("new template");
+    server.files.set("chat_template.jinja", template);
+    const entry = json.files.find((f: PackFile) => f.path === "chat_template.jinja");
+    const old = entry.sha256;
+    entry.sha256 = createHash("sha256").update(template).digest("hex");
+    entry.nbytes = template.length;
+    server.files.set("pack.json", new TextEncoder().encode(JSON.stringify(json)));
+    server.requests.length = 0;
+    await read(source({ revalidate: true }));
+    expect(server.requests).toEqual(["pack.json", "chat_template.jinja"]);
+    const after = await store.keys();
+    expect(after).toHaveLength(before.size);
+    expect(after).not.toContain(old);
   });
 
   test("a broken connection goes on where it broke", async () => {
@@ -219,7 +254,8 @@ describe("PackCache", () => {
   });
 
   test("a manifest whose stored bytes changed is fetched again", async () => {
-    await source().manifest();
+    const s = source();
+    for (const f of (await s.manifest()).files) await s.read(f);
     const key = createHash("sha256")
       .update(server.files.get("pack.json") as Uint8Array)
       .digest("hex");

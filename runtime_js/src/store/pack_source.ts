@@ -56,7 +56,7 @@ export class PackSource {
   async manifest(): Promise<PackManifest> {
     const { cache, fetch, revalidate, signal } = this.options;
     if (cache && !revalidate) {
-      const stored = await cache.manifest(this.url).catch(() => undefined);
+      const stored = await cache.wholePack(this.url).catch(() => undefined);
       if (stored) return stored;
     }
     const bytes = await fetchWhole(`${this.url}pack.json`, fetch, signal);
@@ -64,6 +64,12 @@ export class PackSource {
     const manifest = readManifest(bytes);
     if (cache) await this.#storing(() => cache.remember(this.url, bytes, manifest));
     return manifest;
+  }
+
+  /** Removes what an older version of the pack left in the store. */
+  async tidy(): Promise<void> {
+    const { cache } = this.options;
+    if (cache && this.networkBytes > 0) await this.#storing(() => cache.prune());
   }
 
   /** A small file, whole. @throws MissingFile, TruncatedFile, HashMismatch, NetworkError, AbortError */
