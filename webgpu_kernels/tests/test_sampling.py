@@ -212,6 +212,22 @@ def test_ties_at_a_threshold_are_kept(device: Device) -> None:
     assert set(tokens(run(device, logits, top_p))) == {3, 99, 250}
 
 
+def test_thresholds_are_exact_to_the_last_bit(device: Device) -> None:
+    """Logits that are neighbouring floats, of either sign."""
+    steps = np.random.default_rng(5).permutation(SMALL).astype(np.int32)
+    for base in (1.0, -1.0):
+        bits = np.float32(base).view(np.int32) + (steps if base > 0 else -steps)
+        logits = bits.view(np.float32)
+        best = set(np.argsort(-logits)[:5])
+        for narrow in (
+            Sampling(temperature=1.0, top_k=5),
+            Sampling(temperature=1.0, top_k=10, top_p=0.45),
+            Sampling(temperature=1.0, top_p=4.5 / SMALL),
+        ):
+            rows = [replace(narrow, draw=i) for i in range(150)]
+            assert set(tokens(run(device, logits, rows))) == best
+
+
 def test_bias_and_penalties_change_the_choice(device: Device) -> None:
     state = State(SMALL)
     logits = np.zeros(SMALL, np.float32)
