@@ -140,6 +140,25 @@ describe("reading a pack's files", () => {
     ],
     ["no decode", "program", (j) => delete j.tiers.f32.functions.decode, /lacks decode/],
     ["no page table", "program", (j) => j.inputs.splice(2, 1), /lacks page_table/],
+    [
+      "a page table too narrow",
+      "program",
+      (j) => (j.inputs[2].shape = ["seqs", 4]),
+      /input page_table is not i32\[seqs, max_pages\]/,
+    ],
+    [
+      "counts of another vocabulary",
+      "program",
+      (j) => (j.tiers.f32.buffers[3].shape[1] = 7),
+      /buffer token_counts is not/,
+    ],
+    [
+      "tokens of another type",
+      "program",
+      (j) => (j.tiers.f32.buffers[0].dtype = "u32"),
+      /buffer token_ids is not i32/,
+    ],
+    ["another chunk", "manifest", (j) => (j.limits.prefill_chunk = 4), /prefill_chunk/],
     ["no tier", "program", (j) => (j.tiers = {}), /no tier/],
     [
       "a feature the tier lacks",

@@ -5,7 +5,14 @@
 import { InvalidPack } from "../errors.js";
 import type { Kernel, KernelFile } from "../generated/kernels.js";
 import type { PackManifest } from "../generated/pack.js";
-import type { Binding, Launch, Program, ProgramFunction, Tier } from "../generated/program.js";
+import type {
+  Binding,
+  Expr,
+  Launch,
+  Program,
+  ProgramFunction,
+  Tier,
+} from "../generated/program.js";
 import type { TensorCache, TensorRecord } from "../generated/tensor_cache.js";
 import { isKernelFile, isProgram, isTensorCache } from "../generated/validate.js";
 import { compileExpression } from "./expression.js";
@@ -21,10 +28,31 @@ export interface Model {
 /** Functions that every tier must have. */
 const FUNCTIONS = ["prefill", "decode", "sample"];
 
-/** Step inputs and persistent buffers that the engine writes or reads. */
-const INPUTS = ["positions", "token_seq", "page_table", "logit_rows", "slots", "sampling"];
-const BUFFERS = ["token_ids", "logits", "sampled", "token_counts", "logit_bias"];
-const SYMBOLS = ["tokens", "seqs", "pages", "max_pages"];
+/**
+ * Step inputs and persistent buffers that the host fills or reads, as products of symbols and numbers: docs/architecture.md,
+ * "The step". A program may add others, which only its kernels touch.
+ */
+const INPUTS: Record<string, { dtype: string; shape: (string | number)[] }> = {
+  positions: { dtype: "i32", shape: ["tokens"] },
+  token_seq: { dtype: "i32", shape: ["tokens"] },
+  page_table: { dtype: "i32", shape: ["seqs", "max_pages"] },
+  logit_rows: { dtype: "i32", shape: ["seqs"] },
+  tile_start: { dtype: "i32", shape: ["q_tiles"] },
+  tile_len: { dtype: "i32", shape: ["q_tiles"] },
+  slots: { dtype: "i32", shape: ["seqs"] },
+  sampling: { dtype: "u32", shape: ["seqs", 16] },
+};
+const BUFFERS: Record<string, { dtype: string; shape: (string | number)[] }> = {
+  token_ids: { dtype: "i32", shape: ["tokens"] },
+  logits: { dtype: "f32", shape: ["seqs", "vocab"] },
+  token_counts: { dtype: "u32", shape: ["seqs", "vocab"] },
+  logit_bias: { dtype: "f32", shape: ["seqs", "vocab"] },
+  sampled: { dtype: "u32", shape: ["seqs", 64] },
+};
+const SYMBOLS = ["tokens", "seqs", "q_tiles", "pages", "max_pages"];
+
+/** Values for `load` symbols that no other number in a shape is likely to be: what differs in the symbols differs in size. */
+const PROBES: Record<string, number> = { pages: 8191, max_pages: 127 };
 
 /** @throws InvalidPack, UnsupportedFormatVersion */
 export function readModel(
@@ -37,7 +65,7 @@ export function readModel(
     tensors: readJson("tensor-cache.json", files.tensorCache, isTensorCache),
   };
   checkTensors(model.tensors, manifest);
-  checkProgram(model);
+  checkProgram(model, manifest);
   return model;
 }
 
@@ -75,7 +103,7 @@ function checkTensors(tensors: TensorCache, manifest: PackManifest): void {
   }
 }
 
-function checkProgram({ program, kernels, tensors }: Model): void {
+function checkProgram({ program, kernels, tensors }: Model, manifest: PackManifest): void {
   const names = unique(
     program.symbols.map((s) => s.name),
     "program.json symbols",
@@ -89,16 +117,49 @@ function checkProgram({ program, kernels, tensors }: Model): void {
       fail(`symbol ${s.name}: maximum ${s.max}`);
   }
 
+  const { prefill_chunk, max_batch } = manifest.limits;
+  const maximum = (name: string) => program.symbols[symbols.get(name) as number]?.max;
+  if (maximum("tokens") !== prefill_chunk || maximum("seqs") !== max_batch) {
+    fail("the maxima of tokens and seqs are not pack.json's prefill_chunk and max_batch");
+  }
+
   const inputs = unique(
     program.inputs.map((i) => i.name),
     "program.json inputs",
   );
-  needs(inputs, INPUTS, "program.json inputs");
-  for (const input of program.inputs) for (const e of input.shape) compileExpression(e, symbols);
+  checkArrays("input", program.inputs, INPUTS, program, manifest);
   checkSegments(program, tensors);
   if (Object.keys(program.tiers).length === 0) fail("program.json has no tier");
   for (const [name, tier] of Object.entries(program.tiers)) {
+    checkArrays(`tier ${name}: buffer`, tier.buffers, BUFFERS, program, manifest);
     checkTier(name, tier, program, kernels, symbols, inputs);
+  }
+}
+
+/** Arrays that the host touches exist with the type and size it relies on; the shapes of all are sound. */
+function checkArrays(
+  what: string,
+  arrays: readonly { name: string; dtype: string; shape: readonly Expr[] }[],
+  expected: typeof INPUTS,
+  program: Program,
+  manifest: PackManifest,
+): void {
+  const symbols = new Map(program.symbols.map((s, i) => [s.name, i]));
+  const env = program.symbols.map((s) => s.max ?? PROBES[s.name] ?? 1);
+  const known = new Map<string, number>(program.symbols.map((s, i) => [s.name, env[i] as number]));
+  known.set("vocab", manifest.model.vocab_size);
+  needs(new Set(arrays.map((a) => a.name)), Object.keys(expected), `${what}s`);
+  for (const { name, dtype, shape } of arrays) {
+    const size = shape.reduce<number>((n, e) => n * compileExpression(e, symbols)(env), 1);
+    const want = Object.hasOwn(expected, name) ? expected[name] : undefined;
+    if (!want) continue;
+    const elements = want.shape.reduce<number>(
+      (n, d) => n * (typeof d === "number" ? d : (known.get(d) as number)),
+      1,
+    );
+    if (dtype !== want.dtype || size !== elements) {
+      fail(`${what} ${name} is not ${want.dtype}[${want.shape.join(", ")}]`);
+    }
   }
 }
 
@@ -132,10 +193,8 @@ function checkTier(
     tier.buffers.map((b) => b.name),
     `tier ${tierName}: buffers`,
   );
-  needs(buffers, BUFFERS, `tier ${tierName}: buffers`);
   needs(new Set(Object.keys(tier.functions)), FUNCTIONS, `tier ${tierName}: functions`);
   for (const e of tier.storages) compileExpression(e, symbols);
-  for (const b of tier.buffers) for (const e of b.shape) compileExpression(e, symbols);
 
   const bound = (b: Binding): boolean => {
     switch (b.kind) {
