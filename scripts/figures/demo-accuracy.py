@@ -118,7 +118,11 @@ def main() -> None:
     total = {name: overall(items, texts) for name, texts in given.items()}
     cells = [f"{100 * share:.1f} %" for share in total.values()]
     print(f"| **overall** | {len(items)} | " + " | ".join(cells) + " |")
-    print(json.dumps({"items": len(items), "overall": total, "tasks": by_task}))
+    result: dict[str, Any] = {"items": len(items), "overall": total, "tasks": by_task}
+    if {"native", "chromium"} <= given.keys():
+        pairs = zip(given["native"], given["chromium"], strict=True)
+        result["same_text_native_chromium"] = sum(a.strip() == b.strip() for a, b in pairs)
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
