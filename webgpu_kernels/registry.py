@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from . import constants
@@ -285,10 +286,15 @@ def lower(op: str, attrs: Mapping[str, Any], tier: Tier) -> list[KernelLaunch]:
     """
     if op not in OPS:
         raise BadAttributeError(op, "op", f"is unknown; known ops are {', '.join(OPS)}")
-    parsed = parse(OPS[op], attrs)
-    rows = [row for row in KERNELS if row.attrs.op == op]
-    rows = [row for row in rows if row.mode is None or row.mode == getattr(parsed, "mode", None)]
-    return [launch for row in rows for launch in _launches(row, parsed, tier)]
+    return list(_lower(parse(OPS[op], attrs), tier))
+
+
+@cache
+def _lower(attrs: OpAttrs, tier: Tier) -> tuple[KernelLaunch, ...]:
+    """A model asks for the same few ops in every layer."""
+    mode = getattr(attrs, "mode", None)
+    rows = [row for row in KERNELS if row.attrs is type(attrs) and row.mode in (None, mode)]
+    return tuple(launch for row in rows for launch in _launches(row, attrs, tier))
 
 
 def _launches(row: Kernel, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
