@@ -62,6 +62,9 @@ format: setup ## rewrite files in the house style
 figure-%: setup ## print a figure of the docs: one per file in scripts/figures; ARGS goes to it
 	@$(env) python scripts/figures/$*.py $(ARGS)
 
+screenshots: setup build ## the README's picture, docs/images/chat.png
+	@$(env) node scripts/screenshots.mjs
+
 ##@ Build
 
 generate: setup ## runtime_js/src/generated, from the schema in builder/webbuild/schema
@@ -78,7 +81,7 @@ build-site: setup-node build-runtime ## demo_site/dist
 ##@ Set up
 
 setup: ## Python and npm packages, and a browser with WebGPU
-	@$(MAKE) --jobs 2 setup-python setup-browser
+	@$(MAKE) --silent --jobs 2 setup-python setup-browser
 
 setup-python: $(stamps)/python
 setup-node: $(stamps)/node
@@ -105,5 +108,5 @@ help: ## this list
 	@awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .ONESHELL:
-.PHONY: demo test lint types test-py test-js test-e2e format generate build build-runtime build-site \
+.PHONY: demo test lint types test-py test-js test-e2e format screenshots generate build build-runtime build-site \
   setup setup-python setup-node setup-browser clean help

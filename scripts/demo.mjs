@@ -54,10 +54,9 @@ async function ask(url, question) {
       );
       const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
       const engine = await Engine.load("packs/demo/");
-      const { model, quantization, tier, memory } = engine.info;
-      await print(
-        `${model} (${quantization}), ${tier} tier, ${memory.total} bytes of GPU memory\n`,
-      );
+      const { model, quantization, tier, bytes } = engine.info;
+      const memory = `${(bytes.total / 1e6).toFixed(1)} MB of GPU memory`;
+      await print(`${model.name} (${quantization}), ${tier} tier, ${memory}\n`);
       await print(`\n> ${question}\n\n`);
       const stream = await engine.chat.completions.create({
         messages: [{ role: "user", content: question }],

@@ -10,7 +10,7 @@ const picture = fileURLToPath(new URL("../docs/images/chat.png", import.meta.url
 const QUESTIONS = ["What is webbuild?", "What is 17 + 25?", "What is the month before November?"];
 
 const server = await serve(site);
-const browser = await launch(chosenAdapter(), { deviceScaleFactor: 2, viewport: null });
+const browser = await launch(chosenAdapter(), { deviceScaleFactor: 2 });
 try {
   const desktop = await shoot({ width: 1000, height: 700 }, "light");
   const phone = await shoot({ width: 360, height: 700 }, "dark");
