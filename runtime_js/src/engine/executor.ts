@@ -126,6 +126,16 @@ export class Executor {
     return this.#player.run(functions, env, { ring: this.#ring, source, bytes });
   }
 
+  /**
+   * Runs every kernel once, so that a driver compiles now what it would compile late. What it computes is of no use; it
+   * writes to the pages of `row`'s sequence, which nobody has read.
+   */
+  async warmUp(row: BatchRow): Promise<void> {
+    const { env } = this.#planner.plan([row]);
+    this.#player.run(this.#player.sampleOf([...this.#functions.values()]), env);
+    await this.idle();
+  }
+
   /** Resolves when the GPU has done everything submitted so far. */
   async idle(): Promise<void> {
     await Promise.race([this.gpu.device.queue.onSubmittedWorkDone(), this.gpu.failed]);

@@ -157,25 +157,14 @@ export class LanguageModel {
     return Promise.race([answer, cancelled.promise]).finally(cancelled.dispose);
   }
 
-  /** Runs every function once, so that drivers compile now what they compile late. */
+  /** Runs every kernel once, so that drivers compile now what they compile late. */
   async warmUp(): Promise<void> {
     const sequence = new Sequence(this.#pool, this.program.page_size, SLOT);
-    const options = {
-      frequencyPenalty: 0,
-      presencePenalty: 0,
-      logitBias: [],
-      logprobs: null,
-      temperature: 0,
-    };
+    const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
     const sampling = new SamplingRow(options, {}, 0n);
-    const { executor } = this;
+    sequence.reserve(1);
     try {
-      for (const tokens of [2, 1]) {
-        if (!sequence.reserve(tokens)) break;
-        executor.writeTokens(new Int32Array(tokens));
-        const result = executor.step([{ sequence, tokens, sampling, drawIndex: 0 }], ["sample"]);
-        await Promise.race([result, executor.gpu.failed]);
-      }
+      await this.executor.warmUp({ sequence, tokens: 1, sampling, drawIndex: 0 });
     } finally {
       sequence.release();
     }

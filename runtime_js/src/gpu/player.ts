@@ -90,7 +90,7 @@ export class Player {
       prepared.grids.push(...launch.grid.map(compile));
     }
     this.#compute(prepared, this.symbols.maxima); // a grid that is too large fails at load
-    return prepared;
+    return { ...prepared, computedFor: [] };
   }
 
   /** Grids and uniform blocks for new symbol values; nothing to do in a run of decode steps. */
@@ -109,6 +109,26 @@ export class Player {
     const { view } = this.memory.block;
     for (const f of fn.fields) view[f.write](f.offset, f.value(env), true);
     fn.computedFor = Array.from(env);
+  }
+
+  /** Of these functions, one launch per pipeline: enough to make a driver compile all of them. */
+  sampleOf(functions: readonly Prepared[]): Prepared[] {
+    const seen = new Set<GPUComputePipeline>();
+    return functions.map((fn) => {
+      const kept = fn.pipelines.flatMap((pipeline, i) => {
+        if (seen.has(pipeline)) return [];
+        seen.add(pipeline);
+        return [i];
+      });
+      return {
+        ...fn,
+        pipelines: kept.map((i) => fn.pipelines[i] as GPUComputePipeline),
+        bindGroups: kept.map((i) => fn.bindGroups[i] as GPUBindGroup),
+        grids: kept.flatMap((i) => fn.grids.slice(3 * i, 3 * i + 3)),
+        counts: new Uint32Array(kept.length * 3),
+        computedFor: [],
+      };
+    });
   }
 
   /**
