@@ -27,6 +27,7 @@ from webbuild.reference import load_model
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACK = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
 CHECKPOINT = REPOSITORY / "builder" / "demo_model" / "checkpoint"
+PAGE = '<!doctype html><title>Figures</title><link rel="icon" href="data:,">'
 SYSTEM = "<|im_start|>system\n", "<|im_end|>\n"
 
 
@@ -50,7 +51,10 @@ def with_native(pack: Path, tokenizer: Any, items: list[Item]) -> list[str]:
 
 def without_tools(tokenizer: Any, item: Item) -> list[Any]:
     """Messages that give the item's prompt without `tools`, which the chat API does not have."""
-    messages = list(item.messages)
+    messages: list[Any] = list(item.messages)
+    for i, message in enumerate(messages):
+        if message["role"] == "tool":  # the API wants to know which call this answers
+            messages[i] = {**message, "tool_call_id": "call_0"}
     if not item.tools:
         return messages
     wanted = prompt(tokenizer, messages, list(item.tools))
@@ -68,7 +72,7 @@ def with_chromium(pack: Path, tokenizer: Any, items: list[Item]) -> list[str]:
         site = Path(folder)
         shutil.copytree(pack, site / "pack")
         shutil.copytree(REPOSITORY / "runtime_js" / "dist", site / "webbuild")
-        (site / "index.html").write_text("<!doctype html><title>Figures</title>", "utf-8")
+        (site / "index.html").write_text(PAGE, "utf-8")
         script = REPOSITORY / "scripts" / "figures" / "chromium_answers.mjs"
         process = subprocess.run(
             ["node", str(script), str(site), str(LONGEST_ANSWER)],
