@@ -12,8 +12,13 @@ export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 env := scripts/with_env.sh
 section := scripts/section.sh
 stamps := .cache/stamps
-python_files := builder webgpu_kernels
+python_files := builder webgpu_kernels scripts tests_e2e
 ARGS ?=
+
+# Only set-up steps run side by side; they say so themselves.
+ifndef side_by_side
+.NOTPARALLEL:
+endif
 
 ##@ Use
 
@@ -23,41 +28,39 @@ demo: setup build ## serve the chat site and ask the demo model a question in a 
 ##@ Check
 
 test: setup ## everything CI runs
-	@start=$$SECONDS
-	$(section) "Lint" $(MAKE) lint
-	$(section) "Build" $(MAKE) build
-	$(section) "Types" $(MAKE) types
-	$(section) "Python tests" $(MAKE) test-py
-	$(section) "TypeScript tests" $(MAKE) test-js
-	$(section) "Browser tests" $(MAKE) test-e2e
-	echo "All passed in $$((SECONDS - start)) s"
+	@$(section) "Lint" $(MAKE) lint
+	@$(section) "Build" $(MAKE) build
+	@$(section) "Types" $(MAKE) types
+	@$(section) "Python tests" $(MAKE) test-py
+	@$(section) "TypeScript tests" $(MAKE) test-js
+	@$(section) "Browser tests" $(MAKE) test-e2e
 
 lint: setup ## formatting, lint rules and import directions
 	@$(env) ruff check $(python_files)
-	$(env) ruff format --check $(python_files)
-	$(env) lint-imports
-	$(env) python -m webbuild.schema.generate --check
-	$(env) biome check --error-on-warnings
-	$(env) depcruise --config .dependency-cruiser.cjs runtime_js/src demo_site/src
+	@$(env) ruff format --check $(python_files)
+	@$(env) lint-imports
+	@$(env) python -m webbuild.schema.generate --check
+	@$(env) biome check --error-on-warnings
+	@$(env) depcruise --config .dependency-cruiser.cjs runtime_js/src demo_site/src
 
 types: setup build-runtime ## mypy and tsc, both strict
 	@$(env) mypy $(python_files)
-	npm run --silent types --workspaces --if-present
+	@npm run --silent types --workspaces --if-present
 
 test-py: setup ## Python tests (kernels on the software GPU, logits against transformers); ARGS goes to pytest
 	@$(env) pytest $(ARGS)
 
 test-js: setup ## TypeScript unit tests
 	@$(env) npm run --silent test -w runtime_js
-	$(env) npm run --silent test -w demo_site
+	@$(env) npm run --silent test -w demo_site
 
 test-e2e: setup build ## tests in a real browser; ARGS goes to Playwright
 	@$(env) npm run --silent test -w tests_e2e -- $(ARGS)
 
 format: setup ## rewrite files in the house style
 	@$(env) ruff check --fix --quiet $(python_files)
-	$(env) ruff format $(python_files)
-	$(env) biome check --write
+	@$(env) ruff format $(python_files)
+	@$(env) biome check --write
 
 figure-%: setup ## print a figure of the docs: one per file in scripts/figures; ARGS goes to it
 	@$(env) python scripts/figures/$*.py $(ARGS)
@@ -72,16 +75,21 @@ generate: setup ## runtime_js/src/generated, from the schema in builder/webbuild
 
 build: build-runtime build-site ## the npm package and the chat site
 
-build-runtime: setup-node ## runtime_js/dist, with its sizes
-	@npm run --silent build -w runtime_js
+build-runtime: $(stamps)/runtime ## runtime_js/dist, with its sizes
+build-site: $(stamps)/site ## demo_site/dist
 
-build-site: setup-node build-runtime ## demo_site/dist
+$(stamps)/runtime: $(stamps)/node $(shell find runtime_js -path '*/src/*' -type f -o -name '*.mjs' -not -path '*/node_modules/*' -o -name 'tsconfig*.json' -not -path '*/node_modules/*')
+	@npm run --silent build -w runtime_js
+	@touch $@
+
+$(stamps)/site: $(stamps)/runtime demo_site/build.mjs $(shell find demo_site/src demo_site/public -type f)
 	@npm run --silent build -w demo_site
+	@touch $@
 
 ##@ Set up
 
 setup: ## Python and npm packages, and a browser with WebGPU
-	@$(MAKE) --silent --jobs 2 setup-python setup-browser
+	@$(MAKE) --silent --jobs 2 side_by_side=yes setup-python setup-browser
 
 setup-python: $(stamps)/python
 setup-node: $(stamps)/node
@@ -89,17 +97,17 @@ setup-browser: $(stamps)/browser
 
 $(stamps)/python: pyproject.toml requirements.lock scripts/setup_python.sh
 	@scripts/setup_python.sh
-	mkdir -p $(@D) && touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(stamps)/node: package-lock.json package.json */package.json
 	@command -v npm >/dev/null || { echo "webbuild needs Node 20 or newer, with npm" >&2; exit 1; }
-	echo "Installing npm packages (versions from package-lock.json)" >&2
-	npm ci --no-audit --no-fund --loglevel=error
-	mkdir -p $(@D) && touch $@
+	@echo "Installing npm packages (versions from package-lock.json)" >&2
+	@npm ci --no-audit --no-fund --loglevel=error
+	@mkdir -p $(@D) && touch $@
 
 $(stamps)/browser: $(stamps)/node scripts/setup_browser.sh scripts/browser.mjs $(wildcard scripts/software_gpu/*)
 	@scripts/setup_browser.sh
-	mkdir -p $(@D) && touch $@
+	@mkdir -p $(@D) && touch $@
 
 clean: ## remove build outputs, environments and caches
 	rm -rf .venv .cache node_modules */node_modules */dist test-results tests_e2e/test-results
@@ -107,6 +115,5 @@ clean: ## remove build outputs, environments and caches
 help: ## this list
 	@awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.ONESHELL:
 .PHONY: demo test lint types test-py test-js test-e2e format screenshots generate build build-runtime build-site \
   setup setup-python setup-node setup-browser clean help
