@@ -19,6 +19,7 @@ ARGS ?=
 ifndef side_by_side
 .NOTPARALLEL:
 endif
+.DELETE_ON_ERROR:
 
 ##@ Use
 
@@ -74,17 +75,14 @@ generate: setup ## runtime_js/src/generated, from the schema in builder/webbuild
 	@$(env) python -m webbuild.schema.generate
 
 build: build-runtime build-site ## the npm package and the chat site
+build-runtime: runtime_js/dist/index.js ## runtime_js/dist, with its sizes
+build-site: demo_site/dist/index.html ## demo_site/dist
 
-build-runtime: $(stamps)/runtime ## runtime_js/dist, with its sizes
-build-site: $(stamps)/site ## demo_site/dist
-
-$(stamps)/runtime: $(stamps)/node $(shell find runtime_js -path '*/src/*' -type f -o -name '*.mjs' -not -path '*/node_modules/*' -o -name 'tsconfig*.json' -not -path '*/node_modules/*')
+runtime_js/dist/index.js: $(stamps)/node runtime_js/build.mjs $(shell find runtime_js/src -type f)
 	@npm run --silent build -w runtime_js
-	@touch $@
 
-$(stamps)/site: $(stamps)/runtime demo_site/build.mjs $(shell find demo_site/src demo_site/public -type f)
+demo_site/dist/index.html: runtime_js/dist/index.js demo_site/build.mjs $(shell find demo_site/src demo_site/public -type f)
 	@npm run --silent build -w demo_site
-	@touch $@
 
 ##@ Set up
 
