@@ -1,8 +1,8 @@
-// Builds dist/: three self-contained ES modules (page, worker, in-thread engine) and their types, and prints sizes.
+// `node build.mjs [FOLDER]` builds dist/ (or FOLDER): three self-contained ES modules (page, worker, in-thread engine) and their types, and prints sizes.
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -11,7 +11,7 @@ import { build } from "esbuild";
 const FIRST_LOAD_GZIP = 150_000;
 
 const root = dirname(fileURLToPath(import.meta.url));
-const dist = join(root, "dist");
+const dist = resolve(process.argv[2] ?? join(root, "dist"));
 const entries = {
   index: "src/index.ts",
   worker: "src/worker/worker.ts",
@@ -37,9 +37,13 @@ await build({
   logLevel: "warning",
 });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json")], {
-  stdio: "inherit",
-});
+execFileSync(
+  process.execPath,
+  [tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", join(dist, "types")],
+  {
+    stdio: "inherit",
+  },
+);
 cpSync(join(root, "src/generated/validate.d.ts"), join(dist, "types/generated/validate.d.ts"));
 
 const sizes = Object.keys(entries).map((name) => {

@@ -11,13 +11,14 @@ import { tinyPack } from "./testing/tiny_pack.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("..", import.meta.url));
-const dist = join(root, "dist");
 let folder: string;
+let dist: string;
 let report: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "bundle-"));
-  ({ stdout: report } = await run(process.execPath, [join(root, "build.mjs")]));
+  dist = join(folder, "dist");
+  ({ stdout: report } = await run(process.execPath, [join(root, "build.mjs"), dist]));
 }, 120_000);
 
 afterAll(() => rmSync(folder, { recursive: true }));
