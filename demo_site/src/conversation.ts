@@ -2,7 +2,7 @@
 
 import { type Signal, signal } from "@preact/signals";
 import { tokens } from "./format.js";
-import { type LoadedEngine, model } from "./model.js";
+import { answerFailed, type LoadedEngine, model } from "./model.js";
 import { samplingFields, settings } from "./settings.js";
 
 export interface AnswerStats {
@@ -114,6 +114,7 @@ async function answer(engine: LoadedEngine): Promise<void> {
     if (!controller.signal.aborted) {
       reply.status.value = "failed";
       reply.error.value = error instanceof Error ? error.message : String(error);
+      answerFailed(error);
     }
   }
   show.flush();

@@ -1,7 +1,7 @@
 // Which pack is open, from the first look at it to an engine that answers.
 
 import { signal } from "@preact/signals";
-import { Engine } from "webbuild";
+import { Engine, WebbuildError } from "webbuild";
 
 /** The pack that ships with the site. */
 export const EMBEDDED_PACK = "packs/demo/";
@@ -33,6 +33,7 @@ let loading: AbortController | null = null;
  */
 export async function openPack(packUrl: string, { ask = false } = {}): Promise<void> {
   loading?.abort();
+  loading = null;
   model.value = { phase: "checking", packUrl };
   try {
     const report = await Engine.canRun(packUrl);
@@ -41,7 +42,7 @@ export async function openPack(packUrl: string, { ask = false } = {}): Promise<v
     else if (ask) model.value = { phase: "asking", packUrl, report };
     else await load(packUrl, report);
   } catch (error) {
-    fail(packUrl, error);
+    if (model.value.packUrl === packUrl) fail(packUrl, error);
   }
 }
 
@@ -71,6 +72,15 @@ export async function load(packUrl: string, report: Report): Promise<void> {
 
 export function cancelLoading(): void {
   loading?.abort();
+}
+
+/** To be told when an answer failed: some errors take the engine with them. */
+export function answerFailed(error: unknown): void {
+  const fatal = ["DeviceLostError", "WorkerFailed", "EngineUnloaded"];
+  if (error instanceof WebbuildError && fatal.includes(error.name)) {
+    engine = null;
+    fail(model.value.packUrl, error);
+  }
 }
 
 function fail(packUrl: string, error: unknown): void {
