@@ -98,21 +98,26 @@ test("without shader-f16 greedy answers are those of the native f32 tier @tiers"
 }) => {
   const tier = await enginePage.evaluate(() => engine.info.tier);
   test.skip(tier === "f16", "this adapter has shader-f16");
-  const conversations = heldOut(6);
+  const conversations = heldOut(4);
   expect(await inBrowser(page, conversations, "f32")).toEqual(natively(conversations, "f32"));
 });
 
 test("a full context ends the answer, and is no error", async ({ enginePage }) => {
   const messages = await promptOf(enginePage, 2000);
-  const { completion, contextLength } = await enginePage.evaluate(async (messages) => {
-    const completion = await engine.chat.completions.create({
-      messages,
-      temperature: 0,
-      max_tokens: 1000,
-      logit_bias: { "2": -100 }, // the demo model's end of turn: it would stop too early
-    });
-    return { completion, contextLength: engine.info.contextLength };
-  }, messages);
+  const { completion, contextLength } = await enginePage.evaluate(
+    async ({ pack, messages }) => {
+      // Without its end of turn the model can't stop by itself.
+      const { tokens } = await (await fetch(`${pack}pack.json`)).json();
+      const completion = await engine.chat.completions.create({
+        messages,
+        temperature: 0,
+        max_tokens: 1000,
+        logit_bias: Object.fromEntries(tokens.eos.map((id: number) => [id, -100])),
+      });
+      return { completion, contextLength: engine.info.contextLength };
+    },
+    { pack: PACK, messages },
+  );
   expect(completion.choices[0]?.finish_reason).toBe("length");
   expect(completion.usage?.total_tokens).toBe(contextLength);
 });
