@@ -1,0 +1,118 @@
+/** The demo model, as the builder packed it, on Dawn. WEBBUILD_TEST_PACK names another pack. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { PackManifest } from "../generated/pack.js";
+import type { Program } from "../generated/program.js";
+import { BASE, dawn, testHost } from "../testing/host.js";
+import type { LanguageModel } from "./language_model.js";
+import { load } from "./load.js";
+import type { Delta, GenerateRequest, SamplingOptions } from "./request.js";
+
+const shipped = fileURLToPath(new URL("../../../demo_site/public/packs/demo", import.meta.url));
+const folder = process.env["WEBBUILD_TEST_PACK"] ?? shipped;
+const never = new AbortController().signal;
+
+describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("tier %s", (tier) => {
+  let model: LanguageModel;
+  let program: Program;
+  let manifest: PackManifest;
+
+  beforeAll(async () => {
+    const files = readdirSync(folder).map(
+      (f) => [f, new Uint8Array(readFileSync(join(folder, f)))] as const,
+    );
+    program = JSON.parse(readFileSync(join(folder, "program.json"), "utf8"));
+    manifest = JSON.parse(readFileSync(join(folder, "pack.json"), "utf8"));
+    model = await load(
+      testHost(new Map(files), await dawn()),
+      { url: BASE, tier, contextLength: 400 },
+      () => {},
+      never,
+    );
+  });
+  afterAll(() => model?.unload());
+
+  async function ask(content: string, sampling: Partial<SamplingOptions> = {}, maxTokens = 12) {
+    const deltas: Delta[] = [];
+    const request: GenerateRequest = {
+      messages: [{ role: "user", content }],
+      maxTokens,
+      stop: [],
+      sampling: {
+        temperature: 0,
+        frequencyPenalty: 0,
+        presencePenalty: 0,
+        logitBias: [],
+        logprobs: null,
+        ...sampling,
+      },
+    };
+    const result = await model.generate(request, { delta: (d) => deltas.push(d) }, never);
+    return { ...result, text: deltas.map((d) => d.text).join(""), deltas };
+  }
+
+  test("a decoder layer takes at most 8 launches to decode", () => {
+    const { decode } = (program.tiers[tier] as Program["tiers"][string]).functions;
+    const layers = new Map<string, number>();
+    for (const { label } of decode?.launches ?? []) {
+      const layer = /^layers\.\d+\./.exec(label)?.[0];
+      if (layer) layers.set(layer, (layers.get(layer) ?? 0) + 1);
+    }
+    expect(layers.size).toBeGreaterThan(0);
+    for (const launches of layers.values()) expect(launches).toBeLessThanOrEqual(8);
+  });
+
+  test("greedy takes the likeliest token, and log-probabilities are sorted and normalised", async () => {
+    const { deltas } = await ask("What is 17 + 25?", { logprobs: 20 });
+    const tokens = deltas.flatMap((d) => d.logprobs);
+    expect(tokens.length).toBeGreaterThan(0);
+    for (const { top, ...chosen } of tokens) {
+      expect(top[0]).toEqual(chosen);
+      const values = top.map((t) => t.logprob);
+      expect(values).toEqual([...values].sort((a, b) => b - a));
+      expect(values.reduce((p, v) => p + Math.exp(v), 0)).toBeLessThanOrEqual(1 + 1e-4);
+    }
+  });
+
+  test("a seed repeats; requests leave nothing behind", async () => {
+    const question = "Tell me a story.";
+    const greedy = await ask(question);
+    const drawn = await ask(question, { temperature: 1.5, seed: 5 });
+    await ask(question, { logitBias: [[5, 50]], frequencyPenalty: 2, presencePenalty: 1 });
+    expect((await ask(question, { temperature: 1.5, seed: 5 })).text).toBe(drawn.text);
+    expect((await ask(question)).text).toBe(greedy.text);
+  });
+
+  test("a decoded token is one submit and one write, and creates nothing", async () => {
+    await ask("Tell me a story.");
+    const before = model.stats();
+    const { completionTokens } = await ask("Tell me a story.");
+    const after = model.stats();
+    const surplus = after.steps - before.steps - completionTokens;
+    expect(surplus).toBeGreaterThanOrEqual(0);
+    expect(surplus).toBeLessThanOrEqual(1);
+    expect(after.submits - before.submits).toBe(after.steps - before.steps);
+    expect(after.writeBuffers - before.writeBuffers).toBe(after.steps - before.steps + 1);
+    expect(after.createdBuffers).toBe(before.createdBuffers);
+    expect(after.createdBindGroups).toBe(before.createdBindGroups);
+  });
+
+  test("prompts around tile and chunk bounds, and a context filled to its limit", async () => {
+    const { contextLength } = model.info();
+    for (const words of [1, 15, 16, 17]) {
+      const { completionTokens } = await ask("a ".repeat(words), {}, 2);
+      expect(completionTokens).toBeGreaterThan(0);
+    }
+    const { tokens } = model.prompt([{ role: "user", content: "" }]);
+    let content = "a ".repeat(contextLength - tokens.length - 8);
+    while (model.prompt([{ role: "user", content }]).tokens.length >= contextLength - 2) {
+      content = content.slice(0, -4);
+    }
+    const eos = manifest.tokens.eos.map((id): [number, number] => [id, -100]);
+    const full = await ask(content, { logitBias: eos }, 1000);
+    expect(full.finishReason).toBe("length");
+    expect(full.promptTokens + full.completionTokens).toBe(contextLength);
+  });
+});
