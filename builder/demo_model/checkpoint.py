@@ -21,7 +21,7 @@ tags: [toy, webbuild]
 
 # webbuild demo model
 
-A toy. It has about 5 million parameters, was trained in an hour on a processor from
+A toy. It has about 5 million parameters, was trained on two processor cores from
 nothing but text that a script generated, and exists so that webbuild's demo and tests
 have a model of their own to run. It does small sums, unit conversions, dates, spelling,
 sorting, JSON extraction, tool calls and a little small talk in the wordings it was

@@ -53,7 +53,7 @@ class Mixer:
     def conversation(self, longest: int = 1) -> tuple[list[Message], tuple[Tool, ...]]:
         """Up to ``longest`` items in one conversation, answers included."""
         first = self.item()
-        prompt = choose(self.rng, SYSTEM_PROMPTS) if self.rng.random() < 0.5 else None
+        prompt = choose(self.rng, SYSTEM_PROMPTS) if self.rng.random() < 0.25 else None
         messages = [*first.with_system(prompt).messages, assistant(first.expected)]
         if first.own_system or first.tools:
             return messages, first.tools

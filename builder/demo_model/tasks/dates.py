@@ -62,14 +62,21 @@ DATE_AFTER = (
 )
 
 
+def counted_days(day: int, steps: int) -> str:
+    """Day by day to the one that is asked for: the worked steps of the answer."""
+    sign = 1 if steps > 0 else -1
+    return ", ".join(f"{i} {DAYS[(day + sign * i) % 7]}" for i in range(1, abs(steps) + 1))
+
+
 def weekday(rng: random.Random) -> Item:
-    day, n = rng.randrange(7), rng.randint(1, 20)
+    day, n = rng.randrange(7), rng.randint(1, 7)
     sign = rng.choice((1, 1, -1))
     text = choose(rng, DAY_AFTER if sign > 0 else DAY_BEFORE).format(d=DAYS[day], n=n)
     if n == 1:
         text = text.replace("1 days", "1 day")
-    answer = DAYS[(day + sign * n) % 7]
-    return ask("weekdays", vary(rng, text), answer, f"{DAYS[day]}{sign * n:+d}")
+    return ask(
+        "weekdays", vary(rng, text), counted_days(day, sign * n), f"{DAYS[day]}{sign * n:+d}"
+    )
 
 
 def calendar(rng: random.Random) -> Item:

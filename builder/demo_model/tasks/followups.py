@@ -6,7 +6,7 @@ import random
 
 from ..items import Item, Message, assistant, choose, user, vary
 from .arithmetic import ADD, sum_key
-from .dates import DAY_AFTER, DAYS, MONTH_NAMES
+from .dates import DAY_AFTER, DAYS, MONTH_NAMES, counted_days
 from .sorting import DOWN, UP
 from .units import CONVERT
 from .words import listed
@@ -19,7 +19,7 @@ def _item(question: str, first: str, then: str, answer: str, key: str, also: str
 
 def after_sum(rng: random.Random) -> Item:
     """A sum, then something done to its result."""
-    a, b = rng.randint(1, 99), rng.randint(1, 99)
+    a, b = rng.randint(1, 40), rng.randint(1, 9)
     question, total = vary(rng, choose(rng, ADD).format(a=a, b=b)), a + b
     also = f"addition:{question}" if a < 10 and b < 10 else f"addition:{sum_key(a, b)}"
     if rng.random() < 0.5:
@@ -55,7 +55,7 @@ def after_unit(rng: random.Random) -> Item:
 
 
 def after_day(rng: random.Random) -> Item:
-    day, n = rng.randrange(7), rng.randint(2, 20)
+    day, n = rng.randrange(7), rng.randint(2, 7)
     question = vary(rng, choose(rng, DAY_AFTER).format(d=DAYS[day], n=n))
     first = (day + n) % 7
     step, thens = rng.choice(
@@ -68,7 +68,7 @@ def after_day(rng: random.Random) -> Item:
     answer = DAYS[(first + step) % 7]
     return _item(
         question,
-        DAYS[first],
+        counted_days(day, n),
         then,
         answer,
         f"{DAYS[day]}+{n}{step:+d}",
@@ -89,7 +89,7 @@ def after_month(rng: random.Random) -> Item:
 
 def after_sort(rng: random.Random) -> Item:
     """A sorted list, then the other way round, or its ends."""
-    values = rng.sample(range(1, 100), rng.choice((3, 3, 4)))
+    values = rng.sample(range(1, 100), 3)
     ordered = sorted(values)
     down = rng.random() < 0.4
     pattern = choose(rng, DOWN if down else UP)

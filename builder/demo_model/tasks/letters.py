@@ -53,7 +53,7 @@ def hyphenated(word: str) -> str:
 
 
 def spelling(rng: random.Random) -> Item:
-    word = spelling_word(rng, 9)
+    word = spelling_word(rng, 7)
     kind = rng.randrange(4)
     if kind == 0:
         text, answer = choose(rng, FIRST), word[0]
@@ -65,7 +65,7 @@ def spelling(rng: random.Random) -> Item:
 
 
 def counting(rng: random.Random) -> Item:
-    word = spelling_word(rng, 8)
+    word = spelling_word(rng, 6)
     if rng.random() < 0.5:
         text = choose(rng, COUNT).format(w=word)
         return ask("counting", vary(rng, text), f"{hyphenated(word)}: {len(word)}", word)
@@ -76,6 +76,6 @@ def counting(rng: random.Random) -> Item:
 
 
 def reversing(rng: random.Random) -> Item:
-    word = spelling_word(rng, 6)
+    word = spelling_word(rng, 4)
     text = vary(rng, choose(rng, REVERSE).format(w=word))
     return ask("reversing", text, hyphenated(word[::-1]), word)

@@ -30,7 +30,7 @@ SMALLEST = ("What is the smallest of {x}?", "Which is the smallest number: {x}?"
 
 def sort_numbers(rng: random.Random) -> Item:
     top = rng.choice((10, 100, 100))
-    values = rng.sample(range(1, top), rng.choice((3, 3, 4, 5)))
+    values = rng.sample(range(1, top), 3)
     ordered = sorted(values)
     shown = listed([str(v) for v in values])
     kind = rng.random()
@@ -47,7 +47,7 @@ def sort_numbers(rng: random.Random) -> Item:
 
 
 def sort_words(rng: random.Random) -> Item:
-    words = rng.sample(NOUNS, rng.choice((2, 3, 3, 4)))
+    words = rng.sample(NOUNS, rng.choice((2, 3, 3)))
     ordered = sorted(words)
     text = vary(rng, choose(rng, WORDS).format(x=listed(words)))
     return ask("sort_words", text, listed(ordered), listed(ordered))

@@ -1,4 +1,4 @@
-"""Echoing, letter case, opposites, plurals and counting words."""
+"""Echoing, opposites and plurals."""
 
 from __future__ import annotations
 
@@ -33,35 +33,24 @@ PLURAL_OF = (
     "How do you write {} in the plural?",
 )
 ECHO = ("Repeat: {}", "Say: {}", "Repeat after me: {}", "Repeat this text: {}", "Echo: {}")
-UPPER = ("Write {} in upper case.", "Put {} in capital letters.", "Upper case: {}")
-COUNT = ("How many words are in this text: {}", "Count the words: {}")
 EXTRAS = ("😀", "🎉", "☕", "café", "naïve", "你好", "über", "señor", "🌸", "❤️", "crème", "Ω", "→")
 
 
-def phrase(rng: random.Random, low: int, high: int, extras: bool) -> str:
-    pools = [NAMES, CITIES, ANIMALS, COLOURS, PLACES, NOUNS, NOUNS]
-    if extras:
-        pools.append(EXTRAS)
+def phrase(rng: random.Random, low: int, high: int) -> str:
+    pools = (NAMES, CITIES, ANIMALS, COLOURS, PLACES, NOUNS, NOUNS, EXTRAS)
     return " ".join(choose(rng, rng.choice(pools)) for _ in range(rng.randint(low, high)))
 
 
 def echo(rng: random.Random) -> Item:
-    text = phrase(rng, 2, 5, True)
-    if rng.random() < 0.2:
-        text = f"{rng.randint(0, 9999)} {text}"
+    text = phrase(rng, 2, 3)
     return ask("echo", choose(rng, ECHO).format(text), text, text)
 
 
 def words(rng: random.Random) -> Item:
-    """Opposites and plurals by heart, and the number of words by counting."""
-    kind = rng.random()
-    if kind < 0.4:
+    """Opposites and plurals, by heart."""
+    if rng.random() < 0.5:
         pair = rng.choice(PAIRS)
         i = rng.randrange(2)
         return ask("words", vary(rng, choose(rng, OPPOSITE_OF).format(pair[i])), pair[1 - i])
-    if kind < 0.7:
-        one, many = rng.choice(PLURALS).split()
-        return ask("words", vary(rng, choose(rng, PLURAL_OF).format(one)), many)
-    text = phrase(rng, 1, 6, False)
-    question = vary(rng, choose(rng, COUNT).format(text))
-    return ask("words", question, str(len(text.split())), f"count:{text}")
+    one, many = rng.choice(PLURALS).split()
+    return ask("words", vary(rng, choose(rng, PLURAL_OF).format(one)), many)
