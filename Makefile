@@ -84,6 +84,12 @@ runtime_js/dist/index.js: $(stamps)/node runtime_js/build.mjs $(shell find runti
 demo_site/dist/index.html: runtime_js/dist/index.js demo_site/build.mjs $(shell find demo_site/src demo_site/public -type f)
 	@npm run --silent build -w demo_site
 
+demo-pack: setup ## pack the demo model's checkpoint into the chat site
+	@$(env) webbuild pack builder/demo_model/checkpoint -o demo_site/public/packs/demo --name webbuild-demo --force
+
+demo-train: setup ## train the demo model anew (an hour on two cores); ARGS goes to builder/demo_model/train.py
+	@PYTHONPATH=builder $(env) python -m demo_model.train --minutes 60 --out .cache/demo_model --state .cache/demo_model.pt $(ARGS)
+
 ##@ Set up
 
 setup: ## Python and npm packages, and a browser with WebGPU
@@ -113,5 +119,5 @@ clean: ## remove build outputs, environments and caches
 help: ## this list
 	@awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo test lint types test-py test-js test-e2e format screenshots generate build build-runtime build-site \
+.PHONY: demo demo-pack demo-train test lint types test-py test-js test-e2e format screenshots generate build build-runtime build-site \
   setup setup-python setup-node setup-browser clean help

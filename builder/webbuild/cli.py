@@ -71,6 +71,7 @@ def _pack_epilog() -> str:
 @click.option(
     "--context", type=click.IntRange(min=1), help="Default context length of the runtime."
 )
+@click.option("--name", help="What the pack calls its model [the folder's or repository's name].")
 @click.option("--force", is_flag=True, help="Replace a pack that is already there.")
 @click.option("--no-library", is_flag=True, help="Let TVM generate every kernel.")
 @click.option(
@@ -86,6 +87,7 @@ def pack(
     quant: str,
     revision: str | None,
     context: int | None,
+    name: str | None,
     force: bool,
     no_library: bool,
     dump_passes: Path | None,
@@ -105,10 +107,14 @@ def pack(
 
     source = open_source(model, revision)
     if out is None:
-        name = model if model in aliases() else source.name.lower()
-        out = Path(f"{name}-{quantization.name}")
+        folder = model if model in aliases() else source.name.lower()
+        out = Path(f"{folder}-{quantization.name}")
     options = PackOptions(
-        force=force, library=not no_library, dump_passes=dump_passes, context_length=context
+        force=force,
+        library=not no_library,
+        dump_passes=dump_passes,
+        context_length=context,
+        name=name,
     )
     manifest = pack_model(source, quantization, out, Reporter(quiet=quiet), options)
     if not quiet:

@@ -60,6 +60,8 @@ class PackOptions:
     """Folder for the module after each compiler pass."""
     context_length: int | None = None
     """Tokens for which the runtime allocates pages by default; None: the compiler's choice."""
+    name: str | None = None
+    """What the pack calls its model; None: the source's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def pack_model(
             for file in written
         ]
         manifest = PackManifest(
-            model=_model_info(job),
+            model=_model_info(job, options.name or source.name),
             quantization=quantization.name,
             limits=compiled.limits,
             tokens=job.tokens,
@@ -163,10 +165,10 @@ def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) 
     return _Job(source, quantization, decoder, wanted, plan, tokens, template)
 
 
-def _model_info(job: _Job) -> ModelInfo:
+def _model_info(job: _Job, name: str) -> ModelInfo:
     decoder = job.decoder
     return ModelInfo(
-        name=job.source.name,
+        name=name,
         architecture=decoder.architecture,
         family=decoder.family,
         parameters=job.plan.values,
