@@ -1,4 +1,4 @@
-"""The pack that the repository ships is what `make demo-pack` makes of the checkpoint, byte for byte."""
+"""The shipped pack is what `make demo-pack` makes of the checkpoint, byte for byte."""
 
 from pathlib import Path
 
