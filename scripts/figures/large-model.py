@@ -1,0 +1,71 @@
+"""make figure-large-model: a pack of full size loads in Chromium, from network and from cache.
+
+Packs Llama-3-8B with random weights (or takes --pack), loads it twice in a browser and generates
+four tokens each time. Needs 30 GB in --dir; deletes what it wrote. Before: `make setup build`. The
+last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = '<!doctype html><title>Figures</title><link rel="icon" href="data:,">'
+
+
+def webbuild(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "webbuild", *arguments, "--quiet"], check=True)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?", default="llama-3-8b", metavar="MODEL")
+    parser.add_argument("--pack", type=Path, help="a pack that is there already")
+    parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--tokens", type=int, default=4)
+    parser.add_argument("--context", type=int, default=256)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.dir) as folder:
+        site = Path(folder) / "site"
+        site.mkdir()
+        if args.pack:
+            shutil.copytree(args.pack, site / "pack", copy_function=link_or_copy)
+        else:
+            source = Path(folder) / "source"
+            webbuild("synth", args.model, "-o", str(source))
+            webbuild("pack", str(source), "-o", str(site / "pack"))
+            shutil.rmtree(source)
+        shutil.copytree(REPOSITORY / "runtime_js" / "dist", site / "webbuild")
+        (site / "index.html").write_text(PAGE, "utf-8")
+        script = REPOSITORY / "scripts" / "figures" / "load_in_chromium.mjs"
+        process = subprocess.run(
+            ["node", str(script), str(site), str(args.tokens), str(args.context)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    result = json.loads(process.stdout.splitlines()[-1])
+    columns = list(result["loads"][0])
+    print("| " + " | ".join(columns) + " |")
+    print("|---" * len(columns) + "|")
+    for load in result["loads"]:
+        print("| " + " | ".join(str(load[column]) for column in columns) + " |")
+    print(json.dumps({"model": args.model if not args.pack else args.pack.name, **result}))
+
+
+if __name__ == "__main__":
+    main()
