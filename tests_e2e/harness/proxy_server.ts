@@ -1,8 +1,15 @@
 // A man in the middle: forwards to `webbuild serve`, counts what went over the wire, and breaks
 // responses on purpose.
 
-import { createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout } from "node:timers/promises";
 
 /** What to do to the next responses for a path. */
 export interface Fault {
@@ -14,6 +21,8 @@ export interface Fault {
   cutAfter?: number;
   /** Send this many bytes of the body, then nothing more until the fault is cleared. */
   stallAfter?: number;
+  /** Send 64 KiB at a time, this many milliseconds apart, so that the page sees bytes arrive. */
+  pauseMs?: number;
   /** How many responses are affected; all by default. */
   times?: number;
 }
@@ -58,39 +67,48 @@ export class ProxyServer {
       const forwarded = httpRequest(
         new URL(request.url ?? "/", this.upstream),
         { method: request.method, headers },
-        async (answer) => {
-          exchange.status = answer.statusCode ?? 0;
-          const body = fault?.rewrite ? fault.rewrite(await readAll(answer)) : answer;
-          const answerHeaders = { ...answer.headers };
-          if (Buffer.isBuffer(body)) answerHeaders["content-length"] = String(body.length);
-          response.writeHead(exchange.status, answerHeaders);
-          const limit = fault?.cutAfter ?? fault?.stallAfter ?? Number.POSITIVE_INFINITY;
-          const closed = new Promise<void>((resolve) => response.once("close", resolve));
-          for await (const chunk of Buffer.isBuffer(body) ? [body] : body) {
-            const part = (chunk as Buffer).subarray(0, limit - exchange.bytes);
-            exchange.bytes += part.length;
-            // Until the bytes are on their way: what is cut off must not take them along.
-            await Promise.race([new Promise((sent) => response.write(part, sent)), closed]);
-            if (response.destroyed) return;
-            if (exchange.bytes < limit) continue;
-            if (fault?.cutAfter !== undefined) {
-              response.destroy();
-              return;
-            }
-            await Promise.race([
-              new Promise<void>((release) => this.#stalled.add(release)),
-              closed,
-            ]);
-            response.destroy();
-            return;
-          }
-          response.end();
+        (answer) => {
+          // Either side may hang up at any time.
+          this.#relay(answer, response, exchange, fault).catch(() => response.destroy());
         },
       );
       forwarded.on("error", () => response.destroy());
       response.on("close", () => forwarded.destroy());
       request.pipe(forwarded);
     });
+  }
+
+  async #relay(
+    answer: IncomingMessage,
+    response: ServerResponse,
+    exchange: Exchange,
+    fault: Fault = {},
+  ): Promise<void> {
+    const closed = new Promise<void>((resolve) => response.once("close", resolve));
+    const headers = { ...answer.headers };
+    let body: AsyncIterable<Buffer> | Buffer[] = answer;
+    if (fault.rewrite) {
+      body = [fault.rewrite(await readAll(answer))];
+      headers["content-length"] = String(body[0]?.length);
+    }
+    exchange.status = answer.statusCode ?? 0;
+    response.writeHead(exchange.status, headers);
+
+    const limit = fault.cutAfter ?? fault.stallAfter ?? Number.POSITIVE_INFINITY;
+    for await (const piece of pieces(body, fault.pauseMs)) {
+      const part = piece.subarray(0, limit - exchange.bytes);
+      exchange.bytes += part.length;
+      // Until the bytes are on their way: what is cut off must not take them along.
+      await Promise.race([new Promise((sent) => response.write(part, sent)), closed]);
+      if (response.destroyed) return;
+      if (exchange.bytes < limit) continue;
+      if (fault.stallAfter !== undefined) {
+        await Promise.race([new Promise<void>((free) => this.#stalled.add(free)), closed]);
+      }
+      response.destroy();
+      return;
+    }
+    response.end();
   }
 
   async listen(): Promise<void> {
@@ -142,4 +160,22 @@ async function readAll(message: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of message) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
+}
+
+const PIECE = 64 << 10;
+
+/** The same bytes; with a pause, in small pieces. */
+async function* pieces(
+  body: AsyncIterable<Buffer> | Iterable<Buffer>,
+  pauseMs: number | undefined,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of body) {
+    if (pauseMs === undefined) yield chunk;
+    else {
+      for (let at = 0; at < chunk.length; at += PIECE) {
+        yield chunk.subarray(at, at + PIECE);
+        await setTimeout(pauseMs);
+      }
+    }
+  }
 }

@@ -64,7 +64,7 @@ test("a second load reads nothing from the network", async ({ page, server }) =>
 test("a download that breaks off is resumed where it stopped", async ({ page, server }) => {
   const { path, size } = await shardOf(server);
   const half = Math.floor(size / 2);
-  server.breakPath(path, { cutAfter: half, times: 1 });
+  server.breakPath(path, { cutAfter: half, pauseMs: 20, times: 1 });
   const loaded = await loadAndAsk(page);
   expect(loaded.error).toBeNull();
   const requests = server.exchanges.filter((exchange) => exchange.path === path);
@@ -77,7 +77,7 @@ test("a download that breaks off is resumed where it stopped", async ({ page, se
 
 test("an aborted load resumes", async ({ page, server }) => {
   const { path, size } = await shardOf(server);
-  server.breakPath(path, { stallAfter: Math.floor(size / 2), times: 1 });
+  server.breakPath(path, { stallAfter: Math.floor(size / 2), pauseMs: 20, times: 1 });
   const name = await page.evaluate(
     async ({ pack, enough }) => {
       const controller = new AbortController();
