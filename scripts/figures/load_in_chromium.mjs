@@ -49,11 +49,11 @@ try {
           });
           const done = performance.now();
           const stats = await engine.stats();
-          const { tier, memory } = engine.info;
+          const { tier, bytes } = engine.info;
           await engine.unload();
           return {
             tier,
-            gpu_mb: Math.round(memory.total / 1e6),
+            gpu_mb: Math.round(bytes.total / 1e6),
             predicted_mb: Math.round(can.bytes.total / 1e6),
             network_mb: Math.round(stats.networkBytes / 1e6),
             load_s: Math.round(ready - begin) / 1e3,
