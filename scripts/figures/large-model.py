@@ -1,8 +1,8 @@
 """make figure-large-model: a pack of full size loads in Chromium, from network and from cache.
 
 Packs Llama-3-8B with random weights (or takes --pack), loads it twice in a browser and generates
-four tokens after the second time. Needs 30 GB in --dir; deletes what it wrote. Before: `make setup build`. The
-last line is one JSON object.
+four tokens after the second time. Needs 30 GB in --dir; deletes what it wrote. Before: `make setup
+build`. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ try {
           });
           const ready = performance.now();
           const messages = [{ role: "user", content: "Hi" }];
-          const answer =
-            asked &&
-            (await engine.chat.completions.create({ messages, max_tokens, temperature: 0 }));
+          const answer = asked
+            ? await engine.chat.completions.create({ messages, max_tokens, temperature: 0 })
+            : null;
           const done = performance.now();
           const stats = await engine.stats();
           const { tier, bytes } = engine.info;
@@ -55,10 +55,10 @@ try {
             predicted_mb: Math.round(can.bytes.total / 1e6),
             network_mb: Math.round(stats.networkBytes / 1e6),
             load_s: Math.round(ready - begin) / 1e3,
-            answer_s: asked && Math.round(done - ready) / 1e3,
-            prompt_tokens: answer && answer.usage.prompt_tokens,
-            completion_tokens: answer && answer.usage.completion_tokens,
-            text: answer && answer.choices[0].message.content,
+            answer_s: answer ? Math.round(done - ready) / 1e3 : null,
+            prompt_tokens: answer?.usage.prompt_tokens ?? null,
+            completion_tokens: answer?.usage.completion_tokens ?? null,
+            text: answer?.choices[0].message.content ?? null,
           };
         },
         [Number(tokens), Number(contextLength), start === "cached"],
