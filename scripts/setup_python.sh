@@ -17,5 +17,5 @@ if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
   "$python" -m venv .venv
 fi
 say "Installing Python packages (versions from requirements.lock)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+.venv/bin/python -m pip install -qq --disable-pip-version-check --no-input \
   --constraint requirements.lock --editable '.[dev]'
