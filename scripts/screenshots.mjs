@@ -7,7 +7,7 @@ import { serve } from "./serve.mjs";
 
 const site = fileURLToPath(new URL("../demo_site/dist", import.meta.url));
 const picture = fileURLToPath(new URL("../docs/images/chat.png", import.meta.url));
-const QUESTIONS = ["What is webbuild?", "What is 17 + 25?", "What is the month before November?"];
+const QUESTIONS = ["What is webbuild?", "What is 37 + 5?", "What is the month before November?"];
 
 const server = await serve(site);
 const browser = await launch(chosenAdapter(), { deviceScaleFactor: 2 });

@@ -5,8 +5,8 @@ import { EMBEDDED_PACK, model } from "../model.js";
 /** Things that the embedded toy model was trained to do. */
 const SUGGESTIONS = [
   "What is webbuild?",
-  "What is 17 + 25?",
-  "What day of the week is 17 days after Monday?",
+  "What is 37 + 5?",
+  "What day of the week is 3 days after Monday?",
   "Tell a short story. Hero: a wolf named Lara. Place: the village.",
 ];
 
