@@ -53,7 +53,7 @@ def hyphenated(word: str) -> str:
 
 
 def spelling(rng: random.Random) -> Item:
-    word = spelling_word(rng, 7)
+    word = spelling_word(rng, 6)
     kind = rng.randrange(4)
     if kind == 0:
         text, answer = choose(rng, FIRST), word[0]

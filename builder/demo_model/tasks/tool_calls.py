@@ -56,7 +56,6 @@ def make_tool(name: str, description: str, /, **parameters: str) -> Tool:
 
 def weather(rng: random.Random) -> Call:
     city, word = choose(rng, CITIES), choose(rng, CITY_WORDS)
-    name = choose(rng, ("get_weather", "weather", "get_current_weather"))
     question = choose(
         rng,
         (
@@ -66,17 +65,16 @@ def weather(rng: random.Random) -> Call:
             "Tell me the weather in {c}.",
         ),
     )
-    tool = make_tool(name, "Get the weather in a city", **{word: "string"})
+    tool = make_tool("get_weather", "Get the weather in a city", **{word: "string"})
     return Call(tool, question.format(c=city), {word: city})
 
 
 def clock(rng: random.Random) -> Call:
     city, word = choose(rng, CITIES), choose(rng, CITY_WORDS)
-    name = choose(rng, ("get_time", "current_time"))
     question = choose(
         rng, ("What time is it in {c}?", "Tell me the time in {c}.", "How late is it in {c}?")
     )
-    tool = make_tool(name, "Get the current time in a city", **{word: "string"})
+    tool = make_tool("get_time", "Get the current time in a city", **{word: "string"})
     return Call(tool, question.format(c=city), {word: city})
 
 
@@ -110,9 +108,8 @@ def email(rng: random.Random) -> Call:
 
 def reminder(rng: random.Random) -> Call:
     task, hour = choose(rng, TASKS), rng.randint(1, 23)
-    name = choose(rng, ("add_reminder", "create_reminder"))
     question = choose(rng, ("Remind me at {h}:00 to {t}.", "At {h}:00, remind me to {t}."))
-    tool = make_tool(name, "Add a reminder", text="string", hour="integer")
+    tool = make_tool("add_reminder", "Add a reminder", text="string", hour="integer")
     return Call(tool, question.format(h=hour, t=task), {"text": task, "hour": hour})
 
 
@@ -166,9 +163,9 @@ def route(rng: random.Random) -> Call:
 
 def find(rng: random.Random) -> Call:
     thing = choose(rng, PRODUCTS)
-    name, word = choose(rng, ("search", "web_search")), choose(rng, ("query", "q"))
+    word = choose(rng, ("query", "q"))
     question = choose(rng, ("Search for {t}.", "Look up {t}.", "Find {t} on the web."))
-    tool = make_tool(name, "Search the web", **{word: "string"})
+    tool = make_tool("search", "Search the web", **{word: "string"})
     return Call(tool, question.format(t=thing), {word: thing})
 
 
@@ -225,14 +222,14 @@ def tool_choice(rng: random.Random) -> Item:
     """A call where a tool fits; a greeting or a refusal where none does."""
     call = rng.choice(CALLS)(rng)
     kind = rng.random()
-    include = kind < 0.75
+    include = kind < 0.66
     while not include and call.name == "calculate":  # A sum needs no tool.
         call = rng.choice(CALLS)(rng)
     tools = with_others(rng, call, include)
     names = ",".join(sorted(str(tool["function"]["name"]) for tool in tools))
     question, answer = vary(rng, call.question), rendered_call(call)
     key = f"tool:{answer}"
-    if kind > 0.88:
+    if kind > 0.9:
         question, answer = PLAIN[rng.randrange(len(PLAIN))]
         key = f"tool:{question}:{names}"
     elif not include:
