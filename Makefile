@@ -36,7 +36,7 @@ test: setup ## everything CI runs
 	@$(section) "TypeScript tests" $(MAKE) test-js
 	@$(section) "Browser tests" $(MAKE) test-e2e
 
-lint: setup ## formatting, lint rules and import directions
+lint: setup build-runtime ## formatting, lint rules and import directions
 	@$(env) ruff check $(python_files)
 	@$(env) ruff format --check $(python_files)
 	@$(env) lint-imports

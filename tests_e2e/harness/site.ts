@@ -1,6 +1,7 @@
 // The folder under test: the built chat site, with a bare page beside it for tests of the API.
 
-import { cpSync, existsSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -25,4 +26,18 @@ export default function assembleSite(): void {
   if (!existsSync(join(siteFolder, "packs/demo/pack.json"))) {
     throw new Error("There is no demo pack: demo_site/public/packs/demo/pack.json is missing");
   }
+  bareTemplate();
+}
+
+/** `packs/bare`: the demo pack with a template of the messages' text alone, for prompts of one or two tokens. */
+function bareTemplate(): void {
+  const bare = join(siteFolder, "packs/bare");
+  cpSync(join(siteFolder, "packs/demo"), bare, { recursive: true });
+  const template = "{% for message in messages %}{{ message.content }}{% endfor %}";
+  writeFileSync(join(bare, "chat_template.jinja"), template);
+  const manifest = JSON.parse(readFileSync(join(bare, "pack.json"), "utf8"));
+  const file = manifest.files.find((f: { role: string }) => f.role === "chat_template");
+  file.nbytes = template.length;
+  file.sha256 = createHash("sha256").update(template).digest("hex");
+  writeFileSync(join(bare, "pack.json"), JSON.stringify(manifest));
 }

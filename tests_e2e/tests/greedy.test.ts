@@ -32,10 +32,10 @@ function heldOut(count = 50): Message[][] {
   return Array.from({ length: count }, (_, i) => items[Math.floor(i * step)].messages);
 }
 
-function natively(conversations: Message[][], tier: string): string[] {
+function natively(conversations: Message[][], tier: string, pack = PACK): string[] {
   const { status, stdout, stderr } = spawnSync(
     "python",
-    [join(root, "tests_e2e/harness/native.py"), join(siteFolder, PACK), tier, String(MAX_TOKENS)],
+    [join(root, "tests_e2e/harness/native.py"), join(siteFolder, pack), tier, String(MAX_TOKENS)],
     { input: JSON.stringify(conversations), encoding: "utf8", maxBuffer: 1 << 26 },
   );
   expect(status, stderr).toBe(0);
@@ -43,7 +43,12 @@ function natively(conversations: Message[][], tier: string): string[] {
 }
 
 /** Answers of a freshly loaded engine. */
-async function inBrowser(page: Page, conversations: Message[][], tier: string): Promise<string[]> {
+async function inBrowser(
+  page: Page,
+  conversations: Message[][],
+  tier: string,
+  pack = PACK,
+): Promise<string[]> {
   return page.evaluate(
     async ({ pack, conversations, tier, max_tokens }) => {
       const engine = await webbuild.Engine.load(pack, { tier });
@@ -56,7 +61,7 @@ async function inBrowser(page: Page, conversations: Message[][], tier: string): 
       await engine.unload();
       return answers;
     },
-    { pack: PACK, conversations, tier, max_tokens: MAX_TOKENS },
+    { pack, conversations, tier, max_tokens: MAX_TOKENS },
   );
 }
 
@@ -91,6 +96,23 @@ for (const tier of ["f16", "f32"]) {
     expect(await inBrowser(page, conversations, tier)).toEqual(natively(conversations, tier));
   });
 }
+
+test("prompts of one and two tokens", async ({ page }) => {
+  const conversations = ["7", "77"].map((content) => [{ role: "user" as const, content }]);
+  const counts = await page.evaluate(
+    async ({ conversations }) => {
+      const engine = await webbuild.Engine.load("packs/bare/", { tier: "f32" });
+      const counted = [];
+      for (const messages of conversations) counted.push(await engine.countTokens(messages));
+      await engine.unload();
+      return counted;
+    },
+    { conversations },
+  );
+  expect(counts).toEqual([1, 2]);
+  const answers = await inBrowser(page, conversations, "f32", "packs/bare/");
+  expect(answers).toEqual(natively(conversations, "f32", "packs/bare/"));
+});
 
 test("without shader-f16 greedy answers are those of the native f32 tier @tiers", async ({
   page,
