@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,12 +12,10 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from webbuild.errors import NotAPackError, PackDamagedError
-from webbuild.schema.check import check
+from webbuild.schema.folder import PackFolder
 from webbuild.schema.kernels import Kernel
-from webbuild.schema.pack import FileRole, PackManifest
+from webbuild.schema.pack import PackManifest
 from webbuild.schema.program import Function, Program
-from webbuild.schema.read import read_kernels, read_manifest, read_program, read_tensor_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +84,19 @@ def inspect_pack(folder: Path, *, verify: bool = False) -> Report:
 
     Raises NotAPackError, FormatVersionError, InvalidProgramError or PackDamagedError.
     """
-    path = folder / "pack.json"
-    if not path.is_file():
-        raise NotAPackError(f"{folder} holds no pack.json: give a folder made by webbuild pack")
-    manifest_bytes = path.read_bytes()
-    manifest = read_manifest(manifest_bytes)
-    for file in manifest.files:
-        _check_file(folder / file.path, file.nbytes, file.sha256 if verify else None)
-    program = read_program(_read(folder, manifest, "program"))
-    kernels = read_kernels(_read(folder, manifest, "kernels"))
-    tensors = read_tensor_cache(_read(folder, manifest, "tensor_cache"))
-    check(manifest, program, kernels, tensors)
+    pack = PackFolder.open(folder, verify_hashes=verify)
     return Report(
         folder=folder,
-        manifest=manifest,
-        kernels=len(kernels.kernels),
+        manifest=pack.manifest,
+        kernels=len(pack.kernels.kernels),
         functions=tuple(
-            _function_report(tier_name, name, function, kernels.kernels)
-            for tier_name, tier in program.tiers.items()
+            _function_report(tier_name, name, function, pack.kernels.kernels)
+            for tier_name, tier in pack.program.tiers.items()
             for name, function in tier.functions.items()
         ),
-        memory=tuple(_memory_reports(manifest, program)),
-        nbytes=len(manifest_bytes) + sum(file.nbytes for file in manifest.files),
+        memory=tuple(_memory_reports(pack.manifest, pack.program)),
+        nbytes=(folder / "pack.json").stat().st_size
+        + sum(file.nbytes for file in pack.manifest.files),
         verified=verify,
     )
 
@@ -123,27 +111,6 @@ def print_report(folder: Path, *, as_json: bool, verify: bool) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=110)
     console.print(_render(report))
-
-
-def _read(folder: Path, manifest: PackManifest, role: FileRole) -> bytes:
-    for file in manifest.files:
-        if file.role == role:
-            return (folder / file.path).read_bytes()
-    raise NotAPackError(f"{folder / 'pack.json'} lists no {role} file: pack the model again")
-
-
-def _check_file(path: Path, nbytes: int, sha256: str | None) -> None:
-    if not path.is_file():
-        raise PackDamagedError(f"{path} is missing: copy the whole pack, or pack the model again")
-    if path.stat().st_size != nbytes:
-        raise PackDamagedError(
-            f"{path} has {path.stat().st_size} bytes, but should have {nbytes}: copy the pack again"
-        )
-    if sha256 is not None:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise PackDamagedError(f"{path} is not what was packed (SHA-256): copy the pack again")
 
 
 def _function_report(
