@@ -90,6 +90,17 @@ def round_to_int4(model: Any) -> None:
                 weight.copy_(dequantised(weight))
 
 
+def first_of_each(items: list[Item], count: int) -> list[Item]:
+    """The first `count` items of each task, in order."""
+    taken: dict[str, int] = defaultdict(int)
+    kept = []
+    for item in items:
+        taken[item.task] += 1
+        if taken[item.task] <= count:
+            kept.append(item)
+    return kept
+
+
 def scores(items: list[Item], given: list[str]) -> dict[str, float]:
     """Share of right answers for each task."""
     right: dict[str, list[bool]] = defaultdict(list)
@@ -115,13 +126,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     items = read_items(args.items)
     if args.limit:
-        taken: dict[str, int] = defaultdict(int)
-        kept = []
-        for item in items:
-            taken[item.task] += 1
-            if taken[item.task] <= args.limit:
-                kept.append(item)
-        items = kept
+        items = first_of_each(items, args.limit)
     tokenizer = AutoTokenizer.from_pretrained(args.folder)
     result: dict[str, Any] = {}
     for kind in ("fp32", "q4"):

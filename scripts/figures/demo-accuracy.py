@@ -12,14 +12,21 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer
 
-from demo_model.evaluate import HELD_OUT, LONGEST_ANSWER, answers, overall, read_items, scores
+from demo_model.evaluate import (
+    HELD_OUT,
+    LONGEST_ANSWER,
+    answers,
+    first_of_each,
+    overall,
+    read_items,
+    scores,
+)
 from demo_model.items import Item
 from webbuild.native import NativeModel
 from webbuild.reference import load_model
@@ -94,13 +101,7 @@ def main() -> None:
     args = parser.parse_args()
     items = read_items(HELD_OUT)
     if args.limit:
-        taken: dict[str, int] = defaultdict(int)
-        kept = []
-        for item in items:
-            taken[item.task] += 1
-            if taken[item.task] <= args.limit:
-                kept.append(item)
-        items = kept
+        items = first_of_each(items, args.limit)
     tokenizer = AutoTokenizer.from_pretrained(args.pack)
     columns: dict[str, Callable[[], list[str]]] = {
         "pytorch_fp32": lambda: answers(load_model(args.checkpoint), tokenizer, items),
