@@ -74,11 +74,12 @@ GEMV_THREADS = 64
 GEMV_COLUMNS = 4
 
 
-def gemv(a: LinearAttrs, tier: Tier) -> Constants:
+def gemv(a: LinearAttrs, tier: Tier, lanes: int = GEMV_THREADS) -> Constants:
+    """lanes: invocations that share the rows of a team, striding over K."""
     chunk = 32 if a.quant == "q4" else 4 if a.K % 4 == 0 else 1
     chunks = a.K // chunk
-    lanes = 1
-    while lanes < min(chunks, GEMV_THREADS):
+    most, lanes = lanes, 1
+    while lanes < min(chunks, most):
         lanes *= 2
     teams = GEMV_THREADS // lanes
     count = max((end - begin for begin, end in a.row_splits), default=a.N) if a.row_splits else a.N

@@ -15,6 +15,10 @@ Tier = Literal["f16", "f32"]
 """`f16`: the adapter has shader-f16, the KV cache is f16; `f32`: runs everywhere, the KV cache is
 f32."""
 
+Suits = Literal["any", "cpu"]
+"""Which adapters a kernel was shaped for: `cpu` for software adapters, whose subgroups are vector
+registers and which pay for every load that differs between lanes."""
+
 Grid: TypeAlias = tuple[Expr, Expr, Expr]
 
 MAX_GRID = 65535
@@ -63,6 +67,14 @@ class KernelLaunch:
     rows: tuple[int, int] | None = None
     """For a matrix cut by rows: the rows this launch covers. Its weight bindings start at the
     first of them."""
+    tuning: str = ""
+    """Name of the row's tuning that this is, such as `lanes64`."""
+    suits: Suits = "any"
+    alternatives: tuple[KernelLaunch, ...] = ()
+    """Other kernels for the same launch, best first: same bindings, params and rows; own source,
+    grid and features. This one itself needs only what the tier has, and runs anywhere."""
+    tuning_key: str = ""
+    """Names op, variant and shape in records of measured tunings; the same for all alternatives."""
 
 
 def ceil_div(value: Expr, divisor: int) -> Expr:

@@ -9,7 +9,7 @@ test matrix are made from the rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,7 @@ from .launch import (
     KernelLaunch,
     Param,
     ScalarType,
+    Suits,
     Tier,
 )
 from .template import render, workgroup_bytes
@@ -64,6 +65,25 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """One way to run a row: constants, or a source of its own, for the same op and bindings."""
+
+    name: str
+    """Key in tuning records."""
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    """What the row's `constants` gets as keyword arguments."""
+    features: tuple[str, ...] = ()
+    """WebGPU features beyond the tier's, such as `subgroups`."""
+    suits: Suits = "any"
+    wgsl: str | None = None
+    """Its own template, instead of the row's."""
+    grid: Callable[[Constants, int], Grid] | None = None
+    """Its own grid, instead of the row's."""
+    serves: Callable[[Any, Tier], bool] = lambda attrs, tier: True
+    """Whether it can run an op with these attributes; the first tuning of a row always can."""
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One row."""
 
@@ -71,8 +91,9 @@ class Kernel:
     attrs: type[OpAttrs]
     wgsl: str
     slots: tuple[Slot, ...]
-    constants: Callable[[Any, Tier], Constants]
-    """What the template, the slots and the grid need to know; `workgroup` is its size."""
+    constants: Callable[..., Constants]
+    """Of attributes, tier and a tuning's keywords: what the template, the slots and the grid need
+    to know; `workgroup` is its size."""
     grid: Callable[[Constants, int], Grid]
     """From the constants and the matrix rows that the launch covers."""
     oracle: str
@@ -82,6 +103,8 @@ class Kernel:
     """The value of attribute `mode` that this row serves."""
     variants: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Attribute values that select different code; tests cover them all."""
+    tunings: tuple[Tuning, ...] = (Tuning("default"),)
+    """The first runs anywhere; the others are its alternatives, best first."""
 
 
 def _matrix_slots(q4_type: str) -> tuple[Slot, ...]:
@@ -157,6 +180,8 @@ KERNELS: tuple[Kernel, ...] = (
         grid=constants.gemv_grid,
         oracle="linear",
         variants=_LINEAR_VARIANTS,
+        # Alone with its rows, an invocation reads x at addresses that all share: one load for all.
+        tunings=(Tuning("default"), Tuning("lanes1", {"lanes": 1}, suits="cpu")),
     ),
     Kernel(
         name="gemm",
@@ -276,6 +301,9 @@ KERNELS: tuple[Kernel, ...] = (
     ),
 )
 
+_SHAPE = ("N", "K", "VOCAB", "H", "KV", "D")
+"""Constants that say how large an op is: part of a tuning record's key."""
+
 OPS: dict[str, type[OpAttrs]] = {kernel.attrs.op: kernel.attrs for kernel in KERNELS}
 
 
@@ -298,13 +326,24 @@ def _lower(attrs: OpAttrs, tier: Tier) -> tuple[KernelLaunch, ...]:
 
 
 def _launches(row: Kernel, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
-    c = row.constants(attrs, tier)
+    tunings = [tuning for tuning in row.tunings if tuning.serves(attrs, tier)]
+    first, *others = (_tuned(row, tuning, attrs, tier) for tuning in tunings)
+    return [
+        replace(launch, alternatives=tuple(alternatives))
+        for launch, *alternatives in zip(first, *others, strict=True)
+    ]
+
+
+def _tuned(row: Kernel, tuning: Tuning, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
+    """The launches of a row under one of its tunings: one for each piece of a cut matrix."""
+    c = row.constants(attrs, tier, **tuning.constants)
     splits: tuple[tuple[int, int], ...] | None = getattr(attrs, "row_splits", None)
     if splits is None:
-        return [_launch(row, c, c.get("N", 0), None)]
+        return [_launch(row, tuning, c, c.get("N", 0), None)]
     return [
         _launch(
             row,
+            tuning,
             {**c, "row_begin": begin, "row_count": end - begin},
             end - begin,
             (begin, end),
@@ -313,7 +352,9 @@ def _launches(row: Kernel, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
     ]
 
 
-def _launch(row: Kernel, c: Constants, count: int, rows: tuple[int, int] | None) -> KernelLaunch:
+def _launch(
+    row: Kernel, tuning: Tuning, c: Constants, count: int, rows: tuple[int, int] | None
+) -> KernelLaunch:
     def present(item: Slot | Field) -> bool:
         return all(c[name] for name in item.when)
 
@@ -329,13 +370,16 @@ def _launch(row: Kernel, c: Constants, count: int, rows: tuple[int, int] | None)
         "slots": list(zip(slots, types, strict=True)),
         "fields": fields,
         "f16": f16,
+        "subgroups": "subgroups" in tuning.features,
     }
     name = "_".join([row.name, *([c["quant"]] if "quant" in c else [])])
     wgsl = render(
-        row.wgsl, {**{k: v for k, v in c.items() if not k.startswith("row_")}, **declared}
+        tuning.wgsl or row.wgsl,
+        {**{k: v for k, v in c.items() if not k.startswith("row_")}, **declared},
     )
+    variant = ".".join([name, *c["variant"], *(["split"] if rows else [])])
     return KernelLaunch(
-        name=".".join([name, *c["variant"], *(["split"] if rows else [])]),
+        name=".".join([variant, *([tuning.name] if tuning is not row.tunings[0] else [])]),
         wgsl=wgsl,
         workgroup_size=c["workgroup"],
         workgroup_bytes=workgroup_bytes(wgsl),
@@ -344,7 +388,10 @@ def _launch(row: Kernel, c: Constants, count: int, rows: tuple[int, int] | None)
             for slot in slots
         ),
         params=tuple(Param(item.name, item.dtype, c[item.value]) for item in fields),
-        grid=row.grid(c, count),
-        features=("shader-f16",) if f16 else (),
+        grid=(tuning.grid or row.grid)(c, count),
+        features=(*(["shader-f16"] if f16 else []), *tuning.features),
         rows=rows,
+        tuning=tuning.name,
+        suits=tuning.suits,
+        tuning_key=" ".join([variant, *(f"{k}={c[k]}" for k in _SHAPE if k in c)]),
     )

@@ -4,7 +4,7 @@ once."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import wgpu
 from webgpu_kernels.launch import MAX_BINDINGS, Expr, KernelLaunch
 
 WEIGHTS = {"q_weight", "q_scale", "weight", "up_q_weight", "up_q_scale", "up_weight"}
+FEATURES = {"shader-f16": "shader-f16", "subgroups": "subgroup"}
+"""wgpu-native's names of WebGPU features."""
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -33,8 +35,9 @@ class Device:
     def __init__(self) -> None:
         self.adapter = wgpu.gpu.request_adapter_sync()
         self.f16 = "shader-f16" in self.adapter.features
+        features = [name for name in FEATURES.values() if name in self.adapter.features]
         self.device = self.adapter.request_device_sync(
-            required_features=["shader-f16"] if self.f16 else [],
+            required_features=features,
             required_limits={
                 "max-storage-buffers-per-shader-stage": MAX_BINDINGS,
                 "max-compute-workgroup-storage-size": 16384,
@@ -42,6 +45,10 @@ class Device:
             },
         )
         self._pipelines: dict[str, tuple[Any, Any]] = {}
+
+    def has(self, features: Iterable[str]) -> bool:
+        """Whether the adapter has all of these WebGPU features."""
+        return all(FEATURES.get(name) in self.adapter.features for name in features)
 
     @property
     def compiled(self) -> int:
@@ -64,7 +71,10 @@ class Device:
             pipeline = self.device.create_compute_pipeline(
                 layout=self.device.create_pipeline_layout(bind_group_layouts=[layout]),
                 compute={
-                    "module": self.device.create_shader_module(code=launch.wgsl, label=launch.name),
+                    # naga knows the subgroup built-ins without the directive, and refuses it.
+                    "module": self.device.create_shader_module(
+                        code=launch.wgsl.replace("enable subgroups;", ""), label=launch.name
+                    ),
                     "entry_point": launch.entry_point,
                 },
             )

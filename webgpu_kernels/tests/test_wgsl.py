@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from webgpu_kernels import BadAttributeError, KernelLaunch, lower
-from webgpu_kernels.launch import MAX_BINDINGS, MAX_GRID
+from webgpu_kernels.launch import MAX_BINDINGS, MAX_GRID, Tier
 
 from .cases import MAKERS
 from .test_kernels import ROWS, TIERS, settings
@@ -28,10 +28,17 @@ def every_launch() -> Iterator[KernelLaunch]:
     for tier in TIERS:
         for row in ROWS:
             for setting in settings(row):
-                yield from lower(row.attrs.op, MAKERS[row.attrs.op](setting, tier).attrs, tier)
+                yield from all_of(row.attrs.op, MAKERS[row.attrs.op](setting, tier).attrs, tier)
         for vocab in (1, 301, 151936):
-            yield from lower("sample", {"vocab": vocab}, tier)
-            yield from lower("logprobs", {"vocab": vocab}, tier)
+            yield from all_of("sample", {"vocab": vocab}, tier)
+            yield from all_of("logprobs", {"vocab": vocab}, tier)
+
+
+def all_of(op: str, attrs: dict[str, Any], tier: Tier) -> Iterator[KernelLaunch]:
+    """The launches of an op, each followed by its alternatives."""
+    for launch in lower(op, attrs, tier):
+        yield launch
+        yield from launch.alternatives
 
 
 def test_dawn_accepts_every_kernel() -> None:
@@ -69,8 +76,21 @@ def test_every_kernel_stays_within_the_default_limits() -> None:
         x, y, z = launch.workgroup_size
         assert x * y * z <= 256 and launch.workgroup_bytes <= 16384
         assert len(launch.bindings) <= MAX_BINDINGS
-        assert launch.features == (("shader-f16",) if "enable f16;" in launch.wgsl else ())
+        enabled = {"shader-f16": "enable f16;", "subgroups": "enable subgroups;"}
+        needed = [name for name, directive in enabled.items() if directive in launch.wgsl]
+        assert sorted(launch.features) == needed
         assert launch.wgsl.startswith("// ")
+
+
+def test_alternatives_are_interchangeable() -> None:
+    """What a player prepares for a launch serves each of its alternatives."""
+    for launch in every_launch():
+        assert len({other.tuning for other in launch.alternatives}) == len(launch.alternatives)
+        for other in launch.alternatives:
+            assert other.bindings == launch.bindings
+            assert other.params == launch.params
+            assert other.rows == launch.rows
+            assert other.tuning_key == launch.tuning_key
 
 
 def test_rendering_is_deterministic() -> None:

@@ -7,7 +7,7 @@ Object.assign(globalThis, globals);
 const kernels = JSON.parse(await text(process.stdin));
 const gpu = create(["backend=null"]);
 const adapter = await gpu.requestAdapter();
-const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16"] });
+const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16", "subgroups"] });
 const refused = [];
 for (const { name, wgsl, bindings } of kernels) {
   device.pushErrorScope("validation");

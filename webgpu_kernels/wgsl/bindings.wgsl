@@ -1,7 +1,10 @@
 {% if f16 %}
 enable f16;
-
 {% endif %}
+{% if subgroups %}
+enable subgroups;
+{% endif %}
+
 {% for slot, type in slots %}
 @group(0) @binding({{ loop.index0 }}) var<storage, {{ slot.access }}> {{ slot.name }}: array<{{ type }}>;
 {% endfor %}
