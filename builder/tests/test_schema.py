@@ -107,6 +107,20 @@ def _kernel(documents: Documents) -> Any:
 
 Change = Callable[[Documents], Any]
 
+
+def _alternative(**change: Any) -> Change:
+    """Gives `embed` an alternative; `kernel` by the name of one or by its id."""
+
+    def apply(documents: Documents) -> None:
+        launch = _launch(documents, "embed")
+        alternative = {"kernel": launch["kernel"], "grid": launch["grid"]} | change
+        if alternative["kernel"] == "head":
+            alternative["kernel"] = _launch(documents, "head")["kernel"]
+        launch["alternatives"] = [alternative]
+
+    return apply
+
+
 WRONG: dict[str, tuple[Change, str]] = {
     "file twice": (lambda d: d["manifest"]["files"].append(d["manifest"]["files"][0]), "twice"),
     "no program file": (lambda d: d["manifest"]["files"].pop(0), "0 files of role 'program'"),
@@ -168,6 +182,9 @@ WRONG: dict[str, tuple[Change, str]] = {
     "kernel bindings": (lambda d: _kernel(d).update(bindings=["read"] * 11), "11 buffers"),
     "kernel feature": (lambda d: _kernel(d).update(features=["magic"]), "'magic'"),
     "no such kernel": (lambda d: _launch(d, "embed").update(kernel="0"), "no kernel '0'"),
+    "no such alternative": (_alternative(kernel="0"), "no kernel '0'"),
+    "alternative of another shape": (_alternative(kernel="head"), "other bindings or parameters"),
+    "alternative's grid": (_alternative(grid=["tokens", "beams", 1]), "'beams'"),
     "no such segment": (
         lambda d: _launch(d, "embed")["bindings"][1].update(segment=4),
         "no segment 4",
@@ -233,7 +250,7 @@ def test_files_that_do_not_agree_are_refused(documents: Documents, name: str) ->
 
 
 @pytest.mark.parametrize("key", ["manifest", "program", "kernels"])
-@pytest.mark.parametrize("version", [0, 2, "1", None, 1.5, [1]])
+@pytest.mark.parametrize("version", [0, 99, "1", None, 1.5, [1]])
 def test_other_format_versions_are_named(documents: Documents, key: str, version: object) -> None:
     files = _encode(documents | {key: documents[key] | {"format_version": version}})
     with pytest.raises(FormatVersionError, match=f"{NAMES[key]} has format version"):

@@ -11,6 +11,7 @@ from webbuild.schema.check import MAX_BINDING_BYTES, MAX_GRID
 from webbuild.schema.expression import evaluate
 from webbuild.schema.kernels import kernel_id
 from webbuild.schema.program import (
+    Alternative,
     BufferBinding,
     Expr,
     InputBinding,
@@ -66,7 +67,9 @@ class _Builder:
         self.sizes = [evaluate(size, tier.maxima) for size in storages]
         self.planned = len(storages)
         self.layer: str | None = None
-        self.launches: list[tuple[str, str, list[Operand | int], int | None, Grid]] = []
+        self.launches: list[
+            tuple[str, str, list[Operand | int], int | None, Grid, tuple[Alternative, ...]]
+        ] = []
         self.params: dict[tuple[Param, ...], int] = {}
 
     # --- calls ---------------------------------------------------------------------------------
@@ -121,8 +124,12 @@ class _Builder:
                 for binding in launch.bindings
             ]
             values = [as_expr(param.value) for param in launch.params]
-            x, y, z = (as_expr(size) for size in launch.grid)
-            self._launch(label, _library_kernel(launch), operands, values, (x, y, z))
+            others = [
+                (_library_kernel(other), _library_grid(other)) for other in launch.alternatives
+            ]
+            self._launch(
+                label, _library_kernel(launch), operands, values, _library_grid(launch), others
+            )
 
     def _library_operand(
         self, call: LibraryCall, name: str, rows: int, piece: tuple[int, int] | None
@@ -194,11 +201,14 @@ class _Builder:
         operands: Sequence[Operand | int],
         values: Sequence[Expr],
         grid: Grid,
+        others: Sequence[tuple[Kernel, Grid]] = (),
     ) -> None:
-        check_limits(label, kernel, [evaluate(size, self.tier.maxima) for size in grid])
         check_aliases(label, kernel, operands)
-        identifier = kernel_id(kernel.wgsl, kernel.entry_point)
-        self.tier.kernels[identifier] = kernel
+        identifier = self._kernel(label, kernel, grid)
+        alternatives = tuple(
+            Alternative(kernel=self._kernel(label, other, size), grid=size)
+            for other, size in others
+        )
         params = None
         if values:
             block = tuple(
@@ -206,7 +216,14 @@ class _Builder:
                 for dtype, value in zip(kernel.params, values, strict=True)
             )
             params = self.params.setdefault(block, len(self.params))
-        self.launches.append((label, identifier, list(operands), params, grid))
+        self.launches.append((label, identifier, list(operands), params, grid, alternatives))
+
+    def _kernel(self, label: str, kernel: Kernel, grid: Grid) -> str:
+        """Adds a kernel to those of the tier. Raises KernelExceedsLimitsError."""
+        check_limits(label, kernel, [evaluate(size, self.tier.maxima) for size in grid])
+        identifier = kernel_id(kernel.wgsl, kernel.entry_point)
+        self.tier.kernels[identifier] = kernel
+        return identifier
 
     def function(self) -> Function:
         """The function, on storages of the tier that it shares with the others."""
@@ -233,8 +250,9 @@ class _Builder:
                     bindings=tuple(_binding(operand, place) for operand in operands),
                     params=params,
                     grid=grid,
+                    alternatives=alternatives,
                 )
-                for label, kernel, operands, params, grid in self.launches
+                for label, kernel, operands, params, grid, alternatives in self.launches
             ),
         )
 
@@ -253,6 +271,11 @@ def _binding(operand: Operand | int, place: Mapping[int, int]) -> Binding:
             raise AssertionError(f"weight {operand.name} has no segment")
 
 
+def _library_grid(launch: KernelLaunch) -> Grid:
+    x, y, z = (as_expr(size) for size in launch.grid)
+    return x, y, z
+
+
 def _library_kernel(launch: KernelLaunch) -> Kernel:
     return Kernel(
         name=launch.name,
@@ -264,4 +287,7 @@ def _library_kernel(launch: KernelLaunch) -> Kernel:
         bindings=tuple(binding.access for binding in launch.bindings),
         params=tuple(param.dtype for param in launch.params),
         features=launch.features,
+        suits=launch.suits,
+        tuning=launch.tuning,
+        tuning_key=launch.tuning_key,
     )

@@ -28,6 +28,8 @@ class Device:
     adapter: str
     features: frozenset[str]
     """WebGPU's names; of those that packs use."""
+    software: bool
+    """The adapter is a processor."""
     max_buffer_bytes: int
     max_binding_bytes: int
 
@@ -52,6 +54,7 @@ def open_device() -> Device:
         handle=handle,
         adapter=str(adapter.info.get("device")),
         features=features,
+        software=adapter.info.get("adapter_type") == "CPU",
         max_buffer_bytes=limits["max-buffer-size"],
         max_binding_bytes=limits["max-storage-buffer-binding-size"],
     )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from webbuild.errors import ContextFullError, InvalidRequestError, NoAdapterError
 from webbuild.schema.check import largest_symbols
 
+from .choose import choose_kernels
 from .device import Device, open_device
 from .layout import StepLayout
 from .memory import Memory
@@ -40,11 +41,12 @@ class NativeModel:
         pages = max_pages * limits.max_batch
         self._load = {"max_pages": max_pages, "pages": pages}
         maxima = largest_symbols(pack.manifest, program) | self._load
-        chosen = program.tiers[tier]
+        kernels = pack.kernels.kernels
+        chosen = choose_kernels(program.tiers[tier], kernels, device.features, device.software)
         layout = StepLayout.plan(program, chosen, maxima)
         self._device = device.handle
         self._memory = Memory(device, pack, chosen, layout, maxima)
-        self._player = Player(device, pack.kernels.kernels, chosen, self._memory)
+        self._player = Player(device, kernels, chosen, self._memory)
         self._pool = PagePool(pages, program.page_size)
         self._slots = list(range(limits.max_batch - 1, -1, -1))
         self._last: list[Sequence] = []

@@ -15,6 +15,7 @@ from .expression import evaluate, symbols_of
 from .kernels import Kernel, KernelFile, kernel_id
 from .pack import PackManifest
 from .program import (
+    Alternative,
     BufferBinding,
     Expr,
     Function,
@@ -65,6 +66,8 @@ SYMBOLS = {
     "max_pages": "load",
 }
 FEATURES = frozenset(("shader-f16", "subgroups"))
+#: What kernels may need beyond their tier, as alternatives of one that does not.
+OPTIONAL_FEATURES = frozenset(("subgroups",))
 
 
 def check(
@@ -208,6 +211,8 @@ def _check_tier(
             lacking = set(kernel.features) - set(tier.requires)
             _need(not lacking, where, f"needs {sorted(lacking)}, which the tier does not require")
             _check_launch(where, launch, kernel, function, symbols)
+            for alternative in launch.alternatives:
+                _check_alternative(where, alternative, kernel, kernels, tier, symbols)
             _check_bindings(
                 where, launch, kernel, len(program.segments), len(tier.storages), types, inputs
             )
@@ -225,12 +230,33 @@ def _check_params(place: str, function: Function, symbols: Mapping[str, int]) ->
             _need(low <= value < high, place, f"parameter {value} does not fit {field.dtype}")
 
 
+def _check_alternative(
+    place: str,
+    alternative: Alternative,
+    kernel: Kernel,
+    kernels: Mapping[str, Kernel],
+    tier: Tier,
+    symbols: Mapping[str, int],
+) -> None:
+    _need(alternative.kernel in kernels, place, f"no kernel {alternative.kernel!r}")
+    other = kernels[alternative.kernel]
+    lacking = set(other.features) - set(tier.requires) - OPTIONAL_FEATURES
+    _need(not lacking, place, f"an alternative needs {sorted(lacking)}")
+    same = other.bindings == kernel.bindings and other.params == kernel.params
+    _need(same, place, "an alternative has other bindings or parameters")
+    _check_grid(place, alternative.grid, symbols)
+
+
+def _check_grid(place: str, grid: Sequence[Expr], symbols: Mapping[str, int]) -> None:
+    for size in grid:
+        value = _value(place, size, symbols)
+        _need(0 <= value <= MAX_GRID, place, f"a grid of {value} workgroups")
+
+
 def _check_launch(
     place: str, launch: Launch, kernel: Kernel, function: Function, symbols: Mapping[str, int]
 ) -> None:
-    for size in launch.grid:
-        value = _value(place, size, symbols)
-        _need(0 <= value <= MAX_GRID, place, f"a grid of {value} workgroups")
+    _check_grid(place, launch.grid, symbols)
     if launch.params is None:
         _need(not kernel.params, place, "has no parameters, its kernel wants some")
         return

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from .base import Format
 
-KERNELS_VERSION: Literal[1] = 1
+KERNELS_VERSION: Literal[2] = 2
 
 Access = Literal["read", "read_write"]
 ScalarType = Literal["i32", "u32", "f32"]
@@ -34,12 +34,18 @@ class Kernel(Format):
     params: tuple[ScalarType, ...] = ()
     features: tuple[str, ...] = ()
     """WebGPU features the source needs, e.g. `shader-f16`, `subgroups`."""
+    suits: Literal["any", "cpu"] = "any"
+    """`cpu`: shaped for software adapters; others take it only when measured to be faster."""
+    tuning: str = ""
+    """How it is shaped, such as `lanes1`: with `tuning_key`, what records of measurements name."""
+    tuning_key: str = ""
+    """Op, variant and shape; the same for all alternatives of a launch."""
 
 
 class KernelFile(Format):
     """kernels.json."""
 
-    format_version: Literal[1] = KERNELS_VERSION
+    format_version: Literal[2] = KERNELS_VERSION
     kernels: dict[str, Kernel]
     """Keyed by `kernel_id`."""
 

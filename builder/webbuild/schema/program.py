@@ -15,7 +15,7 @@ from typing_extensions import TypeAliasType
 from .base import Format
 from .kernels import ScalarType
 
-PROGRAM_VERSION: Literal[1] = 1
+PROGRAM_VERSION: Literal[2] = 2
 
 Operator = Literal["+", "-", "*", "//", "%", "min", "max"]
 Integer = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1)]
@@ -109,6 +109,13 @@ class Param(Format):
     value: Expr | float
 
 
+class Alternative(Format):
+    """Another kernel for a launch: same bindings and params, its own grid."""
+
+    kernel: str
+    grid: tuple[Expr, Expr, Expr]
+
+
 class Launch(Format):
     """One dispatch."""
 
@@ -121,6 +128,9 @@ class Launch(Format):
     """Index into `Function.params`; launches with equal fields share an entry."""
     grid: tuple[Expr, Expr, Expr]
     """Workgroups; each ≤ 65535 (the builder splits larger x into x·z)."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Best first. An executor takes one that suits its adapter; `kernel` runs on every adapter of
+    the tier."""
 
 
 class Function(Format):
@@ -146,7 +156,7 @@ class Tier(Format):
 class Program(Format):
     """program.json."""
 
-    format_version: Literal[1] = PROGRAM_VERSION
+    format_version: Literal[2] = PROGRAM_VERSION
     page_size: Annotated[int, Field(gt=0)]
     """Tokens per KV page."""
     symbols: tuple[Symbol, ...]

@@ -7,7 +7,6 @@ import {
   throwIfAborted,
 } from "../errors.js";
 import type { PackFile, PackManifest } from "../generated/pack.js";
-import type { Tier } from "../generated/program.js";
 import {
   available,
   chooseTier,
@@ -78,9 +77,8 @@ export async function load(
     throwIfAborted(signal);
 
     device = await requestDevice(adapter, choice.needs);
-    const tier = model.program.tiers[choice.name] as Tier;
     const vocab = manifest.model.vocab_size;
-    const { memory, ready } = await Executor.create(device, model, tier, symbols, vocab);
+    const { memory, ready } = await Executor.create(device, model, choice.tier, symbols, vocab);
     const text = readText(source, manifest);
     const weights = streamWeights(source, manifest, model, memory, device, loading);
     // Whatever fails first ends the download: a kernel that doesn't compile needs no weights.
@@ -130,6 +128,7 @@ export async function openSource(
     revalidate: options.revalidate ?? false,
     verifyCache: options.verifyCache ?? false,
     ...(onBytes ? { onBytes } : {}),
+    ...(host.newHasher ? { newHasher: host.newHasher } : {}),
   });
 }
 

@@ -4,7 +4,7 @@
  * kernels.json.
  */
 export interface KernelFile {
-  format_version: 1;
+  format_version: 2;
   /**
    * Keyed by `kernel_id`.
    */
@@ -38,4 +38,16 @@ export interface Kernel {
    * WebGPU features the source needs, e.g. `shader-f16`, `subgroups`.
    */
   features: string[];
+  /**
+   * `cpu`: shaped for software adapters; others take it only when measured to be faster.
+   */
+  suits: "any" | "cpu";
+  /**
+   * How it is shaped, such as `lanes1`: with `tuning_key`, what records of measurements name.
+   */
+  tuning: string;
+  /**
+   * Op, variant and shape; the same for all alternatives of a launch.
+   */
+  tuning_key: string;
 }

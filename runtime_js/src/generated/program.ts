@@ -7,7 +7,7 @@ export type Binding = WeightBinding | StorageBinding | BufferBinding | InputBind
  * program.json.
  */
 export interface Program {
-  format_version: 1;
+  format_version: 2;
   /**
    * Tokens per KV page.
    */
@@ -129,6 +129,11 @@ export interface Launch {
    * @maxItems 3
    */
   grid: [Expr, Expr, Expr];
+  /**
+   * Best first. An executor takes one that suits its adapter; `kernel` runs on every adapter of
+   * the tier.
+   */
+  alternatives: Alternative[];
 }
 /**
  * A weight segment, by index into `Program.segments`.
@@ -157,4 +162,15 @@ export interface BufferBinding {
 export interface InputBinding {
   kind: "input";
   name: string;
+}
+/**
+ * Another kernel for a launch: same bindings and params, its own grid.
+ */
+export interface Alternative {
+  kernel: string;
+  /**
+   * @minItems 3
+   * @maxItems 3
+   */
+  grid: [Expr, Expr, Expr];
 }

@@ -1,6 +1,8 @@
 /** Adapters and devices: choosing a tier, asking for exactly the limits it needs. */
 import { AdapterLimit, DeviceError, DeviceLostError, NoWebGPU, OutOfMemory } from "../errors.js";
+import type { Tier } from "../generated/program.js";
 import type { Model } from "../program/check.js";
+import { chooseKernels } from "./choose_kernels.js";
 import { type Counters, countCalls, newCounters } from "./counters.js";
 import {
   type Available,
@@ -78,11 +80,15 @@ function limitsOf(limits: GPUSupportedLimits): Record<LimitName, number> {
 }
 
 export function available(adapter: GPUAdapter): Available {
-  return { features: new Set(adapter.features), limits: limitsOf(adapter.limits) };
+  const { isFallbackAdapter = false } = adapter.info as { isFallbackAdapter?: boolean };
+  const features = new Set<string>(adapter.features);
+  return { features, software: isFallbackAdapter, limits: limitsOf(adapter.limits) };
 }
 
 export interface TierChoice {
   name: string;
+  /** With the kernels that suit the adapter. */
+  tier: Tier;
   needs: Requirements;
   /** Empty when the tier can run. */
   problems: AdapterLimit[];
@@ -103,9 +109,9 @@ export function chooseTier(
     (t) => wanted === undefined || t === wanted,
   );
   const choices = names.map((name): TierChoice => {
-    const tier = model.program.tiers[name] as Model["program"]["tiers"][string];
+    const tier = chooseKernels(model.program.tiers[name] as Tier, model.kernels, has);
     const needs = requirements(model, tier, symbols);
-    return { name, needs, problems: shortcomings(needs, has) };
+    return { name, tier, needs, problems: shortcomings(needs, has) };
   });
   choices.sort((a, b) => Number(a.problems.length > 0) - Number(b.problems.length > 0));
   const best = choices[0];

@@ -28,14 +28,17 @@ export interface Requirements {
 
 export interface Available {
   features: ReadonlySet<string>;
+  /** A software adapter: WebGPU's word for it is fallback adapter. */
+  software: boolean;
   limits: Readonly<Record<LimitName, number>>;
 }
 
-/** Kernels a tier launches. */
+/** Kernels a tier launches, without alternatives. */
 export function tierKernels(tier: Tier): Set<string> {
   return new Set(Object.values(tier.functions).flatMap((f) => f.launches.map((l) => l.kernel)));
 }
 
+/** @param tier after `chooseKernels` */
 export function requirements(model: Model, tier: Tier, symbols: Symbols): Requirements {
   const { program } = model;
   const kernels = [...tierKernels(tier)].map(
@@ -54,7 +57,7 @@ export function requirements(model: Model, tier: Tier, symbols: Symbols): Requir
   const weights = sum(layoutArenas(program.segments, Number.POSITIVE_INFINITY).arenas);
   const binding = most([...segments, ...storages, ...buffers.map((b) => b.bytes)]);
   return {
-    features: tier.requires,
+    features: [...new Set([...tier.requires, ...kernels.flatMap((k) => k.features)])],
     limits: {
       maxBufferSize: Math.max(binding, block.bytes),
       maxStorageBufferBindingSize: binding,

@@ -104,6 +104,32 @@ describe("reading a pack's files", () => {
       /unknown kernel/,
     ],
     [
+      "an unknown alternative",
+      "program",
+      (j) => j.tiers.f32.functions.decode.launches[0].alternatives.push({ kernel: "z", grid: [1] }),
+      /alternatives/,
+    ],
+    [
+      "an alternative that is no kernel",
+      "program",
+      (j) =>
+        j.tiers.f32.functions.decode.launches[0].alternatives.push({
+          kernel: "z",
+          grid: [1, 1, 1],
+        }),
+      /kernel z/,
+    ],
+    [
+      "an alternative with other bindings",
+      "program",
+      (j) =>
+        j.tiers.f32.functions.decode.launches[0].alternatives.push({
+          kernel: "head",
+          grid: [1, 1, 1],
+        }),
+      /an alternative has other bindings/,
+    ],
+    [
       "a binding too few",
       "program",
       (j) => j.tiers.f32.functions.decode.launches[0].bindings.pop(),

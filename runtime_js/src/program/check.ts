@@ -25,6 +25,12 @@ export interface Model {
   tensors: TensorCache;
 }
 
+/** Of program.json and kernels.json. */
+const FORMAT_VERSION = 2;
+
+/** What kernels may need beyond their tier, as alternatives of one that does not. */
+const OPTIONAL_FEATURES = ["subgroups"];
+
 /** Functions that every tier must have. */
 const FUNCTIONS = ["prefill", "decode", "sample"];
 
@@ -60,8 +66,8 @@ export function readModel(
   manifest: PackManifest,
 ): Model {
   const model: Model = {
-    program: readJson("program.json", files.program, isProgram, 1),
-    kernels: readJson("kernels.json", files.kernels, isKernelFile, 1).kernels,
+    program: readJson("program.json", files.program, isProgram, FORMAT_VERSION),
+    kernels: readJson("kernels.json", files.kernels, isKernelFile, FORMAT_VERSION).kernels,
     tensors: readJson("tensor-cache.json", files.tensorCache, isTensorCache),
   };
   checkTensors(model.tensors, manifest);
@@ -221,7 +227,27 @@ function checkTier(
         if (!bound(b)) fail(`${where}: launch ${launch.label} binds what does not exist`);
       }
       checkLaunch(where, launch, kernel, fn, tier);
+      for (const { kernel: id, grid } of launch.alternatives) {
+        const other = Object.hasOwn(kernels, id) ? kernels[id] : undefined;
+        if (!other) fail(`${where}: launch ${launch.label} uses an unknown kernel ${id}`);
+        for (const e of grid) compileExpression(e, symbols);
+        checkAlternative(`${where}: launch ${launch.label}`, kernel, other, tier);
+      }
     }
+  }
+}
+
+/** What was prepared for a launch must serve each of its alternatives. */
+function checkAlternative(at: string, kernel: Kernel, other: Kernel, tier: Tier): void {
+  if (
+    other.bindings.join() !== kernel.bindings.join() ||
+    other.params.join() !== kernel.params.join()
+  ) {
+    fail(`${at}: an alternative has other bindings or params`);
+  }
+  for (const feature of other.features) {
+    if (!tier.requires.includes(feature) && !OPTIONAL_FEATURES.includes(feature))
+      fail(`${at}: ${other.name} needs ${feature}, the tier doesn't`);
   }
 }
 

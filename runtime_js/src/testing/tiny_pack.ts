@@ -141,6 +141,9 @@ function kernel(name: string, wgsl: string, params: Kernel["params"], workgroup:
     bindings,
     params,
     features: [],
+    suits: "any",
+    tuning: "",
+    tuning_key: "",
   };
 }
 
@@ -178,6 +181,7 @@ export function tinyProgram() {
         ],
         params: 0,
         grid: [["//", ["+", "tokens", 3], 4], 1, 1],
+        alternatives: [],
       },
       {
         kernel: "sum",
@@ -191,6 +195,7 @@ export function tinyProgram() {
         ],
         params: 1,
         grid: ["seqs", 1, 1],
+        alternatives: [],
       },
       {
         kernel: "head",
@@ -198,6 +203,7 @@ export function tinyProgram() {
         bindings: [storage(0), weight(2), buffer("logits")],
         params: 2,
         grid: [Math.ceil(VOCAB / 64), "seqs", 1],
+        alternatives: [],
       },
     ],
   };
@@ -218,6 +224,7 @@ export function tinyProgram() {
         ],
         params: null,
         grid: ["seqs", 1, 1],
+        alternatives: [],
       },
     ],
   };
@@ -230,13 +237,14 @@ export function tinyProgram() {
         bindings: [buffer("logits"), buffer("sampled")],
         params: null,
         grid: ["seqs", 1, 1],
+        alternatives: [],
       },
     ],
   };
   const step = (name: string, max: number) => ({ name, description: name, scope: "step", max });
   const load = (name: string) => ({ name, description: name, scope: "load", max: null });
   return {
-    format_version: 1,
+    format_version: 2,
     page_size: PAGE,
     symbols: [
       step("tokens", CHUNK),
@@ -281,7 +289,7 @@ export function tinyProgram() {
 
 export function tinyKernels() {
   return {
-    format_version: 1,
+    format_version: 2,
     kernels: {
       append: kernel("append", append, ["u32", "i32"], 4),
       sum: kernel("sum", sum, ["i32"], 1),
