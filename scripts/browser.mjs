@@ -18,24 +18,12 @@ import { chromium } from "playwright-core";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const softwareGpu = join(root, ".cache/software-gpu/env.sh");
 
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-const SOFTWARE_FLAGS = [
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--enable-features=Vulkan",
-];
+/** Shared with `webbuild bench`, which starts browsers without Playwright. */
+const browsers = JSON.parse(
+  readFileSync(new URL("../builder/webbuild/browsers.json", import.meta.url), "utf8"),
+);
 // On Linux Chrome keeps WebGPU behind these for many GPUs; elsewhere it is on by default.
-const HARDWARE_FLAGS =
-  process.platform === "linux"
-    ? ["--enable-unsafe-webgpu", "--enable-features=Vulkan", "--ignore-gpu-blocklist"]
-    : [];
+if (process.platform === "linux") browsers.adapters.default = browsers.linux_default;
 
 /** Thrown when no browser or no adapter can be used; the message says what to do. */
 export class BrowserNotFoundError extends Error {
@@ -61,18 +49,14 @@ export function findBrowser() {
 /** @returns {string[]} */
 function usualPlaces() {
   if (process.platform === "darwin") {
-    const apps = [
-      "Google Chrome.app/Contents/MacOS/Google Chrome",
-      "Chromium.app/Contents/MacOS/Chromium",
-      "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
-    ];
     return ["/Applications", join(homedir(), "Applications")].flatMap((folder) =>
-      apps.map((app) => join(folder, app)),
+      browsers.mac_apps.map((/** @type {string} */ app) => join(folder, app)),
     );
   }
-  const names = ["google-chrome", "google-chrome-stable", "chromium", "chromium-browser"];
   const folders = (process.env.PATH ?? "").split(delimiter);
-  return names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  return browsers.programs.flatMap((/** @type {string} */ name) =>
+    folders.map((folder) => join(folder, name)),
+  );
 }
 
 /** What scripts/software_gpu/setup.sh exports. @returns {Record<string, string>} */
@@ -95,7 +79,7 @@ export function launchOptions(adapter) {
     const { CHROMIUM_LAVAPIPE: executablePath = "", ...software } = softwareGpuEnvironment();
     return {
       executablePath,
-      args: [...FLAGS, ...SOFTWARE_FLAGS],
+      args: [...browsers.flags, ...browsers.adapters.lavapipe],
       env: { ...env, ...software },
     };
   }
@@ -105,12 +89,7 @@ export function launchOptions(adapter) {
       "No Chrome or Chromium was found. Install one, or name it in WEBBUILD_CHROMIUM.",
     );
   }
-  const flags = {
-    default: HARDWARE_FLAGS,
-    swiftshader: SOFTWARE_FLAGS,
-    none: ["--disable-gpu", "--disable-software-rasterizer"],
-  }[adapter];
-  return { executablePath, args: [...FLAGS, ...flags], env };
+  return { executablePath, args: [...browsers.flags, ...browsers.adapters[adapter]], env };
 }
 
 /**

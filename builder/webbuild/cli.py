@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -188,6 +189,67 @@ def verify(folder: Path, source: Path | None) -> None:
     from webbuild.verify import verify_pack
 
     verify_pack(folder, source, click.echo)
+
+
+def _lengths(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """`128,1024` as numbers."""
+    try:
+        return tuple(int(part) for part in value.split(",")) if value else ()
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no list of lengths such as 128,1024", param=parameter
+        ) from None
+
+
+@cli.command()
+@click.argument("packs", metavar="PACK [PACK2]", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--in",
+    "place",
+    type=click.Choice(["chromium", "dawn", "native"]),
+    default="chromium",
+    show_default=True,
+    help="Headless browser, Node with Dawn, or wgpu in Python.",
+)
+@click.option(
+    "--prompt",
+    "prompts",
+    metavar="LENGTHS",
+    callback=_lengths,
+    help="Prompt lengths [128,1024,4096, clipped to the context].",
+)
+@click.option(
+    "--context",
+    "contexts",
+    metavar="LENGTHS",
+    callback=_lengths,
+    help="More contexts to decode at, reached without prefill.",
+)
+@click.option("--tokens", type=int, default=32, show_default=True, help="Tokens to generate.")
+@click.option("--tier", help="f16 or f32 [the best that the adapter can run].")
+@click.option("--rounds", type=int, default=3, show_default=True, help="Rounds; the best counts.")
+@click.option("--runtime", metavar="DIR", type=click.Path(path_type=Path), help="A built package.")
+@click.option(
+    "--runtime-b",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Another build, for B; with one PACK it runs that pack too.",
+)
+@click.option("--no-profile", is_flag=True, help="Do not time launches on the GPU.")
+@click.option(
+    "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write JSON."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print tables, errors and warnings only.")
+def bench(quiet: bool, no_profile: bool, **options: Any) -> None:
+    """Measure how fast a PACK runs here, or how PACK2 (or another build) compares.
+
+    Tokens per second of prefill and decode, calls and JavaScript time per token, memory bandwidth,
+    GPU time of each kernel, parts of the load. Two sides take turns in one run: A B A B.
+    """
+    from webbuild.bench import BenchOptions
+    from webbuild.bench.command import bench as run_bench
+
+    run_bench(BenchOptions(profile=not no_profile, **options), quiet)
 
 
 def run(arguments: Sequence[str]) -> int:

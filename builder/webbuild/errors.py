@@ -158,3 +158,18 @@ class LogitsDifferError(WebbuildError):
 
 class CannotServeError(WebbuildError):
     """The server cannot start: nothing to serve there, or the port is taken."""
+
+
+# --- benchmarks --------------------------------------------------------------------------------
+
+
+class BrowserNotFoundError(WebbuildError):
+    """No browser with WebGPU on this machine, or it does not start."""
+
+
+class RuntimeNotFoundError(WebbuildError):
+    """The folder holds no built npm package, or one without benchmarks."""
+
+
+class BenchmarkFailedError(WebbuildError):
+    """What was measured failed: the page, Node or the engine in it; the message says how."""

@@ -50,7 +50,8 @@ _NOT_WORTH_COMPRESSING = 1024
 # name-3fa9c01b.js as hashing tools write it (hex), and name-Q7ZK2M4A.js (esbuild's base 32).
 _HASHED_NAME = re.compile(r"[-.]([0-9a-f]{8,64}|[0-9A-Z]{8})\.")
 
-_ISOLATION = {
+#: What gives a page threads (SharedArrayBuffer) and precise clocks.
+ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "X-Content-Type-Options": "nosniff",
@@ -80,7 +81,15 @@ def make_app(folder: Path) -> web.Application:
             f"{folder} has neither pack.json nor index.html: give a pack (`webbuild pack MODEL` "
             "makes one) or a built site"
         )
-    headers = _ISOLATION | (_ANY_ORIGIN if is_pack else _SAME_ORIGIN)
+    return folder_app(folder, any_origin=is_pack)
+
+
+def folder_app(folder: Path, *, any_origin: bool) -> web.Application:
+    """The server of one folder, whatever it holds; also as a part of another server.
+
+    any_origin: pages of other origins may read it.
+    """
+    headers = ISOLATION | (_ANY_ORIGIN if any_origin else _SAME_ORIGIN)
 
     async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(headers)
@@ -91,7 +100,7 @@ def make_app(folder: Path) -> web.Application:
     app = web.Application()
     app.on_response_prepare.append(add_headers)
     app.router.add_get("/{path:.*}", _Folder(folder.resolve()).get)
-    if is_pack:
+    if any_origin:
         app.router.add_route("OPTIONS", "/{path:.*}", preflight)
     return app
 

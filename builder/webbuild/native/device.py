@@ -11,7 +11,11 @@ import wgpu
 from webbuild.errors import NoAdapterError
 
 # wgpu-native's names of WebGPU features.
-_FEATURES = {"shader-f16": "shader-f16", "subgroups": "subgroup"}
+_FEATURES = {
+    "shader-f16": "shader-f16",
+    "subgroups": "subgroup",
+    "timestamp-query": "timestamp-query",
+}
 _LIMITS = (
     "max-buffer-size",
     "max-storage-buffer-binding-size",

@@ -81,7 +81,9 @@ class Player:
                 label=kernel.name, code=_ENABLE_SUBGROUPS.sub("", kernel.wgsl)
             )
             return self._device.create_compute_pipeline(
-                layout=layout, compute={"module": module, "entry_point": kernel.entry_point}
+                label=kernel.name,
+                layout=layout,
+                compute={"module": module, "entry_point": kernel.entry_point},
             )
         except wgpu.GPUError as error:
             raise InvalidProgramError(f"kernel {kernel.name!r} does not compile: {error}") from None

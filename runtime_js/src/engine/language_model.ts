@@ -76,11 +76,11 @@ export class LanguageModel {
   #decodeRate = 0;
 
   constructor(
-    private readonly executor: Executor,
+    readonly executor: Executor,
     private readonly manifest: PackManifest,
-    private readonly program: Program,
+    readonly program: Program,
     private readonly source: PackSource,
-    private readonly text: TextParts,
+    readonly text: TextParts,
     private readonly choice: {
       tier: string;
       contextLength: number;

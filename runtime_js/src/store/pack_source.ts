@@ -29,6 +29,7 @@ export interface SourceOptions {
   verifyCache: boolean;
   /** Called after every piece. */
   onBytes?: () => void;
+  newHasher?: () => Promise<Hasher>;
 }
 
 export class PackSource {
@@ -46,6 +47,10 @@ export class PackSource {
     readonly url: string,
     private readonly options: SourceOptions,
   ) {}
+
+  #newHasher(): Promise<Hasher> {
+    return (this.options.newHasher ?? newHasher)();
+  }
 
   /** Where the pack is kept. */
   get storeKind(): "opfs" | "cache" | "memory" | "none" {
@@ -121,7 +126,7 @@ export class PackSource {
 
   /** @returns false when the stored bytes are not the file's */
   async #fromStore(file: PackFile, consumer: Consumer): Promise<boolean> {
-    const hasher = this.options.verifyCache ? await newHasher() : undefined;
+    const hasher = this.options.verifyCache ? await this.#newHasher() : undefined;
     consumer.begin();
     await this.#replay(file.sha256, file.nbytes, consumer, hasher);
     return hasher === undefined || hasher.digest() === file.sha256;
@@ -156,7 +161,7 @@ export class PackSource {
     appender: Appender | undefined,
   ): Promise<void> {
     const { fetch, cache, signal, onBytes } = this.options;
-    const hasher = await newHasher();
+    const hasher = await this.#newHasher();
     let out = appender;
     consumer.begin();
     const resumeAt = Math.min(appender?.size ?? 0, file.nbytes);

@@ -1,0 +1,222 @@
+"""Talks to what measures: a page in a browser, or Node. Commands go out, answers come back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import WSMsgType, web
+
+from webbuild.browser import open_browser
+from webbuild.errors import BenchmarkFailedError, BrowserNotFoundError, MissingExtraError
+from webbuild.serve import ISOLATION, folder_app
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+_START_SECONDS = 60.0
+#: One JSON message, such as a profile of a large model.
+_LARGEST_MESSAGE = 256 << 20
+
+_PAGE = """\
+<!doctype html>
+<meta charset="utf-8">
+<title>webbuild bench</title>
+<link rel="icon" href="data:,">
+<script type="module">
+  import { runAgent } from "./RUNTIME/bench.js";
+  const socket = new WebSocket(new URL("channel", location.href));
+  socket.onopen = () =>
+    runAgent({
+      send: (message) => socket.send(JSON.stringify(message)),
+      listen: (listener) =>
+        socket.addEventListener("message", ({ data }) => listener(JSON.parse(data))),
+    });
+</script>
+"""
+
+_IN_NODE = """\
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+const [runtime] = process.argv.slice(1);
+const places = [runtime + "package.json", process.cwd() + "/package.json"];
+let dawn;
+for (const place of places) {
+  try { dawn ??= createRequire(place).resolve("webgpu"); } catch {}
+}
+if (!dawn) process.exit(44);
+const { create, globals } = await import(pathToFileURL(dawn).href);
+Object.assign(globalThis, globals);
+// Kept for good: Dawn ends the process when its instance is collected.
+const gpu = (globalThis.gpu = create([]));
+const { runAgent } = await import(pathToFileURL(runtime).href + "bench.js");
+runAgent({
+  send: (message) => process.stdout.write(JSON.stringify(message) + "\\n"),
+  listen: (listener) =>
+    createInterface({ input: process.stdin })
+      .on("line", (line) => listener(JSON.parse(line)))
+      .on("close", () => process.exit(0)),
+}, gpu);
+"""
+_NO_DAWN = 44
+
+
+class Agent(Protocol):
+    """Measures. Paths in its arguments are what `url` makes of folders."""
+
+    async def call(self, method: str, args: Any, listener: Listener | None = None) -> Any:
+        """The result of one command. Raises BenchmarkFailedError."""
+
+    def url(self, folder: Path) -> str:
+        """How the agent names a folder; with a trailing slash."""
+
+
+class RemoteAgent:
+    """An agent at the other end of a stream of JSON messages."""
+
+    def __init__(self, send: Callable[[str], Awaitable[None]], urls: Mapping[Path, str]) -> None:
+        self._send = send
+        self._urls = urls
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, tuple[asyncio.Future[Any], Listener | None]] = {}
+
+    async def call(self, method: str, args: Any, listener: Listener | None = None) -> Any:
+        """The result of one command. Raises BenchmarkFailedError."""
+        number = next(self._ids)
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[number] = (future, listener)
+        await self._send(json.dumps({"id": number, "method": method, "args": args}))
+        return await future
+
+    def url(self, folder: Path) -> str:
+        """How the agent names a folder; with a trailing slash."""
+        return self._urls[folder]
+
+    def receive(self, text: str | bytes) -> None:
+        """A message has come."""
+        message = json.loads(text)
+        future, listener = self._waiting[message["id"]]
+        if "event" in message:
+            if listener:
+                listener(message["event"])
+            return
+        del self._waiting[message["id"]]
+        if "error" in message:
+            error = message["error"]
+            future.set_exception(BenchmarkFailedError(f"{error['name']}: {error['message']}"))
+        else:
+            future.set_result(message["result"])
+
+    def end(self, why: str) -> None:
+        """Nothing will come any more."""
+        for future, _ in self._waiting.values():
+            if not future.done():
+                future.set_exception(BenchmarkFailedError(why))
+        self._waiting.clear()
+
+
+@contextlib.asynccontextmanager
+async def chromium_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Agent]:
+    """A page of a headless browser. Raises BrowserNotFoundError.
+
+    runtime: the build whose agent runs; one of `folders`, which the page can read.
+    """
+    names = {folder: f"folder{number}" for number, folder in enumerate(dict.fromkeys(folders))}
+    connected: asyncio.Future[web.WebSocketResponse] = asyncio.get_running_loop().create_future()
+    agent: RemoteAgent | None = None
+
+    async def page(_: web.Request) -> web.Response:
+        html = _PAGE.replace("RUNTIME", names[runtime])
+        return web.Response(text=html, content_type="text/html", headers=ISOLATION)
+
+    async def channel(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE)
+        await socket.prepare(request)
+        if connected.done():
+            return socket
+        connected.set_result(socket)
+        async for message in socket:
+            if message.type == WSMsgType.TEXT and agent:
+                agent.receive(message.data)
+        if agent:
+            agent.end("the page went away: its browser crashed, or ran out of memory")
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    app.router.add_get("/channel", channel)
+    for folder, name in names.items():
+        app.add_subapp(f"/{name}", folder_app(folder, any_origin=False))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        origin = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        with open_browser(origin) as process:
+            try:
+                socket = await asyncio.wait_for(connected, _START_SECONDS)
+            except TimeoutError:
+                code = process.poll()
+                state = "does not open a page" if code is None else f"ended with status {code}"
+                raise BrowserNotFoundError(
+                    f"the browser {state}: name another one in WEBBUILD_CHROMIUM"
+                ) from None
+            urls = {folder: f"{origin}{name}/" for folder, name in names.items()}
+            agent = RemoteAgent(socket.send_str, urls)
+            yield agent
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def dawn_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Agent]:
+    """Node with Dawn (the npm package `webgpu`). Raises MissingExtraError."""
+    node = shutil.which("node")
+    if node is None:
+        raise MissingExtraError("--in dawn needs Node 20 or newer: install it")
+    process = await asyncio.create_subprocess_exec(
+        node,
+        "--input-type=module",
+        "-e",
+        _IN_NODE,
+        "--",
+        f"{runtime}/",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=None,
+        limit=_LARGEST_MESSAGE,
+        start_new_session=sys.platform != "win32",
+    )
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin and stdout
+
+    async def send(text: str) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stdin.write(f"{text}\n".encode())
+            await stdin.drain()
+
+    agent = RemoteAgent(send, {folder: f"{folder.as_uri()}/" for folder in folders})
+
+    async def listen() -> None:
+        async for line in stdout:
+            if line.startswith(b'{"id"'):
+                agent.receive(line)
+        if await process.wait() == _NO_DAWN:
+            agent.end("Node finds no Dawn: npm install webgpu, beside the runtime or here")
+        agent.end("Node ended")
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield agent
+    finally:
+        listening.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

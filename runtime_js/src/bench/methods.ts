@@ -1,0 +1,79 @@
+/** The engine's end of a benchmark: methods over the package's worker protocol. */
+import type { Host } from "../engine/host.js";
+import type { LanguageModel } from "../engine/language_model.js";
+import { type LoadOptions, load } from "../engine/load.js";
+import type { LoadProgress } from "../engine/progress.js";
+import { EngineUnloaded } from "../errors.js";
+import { Profiler } from "../gpu/profiler.js";
+import type { Port } from "../worker/protocol.js";
+import { dispatch, type Handlers } from "../worker/server.js";
+import { measureBandwidth } from "./bandwidth.js";
+import { measureGeneration } from "./generation.js";
+import { LoadMeter } from "./load_meter.js";
+import type {
+  Bandwidth,
+  Case,
+  Generation,
+  LoadReport,
+  ProfiledStep,
+  ProfileMode,
+} from "./types.js";
+
+/** `(args, event) => result`, as `Methods` of the protocol. */
+export type BenchMethods = {
+  load: (options: LoadOptions, event: LoadProgress) => LoadReport;
+  generate: (what: Case, event: never) => Generation;
+  profile: (args: { what: Case; mode: ProfileMode }, event: never) => ProfiledStep[];
+  bandwidth: (nbytes: number, event: never) => Bandwidth;
+  unload: (args: null, event: never) => null;
+};
+
+type BenchHandlers = {
+  [M in keyof BenchMethods]: (
+    args: Parameters<BenchMethods[M]>[0],
+    context: { signal: AbortSignal; emit(event: Parameters<BenchMethods[M]>[1]): void },
+  ) => Promise<ReturnType<BenchMethods[M]>> | ReturnType<BenchMethods[M]>;
+};
+
+/** Serves benchmarks on a port. @returns frees the engine */
+export function serveBench(port: Port, host: Host): () => void {
+  let model: LanguageModel | undefined;
+  const loaded = (): LanguageModel => {
+    if (!model) throw new EngineUnloaded("no model is loaded");
+    return model;
+  };
+  const unload = () => {
+    model?.unload();
+    model = undefined;
+    return null;
+  };
+  const handlers: BenchHandlers = {
+    async load(options, { signal, emit }) {
+      unload();
+      const meter = new LoadMeter();
+      const listen = (progress: LoadProgress) => {
+        meter.progress(progress);
+        emit(progress);
+      };
+      model = await load(meter.host(host), options, listen, signal);
+      const parts = meter.parts();
+      const timestamps = model.executor.gpu.device.features.has("timestamp-query");
+      return { info: model.info(), parts, total: parts.total, timestamps };
+    },
+    generate: (what, { signal }) => measureGeneration(loaded(), what, signal),
+    async profile({ what, mode }, { signal }) {
+      const { device } = loaded().executor.gpu;
+      const profiler = new Profiler(device, mode);
+      const { detail } = await measureGeneration(loaded(), what, signal).finally(() =>
+        profiler.stop(),
+      );
+      const steps = await profiler.results();
+      return steps.map((launches, i) => ({ tokens: detail?.steps[i]?.tokens ?? 0, launches }));
+    },
+    bandwidth: (nbytes) => measureBandwidth(host.gpu, nbytes),
+    unload,
+  };
+  // The protocol's dispatch asks nothing of the methods but their form.
+  dispatch(port, handlers as unknown as Handlers);
+  return unload;
+}
