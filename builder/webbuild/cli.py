@@ -81,6 +81,11 @@ def _pack_epilog() -> str:
     metavar="DIR",
     help="Write the module after each compiler pass.",
 )
+@click.option(
+    "--records",
+    type=click.Path(path_type=Path),
+    help="Measured tunings, by `webbuild tune`, to add to those that ship.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
 def pack(
     model: str,
@@ -92,6 +97,7 @@ def pack(
     force: bool,
     no_library: bool,
     dump_passes: Path | None,
+    records: Path | None,
     quiet: bool,
 ) -> None:
     """Pack MODEL: a Hugging Face folder, a Hub id (organisation/name[@revision]) or an alias.
@@ -116,6 +122,7 @@ def pack(
         dump_passes=dump_passes,
         context_length=context,
         name=name,
+        records=records,
     )
     manifest = pack_model(source, quantization, out, Reporter(quiet=quiet), options)
     if not quiet:
@@ -212,6 +219,12 @@ def _lengths(_: click.Context, parameter: click.Parameter, value: str | None) ->
     help="Headless browser, Node with Dawn, or wgpu in Python.",
 )
 @click.option(
+    "--in-b",
+    "place_b",
+    type=click.Choice(["chromium", "dawn", "native"]),
+    help="Where B runs; with one PACK it runs that pack too.",
+)
+@click.option(
     "--prompt",
     "prompts",
     metavar="LENGTHS",
@@ -250,6 +263,80 @@ def bench(quiet: bool, no_profile: bool, **options: Any) -> None:
     from webbuild.bench.command import bench as run_bench
 
     run_bench(BenchOptions(profile=not no_profile, **options), quiet)
+
+
+@cli.command()
+@click.argument("folder", metavar="[PACK]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="OP",
+    help="Tune one op: 'linear mode=gemv quant=q4 N=4096 K=4096'. Repeatable.",
+)
+@click.option(
+    "--runner",
+    "place",
+    type=click.Choice(["wgpu", "dawn", "chromium", "browser"]),
+    default="wgpu",
+    show_default=True,
+    help="wgpu in Python, Node with Dawn, a headless browser, or the one that opens the URL.",
+)
+@click.option("--ops", metavar="KERNELS", help="Kernels to tune, such as gemv,gemm [all].")
+@click.option("--tier", help="f16 or f32 [both].")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), default=120, show_default=True, help="Time to take."
+)
+@click.option(
+    "-o",
+    "--out",
+    default="tuning.json",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Database to merge the records into.",
+)
+@click.option(
+    "--rules", multiple=True, type=click.Path(path_type=Path), help="Python file with more rules."
+)
+@click.option("--runtime", metavar="DIR", type=click.Path(path_type=Path), help="A built package.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="With --runner browser: 0.0.0.0 lets a phone in.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="A free one [0].")
+@click.option(
+    "--certificate", type=click.Path(path_type=Path), help="PEM file: serve the page over https."
+)
+@click.option("--key", type=click.Path(path_type=Path), help="PEM file of the certificate's key.")
+@click.option("-q", "--quiet", is_flag=True, help="Print tables, errors and warnings only.")
+def tune(
+    folder: Path | None,
+    shapes: tuple[str, ...],
+    ops: str | None,
+    tier: str | None,
+    seconds: float,
+    out: Path,
+    rules: tuple[Path, ...],
+    quiet: bool,
+    **runner: Any,
+) -> None:
+    """Find the fastest tunings of a PACK's kernels on a device, and keep them as records.
+
+    Every candidate's results are compared with the default kernel's. `webbuild pack --records`
+    puts the records into packs, whose runtimes then choose by them. To tune a phone, open the
+    printed URL on it: docs/tuning.md says how.
+    """
+    from webbuild.pack import Reporter
+    from webbuild.tune import RunnerOptions, TuneOptions
+    from webbuild.tune import tune as run_tune
+
+    kernels = tuple(ops.split(",")) if ops else ()
+    options = TuneOptions(
+        folder, shapes, RunnerOptions(**runner), kernels, tier, seconds, out, rules
+    )
+    run_tune(options, Reporter(quiet=quiet))
 
 
 def run(arguments: Sequence[str]) -> int:

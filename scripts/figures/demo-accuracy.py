@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -28,13 +27,12 @@ from demo_model.evaluate import (
     scores,
 )
 from demo_model.items import Item
+from scripts.figures.builds import REPOSITORY, assemble_site
 from webbuild.native import NativeModel
 from webbuild.reference import load_model
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PACK = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
 CHECKPOINT = REPOSITORY / "builder" / "demo_model" / "checkpoint"
-PAGE = '<!doctype html><title>Figures</title><link rel="icon" href="data:,">'
 SYSTEM = "<|im_start|>system\n", "<|im_end|>\n"
 
 
@@ -77,9 +75,7 @@ def with_chromium(pack: Path, tokenizer: Any, items: list[Item]) -> list[str]:
     conversations = [without_tools(tokenizer, item) for item in items]
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder)
-        shutil.copytree(pack, site / "pack")
-        shutil.copytree(REPOSITORY / "runtime_js" / "dist", site / "webbuild")
-        (site / "index.html").write_text(PAGE, "utf-8")
+        assemble_site(site, pack)
         script = REPOSITORY / "scripts" / "figures" / "chromium_answers.mjs"
         process = subprocess.run(
             ["node", str(script), str(site), str(LONGEST_ANSWER)],

@@ -9,26 +9,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-PAGE = '<!doctype html><title>Figures</title><link rel="icon" href="data:,">'
+from scripts.figures.builds import REPOSITORY, assemble_site
 
 
 def webbuild(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "webbuild", *arguments, "--quiet"], check=True)
-
-
-def link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
 
 
 def main() -> None:
@@ -41,16 +32,13 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
         site = Path(folder) / "site"
-        site.mkdir()
-        if args.pack:
-            shutil.copytree(args.pack, site / "pack", copy_function=link_or_copy)
-        else:
-            source = Path(folder) / "source"
+        pack = args.pack
+        if not pack:
+            source, pack = Path(folder) / "source", Path(folder) / "pack"
             webbuild("synth", args.model, "-o", str(source))
-            webbuild("pack", str(source), "-o", str(site / "pack"))
+            webbuild("pack", str(source), "-o", str(pack))
             shutil.rmtree(source)
-        shutil.copytree(REPOSITORY / "runtime_js" / "dist", site / "webbuild")
-        (site / "index.html").write_text(PAGE, "utf-8")
+        assemble_site(site, pack)
         script = REPOSITORY / "scripts" / "figures" / "load_in_chromium.mjs"
         process = subprocess.run(
             ["node", str(script), str(site), str(args.tokens), str(args.context)],

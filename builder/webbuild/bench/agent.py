@@ -202,7 +202,7 @@ async def dawn_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Agent]
             stdin.write(f"{text}\n".encode())
             await stdin.drain()
 
-    agent = RemoteAgent(send, {folder: f"{folder.as_uri()}/" for folder in folders})
+    agent = RemoteAgent(send, {folder: f"{folder.resolve().as_uri()}/" for folder in folders})
 
     async def listen() -> None:
         async for line in stdout:

@@ -11,13 +11,11 @@ from typing import Any
 
 from webbuild.errors import InvalidOptionError, MissingExtraError
 
-from .plan import Plan
-
 _SETUP = "--in native needs wgpu: pip install 'webbuild[native]'"
 
 
 @contextlib.asynccontextmanager
-async def native_agent(_: Plan) -> AsyncIterator[NativeAgent]:
+async def native_agent() -> AsyncIterator[NativeAgent]:
     """wgpu on this machine's adapter. Raises MissingExtraError or NoAdapterError."""
     try:
         yield NativeAgent()

@@ -24,6 +24,8 @@ class BenchOptions:
     packs: tuple[Path, ...]
     """One, or two to compare."""
     place: Place = "chromium"
+    place_b: Place | None = None
+    """Where B runs; None: where A does. With one pack it makes a B."""
     prompts: tuple[int, ...] = ()
     """Prompt lengths; none: DEFAULT_LENGTHS, clipped to the context."""
     contexts: tuple[int, ...] = ()
@@ -61,6 +63,7 @@ class Subject:
 
     name: str
     """`a` or `b`."""
+    place: Place
     pack: Path
     runtime: Path | None
     """None when native."""
@@ -72,7 +75,6 @@ class Subject:
 class Plan:
     """All that is to be done."""
 
-    place: Place
     method: Method
     """`public`: a build has no benchmark of its own, so both go through the public API."""
     subjects: tuple[Subject, ...]
@@ -89,29 +91,32 @@ def make_plan(options: BenchOptions) -> Plan:
     if not 1 <= len(options.packs) <= 2:
         raise InvalidOptionError("give one pack, or two to compare")
     _check_outputs(options)
-    runtimes = _runtimes(options)
-    packs = options.packs if len(options.packs) == 2 else options.packs * len(runtimes)
-    if len(runtimes) < len(packs):
-        runtimes = runtimes * len(packs)
+    sides = 1 if len(options.packs) == 1 and not (options.runtime_b or options.place_b) else 2
+    places = (options.place, options.place_b or options.place)[:sides]
+    runtimes = _runtimes(options, places)
+    packs = (options.packs * 2)[:sides]
     subjects = tuple(
-        Subject(name, pack, runtime, _manifest(pack))
-        for name, pack, runtime in zip("ab", packs, runtimes, strict=False)
+        Subject(name, place, pack, runtime, _manifest(pack))
+        for name, place, pack, runtime in zip("ab", places, packs, runtimes, strict=False)
     )
     method: Method = "engine"
-    if options.place != "native":
-        measures = [(folder or Path()).joinpath("bench.js").is_file() for folder in runtimes]
-        if not measures[0]:
+    measuring = [runtime for runtime in runtimes if runtime]
+    if not all((runtime / "bench.js").is_file() for runtime in measuring):
+        method = "public"
+        if not (measuring[0] / "bench.js").is_file():
             raise RuntimeNotFoundError(
-                f"{runtimes[0]} has no bench.js: the first runtime must be one that can "
-                "measure (build it anew); the second may be older"
+                f"{measuring[0]} has no bench.js: the first runtime must be one that can measure "
+                "(build it anew); only the second may be older"
             )
-        if not all(measures):
-            method = "public"
+        if "native" in places:
+            raise RuntimeNotFoundError(
+                f"{measuring[-1]} has no bench.js, so it is measured through the public API, "
+                "which --in native has not: leave one of them out"
+            )
     _check_tier(options, subjects, method)
     limit = min(subject.manifest["limits"]["context_length"] for subject in subjects)
     cases = _cases(options, limit, method)
     return Plan(
-        place=options.place,
         method=method,
         subjects=subjects,
         cases=cases,
@@ -135,21 +140,23 @@ def _check_outputs(options: BenchOptions) -> None:
         raise InvalidOptionError(f"--plot {options.plot}: the name ends in .svg or .png")
 
 
-def _runtimes(options: BenchOptions) -> tuple[Path | None, ...]:
-    if options.place == "native":
-        if options.runtime or options.runtime_b:
-            raise InvalidOptionError("--in native runs no JavaScript: leave --runtime out")
-        return (None,)
-    given = [options.runtime or default_runtime()]
-    if options.runtime_b:
-        given.append(options.runtime_b)
-    for folder in given:
+def _runtimes(options: BenchOptions, places: tuple[Place, ...]) -> tuple[Path | None, ...]:
+    """The built package of each side; None for one that runs natively."""
+    if places == ("native",) * len(places) and (options.runtime or options.runtime_b):
+        raise InvalidOptionError("--in native runs no JavaScript: leave --runtime out")
+    first = options.runtime or default_runtime()
+    found: list[Path | None] = []
+    for place, folder in zip(places, (first, options.runtime_b or first), strict=False):
+        if place == "native":
+            found.append(None)
+            continue
         if not (folder / "index.js").is_file():
             raise RuntimeNotFoundError(
                 f"{folder} holds no built npm package (index.js): run `make build-runtime`, or "
                 "give --runtime the folder `dist` of one"
             )
-    return tuple(folder.resolve() for folder in given)
+        found.append(folder.resolve())
+    return tuple(found)
 
 
 def _manifest(pack: Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .plan import Case, Subject
+from .plan import Case, Place, Subject
+from .traffic import StepTraffic
 
 #: Of the JSON; raised when a reader would misunderstand.
 REPORT_VERSION = 1
@@ -59,6 +60,8 @@ class CaseReport:
 
     case: Case
     rounds: tuple[Round, ...]
+    traffic: StepTraffic | None
+    """None for a pack of a format that is not this version's."""
 
     @property
     def prefill_tokens_per_s(self) -> float | None:
@@ -75,6 +78,13 @@ class CaseReport:
         return self.rounds[-1].per_token(count)
 
     @property
+    def bytes_per_s(self) -> float | None:
+        """Read and written while decoding, by count; at the context that the prompt leaves."""
+        if self.traffic is None:
+            return None
+        return (self.traffic.read + self.traffic.written) * self.decode_tokens_per_s
+
+    @property
     def js_ms_per_token(self) -> float | None:
         times = [r.detail["jsPerToken"] for r in self.rounds if r.detail]
         times = [time for time in times if time is not None]
@@ -88,6 +98,10 @@ class CaseReport:
             "prefill_tokens_per_s": self.prefill_tokens_per_s,
             "decode_tokens_per_s": self.decode_tokens_per_s,
             "js_ms_per_token": self.js_ms_per_token,
+            "bytes_read_per_token": self.traffic.read if self.traffic else None,
+            "bytes_written_per_token": self.traffic.written if self.traffic else None,
+            "bytes_needed_per_token": self.traffic.needed if self.traffic else None,
+            "bytes_per_s": self.bytes_per_s,
             "per_token": {_snake(count): self.per_token(count) for count in counts},
             "rounds": [
                 {
@@ -130,6 +144,8 @@ class LaunchProfile:
     kernel: str
     ms: float
     """The median over the profiled steps."""
+    nbytes: int | None
+    """Read and written, by count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +183,10 @@ class Profile:
 
 
 def fold_profile(
-    case: Case, split: Sequence[Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]
+    case: Case,
+    split: Sequence[Mapping[str, Any]],
+    whole: Sequence[Mapping[str, Any]],
+    traffic: StepTraffic | None,
 ) -> Profile | None:
     """Decode steps of both profiles to one; None if none was recorded.
 
@@ -176,11 +195,13 @@ def fold_profile(
     decode = [step["launches"] for step in split if step["tokens"] == 1][-_kept(case) :]
     if not decode:
         return None
+    counted = traffic.launches if traffic and len(traffic.launches) == len(decode[0]) else None
     launches = tuple(
         LaunchProfile(
             first["label"],
             first["kernel"],
             median((step[i]["end"] - step[i]["begin"]) / 1e6 for step in decode),
+            counted[i].read + counted[i].written if counted else None,
         )
         for i, first in enumerate(decode[0])
     )
@@ -208,6 +229,9 @@ class SubjectReport:
     """One side of the comparison."""
 
     name: str
+    place: Place
+    where: str
+    """Browser, Node or wgpu, with its version."""
     pack: Path
     runtime: Path | None
     model: str
@@ -221,18 +245,23 @@ class SubjectReport:
     timestamps: bool
     loads: tuple[LoadReport, ...]
     cases: list[CaseReport] = field(default_factory=list)
+    traffic: dict[int, StepTraffic] = field(default_factory=dict)
+    """By context."""
     profile: Profile | None = None
 
     @classmethod
     def of(
         cls,
         subject: Subject,
-        info: Mapping[str, Any],
-        timestamps: bool,
+        where: str,
+        loaded: Mapping[str, Any],
         loads: tuple[LoadReport, ...],
     ) -> SubjectReport:
+        info = loaded["info"]
         return cls(
             name=subject.name,
+            place=subject.place,
+            where=where,
             pack=subject.pack,
             runtime=subject.runtime,
             model=info["model"]["name"],
@@ -242,12 +271,14 @@ class SubjectReport:
             gpu_bytes=info["bytes"]["total"],
             adapter=info["adapter"],
             launches=info["launches"],
-            timestamps=timestamps,
+            timestamps=loaded["timestamps"],
             loads=loads,
         )
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "in": self.place,
+            "where": self.where,
             "pack": str(self.pack),
             "runtime": str(self.runtime) if self.runtime else None,
             "model": self.model,
@@ -267,9 +298,6 @@ class SubjectReport:
 class BenchReport:
     """One run of `webbuild bench`."""
 
-    place: str
-    where: str
-    """Browser, Node or wgpu, with its version."""
     method: str
     order: tuple[str, ...]
     bandwidth: Mapping[str, float] | None
@@ -303,8 +331,6 @@ class BenchReport:
         """Plain data for ``--json``."""
         return {
             "format_version": REPORT_VERSION,
-            "in": self.place,
-            "where": self.where,
             "adapter": self.adapter,
             "method": self.method,
             "order": list(self.order),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from .report import BenchReport, SubjectReport
+from .report import BenchReport, LaunchProfile, SubjectReport
 
-_WIDTH = 118
+_WIDTH = 130
 
 
 def print_report(report: BenchReport) -> None:
@@ -24,7 +24,7 @@ def render(report: BenchReport) -> RenderableType:
         _about(report),
         _rates(report),
         _loads(report),
-        *(_kernels(subject) for subject in report.subjects if subject.profile),
+        *(_kernels(report, subject) for subject in report.subjects if subject.profile),
     )
 
 
@@ -39,9 +39,9 @@ def _table(title: str, *columns: str) -> Table:
 def _about(report: BenchReport) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("adapter", report.adapter)
-    table.add_row("runs in", report.where)
     for subject in report.subjects:
         text = f"{subject.model} ({subject.quantization}), tier {subject.tier}, {subject.pack}"
+        text += f", in {subject.where}"
         if len({s.runtime for s in report.subjects}) > 1:
             text += f", runtime {subject.runtime}"
         table.add_row(subject.name.upper(), text)
@@ -55,13 +55,16 @@ def _about(report: BenchReport) -> Table:
 
 def _rates(report: BenchReport) -> Table:
     columns = ["", "context", "prefill tok/s", "decode tok/s", "ms/token"]
-    columns += ["JS ms/token", "launches", "submits", "writes"]
-    table = _table("\nTokens per second, best of the rounds; calls per decoded token", *columns)
+    columns += ["JS ms/token", "launches", "submits", "writes", "MB/token", "GB/s", "of copy"]
+    title = "\nTokens per second, best of the rounds; calls, and bytes by count, per decoded token"
+    table = _table(title, *columns)
     compared = len(report.subjects) > 1
     for i, ratio in enumerate(report.ratios() or [None] * len(report.subjects[0].cases)):
         for subject in report.subjects:
             case = subject.cases[i]
             counts = (case.per_token(name) for name in ("launches", "submits", "writeBuffers"))
+            traffic, rate = case.traffic, case.bytes_per_s
+            copied = rate / report.bandwidth["copy"] if rate and report.bandwidth else None
             table.add_row(
                 subject.name.upper(),
                 str(case.case.context),
@@ -70,6 +73,9 @@ def _rates(report: BenchReport) -> Table:
                 _number(1000 / case.decode_tokens_per_s, 2),
                 _number(case.js_ms_per_token, 3),
                 *(_number(count, 2) for count in counts),
+                _number((traffic.read + traffic.written) / 1e6 if traffic else None, 2),
+                _number(rate and rate / 1e9, 2),
+                _percent(copied),
             )
         if compared and ratio:
             prefill, decode = (_number(ratio[key], 3) for key in ("prefill", "decode"))
@@ -93,7 +99,7 @@ def _loads(report: BenchReport) -> Table:
     return table
 
 
-def _kernels(subject: SubjectReport) -> Table:
+def _kernels(report: BenchReport, subject: SubjectReport) -> Table:
     profile = subject.profile
     assert profile
     title = (
@@ -102,20 +108,31 @@ def _kernels(subject: SubjectReport) -> Table:
     )
     if profile.pass_ms is not None:
         title += f", {profile.pass_ms:.2f} ms as one pass"
-    table = _table(title, "kernel", "launches", "µs each", "ms", "share")
-    by_kernel: dict[str, list[float]] = {}
+    table = _table(title, "kernel", "launches", "µs each", "ms", "share", "GB/s", "of copy")
+    by_kernel: dict[str, list[LaunchProfile]] = {}
     for launch in profile.launches:
-        by_kernel.setdefault(launch.kernel, []).append(launch.ms)
-    for kernel, times in sorted(by_kernel.items(), key=lambda item: -sum(item[1])):
-        total = sum(times)
+        by_kernel.setdefault(launch.kernel, []).append(launch)
+    for kernel, launches in sorted(
+        by_kernel.items(), key=lambda item: -sum(launch.ms for launch in item[1])
+    ):
+        total = sum(launch.ms for launch in launches)
+        rate = None
+        if total and all(launch.nbytes is not None for launch in launches):
+            rate = sum(launch.nbytes or 0 for launch in launches) / total * 1e3
         table.add_row(
             kernel,
-            str(len(times)),
-            f"{1000 * total / len(times):,.1f}",
+            str(len(launches)),
+            f"{1000 * total / len(launches):,.1f}",
             f"{total:.3f}",
-            f"{100 * total / profile.launch_ms:.1f} %" if profile.launch_ms else "–",
+            _percent(total / profile.launch_ms if profile.launch_ms else None),
+            _number(rate and rate / 1e9, 2),
+            _percent(rate / report.bandwidth["copy"] if rate and report.bandwidth else None),
         )
     return table
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def _number(value: float | None, digits: int) -> str:

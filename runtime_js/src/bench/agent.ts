@@ -111,7 +111,10 @@ export function runAgent(channel: Channel, gpu?: GPU): void {
 /** What this is: for the report, and so that the command line knows that they agree. */
 function describe(): { version: number; where: string; isolated: boolean } {
   const { userAgent } = globalThis.navigator ?? {};
-  const where = userAgent ?? `Node ${globalThis.process?.version ?? ""}`;
+  // Node 21 and later have a navigator too.
+  const node = globalThis.process?.versions?.node;
+  const browser = /(Edg|Firefox|HeadlessChrome|Chrome|Version)\/[\d.]+/.exec(userAgent ?? "")?.[0];
+  const where = node ? `Node ${node} with Dawn` : (browser ?? userAgent ?? "");
   return { version: BENCH_VERSION, where, isolated: globalThis.crossOriginIsolated ?? true };
 }
 

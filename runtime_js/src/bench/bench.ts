@@ -81,7 +81,7 @@ export class Bench {
     return this.calls.profile({ what, mode }, { signal });
   }
 
-  /** What memory gives: with buffers of `nbytes`, a multiple of 4 MiB, at most 128 MiB. */
+  /** What memory gives: with buffers of `nbytes`, a multiple of 16 MiB, at most 128 MiB. */
   bandwidth(nbytes: number, signal?: AbortSignal): Promise<Bandwidth> {
     return this.calls.bandwidth(nbytes, { signal });
   }

@@ -113,7 +113,7 @@ export class LoadMeter {
         override(adapter, "requestDevice", async (original, descriptor = {}) => {
           const features = new Set(descriptor.requiredFeatures);
           if (adapter.features.has("timestamp-query")) features.add("timestamp-query");
-          return this.#device(await original({ ...descriptor, requiredFeatures: features }));
+          return this.#device(await original({ ...descriptor, requiredFeatures: [...features] }));
         });
       }
       return adapter;

@@ -1,0 +1,173 @@
+"""Bytes that a decode step moves, counted from the program: each binding of a launch once.
+
+What a binding means for one step depends on what it is. A weight is read whole (of an embedding
+table one row); KV pages as far as the context reaches; a buffer or an activation as much of it as
+one token has. The sampler's counts and biases are not read: greedy requests use neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from webbuild.schema.check import ITEM_BYTES, largest_symbols
+from webbuild.schema.expression import evaluate
+from webbuild.schema.folder import PackFolder
+from webbuild.schema.kernels import Kernel
+from webbuild.schema.program import (
+    Binding,
+    Buffer,
+    BufferBinding,
+    InputBinding,
+    Launch,
+    Program,
+    Segment,
+    StorageBinding,
+    Tier,
+    WeightBinding,
+)
+
+_STEP = ("decode", "sample")
+_UNUSED = ("token_counts", "logit_bias")
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchTraffic:
+    """Bytes of one launch."""
+
+    label: str
+    kernel: str
+    read: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepTraffic:
+    """A decode step of one sequence, and its sampling."""
+
+    context: int
+    launches: tuple[LaunchTraffic, ...]
+    """In the order in which they run."""
+    weights: int
+    """Bytes of all weights and norms that any launch but the embedding binds, each once."""
+    kv: int
+    """Bytes of keys and values of the context."""
+
+    @property
+    def read(self) -> int:
+        return sum(launch.read for launch in self.launches)
+
+    @property
+    def written(self) -> int:
+        return sum(launch.written for launch in self.launches)
+
+    @property
+    def needed(self) -> int:
+        """What no decode step can do without: weights, norms, keys and values, read once."""
+        return self.weights + self.kv
+
+
+def decode_traffic(pack: PackFolder, tier: str, context: int) -> StepTraffic:
+    """Counts a step of one sequence of `context` tokens, the new one included."""
+    count = _Count(pack, tier, context)
+    chosen = pack.program.tiers[tier]
+    launches = [launch for name in _STEP for launch in chosen.functions[name].launches]
+    segments = {
+        binding.segment
+        for launch in launches
+        for binding in launch.bindings
+        if isinstance(binding, WeightBinding) and not _gathers(launch)
+    }
+    return StepTraffic(
+        context=context,
+        launches=tuple(count.launch(launch) for launch in launches),
+        weights=sum(_resident(pack.program.segments[index]) for index in segments),
+        kv=sum(count.kv(buffer, context) for buffer in chosen.buffers if _is_kv(buffer.name)),
+    )
+
+
+class _Count:
+    def __init__(self, pack: PackFolder, tier: str, context: int) -> None:
+        self._program: Program = pack.program
+        self._kernels: Mapping[str, Kernel] = pack.kernels.kernels
+        self._tier: Tier = pack.program.tiers[tier]
+        self._vocab = pack.manifest.model.vocab_size
+        self._context = context
+        pages = -(-context // pack.program.page_size)
+        load = {"pages": pages, "max_pages": pages}
+        self._maxima = largest_symbols(pack.manifest, pack.program) | load
+        # One token of one sequence.
+        self._now = self._maxima | {"tokens": 1, "seqs": 1, "q_tiles": 1}
+        self._buffers = {buffer.name: buffer for buffer in self._tier.buffers}
+        self._inputs = {item.name: item for item in pack.program.inputs}
+
+    def launch(self, launch: Launch) -> LaunchTraffic:
+        kernel = self._kernels[launch.kernel]
+        read = written = 0
+        for binding, access in zip(launch.bindings, kernel.bindings, strict=True):
+            r, w = self._binding(launch, kernel, binding, access == "read_write")
+            read, written = read + r, written + w
+        return LaunchTraffic(launch.label, kernel.name, read, written)
+
+    def kv(self, buffer: Buffer, tokens: int) -> int:
+        """Bytes of so many tokens in the pages of one layer's keys or values."""
+        page = prod(evaluate(size, self._now) for size in buffer.shape[1:])
+        return tokens * ITEM_BYTES[buffer.dtype] * page // self._program.page_size
+
+    def _binding(
+        self, launch: Launch, kernel: Kernel, binding: Binding, written: bool
+    ) -> tuple[int, int]:
+        """Bytes read and written; what a launch writes it does not read."""
+        match binding:
+            case WeightBinding(segment=index):
+                nbytes = _resident(self._program.segments[index])
+                return (-(-nbytes // self._rows(index)) if _gathers(launch) else nbytes), 0
+            case StorageBinding(index=index):
+                nbytes = self._storage(launch, index)
+                return (0, nbytes) if written else (nbytes, 0)
+            case BufferBinding(name=name) if _is_kv(name):
+                buffer = self._buffers[name]
+                reads = self.kv(buffer, self._context) if _attends(kernel) else 0
+                return reads, self.kv(buffer, 1) if written else 0
+            case BufferBinding(name=name) if name in _UNUSED:
+                return 0, 0
+            case BufferBinding(name=name):
+                buffer = self._buffers[name]
+                shape = prod(evaluate(size, self._now) for size in buffer.shape)
+                nbytes = ITEM_BYTES[buffer.dtype] * shape
+                return (0, nbytes) if written else (nbytes, 0)
+            case InputBinding(name=name):
+                item = self._inputs[name]
+                return 4 * prod(evaluate(size, self._now) for size in item.shape), 0
+
+    def _rows(self, segment: int) -> int:
+        """Rows of an embedding table's piece: its share of the vocabulary."""
+        piece = self._program.segments[segment]
+        whole = sum(s.nbytes for s in self._program.segments if s.tensor == piece.tensor)
+        return max(1, self._vocab * piece.nbytes // whole)
+
+    def _storage(self, launch: Launch, index: int) -> int:
+        """Storages are planned for the largest step; a row of it is one token's. The sampler's
+        hold at most a number per token of the vocabulary."""
+        nbytes = evaluate(self._tier.storages[index], self._maxima)
+        if launch.label.split(".")[0] in ("sample", "logprobs"):
+            return min(nbytes, 4 * self._vocab)
+        return -(-nbytes // self._maxima["tokens"])
+
+
+def _gathers(launch: Launch) -> bool:
+    """Reads one row of its weight per token."""
+    return launch.label.split(".")[0] == "embed"
+
+
+def _attends(kernel: Kernel) -> bool:
+    return "attention" in kernel.name
+
+
+def _is_kv(name: str) -> bool:
+    return name.startswith("kv_")
+
+
+def _resident(segment: Segment) -> int:
+    return segment.nbytes * (2 if segment.transform == "f16_to_f32" else 1)
