@@ -1,58 +1,48 @@
-"""Which kernel of a launch an adapter gets."""
+"""Which kernel of a launch an adapter gets: the table that the browser's runtime is held to, too."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from webbuild.native.choose import choose_kernels
-from webbuild.schema.kernels import Kernel
+from webbuild.native.choose import advice_of, choose_kernels
+from webbuild.schema.kernels import Kernel, KernelRecord
 from webbuild.schema.program import Alternative, Function, Launch, Tier
+from webbuild.schema.tuning import AdapterKind, shape_distance
 
-
-def _kernel(features: tuple[str, ...] = (), suits: str = "any") -> Kernel:
-    return Kernel(
-        name="k",
+TABLE = json.loads(
+    (Path(__file__).parents[2] / "runtime_js/src/testing/kernel_choice.json").read_text("utf-8")
+)
+KERNELS = {
+    name: Kernel(
+        name=name,
         origin="library",
         wgsl="",
         entry_point="main",
         workgroup_size=(1, 1, 1),
         bindings=(),
-        features=features,
-        suits=suits,  # type: ignore[arg-type]
+        features=tuple(part.get("features", ())),
+        suits=part.get("suits", "any"),
+        tuning=part["tuning"],
+        tuning_key=TABLE["key"],
     )
-
-
-KERNELS = {
-    "plain": _kernel(),
-    "subgroups": _kernel(("subgroups",)),
-    "wide": _kernel(),
-    "cpu": _kernel(suits="cpu"),
+    for name, part in TABLE["kernels"].items()
 }
+FIELDS = ("vendor", "architecture", "tier", "key", "tuning")
 
 
-@pytest.mark.parametrize(
-    ("alternatives", "features", "software", "expected"),
-    [
-        ((), {"subgroups"}, False, ("plain", 1)),
-        (("subgroups", "wide"), {"subgroups"}, False, ("subgroups", 2)),
-        (("subgroups", "wide"), set(), False, ("wide", 3)),
-        (("subgroups",), set(), False, ("plain", 1)),
-        (("subgroups", "cpu"), {"subgroups"}, True, ("cpu", 3)),
-        (("cpu",), {"subgroups"}, False, ("plain", 1)),
-        (("subgroups", "wide"), {"subgroups"}, True, ("plain", 1)),
-    ],
-)
-def test_the_first_alternative_that_suits(
-    alternatives: tuple[str, ...], features: set[str], software: bool, expected: tuple[str, int]
-) -> None:
+@pytest.mark.parametrize("case", TABLE["cases"], ids=[case["name"] for case in TABLE["cases"]])
+def test_the_kernel_of_a_launch(case: dict[str, Any]) -> None:
+    grids = {name: (number, 1, 1) for number, name in enumerate(case["alternatives"], 2)}
     launch = Launch(
         kernel="plain",
         label="head",
         bindings=(),
         grid=(1, 1, 1),
-        alternatives=tuple(
-            Alternative(kernel=name, grid=(i, 1, 1)) for i, name in enumerate(alternatives, 2)
-        ),
+        alternatives=tuple(Alternative(kernel=name, grid=grid) for name, grid in grids.items()),
     )
     tier = Tier(
         requires=(),
@@ -61,5 +51,21 @@ def test_the_first_alternative_that_suits(
         buffers=(),
         functions={"decode": Function(launches=(launch,))},
     )
-    chosen = choose_kernels(tier, KERNELS, features, software).functions["decode"].launches[0]
-    assert (chosen.kernel, chosen.grid[0], chosen.alternatives) == (*expected, ())
+    records = [
+        KernelRecord(**dict(zip(FIELDS, record, strict=True))) for record in case.get("records", ())
+    ]
+    adapter = AdapterKind(*case.get("adapter", ("acme", "one")))
+    advice = advice_of(records, adapter, "f32", KERNELS.values())
+    features = set(case.get("features", ()))
+    chosen = choose_kernels(tier, KERNELS, features, case.get("software", False), advice)
+    got = chosen.functions["decode"].launches[0]
+    grid = grids.get(case["expected"], (1, 1, 1))
+    assert (got.kernel, got.grid, got.alternatives) == (case["expected"], grid, ())
+
+
+def test_distances_of_shapes() -> None:
+    assert shape_distance("gemv N=4 K=8", "gemv N=4 K=8") == 1
+    assert shape_distance("gemv N=4 K=8", "gemv N=8 K=4") == 4
+    assert shape_distance("gemv N=4 K=8", "gemm N=4 K=8") is None
+    assert shape_distance("gemv N=4 K=8", "gemv N=4 D=8") is None
+    assert shape_distance("gemv N=4", "gemv N=4 K=8") is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from webbuild.schema.pack import Limits, TierMemory
 from webbuild.schema.program import Buffer, DType, Expr, Function, Input
 from webbuild.weights.parameter import Parameter
 from webgpu_kernels.launch import Tier as TierName
+from webgpu_kernels.records import TuningRecord, shipped_records
 
 from . import pipeline
+from .advice import advised_anywhere, concerning
 from .expressions import product
-from .launches import Launches
+from .launches import Launches, LibraryOp
 from .quantize import Weight, matrices
 from .segments import Segments
 from .symbols import Bounds
@@ -37,7 +39,7 @@ SAMPLING_WORDS = 16
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """All that a pack needs beside the weights. memory: by tier."""
+    """All that a pack needs beside the weights. memory: by tier. ops: every library op once."""
 
     config: DecoderConfig
     program: Program
@@ -45,6 +47,7 @@ class Compiled:
     parameters: tuple[Parameter, ...]
     limits: Limits
     memory: dict[str, TierMemory]
+    ops: tuple[LibraryOp, ...]
 
 
 def compile_model(
@@ -57,6 +60,7 @@ def compile_model(
     library: bool = True,
     dump_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
+    records: Sequence[TuningRecord] | None = None,
 ) -> Compiled:
     """Compiles a model for both tiers.
 
@@ -66,6 +70,7 @@ def compile_model(
     model's own limit, which is what the program itself can do.
     library: False leaves every kernel but the sampler's to TVM.
     dump_dir: where to write the module after each pass. progress: called with each stage's name.
+    records: of measured tunings; None takes those that ship.
 
     Raises what `read_config` raises, UnknownQuantizationError, NotDivisibleError,
     TensorTooLargeError and KernelExceedsLimitsError.
@@ -77,16 +82,19 @@ def compile_model(
     scheme = get_quantization(quantization)
     weights = matrices(params, scheme)
     segments = Segments(params, scheme)
+    records = shipped_records() if records is None else records
     if dump_dir is not None:
         dump_dir.mkdir(parents=True, exist_ok=True)
 
     tiers: dict[str, Tier] = {}
     kernels: dict[str, Kernel] = {}
     storages: dict[str, int] = {}
+    ops: list[LibraryOp] = []
     for tier in TIERS:
         if progress is not None:
             progress(f"compiling the {tier} tier")
-        launches = Launches(tier, segments, bounds.maxima)
+        advised = advised_anywhere(records, tier)
+        launches = Launches(tier, segments, bounds.maxima, advised)
         functions = _functions(decoder, weights, launches, bounds, library, dump_dir)
         tiers[tier] = Tier(
             requires=("shader-f16",) if tier == "f16" else (),
@@ -96,6 +104,7 @@ def compile_model(
             functions=functions,
         )
         kernels |= launches.kernels
+        ops += launches.ops.values()
         storages[tier] = sum(launches.storages)
 
     program = Program(
@@ -108,7 +117,9 @@ def compile_model(
     return Compiled(
         config=decoder,
         program=program,
-        kernels=KernelFile(kernels=dict(sorted(kernels.items()))),
+        kernels=KernelFile(
+            kernels=dict(sorted(kernels.items())), records=concerning(records, kernels.values())
+        ),
         parameters=params,
         limits=Limits(
             context_length=decoder.context_length,
@@ -120,6 +131,7 @@ def compile_model(
             name: _memory(tier, bounds, segments.resident_bytes(), storages[name])
             for name, tier in tiers.items()
         },
+        ops=tuple(ops),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from webbuild.errors import KernelExceedsLimitsError, TensorTooLargeError
 from webbuild.schema import Binding, Function, Kernel, Launch
@@ -21,7 +23,7 @@ from webbuild.schema.program import (
 )
 from webgpu_kernels.launch import KernelLaunch
 from webgpu_kernels.launch import Tier as TierName
-from webgpu_kernels.registry import lower as lower_op
+from webgpu_kernels.variation import lower_with
 
 from .codegen import Lowered
 from .expressions import as_expr, binary, ceil_div, substitute
@@ -38,13 +40,33 @@ _LAYER_WEIGHT = re.compile(r"\.layers\.(\d+)\.(?:.*\.)?(\w+)\.\w+$")
 _LAYER_PAGES = re.compile(r"kv_[kv]\.(\d+)$")
 
 
-class Launches:
-    """Builds the functions of one tier, which share storages and kernels."""
+@dataclass(frozen=True)
+class LibraryOp:
+    """A library op that a program runs, as `webgpu_kernels.lower` takes it."""
 
-    def __init__(self, tier: TierName, segments: Segments, maxima: Mapping[str, int]) -> None:
+    op: str
+    attrs: Mapping[str, Any]
+    tier: TierName
+
+
+class Launches:
+    """Builds the functions of one tier, which share storages and kernels.
+
+    advised: names of the tunings that records advise for a tuning key.
+    """
+
+    def __init__(
+        self,
+        tier: TierName,
+        segments: Segments,
+        maxima: Mapping[str, int],
+        advised: Callable[[str], Iterable[str]] = lambda key: (),
+    ) -> None:
         self.tier = tier
         self.segments = segments
         self.maxima = maxima
+        self.advised = advised
+        self.ops: dict[str, LibraryOp] = {}
         self.kernels: dict[str, Kernel] = {}
         self.storages: list[int] = []
 
@@ -107,7 +129,9 @@ class _Builder:
         if arrays:
             attrs["row_splits"] = self.tier.segments.row_splits(arrays, rows)
         label = self._label(call.op, tuple(call.operands.values()))
-        launches = lower_op(call.op, attrs, self.tier.tier)
+        launches = lower_with(call.op, attrs, self.tier.tier, self.tier.advised)
+        op = LibraryOp(call.op, attrs, self.tier.tier)
+        self.tier.ops.setdefault(" ".join(launch.tuning_key for launch in launches), op)
         scratch = self._scratch(
             {
                 binding.name: as_expr(binding.nbytes)

@@ -2,32 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
-from webbuild.schema.kernels import Kernel
-from webbuild.schema.program import Launch, Tier
+from webbuild.schema.kernels import Kernel, KernelRecord
+from webbuild.schema.program import Alternative, Launch, Tier
+from webbuild.schema.tuning import AdapterKind, advised
 
 
 def choose_kernels(
-    tier: Tier, kernels: Mapping[str, Kernel], features: Set[str], software: bool
+    tier: Tier,
+    kernels: Mapping[str, Kernel],
+    features: Set[str],
+    software: bool,
+    advice: Mapping[str, Sequence[str]] | None = None,
 ) -> Tier:
     """The tier with one kernel per launch.
 
-    On a software adapter that is the first alternative shaped for those, elsewhere the first that
-    is not; the launch's own kernel where no alternative will do. The rule of the browser's runtime.
+    That is the first tuning of `advice`, by tuning key, that the launch has and whose features the
+    adapter has. Without advice, on a software adapter, it is the first alternative shaped for
+    those, elsewhere the first that is not; the launch's own kernel where no alternative will do.
+    The rule of the browser's runtime.
     """
     suits = "cpu" if software else "any"
 
-    def chosen(launch: Launch) -> Launch:
-        for alternative in launch.alternatives:
-            kernel = kernels[alternative.kernel]
-            if kernel.suits == suits and features >= set(kernel.features):
-                update = {"kernel": alternative.kernel, "grid": alternative.grid}
-                return launch.model_copy(update={**update, "alternatives": ()})
-        return launch.model_copy(update={"alternatives": ()})
+    def runs(kernel: Kernel) -> bool:
+        return features >= set(kernel.features)
+
+    def chosen(launch: Launch) -> Alternative:
+        own = Alternative(kernel=launch.kernel, grid=launch.grid)
+        by_tuning = {
+            kernels[one.kernel].tuning: one
+            for one in (own, *launch.alternatives)
+            if runs(kernels[one.kernel])
+        }
+        for tuning in (advice or {}).get(kernels[launch.kernel].tuning_key, ()):
+            if tuning in by_tuning:
+                return by_tuning[tuning]
+        for one in launch.alternatives:
+            if kernels[one.kernel].suits == suits and runs(kernels[one.kernel]):
+                return one
+        return own
+
+    def settled(launch: Launch) -> Launch:
+        one = chosen(launch)
+        update = {"kernel": one.kernel, "grid": one.grid, "alternatives": ()}
+        return launch.model_copy(update=update)
 
     functions = {
-        name: function.model_copy(update={"launches": tuple(map(chosen, function.launches))})
+        name: function.model_copy(update={"launches": tuple(map(settled, function.launches))})
         for name, function in tier.functions.items()
     }
     return tier.model_copy(update={"functions": functions})
+
+
+def advice_of(
+    records: Sequence[KernelRecord],
+    adapter: AdapterKind,
+    tier: str,
+    kernels: Iterable[Kernel],
+) -> dict[str, list[str]]:
+    """What records advise for every tuning key, of those that have any advice."""
+    keys = sorted({kernel.tuning_key for kernel in kernels if kernel.tuning_key})
+    advice = {key: advised(records, adapter, tier, key) for key in keys}
+    return {key: tunings for key, tunings in advice.items() if tunings}

@@ -9,6 +9,7 @@ from typing import Any
 import wgpu
 
 from webbuild.errors import NoAdapterError
+from webbuild.schema.tuning import AdapterKind
 
 # wgpu-native's names of WebGPU features.
 _FEATURES = {
@@ -30,6 +31,7 @@ class Device:
     handle: Any
     """wgpu.GPUDevice"""
     adapter: str
+    kind: AdapterKind
     features: frozenset[str]
     """WebGPU's names; of those that packs use."""
     software: bool
@@ -57,6 +59,9 @@ def open_device() -> Device:
     return Device(
         handle=handle,
         adapter=str(adapter.info.get("device")),
+        kind=AdapterKind(
+            str(adapter.info.get("vendor") or ""), str(adapter.info.get("architecture") or "")
+        ),
         features=features,
         software=adapter.info.get("adapter_type") == "CPU",
         max_buffer_bytes=limits["max-buffer-size"],

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from webbuild.errors import ContextFullError, InvalidRequestError, NoAdapterError
 from webbuild.schema.check import largest_symbols
 
-from .choose import choose_kernels
+from .choose import advice_of, choose_kernels
 from .device import Device, open_device
 from .layout import StepLayout
 from .memory import Memory
@@ -42,7 +42,10 @@ class NativeModel:
         self._load = {"max_pages": max_pages, "pages": pages}
         maxima = largest_symbols(pack.manifest, program) | self._load
         kernels = pack.kernels.kernels
-        chosen = choose_kernels(program.tiers[tier], kernels, device.features, device.software)
+        advice = advice_of(pack.kernels.records, device.kind, tier, kernels.values())
+        chosen = choose_kernels(
+            program.tiers[tier], kernels, device.features, device.software, advice
+        )
         layout = StepLayout.plan(program, chosen, maxima)
         self._device = device.handle
         self._memory = Memory(device, pack, chosen, layout, maxima)

@@ -24,6 +24,11 @@ _ENABLE_SUBGROUPS = re.compile(r"^\s*enable\s+subgroups\s*;", re.MULTILINE)
 _TYPES = {"read": "read-only-storage", "read_write": "storage"}
 
 
+def shader_code(wgsl: str) -> str:
+    """A kernel's source as wgpu takes it."""
+    return _ENABLE_SUBGROUPS.sub("", wgsl)
+
+
 @dataclass(frozen=True, slots=True)
 class _Dispatch:
     pipeline: Any
@@ -78,7 +83,7 @@ class Player:
         layout = self._device.create_pipeline_layout(bind_group_layouts=[self._layout(kernel)])
         try:
             module = self._device.create_shader_module(
-                label=kernel.name, code=_ENABLE_SUBGROUPS.sub("", kernel.wgsl)
+                label=kernel.name, code=shader_code(kernel.wgsl)
             )
             return self._device.create_compute_pipeline(
                 label=kernel.name,

@@ -39,6 +39,13 @@ from webbuild.sources import ModelSource
 from webbuild.weights.check import WeightsPlan, check_parameters
 from webbuild.weights.parameter import Parameter
 from webbuild.weights.writer import TENSOR_CACHE, WrittenFile, write_weights
+from webgpu_kernels.records import (
+    RecordsError,
+    TuningRecord,
+    merge,
+    read_records,
+    shipped_records,
+)
 
 #: Room for program, kernels and tokenizer when the free space is checked.
 _OTHER_FILES = 64 << 20
@@ -62,6 +69,8 @@ class PackOptions:
     """Tokens for which the runtime allocates pages by default; None: the compiler's choice."""
     name: str | None = None
     """What the pack calls its model; None: the source's name."""
+    records: Path | None = None
+    """A database of measured tunings to add to the one that ships."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,7 @@ def pack_model(
             f"{job.decoder.context_length}"
         )
     check_space(out, job.plan.stored_nbytes + _OTHER_FILES)
+    records = _records(options.records)
 
     compiled = compile_model(
         source.config,
@@ -109,6 +119,7 @@ def pack_model(
         library=options.library,
         dump_dir=options.dump_passes,
         progress=lambda stage: reporter.step(stage.capitalize()),
+        records=records,
     )
     with atomic_directory(out, options.force) as folder:
         files = [
@@ -137,6 +148,14 @@ def pack_model(
         )
         _write_model(folder, MANIFEST, "program", manifest)
     return manifest
+
+
+def _records(path: Path | None) -> list[TuningRecord]:
+    try:
+        more = read_records(path) if path else []
+    except (RecordsError, OSError) as error:
+        raise InvalidOptionError(f"--records: {error}") from None
+    return merge(shipped_records(), more)
 
 
 def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) -> _Job:

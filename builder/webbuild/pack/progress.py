@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
@@ -49,6 +51,26 @@ class Reporter:
                 yield lambda amount: bar.update(task, advance=amount)
         else:
             yield _PlainBytes(self.console, label, total).advance
+
+    @contextmanager
+    def items(self, label: str, total: int) -> Iterator[Callable[[str], None]]:
+        """Shows progress over `total` items; the block calls what it is given with each one's
+        name when it is done."""
+        if self.quiet:
+            yield lambda _: None
+        elif self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            with Progress(*columns, TimeElapsedColumn(), console=self.console) as bar:
+                task = bar.add_task(label, total=total)
+
+                def done(name: str) -> None:
+                    bar.console.print(name, markup=False, soft_wrap=True)
+                    bar.update(task, advance=1)
+
+                yield done
+        else:
+            numbers = count(1)
+            yield lambda name: self.step(f"{label} {next(numbers)}/{total}: {name}")
 
     def _bar(self) -> Progress:
         return Progress(

@@ -34,12 +34,26 @@ class Kernel(Format):
     params: tuple[ScalarType, ...] = ()
     features: tuple[str, ...] = ()
     """WebGPU features the source needs, e.g. `shader-f16`, `subgroups`."""
-    suits: Literal["any", "cpu"] = "any"
-    """`cpu`: shaped for software adapters; others take it only when measured to be faster."""
+    suits: Literal["any", "cpu", "measured"] = "any"
+    """`cpu`: shaped for software adapters; others take it only when measured to be faster.
+    `measured`: taken only where a record names it."""
     tuning: str = ""
     """How it is shaped, such as `lanes1`: with `tuning_key`, what records of measurements name."""
     tuning_key: str = ""
     """Op, variant and shape; the same for all alternatives of a launch."""
+
+
+class KernelRecord(Format):
+    """On an adapter this tuning was measured to be the fastest for a key; see tuning.py."""
+
+    vendor: str
+    architecture: str
+    """As WebGPU's adapter info gives them."""
+    tier: Literal["f16", "f32"]
+    key: str
+    """`Kernel.tuning_key`; the pack need not have it: nearest shapes help."""
+    tuning: str
+    """`Kernel.tuning`."""
 
 
 class KernelFile(Format):
@@ -48,6 +62,8 @@ class KernelFile(Format):
     format_version: Literal[2] = KERNELS_VERSION
     kernels: dict[str, Kernel]
     """Keyed by `kernel_id`."""
+    records: tuple[KernelRecord, ...] = ()
+    """Of adapters that were measured, for the op variants of these kernels."""
 
 
 def kernel_id(wgsl: str, entry_point: str) -> str:

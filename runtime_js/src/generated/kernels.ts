@@ -11,6 +11,10 @@ export interface KernelFile {
   kernels: {
     [k: string]: Kernel;
   };
+  /**
+   * Of adapters that were measured, for the op variants of these kernels.
+   */
+  records: KernelRecord[];
 }
 /**
  * One WGSL compute entry point.
@@ -40,8 +44,9 @@ export interface Kernel {
   features: string[];
   /**
    * `cpu`: shaped for software adapters; others take it only when measured to be faster.
+   * `measured`: taken only where a record names it.
    */
-  suits: "any" | "cpu";
+  suits: "any" | "cpu" | "measured";
   /**
    * How it is shaped, such as `lanes1`: with `tuning_key`, what records of measurements name.
    */
@@ -50,4 +55,23 @@ export interface Kernel {
    * Op, variant and shape; the same for all alternatives of a launch.
    */
   tuning_key: string;
+}
+/**
+ * On an adapter this tuning was measured to be the fastest for a key; see tuning.py.
+ */
+export interface KernelRecord {
+  vendor: string;
+  /**
+   * As WebGPU's adapter info gives them.
+   */
+  architecture: string;
+  tier: "f16" | "f32";
+  /**
+   * `Kernel.tuning_key`; the pack need not have it: nearest shapes help.
+   */
+  key: string;
+  /**
+   * `Kernel.tuning`.
+   */
+  tuning: string;
 }

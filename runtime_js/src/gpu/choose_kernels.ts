@@ -1,6 +1,6 @@
 /** Which kernel each launch runs: packs hold alternatives, adapters differ. */
-import type { KernelFile } from "../generated/kernels.js";
-import type { Tier } from "../generated/program.js";
+import type { Kernel, KernelFile } from "../generated/kernels.js";
+import type { Alternative, Launch, Tier } from "../generated/program.js";
 
 /** What the choice depends on. */
 export interface Chooser {
@@ -9,21 +9,42 @@ export interface Chooser {
   software: boolean;
 }
 
+/** Tunings by tuning key, the most trusted first. */
+export type Advice = ReadonlyMap<string, readonly string[]>;
+
 /**
- * The tier with one kernel per launch: on a software adapter the first alternative shaped for those, elsewhere the first
- * that is not; the launch's own kernel where no alternative will do.
+ * The tier with one kernel per launch: the first tuning of the advice that the launch has and whose features the adapter
+ * has. Without advice, on a software adapter the first alternative shaped for those, elsewhere the first that is not; the
+ * launch's own kernel where no alternative will do.
  */
-export function chooseKernels(tier: Tier, kernels: KernelFile["kernels"], has: Chooser): Tier {
+export function chooseKernels(
+  tier: Tier,
+  kernels: KernelFile["kernels"],
+  has: Chooser,
+  advice: Advice = new Map(),
+): Tier {
   const suits = has.software ? "cpu" : "any";
+  const chosen = (launch: Launch): Alternative => {
+    const able = launch.alternatives.filter((a) => runs(kernels[a.kernel], has));
+    const own = { kernel: launch.kernel, grid: launch.grid };
+    const all = [own, ...able];
+    for (const tuning of advice.get(kernels[launch.kernel]?.tuning_key ?? "") ?? []) {
+      const found = all.findLast((a) => kernels[a.kernel]?.tuning === tuning);
+      if (found) return found;
+    }
+    return able.find((a) => kernels[a.kernel]?.suits === suits) ?? own;
+  };
   const functions = Object.entries(tier.functions).map(([name, fn]) => {
-    const launches = fn.launches.map((launch) => {
-      const chosen = launch.alternatives.find((a) => {
-        const kernel = kernels[a.kernel];
-        return kernel?.suits === suits && kernel.features.every((f) => has.features.has(f));
-      });
-      return { ...launch, ...chosen, alternatives: [] };
-    });
+    const launches = fn.launches.map((launch) => ({
+      ...launch,
+      ...chosen(launch),
+      alternatives: [],
+    }));
     return [name, { ...fn, launches }];
   });
   return { ...tier, functions: Object.fromEntries(functions) };
+}
+
+function runs(kernel: Kernel | undefined, { features }: Chooser): boolean {
+  return kernel?.features.every((f) => features.has(f)) ?? false;
 }

@@ -4,6 +4,7 @@ import type { Tier } from "../generated/program.js";
 import type { Model } from "../program/check.js";
 import { chooseKernels } from "./choose_kernels.js";
 import { type Counters, countCalls, newCounters } from "./counters.js";
+import { adviceOf } from "./records.js";
 import {
   type Available,
   type LimitName,
@@ -80,9 +81,11 @@ function limitsOf(limits: GPUSupportedLimits): Record<LimitName, number> {
 }
 
 export function available(adapter: GPUAdapter): Available {
+  const { vendor, architecture } = adapter.info;
   const { isFallbackAdapter = false } = adapter.info as { isFallbackAdapter?: boolean };
   const features = new Set<string>(adapter.features);
-  return { features, software: isFallbackAdapter, limits: limitsOf(adapter.limits) };
+  const limits = limitsOf(adapter.limits);
+  return { features, software: isFallbackAdapter, vendor, architecture, limits };
 }
 
 export interface TierChoice {
@@ -109,7 +112,8 @@ export function chooseTier(
     (t) => wanted === undefined || t === wanted,
   );
   const choices = names.map((name): TierChoice => {
-    const tier = chooseKernels(model.program.tiers[name] as Tier, model.kernels, has);
+    const advice = adviceOf(model.records, has, name, model.kernels);
+    const tier = chooseKernels(model.program.tiers[name] as Tier, model.kernels, has, advice);
     const needs = requirements(model, tier, symbols);
     return { name, tier, needs, problems: shortcomings(needs, has) };
   });

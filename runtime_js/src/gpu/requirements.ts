@@ -30,6 +30,8 @@ export interface Available {
   features: ReadonlySet<string>;
   /** A software adapter: WebGPU's word for it is fallback adapter. */
   software: boolean;
+  vendor: string;
+  architecture: string;
   limits: Readonly<Record<LimitName, number>>;
 }
 

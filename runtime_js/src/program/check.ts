@@ -3,7 +3,7 @@
  * blindly later is proved here, before any GPU work.
  */
 import { InvalidPack } from "../errors.js";
-import type { Kernel, KernelFile } from "../generated/kernels.js";
+import type { Kernel, KernelFile, KernelRecord } from "../generated/kernels.js";
 import type { PackManifest } from "../generated/pack.js";
 import type {
   Binding,
@@ -22,6 +22,8 @@ import { readJson } from "./json.js";
 export interface Model {
   program: Program;
   kernels: KernelFile["kernels"];
+  /** Of adapters that were measured: what `chooseKernels` goes by. */
+  records: readonly KernelRecord[];
   tensors: TensorCache;
 }
 
@@ -65,9 +67,11 @@ export function readModel(
   files: { program: Uint8Array; kernels: Uint8Array; tensorCache: Uint8Array },
   manifest: PackManifest,
 ): Model {
+  const file = readJson("kernels.json", files.kernels, isKernelFile, FORMAT_VERSION);
   const model: Model = {
     program: readJson("program.json", files.program, isProgram, FORMAT_VERSION),
-    kernels: readJson("kernels.json", files.kernels, isKernelFile, FORMAT_VERSION).kernels,
+    kernels: file.kernels,
+    records: file.records,
     tensors: readJson("tensor-cache.json", files.tensorCache, isTensorCache),
   };
   checkTensors(model.tensors, manifest);

@@ -4,7 +4,7 @@
  * KV pages, uniform blocks, step inputs and the sampler's feedback.
  */
 import { createHash } from "node:crypto";
-import type { Kernel } from "../generated/kernels.js";
+import type { Kernel, KernelRecord } from "../generated/kernels.js";
 import type { FileRole } from "../program/manifest.js";
 
 export const VOCAB = 260;
@@ -297,6 +297,7 @@ export function tinyKernels() {
       sample: kernel("sample", sample, [], 1),
       logprobs: kernel("logprobs", logprobs, [], 1),
     },
+    records: [] as KernelRecord[],
   };
 }
 
