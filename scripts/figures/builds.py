@@ -109,6 +109,7 @@ def _run(*command: str) -> None:
 
 
 def _code(root: Path) -> Iterator[Path]:
-    for folder in ("builder/webbuild", "webgpu_kernels"):
-        for pattern in ("*.py", "*.wgsl", "*.json"):
+    parts = ("compile", "models", "pack", "quantize", "schema", "sources", "weights")
+    for folder in (*(f"builder/webbuild/{part}" for part in parts), "webgpu_kernels"):
+        for pattern in ("*.py", "*.wgsl"):
             yield from (root / folder).rglob(pattern)

@@ -124,7 +124,9 @@ async def _load(agent: Agent, plan: Plan, subject: Subject, where: str, say: Say
     with contextlib.suppress(WebbuildError):
         pack = PackFolder.open(subject.pack)
         for case in plan.cases:
-            report.traffic[case.context] = decode_traffic(pack, report.tier, case.context)
+            report.traffic[case.context] = decode_traffic(
+                pack.program, pack.kernels.kernels, report.tier, case.context
+            )
     return report
 
 

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from webbuild.schema.check import ITEM_BYTES, largest_symbols
+from webbuild.schema.check import ITEM_BYTES
 from webbuild.schema.expression import evaluate
-from webbuild.schema.folder import PackFolder
 from webbuild.schema.kernels import Kernel
 from webbuild.schema.program import (
     Binding,
@@ -68,10 +67,12 @@ class StepTraffic:
         return self.weights + self.kv
 
 
-def decode_traffic(pack: PackFolder, tier: str, context: int) -> StepTraffic:
+def decode_traffic(
+    program: Program, kernels: Mapping[str, Kernel], tier: str, context: int
+) -> StepTraffic:
     """Counts a step of one sequence of `context` tokens, the new one included."""
-    count = _Count(pack, tier, context)
-    chosen = pack.program.tiers[tier]
+    chosen = program.tiers[tier]
+    count = _Count(program, kernels, chosen, context)
     launches = [launch for name in _STEP for launch in chosen.functions[name].launches]
     segments = {
         binding.segment
@@ -82,25 +83,26 @@ def decode_traffic(pack: PackFolder, tier: str, context: int) -> StepTraffic:
     return StepTraffic(
         context=context,
         launches=tuple(count.launch(launch) for launch in launches),
-        weights=sum(_resident(pack.program.segments[index]) for index in segments),
+        weights=sum(_resident(program.segments[index]) for index in segments),
         kv=sum(count.kv(buffer, context) for buffer in chosen.buffers if _is_kv(buffer.name)),
     )
 
 
 class _Count:
-    def __init__(self, pack: PackFolder, tier: str, context: int) -> None:
-        self._program: Program = pack.program
-        self._kernels: Mapping[str, Kernel] = pack.kernels.kernels
-        self._tier: Tier = pack.program.tiers[tier]
-        self._vocab = pack.manifest.model.vocab_size
+    def __init__(
+        self, program: Program, kernels: Mapping[str, Kernel], tier: Tier, context: int
+    ) -> None:
+        self._program = program
+        self._kernels = kernels
+        self._tier = tier
         self._context = context
-        pages = -(-context // pack.program.page_size)
-        load = {"pages": pages, "max_pages": pages}
-        self._maxima = largest_symbols(pack.manifest, pack.program) | load
+        pages = -(-context // program.page_size)
+        self._maxima = {symbol.name: symbol.max or pages for symbol in program.symbols}
         # One token of one sequence.
         self._now = self._maxima | {"tokens": 1, "seqs": 1, "q_tiles": 1}
-        self._buffers = {buffer.name: buffer for buffer in self._tier.buffers}
-        self._inputs = {item.name: item for item in pack.program.inputs}
+        self._buffers = {buffer.name: buffer for buffer in tier.buffers}
+        self._inputs = {item.name: item for item in program.inputs}
+        self._vocab = evaluate(self._buffers["logits"].shape[-1], self._now)
 
     def launch(self, launch: Launch) -> LaunchTraffic:
         kernel = self._kernels[launch.kernel]

@@ -1,0 +1,113 @@
+"""Bytes by count from the program, against the arithmetic of the model's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from webbuild.bench.traffic import decode_traffic
+from webbuild.compile import Compiled, compile_model
+from webbuild.reference import TINY
+
+#: The shapes of SmolLM2-135M, Qwen2-0.5B and Qwen3-0.6B.
+SMOLLM2 = TINY["llama-gqa"] | {
+    "vocab_size": 49152,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
+}
+QWEN2 = TINY["qwen2-tied"] | {
+    "vocab_size": 151936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 8192,
+}
+QWEN3 = TINY["qwen3"] | {
+    "vocab_size": 151936,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
+}
+MODELS = {"smollm2": SMOLLM2, "qwen2": QWEN2, "qwen3": QWEN3}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request: pytest.FixtureRequest) -> tuple[dict[str, Any], Compiled]:
+    config = MODELS[request.param]
+    return config, compile_model(config, "q4f16_1")
+
+
+def needed(config: dict[str, Any], context: int, kv_bytes: int) -> int:
+    """Weights, norms, keys and values of a step; q4f16_1 is 4 bits and a 32nd of an f16."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    kv_heads, inner = config["num_key_value_heads"], config["intermediate_size"]
+    dim = config.get("head_dim") or hidden // heads
+    qkv = (heads + 2 * kv_heads) * dim
+    layer = hidden * qkv + heads * dim * hidden + 3 * hidden * inner
+    vectors = 2 * hidden
+    if config["model_type"] == "qwen2":
+        vectors += qkv
+    if config["model_type"] == "qwen3":
+        vectors += 2 * dim
+    matrices = config["num_hidden_layers"] * layer + config["vocab_size"] * hidden
+    floats = config["num_hidden_layers"] * vectors + hidden + dim // 2
+    kv = config["num_hidden_layers"] * 2 * context * kv_heads * dim * kv_bytes
+    return matrices // 2 + matrices // 16 + 4 * floats + kv
+
+
+@pytest.mark.parametrize(("tier", "kv_bytes"), [("f16", 2), ("f32", 4)])
+@pytest.mark.parametrize("context", [1, 128, 4096])
+def test_what_a_step_needs_is_what_its_shape_says(
+    model: tuple[dict[str, Any], Compiled], tier: str, kv_bytes: int, context: int
+) -> None:
+    config, compiled = model
+    traffic = decode_traffic(compiled.program, compiled.kernels.kernels, tier, context)
+    assert traffic.needed == needed(config, context, kv_bytes)
+
+
+@pytest.mark.parametrize("tier", ["f16", "f32"])
+@pytest.mark.parametrize("context", [1, 128, 4096])
+def test_a_step_reads_little_more_than_it_needs(
+    model: tuple[dict[str, Any], Compiled], tier: str, context: int
+) -> None:
+    _, compiled = model
+    traffic = decode_traffic(compiled.program, compiled.kernels.kernels, tier, context)
+    assert traffic.needed <= traffic.read <= 1.03 * traffic.needed
+    assert 0 < traffic.written < 0.1 * traffic.read
+
+
+def test_launches_are_those_of_the_program(model: tuple[dict[str, Any], Compiled]) -> None:
+    _, compiled = model
+    functions = compiled.program.tiers["f16"].functions
+    labels = [launch.label for name in ("decode", "sample") for launch in functions[name].launches]
+    traffic = decode_traffic(compiled.program, compiled.kernels.kernels, "f16", 16)
+    assert [launch.label for launch in traffic.launches] == labels
+
+
+def test_a_weight_that_is_bound_twice_counts_twice() -> None:
+    compiled = compile_model(TINY["llama-gqa"], "q4f16_1")
+    tier = compiled.program.tiers["f16"]
+    decode = tier.functions["decode"]
+    doubled = decode.model_copy(update={"launches": (*decode.launches, decode.launches[1])})
+    functions = tier.functions | {"decode": doubled}
+    program = compiled.program.model_copy(
+        update={"tiers": {"f16": tier.model_copy(update={"functions": functions})}}
+    )
+    once, twice = (
+        decode_traffic(p, compiled.kernels.kernels, "f16", 8) for p in (compiled.program, program)
+    )
+    assert twice.needed == once.needed
+    assert twice.read - once.read == once.launches[1].read
