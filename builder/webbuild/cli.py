@@ -252,6 +252,12 @@ def _lengths(_: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option(
     "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write JSON."
 )
+@click.option(
+    "--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write a Chrome trace."
+)
+@click.option(
+    "--plot", metavar="FILE", type=click.Path(path_type=Path), help="Write a picture, SVG or PNG."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print tables, errors and warnings only.")
 def bench(quiet: bool, no_profile: bool, **options: Any) -> None:
     """Measure how fast a PACK runs here, or how PACK2 (or another build) compares.

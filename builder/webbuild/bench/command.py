@@ -7,8 +7,10 @@ import json
 import click
 
 from .plan import BenchOptions
+from .plot import write_plot
 from .run import run_benchmark
 from .table import print_report
+from .trace import chrome_trace
 
 
 def bench(options: BenchOptions, quiet: bool) -> None:
@@ -22,3 +24,7 @@ def bench(options: BenchOptions, quiet: bool) -> None:
     print_report(report)
     if options.json_file:
         options.json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n", "utf-8")
+    if options.trace:
+        options.trace.write_text(json.dumps(chrome_trace(report)), "utf-8")
+    if options.plot:
+        write_plot(report, options.plot)

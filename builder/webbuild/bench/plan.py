@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import webbuild
-from webbuild.errors import InvalidOptionError, NotAPackError, RuntimeNotFoundError
+from webbuild.errors import (
+    InvalidOptionError,
+    MissingExtraError,
+    NotAPackError,
+    RuntimeNotFoundError,
+)
 from webbuild.schema.folder import PackFolder
 
 Place = Literal["chromium", "dawn", "native"]
@@ -136,8 +141,18 @@ def _check_outputs(options: BenchOptions) -> None:
     for path in (options.json_file, options.trace, options.plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise InvalidOptionError(f"{path.parent} is no folder: make it first")
-    if options.plot is not None and options.plot.suffix not in (".svg", ".png"):
-        raise InvalidOptionError(f"--plot {options.plot}: the name ends in .svg or .png")
+    if options.plot is not None:
+        if options.plot.suffix not in (".svg", ".png"):
+            raise InvalidOptionError(f"--plot {options.plot}: the name ends in .svg or .png")
+        require_plots()
+
+
+def require_plots() -> None:
+    """Raises MissingExtraError without matplotlib; asked before anything is measured."""
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingExtraError("--plot needs matplotlib: pip install 'webbuild[plot]'") from None
 
 
 def _runtimes(options: BenchOptions, places: tuple[Place, ...]) -> tuple[Path | None, ...]:
