@@ -67,33 +67,52 @@ def browser_command() -> list[str]:
 
 @contextlib.contextmanager
 def open_browser(url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A browser that shows `url`; it and all its processes end with the context."""
-    command = browser_command()
+    """A browser that shows `url`; it and all its processes end with the context.
+
+    They end with this process too, however that ends: the browser holds a pipe of its debugger
+    open, and goes when the other end is closed.
+    """
     with tempfile.TemporaryDirectory(prefix="webbuild-profile-", ignore_cleanup_errors=True) as d:
-        # A session of its own: Ctrl-C is ours to handle, and all of its processes can be ended.
-        process = subprocess.Popen(
-            [*command, f"--user-data-dir={d}", url],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        command = [*browser_command(), f"--user-data-dir={d}", url]
+        with contextlib.ExitStack() as stack:
+            process = _start(command, stack)
+            try:
+                yield process
+            finally:
+                _end(process)
+
+
+def _start(command: list[str], stack: contextlib.ExitStack) -> subprocess.Popen[bytes]:
+    """Starts the browser in a session of its own: Ctrl-C is ours to handle."""
+    null = subprocess.DEVNULL
+    if sys.platform == "win32":
+        return subprocess.Popen(command, stdin=null, stdout=null, stderr=null)
+    ours, theirs = os.pipe(), os.pipe()
+    for end in (ours[1], theirs[0]):
+        stack.callback(os.close, end)
+    # The debugger's pipe is file 3, for reading, and 4.
+    shell = f'exec "$0" "$@" --remote-debugging-pipe 3<&{ours[0]} 4>&{theirs[1]}'
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", shell, *command],
+            pass_fds=(ours[0], theirs[1]),
             start_new_session=True,
+            stdin=null,
+            stdout=null,
+            stderr=null,
         )
-        try:
-            yield process
-        finally:
-            _end(process)
+    finally:
+        os.close(ours[0])
+        os.close(theirs[1])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     _signal(process, signal.SIGTERM)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GOODBYE_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        # Whatever is left of its group, though the first process is gone.
-        _signal(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-        process.wait()
+    # Whatever is left of its group, though the first process is gone.
+    _signal(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+    process.wait()
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
