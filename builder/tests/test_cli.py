@@ -14,7 +14,7 @@ from webbuild.cli import run
 from webbuild.errors import ModelNotFoundError
 from webbuild.sources import aliases
 
-COMMANDS = ("pack", "synth", "serve", "inspect")
+COMMANDS = ("pack", "synth", "serve", "inspect", "bench")
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

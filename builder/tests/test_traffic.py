@@ -65,7 +65,7 @@ def needed(config: dict[str, Any], context: int, kv_bytes: int) -> int:
     matrices = config["num_hidden_layers"] * layer + config["vocab_size"] * hidden
     floats = config["num_hidden_layers"] * vectors + hidden + dim // 2
     kv = config["num_hidden_layers"] * 2 * context * kv_heads * dim * kv_bytes
-    return matrices // 2 + matrices // 16 + 4 * floats + kv
+    return int(matrices // 2 + matrices // 16 + 4 * floats + kv)
 
 
 @pytest.mark.parametrize(("tier", "kv_bytes"), [("f16", 2), ("f32", 4)])

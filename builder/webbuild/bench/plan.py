@@ -157,8 +157,12 @@ def require_plots() -> None:
 
 def _runtimes(options: BenchOptions, places: tuple[Place, ...]) -> tuple[Path | None, ...]:
     """The built package of each side; None for one that runs natively."""
-    if places == ("native",) * len(places) and (options.runtime or options.runtime_b):
-        raise InvalidOptionError("--in native runs no JavaScript: leave --runtime out")
+    for option, folder, place in (
+        ("--runtime", options.runtime, places[0]),
+        ("--runtime-b", options.runtime_b, places[-1]),
+    ):
+        if folder and place == "native" and (option == "--runtime-b" or set(places) == {place}):
+            raise InvalidOptionError(f"{option} {folder}: native runs no JavaScript, leave it out")
     first = options.runtime or default_runtime()
     found: list[Path | None] = []
     for place, folder in zip(places, (first, options.runtime_b or first), strict=False):
