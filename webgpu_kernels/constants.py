@@ -196,26 +196,49 @@ def attention(a: AttentionAttrs, tier: Tier) -> Constants:
     }
 
 
-SAMPLE_THREADS = 256
-SAMPLE_BLOCK = 1024
+ADJUST_THREADS, ADJUST_LANES = 64, 8
+PICK_THREADS = 256
+SMALLEST_BLOCK, MOST_BLOCKS = 256, 640
+"""The vocabulary in blocks: small, so that few tokens lie in those that hold the likeliest; not too
+many for workgroup memory."""
+BOUND_CANDIDATES = 64
+LISTED_TOKENS = 256
+"""Most tokens among which a threshold is found by rank."""
 
 
-def sample(a: SampleAttrs, tier: Tier) -> Constants:
-    blocks = -(-a.vocab // SAMPLE_BLOCK)
+def sample(a: SampleAttrs, tier: Tier, threads: int = PICK_THREADS) -> Constants:
+    block = SMALLEST_BLOCK
+    while block * MOST_BLOCKS < a.vocab:
+        block *= 2
+    blocks = -(-a.vocab // block)
+    padded = blocks * block
     return {
         "VOCAB": a.vocab,
-        "THREADS": SAMPLE_THREADS,
-        "workgroup": (SAMPLE_THREADS, 1, 1),
-        "BLOCK": SAMPLE_BLOCK,
+        "THREADS": threads,
+        "workgroup": (threads, 1, 1),
+        "BLOCK": block,
         "BLOCKS": blocks,
-        "RUN": -(-a.vocab // SAMPLE_THREADS),
+        "PADDED": padded,
+        "OWN_BLOCKS": -(-blocks // threads),
+        "OWN_TOKENS": -(-block // threads),
+        "SIXTEEN": 16,
+        "CANDIDATES": BOUND_CANDIDATES,
+        "LIST": LISTED_TOKENS,
         "SETTINGS": SETTINGS_WORDS,
         "RESULT": RESULT_WORDS,
         "TOP_IDS": TOP_IDS,
         "TOP_LOGPROBS": TOP_LOGPROBS,
         "TOP_MAX": TOP_MAX,
         "LOWEST": LOWEST,
-        "adjusted_bytes": ("*", "seqs", 4 * a.vocab),
-        "maxima_bytes": ("*", "seqs", 8 * blocks),
+        "PADDING": 2 * LOWEST,
+        "adjusted_bytes": ("*", "seqs", 4 * padded),
+        "blocks_bytes": ("*", "seqs", 16 * blocks),
         "variant": [],
     }
+
+
+def sample_adjust(a: SampleAttrs, tier: Tier) -> Constants:
+    """LANES: invocations that share a block; a workgroup takes TEAMS blocks."""
+    c = sample(a, tier, ADJUST_THREADS)
+    teams = ADJUST_THREADS // ADJUST_LANES
+    return {**c, "LANES": ADJUST_LANES, "TEAMS": teams, "GROUPS": -(-c["BLOCKS"] // teams)}

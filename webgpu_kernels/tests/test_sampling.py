@@ -3,6 +3,7 @@ distribution."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,15 +11,16 @@ import numpy as np
 import pytest
 
 from webgpu_kernels import lower, oracle
-from webgpu_kernels.constants import RESULT_WORDS, TOP_IDS, TOP_LOGPROBS
+from webgpu_kernels.constants import LOWEST, RESULT_WORDS, TOP_IDS, TOP_LOGPROBS
 from webgpu_kernels.oracle import Sampling
 
 from .device import Device
 
 pytestmark = pytest.mark.gpu
 SLOTS = 3
-SMALL, LARGE = 301, 5003
-"""Vocabularies: odd; one block and one run of tokens per invocation, and several."""
+SMALL, LARGE, REAL = 301, 5003, 49152
+"""Vocabularies: two blocks; more tokens than a list holds; a model's."""
+BLOCK = 256
 
 
 @dataclass
@@ -26,12 +28,13 @@ class State:
     """Persistent sampler state: what generated tokens a slot counts, and its bias."""
 
     vocab: int
+    slots: int = SLOTS
     counts: np.ndarray = field(init=False)
     bias: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.counts = np.zeros((SLOTS, self.vocab), np.uint32)
-        self.bias = np.zeros((SLOTS, self.vocab), np.float32)
+        self.counts = np.zeros((self.slots, self.vocab), np.uint32)
+        self.bias = np.zeros((self.slots, self.vocab), np.float32)
 
 
 def run(
@@ -79,9 +82,11 @@ def test_greedy_takes_the_lowest_of_the_likeliest(device: Device, vocab: int) ->
 def test_adjusted_logits(device: Device) -> None:
     """Bias, penalties and temperature, each sequence with its own slot and settings."""
     vocab = LARGE
+    padded = -(-vocab // BLOCK) * BLOCK
     rng = np.random.default_rng(1)
     logits = rng.standard_normal((5, vocab)).astype(np.float32) * 5
     logits[0, :4] = [np.nan, np.inf, -np.inf, 3e38]
+    logits[4, :4] = [-0.0, 0.0, 1e-40, -1e-40]
     state = State(vocab)
     state.counts[:] = rng.integers(0, 4, state.counts.shape)
     state.bias[:] = rng.standard_normal(state.bias.shape)
@@ -101,56 +106,88 @@ def test_adjusted_logits(device: Device) -> None:
         "logit_bias": state.bias,
         "slots": np.array(slots, np.int32),
         "sampling": np.stack([row.words() for row in settings]),
-        "scratch0": np.zeros((5, vocab), np.float32),
-        "scratch1": np.zeros((5, 5, 2), np.float32),
+        "scratch0": np.full((5, padded), 7, np.float32),
+        "scratch1": np.zeros((5, padded // BLOCK, 4), np.float32),
     }
     got, _ = device.run(lower("sample", {"vocab": vocab}, "f32")[:1], arrays, {"seqs": 5})
     for i, (slot, row) in enumerate(zip(slots, settings, strict=True)):
         want = oracle.adjust_logits(logits[i], state.counts[slot], state.bias[slot], row)
-        np.testing.assert_allclose(got["scratch0"][i], want, rtol=2e-6, atol=2e-6)
+        blocks = np.append(want, np.full(padded - vocab, 2 * LOWEST)).reshape(-1, BLOCK)
+        highest = blocks.max(axis=1)
+        maxima, ids, masses, _ = got["scratch1"][i].T
+        np.testing.assert_allclose(maxima, highest, rtol=2e-6, atol=2e-6)
+        if row.temperature == 0:  # greedy needs no more
+            np.testing.assert_array_equal(ids, np.arange(0, padded, BLOCK) + blocks.argmax(axis=1))
+            assert (got["scratch0"][i] == 7).all()
+            continue
         adjusted = got["scratch0"][i]
-        ids = [b + adjusted[b : b + 1024].argmax() for b in range(0, vocab, 1024)]
-        np.testing.assert_array_equal(got["scratch1"][i], np.stack([adjusted[ids], ids], axis=1))
+        np.testing.assert_allclose(adjusted, blocks.ravel(), rtol=2e-6, atol=2e-6)
+        likeliest = adjusted.reshape(-1, BLOCK).argmax(axis=1)
+        np.testing.assert_array_equal(ids, np.arange(0, padded, BLOCK) + likeliest)
+        sums = np.exp(blocks - highest[:, None]).sum(axis=1)
+        np.testing.assert_allclose(masses, sums, rtol=1e-4)
 
 
-SETTINGS = {
-    "temperature": Sampling(temperature=0.8),
-    "hot": Sampling(temperature=3.0),
-    "top_k": Sampling(temperature=1.0, top_k=7),
-    "top_k over vocabulary": Sampling(temperature=1.0, top_k=100000),
-    "top_p": Sampling(temperature=1.0, top_p=0.7),
-    "min_p": Sampling(temperature=1.2, min_p=0.05),
-    "all": Sampling(temperature=1.1, top_k=40, top_p=0.9, min_p=0.02),
-    "penalties": Sampling(
-        temperature=1.0, frequency_penalty=0.4, presence_penalty=0.6, use_penalties=True
+WARM = Sampling(temperature=1.0)
+PENALTIES = replace(WARM, frequency_penalty=0.4, presence_penalty=0.6, use_penalties=True)
+NARROW = replace(WARM, temperature=1.1, top_k=40, top_p=0.9, min_p=0.02)
+SETTINGS: dict[str, tuple[int, Sampling]] = {
+    "one token": (1, NARROW),
+    "temperature, small": (SMALL, replace(WARM, temperature=0.8)),
+    "temperature, large": (LARGE, replace(WARM, temperature=0.8)),
+    "temperature, real": (REAL, replace(WARM, temperature=0.8)),
+    "hot": (LARGE, replace(WARM, temperature=3.0)),
+    "huge temperature": (SMALL, replace(WARM, temperature=1e30)),
+    "top_k, small": (SMALL, replace(WARM, top_k=7)),
+    "top_k, large": (LARGE, replace(WARM, top_k=40)),
+    "top_k, no list": (LARGE, replace(WARM, top_k=2000)),
+    "top_k, real": (REAL, replace(WARM, top_k=3000)),
+    "top_k over vocabulary": (SMALL, replace(WARM, top_k=100000)),
+    "top_p, small": (SMALL, replace(WARM, top_p=0.7)),
+    "top_p, large": (LARGE, replace(WARM, top_p=0.95)),
+    "top_p, real": (REAL, replace(WARM, top_p=0.9)),
+    "top_p, cold": (REAL, replace(WARM, temperature=0.4, top_p=0.95)),
+    "min_p, small": (SMALL, replace(WARM, temperature=1.2, min_p=0.05)),
+    "min_p, real": (REAL, replace(WARM, min_p=0.02)),
+    "top_k, top_p": (LARGE, replace(WARM, top_k=2000, top_p=0.8)),
+    "all, small": (SMALL, NARROW),
+    "all, large": (LARGE, NARROW),
+    "all, real": (REAL, replace(NARROW, top_p=0.95)),
+    "bias": (SMALL, replace(WARM, use_bias=True)),
+    "penalties": (SMALL, PENALTIES),
+    "penalties, bias, all": (
+        LARGE,
+        replace(PENALTIES, use_bias=True, top_k=300, top_p=0.9, min_p=0.01),
     ),
 }
 DRAWS = 2000
+CERTAIN = 5.5
+"""Standard deviations that χ² of one setting passes with probability 2e-8, so all of them with
+less than 1e-6."""
 
 
-@pytest.mark.parametrize(
-    ("name", "vocab"), [*((name, SMALL) for name in SETTINGS), ("all", LARGE), ("hot", LARGE)]
-)
-def test_draws_follow_the_distribution(device: Device, name: str, vocab: int) -> None:
-    """χ² over bins of at least 8 expected draws; nothing outside the support is ever drawn."""
+@pytest.mark.parametrize("name", SETTINGS)
+def test_draws_follow_the_distribution(device: Device, name: str) -> None:
+    """χ² over bins of at least 8 expected draws; nothing outside the support is ever drawn; the
+    same numbers in numpy pick the same tokens."""
+    vocab, settings = SETTINGS[name]
     logits = peaked(vocab)
-    settings = SETTINGS[name]
-    state = State(vocab)
-    state.counts[1] = np.arange(vocab) % 3
-    before = state.counts.copy()
-    rows = [replace(settings, seed=12345678901234567, draw=i) for i in range(DRAWS)]
-    # Counts change while drawing; the sequences of one step never share a slot, so draw without
-    # counting.
-    state_slots = [1] * DRAWS if settings.use_penalties else [0] * DRAWS
-    if settings.use_penalties:
-        adjusted = oracle.adjust_logits(logits, before[1], state.bias[1], settings)
-        rows = [replace(row, temperature=1.0, use_penalties=False) for row in rows]
-        got = tokens(run(device, adjusted.astype(np.float32), rows, state_slots, state))
-    else:
-        adjusted = oracle.adjust_logits(logits, before[0], state.bias[0], settings)
-        got = tokens(run(device, logits, rows, state_slots, state))
+    # Sequences of one step never share a slot: those that count get one each.
+    own = settings.use_penalties
+    batch = DRAWS if vocab == SMALL else 250
+    state = State(vocab, batch if own else SLOTS)
+    state.counts[:] = np.arange(vocab) % 3
+    state.bias[:] = np.random.default_rng(2).standard_normal(vocab)
+    adjusted = oracle.adjust_logits(logits, state.counts[0], state.bias[0], settings)
     probabilities = oracle.distribution(adjusted, settings)
+    rows = [replace(settings, seed=12345678901234567, draw=i) for i in range(DRAWS)]
+    slots = list(range(batch)) if own else [1] * batch
+    parts = [rows[i : i + batch] for i in range(0, DRAWS, batch)]
+    got = np.concatenate([tokens(run(device, logits, part, slots, state)) for part in parts])
     assert (probabilities[got] > 0).all()
+    # Save where rounding moves a border.
+    want = [oracle.sample(probabilities, row) for row in rows]
+    assert np.mean(got == want) > 0.995
     expected = probabilities * DRAWS
     order = np.argsort(-expected)
     counts = np.bincount(got, minlength=vocab)[order]
@@ -160,12 +197,11 @@ def test_draws_follow_the_distribution(device: Device, name: str, vocab: int) ->
     kept = due > 4
     statistic = (((seen - due) ** 2) / np.where(kept, due, 1))[kept].sum()
     freedom = kept.sum() - 1
-    assert freedom > 1
-    # Normal approximation of χ²: 4.5 standard deviations.
-    assert abs(statistic - freedom) < 4.5 * np.sqrt(2 * freedom) + 3
-    # The same numbers in numpy pick the same tokens, save where rounding moves a border.
-    want = [oracle.sample(probabilities, row) for row in rows]
-    assert np.mean(got == want) > 0.995
+    assert (freedom > 0) == (vocab > 1)
+    # χ² has a cube root that is nearly normal (Wilson and Hilferty, 1931).
+    spread = 2 / (9 * max(freedom, 1))
+    root = (statistic / max(freedom, 1)) ** (1 / 3)
+    assert root - (1 - spread) < CERTAIN * np.sqrt(spread)
 
 
 def test_same_seed_same_draw(device: Device) -> None:
@@ -212,10 +248,30 @@ def test_ties_at_a_threshold_are_kept(device: Device) -> None:
     assert set(tokens(run(device, logits, top_p))) == {3, 99, 250}
 
 
+def test_more_ties_than_a_list_holds(device: Device) -> None:
+    """All of them are kept, whatever their sign; a threshold below them is found all the same."""
+    logits = np.full(LARGE, -3.0, np.float32)
+    ties = np.random.default_rng(6).permutation(LARGE)[:1500]
+    logits[ties] = np.where(ties % 2, 0.0, -0.0)
+    logits[ties[:3]] = 1e-3
+    for settings, support in (
+        (replace(WARM, top_k=2), ties[:3]),
+        (replace(WARM, top_k=4), ties),
+        (replace(WARM, top_p=0.5), ties),
+        (replace(WARM, top_k=1500, top_p=0.999), ties),
+        (replace(WARM, top_k=1501, top_p=0.8), ties),
+        (replace(WARM, temperature=np.inf, top_k=3), np.arange(LARGE)),
+    ):
+        rows = [replace(settings, draw=i) for i in range(200)]
+        got = tokens(run(device, logits, rows))
+        assert set(got) <= set(support)
+        assert len(set(got)) >= min(150, len(support))
+
+
 def test_thresholds_are_exact_to_the_last_bit(device: Device) -> None:
     """Logits that are neighbouring floats, of either sign."""
-    steps = np.random.default_rng(5).permutation(SMALL).astype(np.int32)
-    for base in (1.0, -1.0):
+    for base, vocab in itertools.product((1.0, -1.0), (SMALL, LARGE)):
+        steps = np.random.default_rng(5).permutation(vocab).astype(np.int32)
         bits = np.float32(base).view(np.int32) + (steps if base > 0 else -steps)
         logits = bits.view(np.float32)
         order = np.argsort(-logits)
@@ -223,7 +279,7 @@ def test_thresholds_are_exact_to_the_last_bit(device: Device) -> None:
             (Sampling(temperature=1.0, top_k=1), 1),
             (Sampling(temperature=1.0, top_k=5), 5),
             (Sampling(temperature=1.0, top_k=10, top_p=0.45), 5),
-            (Sampling(temperature=1.0, top_p=4.5 / SMALL), 5),
+            (Sampling(temperature=1.0, top_p=4.5 / vocab), 5),
         ):
             rows = [replace(narrow, draw=i) for i in range(150)]
             assert set(tokens(run(device, logits, rows))) == set(order[:left])

@@ -10,14 +10,14 @@
 {% include "better.wgsl" %}
 
 {{ reductions("f32", THREADS, [("sum_of", "a + b")]) }}
-{{ reductions("vec2<f32>", THREADS, [("best_of", "better(a, b)")]) }}
+{{ reductions("vec2<f32>", THREADS, [("best_of", "select(a, b, likelier(b, a))")]) }}
 // The likeliest of this invocation's tokens that come after `last`: less likely, or as likely with a higher id.
 fn best_after(tid: u32, row: u32, last: vec2<f32>) -> vec2<f32> {
   var best = vec2<f32>({{ (2 * LOWEST) | f32 }}, {{ (2 ** 25) | f32 }});
   for (var v = tid; v < {{ VOCAB }}u; v += {{ THREADS }}u) {
     let here = vec2<f32>(finite(logits[row + v]), f32(v));
     if (here.x < last.x || (here.x == last.x && here.y > last.y)) {
-      best = better(best, here);
+      best = select(best, here, likelier(here, best));
     }
   }
   return best;

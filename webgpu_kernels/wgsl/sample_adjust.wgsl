@@ -1,13 +1,16 @@
-// sample_adjust: scratch0[s, v] = (logits[s, v] + bias - penalties) / temperature, finite; scratch1[s, b] = the
-// likeliest (logit, id) of block b of {{ BLOCK }} tokens. Grid: x = block b, y = sequence s. Temperature 0 (greedy) divides by nothing.
-{% from "reduce.wgsl" import reductions %}
+// sample_adjust: scratch0[s, v] = (logits[s, v] + bias - penalties) / temperature, finite; rows are padded to whole
+// blocks with what no logit is as low as. scratch1[s, b] = of block b of {{ BLOCK }} tokens the likeliest (logit, id) and
+// the sum of exp(logit - that logit). Greedy (temperature 0) divides by nothing and needs the likeliest only: nothing
+// else is written. Grid: x = {{ TEAMS }} blocks, y = sequence s. {{ LANES }} invocations share a block.
 {% include "bindings.wgsl" %}
 
 {% include "logits.wgsl" %}
 
 {% include "better.wgsl" %}
 
-{{ reductions("vec2<f32>", THREADS, [("best_of", "better(a, b)")]) }}
+// Of each invocation's tokens what scratch1 gets of a block.
+var<workgroup> parts: array<vec4<f32>, {{ THREADS }}>;
+
 @compute @workgroup_size({{ THREADS }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let seq = group.y;
@@ -17,29 +20,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let frequency_penalty = bitcast<f32>(sampling[settings + 3u]);
   let presence_penalty = bitcast<f32>(sampling[settings + 4u]);
   let flags = sampling[settings + 9u];
-  let end = min((group.x + 1u) * {{ BLOCK }}u, {{ VOCAB }}u);
-  // Below any logit.
-  var best = vec2<f32>({{ (2 * LOWEST) | f32 }}, 0.0f);
-  for (var v = group.x * {{ BLOCK }}u + tid; v < end; v += {{ THREADS }}u) {
-    var logit = logits[seq * {{ VOCAB }}u + v];
-    if ((flags & 1u) != 0u) {
-      logit += logit_bias[slot + v];
-    }
-    if ((flags & 2u) != 0u) {
-      let count = token_counts[slot + v];
-      if (count > 0u) {
-        logit -= f32(count) * frequency_penalty + presence_penalty;
+  let begin = (group.x * {{ TEAMS }}u + tid / {{ LANES }}u) * {{ BLOCK }}u + tid % {{ LANES }}u;
+  let end = min(begin - tid % {{ LANES }}u + {{ BLOCK }}u, {{ PADDED }}u);
+  var best = vec2<f32>({{ PADDING | f32 }}, {{ (2 ** 25) | f32 }});
+  for (var v = begin; v < end; v += {{ LANES }}u) {
+    var logit = {{ PADDING | f32 }};
+    if (v < {{ VOCAB }}u) {
+      logit = logits[seq * {{ VOCAB }}u + v];
+      if ((flags & 1u) != 0u) {
+        logit += logit_bias[slot + v];
       }
+      if ((flags & 2u) != 0u) {
+        let count = token_counts[slot + v];
+        if (count > 0u) {
+          logit -= f32(count) * frequency_penalty + presence_penalty;
+        }
+      }
+      logit = finite(logit);
+      if (temperature > 0.0f) {
+        logit = finite(logit / temperature);
+      }
+      // Zeros of either sign are the same, and what an adapter may take for zero is zero.
+      logit = select(logit, 0.0f, abs(logit) < {{ (2 ** -126) | f32 }});
     }
-    logit = finite(logit);
+    let here = vec2<f32>(logit, f32(v));
+    best = select(best, here, likelier(here, best));
     if (temperature > 0.0f) {
-      logit = finite(logit / temperature);
+      scratch0[seq * {{ PADDED }}u + v] = logit;
     }
-    scratch0[seq * {{ VOCAB }}u + v] = logit;
-    best = better(best, vec2<f32>(logit, f32(v)));
   }
-  best = best_of(tid, best);
-  if (tid == 0u) {
-    scratch1[seq * {{ BLOCKS }}u + group.x] = best;
+  var mass = 0.0f;
+  if (temperature > 0.0f) {
+    for (var v = begin; v < end; v += {{ LANES }}u) {
+      mass += exp(scratch0[seq * {{ PADDED }}u + v] - best.x);
+    }
+  }
+  parts[tid] = vec4<f32>(best, mass, 0.0f);
+  workgroupBarrier();
+  let block = group.x * {{ TEAMS }}u + tid;
+  if (tid < {{ TEAMS }}u && block < {{ BLOCKS }}u) {
+    var sum = parts[tid * {{ LANES }}u];
+    for (var i = 1u; i < {{ LANES }}u; i++) {
+      let other = parts[tid * {{ LANES }}u + i];
+      let best = select(sum.xy, other.xy, likelier(other.xy, sum.xy));
+      sum = vec4<f32>(best, sum.z * exp(sum.x - best.x) + other.z * exp(other.x - best.x), 0.0f);
+    }
+    scratch1[seq * {{ BLOCKS }}u + block] = sum;
   }
 }

@@ -1,6 +1,6 @@
-// sample_pick: draws the next token of a sequence from its adjusted logits (scratch0, with block maxima in scratch1).
-// Grid: x = sequence s. No sort: top-k and top-p are thresholds on the logit, found by bisection over the floats in
-// their order as integers, hence exact; ties at a threshold are kept. The draw inverts the distribution in token order.
+// sample_pick: draws the next token of a sequence from its adjusted logits (scratch0) and what is known of their blocks
+// (scratch1). Grid: x = sequence s. Greedy reads blocks only, a draw without limits one block more; top-k, top-p and
+// min-p read the blocks that reach their thresholds. The draw inverts the distribution in token order.
 // Writes sampled[s, 0], token_ids[s] and, when asked for, the token's count in its slot.
 {% from "reduce.wgsl" import reductions %}
 {% include "bindings.wgsl" %}
@@ -9,116 +9,160 @@
 
 {% include "better.wgsl" %}
 
-{{ reductions("vec2<f32>", THREADS, [("best_of", "better(a, b)")]) }}
-{{ reductions("vec4<f32>", THREADS, [("sums_of", "a + b")]) }}
-var<workgroup> masses: array<f32, {{ THREADS }}>;
-var<workgroup> picked: u32;
+{{ reductions("vec4<f32>", THREADS, [("best_of", "select(a, b, likelier(b.xy, a.xy))")], "params.sixteen") }}
+{% include "sample_scan.wgsl" %}
 
-// Unsigned integers in the order of the floats they come from.
-fn ordered(value: f32) -> u32 {
-  let bits = bitcast<u32>(value);
-  return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
-}
+{% include "sample_threshold.wgsl" %}
+
+var<workgroup> chosen_block: atomic<u32>;
+var<workgroup> chosen_token: atomic<u32>;
+var<workgroup> rest: f32;
 
 // Weight of a token that survives the threshold and min-p (relative to the likeliest, whose weight is 1).
-fn kept_weight(logit: f32, highest: f32, lowest: u32, min_p: f32) -> f32 {
+fn kept_weight(logit: f32, highest: f32, lowest: u32, least: f32) -> f32 {
   let weight = exp(logit - highest);
-  return select(0.0f, weight, ordered(logit) >= lowest && weight >= min(min_p, 1.0f));
+  return select(0.0f, weight, ordered(logit) >= lowest && weight >= least);
 }
 
-// The highest threshold on ordered(logit) that leaves at least top_k tokens, then the highest that leaves them at least
-// top_p of their mass; 0 leaves all. A pass weighs what is left at the lowest and three further candidates of a range,
-// and so quarters it: 16 passes for 32 bits.
-fn threshold(tid: u32, row: u32, highest: f32, top_k: u32, top_p: f32) -> u32 {
-  let first_pass = select(16u, 0u, top_k > 0u && top_k < {{ VOCAB }}u);
-  let end_pass = select(16u, 32u, top_p < 1.0f);
-  let end = ordered(highest) + 1u;
-  var lowest = 0u;
-  var width = end;
-  var goal = f32(top_k);
-  for (var i = first_pass; i < end_pass; i++) {
-    let counting = i < 16u;
-    let step = width / 4u + select(0u, 1u, width % 4u != 0u);
-    // Candidates past the range ask for more than the highest: nothing weighs anything there.
-    let offsets = min(vec4<u32>(0u, 1u, 2u, 3u) * step, vec4<u32>(width));
-    var weights = vec4<f32>();
-    for (var v = tid; v < {{ VOCAB }}u; v += {{ THREADS }}u) {
-      let logit = scratch0[row + v];
-      let weight = select(exp(logit - highest), 1.0f, counting);
-      weights += select(vec4<f32>(), vec4<f32>(weight), vec4<u32>(ordered(logit)) >= lowest + offsets);
+// The masses of the listed blocks' survivors: 16 invocations share a block.
+fn weigh_blocks(tid: u32, row: u32, highest: f32, count: u32, lowest: u32, least: f32) {
+  for (var first = 0u; first < count; first += {{ THREADS // 16 }}u) {
+    let i = first + tid / 16u;
+    var sum = 0.0f;
+    if (i < count) {
+      let begin = row + entries[i] * {{ BLOCK }}u;
+      for (var j = tid % 16u; j < {{ BLOCK }}u; j += 16u) {
+        sum += kept_weight(scratch0[begin + j], highest, lowest, least);
+      }
     }
-    weights = sums_of(tid, weights);
-    if (i == 16u) {
-      goal = max(top_p, 0.0f) * weights.x;
+    scan_parts[tid] = sum;
+    workgroupBarrier();
+    if (i < count && tid % 16u == 0u) {
+      var mass = 0.0f;
+      for (var j = 0u; j < params.sixteen; j++) {
+        mass += scan_parts[tid + j];
+      }
+      masses[i] = mass;
     }
-    let enough = weights >= vec4<f32>(goal);
-    let passed = select(
-      select(select(0u, offsets.y, enough.y && offsets.y < width), offsets.z, enough.z && offsets.z < width),
-      offsets.w,
-      enough.w && offsets.w < width,
-    );
-    lowest += passed;
-    width = select(min(step, width - passed), end - lowest, i == 15u);
+    workgroupBarrier();
   }
-  return lowest;
 }
 
 @compute @workgroup_size({{ THREADS }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let seq = group.x;
-  let row = seq * {{ VOCAB }}u;
+  let row = seq * {{ PADDED }}u;
+  let blocks = seq * {{ BLOCKS }}u;
   let settings = seq * {{ SETTINGS }}u;
   let temperature = bitcast<f32>(sampling[settings]);
   let top_p = bitcast<f32>(sampling[settings + 1u]);
-  let min_p = bitcast<f32>(sampling[settings + 2u]);
+  let least = min(bitcast<f32>(sampling[settings + 2u]), 1.0f);
   let top_k = sampling[settings + 5u];
 
   // The lowest token among the likeliest: the greedy choice.
-  var best = vec2<f32>({{ LOWEST | f32 }}, 0.0f);
+  var best = vec4<f32>({{ PADDING | f32 }}, 0.0f, 0.0f, 0.0f);
   for (var b = tid; b < {{ BLOCKS }}u; b += {{ THREADS }}u) {
-    best = better(best, scratch1[seq * {{ BLOCKS }}u + b]);
+    let other = scratch1[blocks + b];
+    best = select(best, other, likelier(other.xy, best.xy));
   }
   best = best_of(tid, best);
   let highest = best.x;
-  if (tid == 0u) {
-    picked = min(u32(best.y), {{ VOCAB - 1 }}u);
-  }
-  workgroupBarrier();
+  var picked = u32(best.y);
 
   if (temperature > 0.0f) {
-    let lowest = threshold(tid, row, highest, top_k, top_p);
-    // Each invocation weighs a run of tokens, then finds its place in the running sum.
-    let begin = tid * {{ RUN }}u;
-    let end = min(begin + {{ RUN }}u, {{ VOCAB }}u);
-    var mass = 0.0f;
-    for (var v = begin; v < end; v++) {
-      mass += kept_weight(scratch0[row + v], highest, lowest, min_p);
+    let limited = top_k > 0u && top_k < {{ VOCAB }}u;
+    // Top-k, then top-p of what it leaves.
+    var lowest = 0u;
+    for (var stage = select(1u, 0u, limited); stage < select(1u, 2u, top_p < 1.0f); stage++) {
+      let counting = stage == 0u;
+      let asked = select(max(top_p, 0.0f), f32(top_k), counting);
+      var total = -1.0f;
+      var fits = !limited || top_k <= {{ LIST }}u;
+      if (counting == limited) {
+        var mass = 0.0f;
+        for (var b = tid; b < {{ BLOCKS }}u; b += {{ THREADS }}u) {
+          let block = scratch1[blocks + b];
+          mass += block.z * exp(block.x - highest);
+        }
+        total = scan(tid, mass).y;
+        // A margin for the rounding of sums.
+        let goal = select(asked * total * {{ (1 + 2 ** -13) | f32 }}, asked, counting);
+        lowest = proven_bound(tid, blocks, highest, counting, goal);
+        fits = fits && lowest > 0u;
+      }
+      lowest = threshold(tid, row, blocks, highest, counting, asked, total, lowest, fits);
     }
-    masses[tid] = mass;
+
+    // What is left of each block that has anything left; each invocation looks at a run of them.
+    let count = list_blocks(tid, blocks, highest, lowest, least);
+    if (lowest > 0u || least > 0.0f) {
+      weigh_blocks(tid, row, highest, count, lowest, least);
+    } else {
+      for (var b = tid; b < {{ BLOCKS }}u; b += {{ THREADS }}u) {
+        masses[b] = scratch1[blocks + b].z * exp(scratch1[blocks + b].x - highest);
+      }
+    }
+    if (tid == 0u) {
+      atomicStore(&chosen_block, 0u);
+      atomicStore(&chosen_token, 0u);
+    }
     workgroupBarrier();
-    var before = 0.0f;
-    var total = 0.0f;
-    for (var i = 0u; i < {{ THREADS }}u; i++) {
-      before = select(before, total, i == tid);
-      total += masses[i];
+    let begin = min(tid * {{ OWN_BLOCKS }}u, count);
+    let end = min(begin + {{ OWN_BLOCKS }}u, count);
+    var mass = 0.0f;
+    for (var i = begin; i < end; i++) {
+      mass += masses[i];
     }
+    let run = scan(tid, mass);
     let word = philox(
       vec4<u32>(sampling[settings + 8u], 0u, 0u, 0u),
       vec2<u32>(sampling[settings + 6u], sampling[settings + 7u]),
     );
-    // 24 bits are exact in an f32, and keep `goal` below `total`.
-    let goal = f32(word >> 8u) * {{ (2 ** -24) | f32 }} * total;
-    if (mass > 0.0f && before <= goal && goal < before + mass) {
-      var sum = before;
-      for (var v = begin; v < end; v++) {
-        let weight = kept_weight(scratch0[row + v], highest, lowest, min_p);
-        if (weight > 0.0f && sum <= goal) {
-          picked = v;
-        }
-        sum += weight;
+    // 24 bits are exact in an f32, and keep `goal` below the total.
+    let goal = f32(word >> 8u) * {{ (2 ** -24) | f32 }} * run.y;
+    // The last block that begins at or before the goal, counted from 1.
+    var sum = run.x;
+    var mine = 0u;
+    var left = 0.0f;
+    for (var i = begin; i < end; i++) {
+      if (masses[i] > 0.0f && sum <= goal) {
+        mine = i + 1u;
+        left = goal - sum;
       }
+      sum += masses[i];
+    }
+    if (mine > 0u) {
+      atomicMax(&chosen_block, mine);
     }
     workgroupBarrier();
+    let place = atomicLoad(&chosen_block);
+    if (place > 0u && place == mine) {
+      rest = left;
+    }
+    // Nothing is left if min-p is not a number: the greedy choice then.
+    let block = entries[max(place, 1u) - 1u];
+    let first = row + block * {{ BLOCK }}u + tid * {{ OWN_TOKENS }}u;
+    mass = 0.0f;
+    for (var i = first; i < first + {{ OWN_TOKENS }}u; i++) {
+      mass += kept_weight(scratch0[i], highest, lowest, least);
+    }
+    sum = scan(tid, mass).x;
+    // The last token that begins at or before the rest of the goal, likewise.
+    mine = 0u;
+    for (var i = 0u; i < {{ OWN_TOKENS }}u; i++) {
+      let weight = kept_weight(scratch0[first + i], highest, lowest, least);
+      if (weight > 0.0f && sum <= rest) {
+        mine = tid * {{ OWN_TOKENS }}u + i + 1u;
+      }
+      sum += weight;
+    }
+    if (mine > 0u && place > 0u) {
+      atomicMax(&chosen_token, mine);
+    }
+    workgroupBarrier();
+    if (atomicLoad(&chosen_token) > 0u) {
+      picked = block * {{ BLOCK }}u + atomicLoad(&chosen_token) - 1u;
+    }
   }
 
   if (tid == 0u) {
