@@ -89,10 +89,20 @@ def test_speed(device: Device, name: str) -> None:
     assert seconds >= 0
 
 
-@pytest.mark.parametrize("op", ["sample", "logprobs"])
-def test_sampler_speed(device: Device, op: str) -> None:
-    vocab = 128256
-    settings = Sampling(temperature=0.8, top_k=40, top_p=0.95, top_logprobs=5)
+SAMPLERS = {
+    "greedy": ("sample", Sampling()),
+    "temperature": ("sample", Sampling(temperature=0.8)),
+    "top-k, top-p": ("sample", Sampling(temperature=0.8, top_k=40, top_p=0.95)),
+    "top-p": ("sample", Sampling(temperature=0.8, top_p=0.95)),
+    "top 5": ("logprobs", Sampling(top_logprobs=5)),
+    "top 20": ("logprobs", Sampling(top_logprobs=20)),
+}
+
+
+@pytest.mark.parametrize("vocab", [49152, 151936])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_sampler_speed(device: Device, name: str, vocab: int) -> None:
+    op, settings = SAMPLERS[name]
     arrays = {
         "logits": np.random.default_rng(0).standard_normal((1, vocab)).astype(np.float32),
         "token_counts": np.zeros((1, vocab), np.uint32),
@@ -103,5 +113,5 @@ def test_sampler_speed(device: Device, op: str) -> None:
         "token_ids": np.zeros(1, np.int32),
     }
     seconds = measure(device, op, {"vocab": vocab}, arrays, {"seqs": 1})
-    report(op, seconds, 4 * vocab)
+    report(f"{op} {name} {vocab}", seconds, 4 * vocab)
     assert seconds >= 0
