@@ -1,7 +1,8 @@
 // The lowest logit that top-k or top-p keeps: exact to the last bit, ties kept, without a sort. A search starts at a
 // bound that block maxima alone prove, reads no block that lies below it, and ends as soon as the tokens in question fit
 // into a list. Logits are compared as unsigned integers in the order of the floats.
-// By block: `entries` holds the maxima while a bound is sought, later the ids of the blocks to read.
+// While a bound is sought, the first three hold maxima, masses and weights of blocks; later `entries` holds the ids of the
+// blocks to read, and `weights` the list.
 var<workgroup> entries: array<u32, {{ BLOCKS }}>;
 var<workgroup> masses: array<f32, {{ BLOCKS }}>;
 var<workgroup> weights: array<f32, {{ [BLOCKS, LIST] | max }}>;
