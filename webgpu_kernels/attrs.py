@@ -10,6 +10,8 @@ Quant = Literal["q4", "f16", "f32"]
 RowSplits = tuple[tuple[int, int], ...]
 
 QUANT_GROUP = 32
+MOST_COLUMNS = 8
+"""Output rows that one launch of a matrix-vector product serves."""
 
 
 class BadAttributeError(ValueError):
@@ -81,12 +83,19 @@ class LinearAttrs(OpAttrs):
     rows_symbol: str = "tokens"
     """Symbol that counts the output rows."""
     row_splits: RowSplits | None = None
+    columns: int = 1
+    """Mode gemv: output rows (columns of the transposed product) that one read of the weights
+    serves."""
+    approximate: bool = False
+    """Alternatives may round the activations to int8, with a scale for each group of 32."""
 
     def check(self) -> None:
-        self.require_positive("N", "K")
+        self.require_positive("N", "K", "columns")
         self.require_matrix(self.quant, self.N, "K", self.row_splits)
         self.require(self.mode in ("gemv", "gemm"), "mode", "must be 'gemv' or 'gemm'")
         self.require(self.norm is None or self.norm >= 0, "norm", "must be None or an ε ≥ 0")
+        most = MOST_COLUMNS if self.mode == "gemv" else 1
+        self.require(self.columns <= most, "columns", f"must be at most {most} in this mode")
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ class HeadsAttrs(OpAttrs):
     def check(self) -> None:
         self.require_positive("H", "KV", "D")
         self.require(self.H % self.KV == 0, "H", f"must be a multiple of KV = {self.KV}")
-        self.require(self.D % 4 == 0 and self.D <= 256, "D", "must be a multiple of 4, at most 256")
+        self.require(self.D % 8 == 0 and self.D <= 256, "D", "must be a multiple of 8, at most 256")
 
 
 @dataclass(frozen=True)
@@ -137,17 +146,37 @@ class RopeAppendAttrs(HeadsAttrs):
 
 @dataclass(frozen=True)
 class AttentionAttrs(HeadsAttrs):
-    """Causal attention over pages: softmax(q·kᵀ·scale)·v."""
+    """Causal attention of a step's tokens over pages: softmax(q·kᵀ·scale)·v."""
 
     op: ClassVar[str] = "attention"
     scale: float
-    mode: Literal["decode", "prefill"]
     page_size: int = 16
+    window: int | None = None
+    """A token sees only the last so many positions, its own among them."""
+    softcap: float | None = None
+    """Scores become cap · tanh(score / cap) (Gemma 2)."""
+    sinks: bool = False
+    """A logit per head takes part in the softmax's sum, and stands for no value (gpt-oss)."""
 
     def check(self) -> None:
         super().check()
-        self.require_positive("page_size")
-        self.require(self.mode in ("decode", "prefill"), "mode", "must be 'decode' or 'prefill'")
+        self.require_positive("page_size", *(["window"] if self.window is not None else []))
+        self.require(self.softcap is None or self.softcap > 0, "softcap", "must be None or > 0")
+
+
+@dataclass(frozen=True)
+class DecodeAttentionAttrs(AttentionAttrs):
+    """rope_append and attention of one new token per sequence."""
+
+    op: ClassVar[str] = "decode_attention"
+    mode: Literal["whole", "split"] = "whole"
+    """`split`: contexts are cut into pieces, as the host has planned, that are merged after."""
+    qk_norm: float | None = None
+    """ε of the per-head RMSNorm of q and k (Qwen3)."""
+
+    def check(self) -> None:
+        super().check()
+        self.require(self.mode in ("whole", "split"), "mode", "must be 'whole' or 'split'")
 
 
 @dataclass(frozen=True)

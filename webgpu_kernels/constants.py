@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .attrs import (
-    AttentionAttrs,
-    EmbedAttrs,
-    LinearAttrs,
-    Quant,
-    RopeAppendAttrs,
-    SampleAttrs,
-)
+from .attrs import EmbedAttrs, LinearAttrs, Quant, SampleAttrs
 from .launch import MAX_GRID, Grid, Tier, ceil_div
 
 Constants = dict[str, Any]
@@ -64,49 +57,14 @@ def linear(a: LinearAttrs, tier: Tier) -> Constants:
         "split": a.row_splits is not None,
         "matrices": ["", "up_"] if a.glu else [""],
         "rows": a.rows_symbol,
-        "variant": [tag for tag, on in tags.items() if on] + ["residual"] * a.residual,
+        "many": a.columns > 1,
+        "variant": [
+            *(tag for tag, on in tags.items() if on),
+            *["residual"] * a.residual,
+            *[f"columns{a.columns}"] * (a.columns > 1),
+        ],
         "quant": a.quant,
-        "workgroup": (16, 16, 1),
     }
-
-
-GEMV_THREADS = 64
-GEMV_COLUMNS = 4
-
-
-def gemv(a: LinearAttrs, tier: Tier, lanes: int = GEMV_THREADS) -> Constants:
-    """lanes: invocations that share the rows of a team, striding over K."""
-    chunk = 32 if a.quant == "q4" else 4 if a.K % 4 == 0 else 1
-    chunks = a.K // chunk
-    most, lanes = lanes, 1
-    while lanes < min(chunks, most):
-        lanes *= 2
-    teams = GEMV_THREADS // lanes
-    count = max((end - begin for begin, end in a.row_splits), default=a.N) if a.row_splits else a.N
-    blocks = -(-count // (teams * GEMV_COLUMNS))
-    layers = -(-blocks // MAX_GRID)
-    return {
-        **linear(a, tier),
-        "THREADS": GEMV_THREADS,
-        "workgroup": (GEMV_THREADS, 1, 1),
-        "COLUMNS": GEMV_COLUMNS,
-        "CHUNKS": chunks,
-        "LANES": lanes,
-        "TEAMS": teams,
-        "GRID_X": -(-blocks // layers),
-    }
-
-
-def gemv_grid(c: Constants, rows: int) -> Grid:
-    blocks = -(-rows // (c["TEAMS"] * c["COLUMNS"]))
-    return (min(blocks, c["GRID_X"]), c["rows"], -(-blocks // c["GRID_X"]))
-
-
-GEMM_TILE = 64
-
-
-def gemm_grid(c: Constants, rows: int) -> Grid:
-    return (ceil_div(rows, GEMM_TILE), ceil_div(c["rows"], GEMM_TILE), 1)
 
 
 EMBED_THREADS = 64
@@ -130,70 +88,6 @@ def embed(a: EmbedAttrs, tier: Tier) -> Constants:
 
 def embed_grid(c: Constants, rows: int) -> Grid:
     return (ceil_div(c["CHUNKS"], EMBED_THREADS), "tokens", 1)
-
-
-def _heads(a: RopeAppendAttrs | AttentionAttrs, tier: Tier) -> Constants:
-    return {
-        "H": a.H,
-        "KV": a.KV,
-        "D": a.D,
-        "PAGE": a.page_size,
-        "kv": tier,
-        "max_pages": "max_pages",
-    }
-
-
-QUARTER_TURN = (1.5703125, 63 / 131072, 3.1749393656355096e-06)
-"""π/2 in three parts; the first two are short, so that products with a turn count are exact."""
-
-
-def rope_append(a: RopeAppendAttrs, tier: Tier) -> Constants:
-    norm = a.qk_norm is not None
-    threads = 32
-    while threads < a.D // 2:
-        threads *= 2
-    return {
-        **_heads(a, tier),
-        "qk_norm": norm,
-        "eps": a.qk_norm or 0.0,
-        "QUARTER_TURN": QUARTER_TURN,
-        "THREADS": threads,
-        "workgroup": (threads, 1, 1),
-        "variant": ["qk_norm"] * norm,
-    }
-
-
-def rope_append_grid(c: Constants, rows: int) -> Grid:
-    return (c["H"] + 2 * c["KV"], "tokens", 1)
-
-
-ATTENTION_THREADS = 128
-DECODE_TILE = 512
-PREFILL_ROWS = 16
-PREFILL_KEYS = 32
-
-
-def attention(a: AttentionAttrs, tier: Tier) -> Constants:
-    columns = a.D // 4
-    groups = 1
-    while groups < PREFILL_ROWS and 2 * groups * columns <= ATTENTION_THREADS:
-        groups *= 2
-    staged = min(columns, 32)
-    return {
-        **_heads(a, tier),
-        "SCALE": a.scale,
-        "THREADS": ATTENTION_THREADS,
-        "workgroup": (ATTENTION_THREADS, 1, 1),
-        "COLUMNS": columns,
-        "TILE": DECODE_TILE,
-        "SLICES": ATTENTION_THREADS // columns,
-        "ROWS": PREFILL_ROWS,
-        "KEYS": PREFILL_KEYS,
-        "ROW_GROUPS": groups,
-        "STAGED": staged,
-        "STAGES": -(-columns // staged),
-        "variant": [],
-    }
 
 
 ADJUST_THREADS, ADJUST_LANES = 64, 8

@@ -45,10 +45,23 @@ def dequantize(q_weight: U32, q_scale: NDArray[np.float16]) -> F32:
 
 def rms_norm(x: Array, gamma: Array, eps: float) -> F64:
     """x / sqrt(mean(x²) + ε) · γ over the last axis (Zhang and Sennrich, 2019)."""
-    wide = x.astype(np.float64)
-    rms = np.sqrt((wide**2).mean(axis=-1, keepdims=True) + eps)
-    normal: F64 = wide / rms * gamma.astype(np.float64)
+    normal: F64 = x.astype(np.float64) / _rms(x, eps) * gamma.astype(np.float64)
     return normal
+
+
+def _rms(x: Array, eps: float) -> F64:
+    rms: F64 = np.sqrt((x.astype(np.float64) ** 2).mean(axis=-1, keepdims=True) + eps)
+    return rms
+
+
+def int8_groups(x: F32) -> F64:
+    """x[T, K] rounded to int8 steps, with a scale for each row's group of 32, in float32 as the
+    kernel computes them."""
+    groups = x.reshape(len(x), -1, GROUP)
+    most = np.abs(groups).max(axis=2, keepdims=True)
+    steps = np.rint(groups * (np.float32(127) / np.maximum(most, np.float32(1e-30))))
+    rounded: F64 = steps.astype(np.float64) * (most / np.float32(127))
+    return rounded.reshape(x.shape)
 
 
 def linear(
@@ -62,11 +75,19 @@ def linear(
     up_bias: F32 | None = None,
     residual: F32 | None = None,
     rows: I32 | None = None,
+    approximate: bool = False,
 ) -> F64:
-    """y = norm(x[rows]) · Wᵀ + bias + residual; with `up_weight` silu(gate) · up + residual."""
-    source = (x if rows is None else x[rows]).astype(np.float64)
-    if gamma is not None:
-        source = rms_norm(source, gamma, eps)
+    """y = norm(x[rows]) · Wᵀ + bias + residual; with `up_weight` silu(gate) · up + residual.
+
+    approximate: x∘γ is rounded to int8.
+    """
+    gathered = x if rows is None else x[rows]
+    if approximate:
+        source = int8_groups(gathered if gamma is None else gathered * gamma)
+        source = source if gamma is None else source / _rms(gathered, eps)
+    else:
+        source = gathered.astype(np.float64)
+        source = source if gamma is None else rms_norm(gathered, gamma, eps)
     y: F64 = source @ weight.astype(np.float64).T + (0 if bias is None else bias)
     if up_weight is not None:
         up = source @ up_weight.astype(np.float64).T + (0 if up_bias is None else up_bias)
@@ -119,7 +140,7 @@ def rope_append(
 
 
 def attention(
-    q: F32,
+    q: F32 | F64,
     kv_k: Array,
     kv_v: Array,
     positions: I32,
@@ -127,20 +148,82 @@ def attention(
     page_table: I32,
     *,
     scale: float,
+    window: int | None = None,
+    softcap: float | None = None,
+    sinks: F32 | None = None,
 ) -> F64:
-    """softmax(q·kᵀ·scale)·v of each token over the positions 0 ..= its own."""
+    """softmax(q·kᵀ·scale)·v of each token over the positions 0 ..= its own, or the last `window`
+    of them; scores are capped to ±softcap; sinks[H] are scores of a value that is zero."""
     _, kv_heads, page_size, dim = kv_k.shape
     tokens = len(q)
     grouped = q.reshape(tokens, kv_heads, -1, dim).astype(np.float64)
     y = np.empty_like(grouped)
     for t in range(tokens):
-        seen = np.arange(positions[t] + 1)
+        end = int(positions[t]) + 1
+        seen = np.arange(max(0, end - window) if window else 0, end)
         pages, slots = page_table[token_seq[t], seen // page_size], seen % page_size
         k, v = (cache[pages, :, slots].astype(np.float64) for cache in (kv_k, kv_v))
         scores = np.einsum("hgd,phd->hgp", grouped[t], k) * scale
+        if softcap is not None:
+            scores = softcap * np.tanh(scores / softcap)
+        if sinks is not None:
+            column = sinks.astype(np.float64).reshape(*scores.shape[:2], 1)
+            scores = np.concatenate([scores, column], axis=-1)
+            v = np.concatenate([v, np.zeros((1, *v.shape[1:]))])
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         y[t] = np.einsum("hgp,phd->hgd", weights / weights.sum(axis=-1, keepdims=True), v)
     return y.reshape(tokens, -1)
+
+
+def decode_attention(
+    qkv: F32,
+    inv_freq: F32,
+    positions: I32,
+    page_table: I32,
+    kv_k: Array,
+    kv_v: Array,
+    *,
+    heads: int,
+    scale: float,
+    q_gamma: F32 | None = None,
+    k_gamma: F32 | None = None,
+    eps: float = 0.0,
+    window: int | None = None,
+    softcap: float | None = None,
+    sinks: F32 | None = None,
+    append: bool = True,
+) -> tuple[F64, Array, Array]:
+    """rope_append, then attention: token i is the newest of sequence i. Also gives the pages;
+    without `append` they hold the new tokens already."""
+    rows = np.arange(len(qkv), dtype=np.int32)
+    q, keys, values = rope_append(
+        qkv,
+        inv_freq,
+        positions,
+        rows,
+        page_table,
+        kv_k,
+        kv_v,
+        heads=heads,
+        q_gamma=q_gamma,
+        k_gamma=k_gamma,
+        eps=eps,
+    )
+    if not append:
+        keys, values = kv_k, kv_v
+    y = attention(
+        q,
+        keys,
+        values,
+        positions,
+        rows,
+        page_table,
+        scale=scale,
+        window=window,
+        softcap=softcap,
+        sinks=sinks,
+    )
+    return y, keys, values
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from . import constants
+from . import attention, constants, gemm, gemv
 from .attrs import (
     AttentionAttrs,
     BadAttributeError,
+    DecodeAttentionAttrs,
     EmbedAttrs,
     LinearAttrs,
     LogprobsAttrs,
@@ -81,6 +82,8 @@ class Tuning:
     """Its own grid, instead of the row's."""
     serves: Callable[[Any, Tier], bool] = lambda attrs, tier: True
     """Whether it can run an op with these attributes; the first tuning of a row always can."""
+    approximate: bool = False
+    """Changes the numbers by more than rounding: only for an op whose attributes allow it."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +149,25 @@ _LINEAR_VARIANTS: Mapping[str, tuple[Any, ...]] = {
     "gather": (False, True),
     "row_splits": (None, "two"),
 }
-_PAGING = (
+_MAX_PAGES = (Field("max_pages", "u32", "max_pages"),)
+# Unrolled, a loop over the chunks takes software adapters many seconds to compile.
+_CHUNKS = Field("chunks", "u32", "CHUNKS")
+_NEW_TOKEN = (
+    Slot("qkv", "vec4<f32>"),
+    Slot("inv_freq", "vec4<f32>"),
+    Slot("q_gamma", "vec4<f32>", when=("qk_norm",)),
+    Slot("k_gamma", "vec4<f32>", when=("qk_norm",)),
     Slot("positions", "i32"),
-    Slot("token_seq", "i32"),
     Slot("page_table", "i32"),
 )
-_MAX_PAGES = (Field("max_pages", "u32", "max_pages"),)
+_PAGES = (Slot("kv_k", "{chunk}", "read_write"), Slot("kv_v", "{chunk}", "read_write"))
+_SINKS = Slot("sinks", "f32", when=("sinks",))
+_ATTENTION_VARIANTS: Mapping[str, tuple[Any, ...]] = {
+    "window": (None, 20),
+    "softcap": (None, 5.0),
+    "sinks": (False, True),
+}
+_DECODE_VARIANTS = {**_ATTENTION_VARIANTS, "qk_norm": (None, 1e-6)}
 
 KERNELS: tuple[Kernel, ...] = (
     Kernel(
@@ -175,13 +191,22 @@ KERNELS: tuple[Kernel, ...] = (
         mode="gemv",
         wgsl="gemv.wgsl",
         slots=_linear_slots("vec4<u32>"),
-        fields=_SPLIT_FIELDS,
-        constants=constants.gemv,
-        grid=constants.gemv_grid,
+        fields=(Field("rows", "u32", "rows", when=("many",)), *_SPLIT_FIELDS),
+        constants=gemv.constants,
+        grid=gemv.grid,
         oracle="linear",
-        variants=_LINEAR_VARIANTS,
-        # Alone with its rows, an invocation reads x at addresses that all share: one load for all.
-        tunings=(Tuning("default"), Tuning("lanes1", {"lanes": 1}, suits="cpu")),
+        variants={**_LINEAR_VARIANTS, "columns": (1, 2, 4, 8)},
+        tunings=(
+            Tuning("default"),
+            Tuning("subgroups", features=("subgroups",)),
+            Tuning(
+                "subgroups8",
+                {"team_rows": 8},
+                features=("subgroups",),
+                serves=lambda attrs, tier: attrs.columns == 1,
+            ),
+            Tuning("cpu", {"cores": True}, suits="cpu", wgsl="gemv_cpu.wgsl"),
+        ),
     ),
     Kernel(
         name="gemm",
@@ -189,11 +214,33 @@ KERNELS: tuple[Kernel, ...] = (
         mode="gemm",
         wgsl="gemm.wgsl",
         slots=_linear_slots("u32"),
-        fields=(Field("rows", "u32", "rows"), *_SPLIT_FIELDS),
-        constants=constants.linear,
-        grid=constants.gemm_grid,
+        # Unrolled, a loop over K takes software adapters many seconds to compile.
+        fields=(Field("rows", "u32", "rows"), Field("k", "u32", "K"), *_SPLIT_FIELDS),
+        constants=gemm.tiles,
+        grid=gemm.grid,
         oracle="linear",
         variants=_LINEAR_VARIANTS,
+        tunings=(
+            Tuning("rows32"),
+            Tuning(
+                "packed",
+                {"rows": 64},
+                wgsl="gemm_packed.wgsl",
+                serves=lambda attrs, tier: attrs.quant == "q4",
+                approximate=True,
+            ),
+            # Higher tiles read weights less often; lower ones keep more of a GPU busy.
+            Tuning("rows64", {"rows": 64}, suits="measured"),
+            Tuning("rows16", {"rows": 16}, suits="measured"),
+            Tuning(
+                "lanes8",
+                {"lanes": True, "rows": 8},
+                features=("subgroups",),
+                suits="cpu",
+                wgsl="gemm_lanes.wgsl",
+                serves=lambda attrs, tier: attrs.K % 4 == 0,
+            ),
+        ),
     ),
     Kernel(
         name="rope_append",
@@ -204,53 +251,81 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("inv_freq", "f32"),
             Slot("q_gamma", "f32", when=("qk_norm",)),
             Slot("k_gamma", "f32", when=("qk_norm",)),
-            *_PAGING,
+            Slot("positions", "i32"),
+            Slot("token_seq", "i32"),
+            Slot("page_table", "i32"),
             Slot("kv_k", "{kv}", "read_write"),
             Slot("kv_v", "{kv}", "read_write"),
             Slot("q", "f32", "read_write"),
         ),
         fields=_MAX_PAGES,
-        constants=constants.rope_append,
-        grid=constants.rope_append_grid,
+        constants=attention.rope_append,
+        grid=attention.rope_append_grid,
         oracle="rope_append",
         variants={"qk_norm": (None, 1e-6)},
     ),
     Kernel(
         name="attention_decode",
-        attrs=AttentionAttrs,
-        mode="decode",
+        attrs=DecodeAttentionAttrs,
+        mode="whole",
+        wgsl="attention_decode.wgsl",
+        slots=(*_NEW_TOKEN, *_PAGES, _SINKS, Slot("y", "vec4<f32>", "read_write")),
+        fields=(*_MAX_PAGES, _CHUNKS),
+        constants=attention.decode,
+        grid=attention.decode_grid,
+        oracle="decode_attention",
+        variants=_DECODE_VARIANTS,
+    ),
+    Kernel(
+        name="attention_partial",
+        attrs=DecodeAttentionAttrs,
+        mode="split",
         wgsl="attention_decode.wgsl",
         slots=(
-            Slot("q", "vec4<f32>"),
-            Slot("kv_k", "vec4<{kv}>"),
-            Slot("kv_v", "vec4<{kv}>"),
-            *_PAGING,
+            *_NEW_TOKEN,
+            Slot("work", "vec4<i32>"),
+            *_PAGES,
+            Slot("scratch0", "vec4<f32>", "read_write", nbytes="parts_bytes"),
+        ),
+        fields=(*_MAX_PAGES, _CHUNKS),
+        constants=attention.decode,
+        grid=attention.decode_grid,
+        oracle="decode_attention",
+        variants=_DECODE_VARIANTS,
+    ),
+    Kernel(
+        name="attention_merge",
+        attrs=DecodeAttentionAttrs,
+        mode="split",
+        wgsl="attention_merge.wgsl",
+        slots=(
+            Slot("scratch0", "vec4<f32>", nbytes="parts_bytes"),
+            Slot("work_rows", "i32"),
+            _SINKS,
             Slot("y", "vec4<f32>", "read_write"),
         ),
-        # Unrolled, a loop over the columns takes software adapters many seconds to compile.
-        fields=(*_MAX_PAGES, Field("columns", "u32", "COLUMNS")),
-        constants=constants.attention,
-        grid=lambda c, rows: (c["H"], "tokens", 1),
-        oracle="attention",
+        constants=attention.merge,
+        grid=attention.merge_grid,
+        oracle="decode_attention",
     ),
     Kernel(
         name="attention_prefill",
         attrs=AttentionAttrs,
-        mode="prefill",
         wgsl="attention_prefill.wgsl",
         slots=(
             Slot("q", "vec4<f32>"),
-            Slot("kv_k", "vec4<{kv}>"),
-            Slot("kv_v", "vec4<{kv}>"),
-            *_PAGING,
-            Slot("tile_start", "i32"),
-            Slot("tile_len", "i32"),
-            Slot("y", "vec4<f32>", "read_write"),
+            Slot("kv_k", "{chunk}"),
+            Slot("kv_v", "{word}"),
+            Slot("page_table", "i32"),
+            Slot("tiles", "vec4<i32>"),
+            _SINKS,
+            Slot("y", "{output}", "read_write"),
         ),
-        fields=_MAX_PAGES,
-        constants=constants.attention,
-        grid=lambda c, rows: (c["H"], "q_tiles", 1),
+        fields=(*_MAX_PAGES, _CHUNKS, Field("blocks", "u32", "blocks")),
+        constants=attention.prefill,
+        grid=attention.prefill_grid,
         oracle="attention",
+        variants=_ATTENTION_VARIANTS,
     ),
     Kernel(
         name="sample_adjust",
@@ -322,21 +397,32 @@ def lower(op: str, attrs: Mapping[str, Any], tier: Tier) -> list[KernelLaunch]:
 @cache
 def _lower(attrs: OpAttrs, tier: Tier) -> tuple[KernelLaunch, ...]:
     """A model asks for the same few ops in every layer."""
+    return tuple(launch for row in rows_of(attrs) for launch in lower_row(row, attrs, tier))
+
+
+def rows_of(attrs: OpAttrs) -> list[Kernel]:
+    """The rows that compute an op, in order."""
     mode = getattr(attrs, "mode", None)
-    rows = [row for row in KERNELS if row.attrs is type(attrs) and row.mode in (None, mode)]
-    return tuple(launch for row in rows for launch in _launches(row, attrs, tier))
+    return [row for row in KERNELS if row.attrs is type(attrs) and row.mode in (None, mode)]
 
 
-def _launches(row: Kernel, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
-    tunings = [tuning for tuning in row.tunings if tuning.serves(attrs, tier)]
-    first, *others = (_tuned(row, tuning, attrs, tier) for tuning in tunings)
+def lower_row(row: Kernel, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
+    """The launches of one row, with its other tunings as alternatives."""
+    tunings = [tuning for tuning in row.tunings if allowed(tuning, attrs, tier)]
+    first, *others = (lower_tuned(row, tuning, attrs, tier) for tuning in tunings)
     return [
         replace(launch, alternatives=tuple(alternatives))
         for launch, *alternatives in zip(first, *others, strict=True)
     ]
 
 
-def _tuned(row: Kernel, tuning: Tuning, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
+def allowed(tuning: Tuning, attrs: OpAttrs, tier: Tier) -> bool:
+    """Whether an op with these attributes may run so."""
+    approximate = getattr(attrs, "approximate", False)
+    return tuning.serves(attrs, tier) and (approximate or not tuning.approximate)
+
+
+def lower_tuned(row: Kernel, tuning: Tuning, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
     """The launches of a row under one of its tunings: one for each piece of a cut matrix."""
     c = row.constants(attrs, tier, **tuning.constants)
     splits: tuple[tuple[int, int], ...] | None = getattr(attrs, "row_splits", None)
@@ -394,6 +480,7 @@ def _launch(
         features=(*(["shader-f16"] if f16 else []), *tuning.features),
         rows=rows,
         tuning=tuning.name,
+        approximate=tuning.approximate,
         suits=tuning.suits,
         tuning_key=" ".join([variant, *(f"{k}={c[k]}" for k in _SHAPE if k in c)]),
     )

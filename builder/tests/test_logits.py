@@ -39,6 +39,25 @@ def test_greedy_generation_is_that_of_transformers(model: NativeModel, folder: P
     assert model.generate(PROMPT, 20, stop_at_eos=False) == expected[len(PROMPT) :]
 
 
+def test_decoding_in_pieces_gives_the_same_logits(folder: Path) -> None:
+    rng = np.random.default_rng(4)
+    whole = NativeModel.open(prepare(Case("qwen3", "q4f16_1"), folder)[1], "f32")
+    texts = [[int(token) for token in rng.integers(0, whole.vocab_size, n)] for n in (300, 143, 1)]
+    logits = []
+    for split_context in (10**9, 1):
+        whole.split_context = split_context
+        sequences = [whole.sequence() for _ in texts]
+        for sequence, text in zip(sequences, texts, strict=True):
+            whole.prefill(sequence, text)
+        for token in (5, 6):
+            whole.decode(sequences, [token] * len(sequences))
+            logits.append(whole.logits())
+        for sequence in sequences:
+            whole.release(sequence)
+    for one, pieces in zip(logits[:2], logits[2:], strict=True):
+        assert np.abs(one - pieces).max() <= 1e-5 * np.abs(one).max()
+
+
 def test_a_seed_repeats_and_another_differs(model: NativeModel) -> None:
     runs = [
         model.generate(PROMPT, 20, Sampling(temperature=1.5, seed=seed), stop_at_eos=False)

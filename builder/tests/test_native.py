@@ -117,14 +117,15 @@ def test_the_plan_of_a_step() -> None:
     second = Sequence(
         slot=0, sampling=Sampling(temperature=1.0), generated=3, pages=[1, 0, 3, 5, 6]
     )
-    plan = StepPlan.make([(first, 2), (second, 18)], max_pages=8)
-    assert plan.symbols == {"tokens": 20, "seqs": 2, "q_tiles": 3}
+    plan = StepPlan.make([(first, 2), (second, 18)], max_pages=8, page_size=4, most_works=32)
+    assert plan.symbols == {"tokens": 20, "seqs": 2, "q_tiles": 3, "works": 2}
     inputs = {name: array.tolist() for name, array in plan.inputs.items()}
     assert inputs["positions"] == [7, 8, *range(18)]
     assert inputs["token_seq"] == [0] * 2 + [1] * 18
     assert inputs["page_table"] == [[4, 2, 9] + [0] * 5, [1, 0, 3, 5, 6] + [0] * 3]
     assert inputs["logit_rows"] == [1, 19]
-    assert (inputs["tile_start"], inputs["tile_len"]) == ([0, 2, 18], [2, 16, 2])
+    assert inputs["tiles"] == [[0, 2, 0, 7], [2, 16, 1, 0], [18, 2, 1, 16]]
+    assert (inputs["work"], inputs["work_rows"]) == ([[0, 0, 9, 0], [1, 0, 18, 0]], [0, 1, 2])
     assert inputs["slots"] == [1, 0]
     assert inputs["sampling"][0][5:11] == [3, 5, 1, 0, 0, 0]
     assert inputs["sampling"][1][0] == np.float32(1).view(np.uint32)

@@ -25,6 +25,9 @@ class Case:
     arrays: dict[str, np.ndarray]
     symbols: dict[str, int]
     want: dict[str, np.ndarray]
+    settle: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
+    """What else must come out, from what has come out: a value that is stored as f16 may round up
+    or down, and what is computed from it follows."""
 
 
 def pairwise(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
@@ -97,7 +100,7 @@ def linear(setting: Attrs, tier: Tier) -> Case:
     rng = seeded(setting, tier)
     stored, weight = matrix(rng, n, k, attrs["quant"], tier)
     arrays = {"x": normal(rng, tokens, k) + 0.5, **stored}
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"approximate": attrs.get("approximate", False)}
     if attrs["glu"]:
         up, more["up_weight"] = matrix(rng, n, k, attrs["quant"], tier, "up_")
         arrays |= up
@@ -146,7 +149,7 @@ class Batch:
     positions: np.ndarray
     token_seq: np.ndarray
     page_table: np.ndarray
-    tiles: list[tuple[int, int]]
+    tiles: list[tuple[int, int, int, int]]
     pages: int
 
     def __init__(
@@ -176,7 +179,9 @@ class Batch:
                 self.page_table[i, entry] = next(order)
             positions += range(begin, begin + new)
             owners += [i] * new
-            self.tiles += [(start + at, min(16, new - at)) for at in range(0, new, 16)]
+            self.tiles += [
+                (start + at, min(16, new - at), i, begin + at) for at in range(0, new, 16)
+            ]
             start += new
         self.positions = np.array(positions, np.int32)
         self.token_seq = np.array(owners, np.int32)
@@ -243,23 +248,95 @@ def attention(setting: Attrs, tier: Tier) -> Case:
         "kv_v": normal(rng, *pool).astype(kv),
         **batch.arrays,
     }
-    scale = attrs["scale"] = float(dim**-0.5)
+    more = _scores(rng, attrs, arrays, heads, dim)
     names = ("q", "kv_k", "kv_v", "positions", "token_seq", "page_table")
-    want = oracle.attention(*(arrays[n] for n in names), scale=scale)
-    # Slots that hold no token yet must not matter.
-    used = set()
-    for position, owner in zip(batch.positions, batch.token_seq, strict=True):
-        for p in range(position + 1):
-            used.add((batch.page_table[owner, p // page], p % page))
-    for name in ("kv_k", "kv_v"):
-        stale = np.ones((batch.pages, page), bool)
-        stale[tuple(zip(*used, strict=True))] = False
-        arrays[name].swapaxes(1, 2)[stale] = np.nan
+    want = oracle.attention(*(arrays[n] for n in names), **more)
+    _forget(arrays, batch, page, batch.positions + 1)
     arrays["y"] = np.full((len(batch.positions), heads * dim), np.nan, np.float32)
-    starts, lengths = zip(*batch.tiles, strict=True)
-    arrays |= {"tile_start": np.array(starts, np.int32), "tile_len": np.array(lengths, np.int32)}
+    arrays["tiles"] = np.array(batch.tiles, np.int32)
     attrs |= {"H": heads, "KV": kv_heads, "D": dim}
     return Case(attrs, arrays, batch.symbols, {"y": want})
+
+
+def _scores(
+    rng: np.random.Generator, attrs: Attrs, arrays: dict[str, np.ndarray], heads: int, dim: int
+) -> dict[str, Any]:
+    """What becomes of scores: attributes, arrays, and the oracle's arguments."""
+    attrs["scale"] = float(dim**-0.5)
+    more = {name: attrs.get(name) for name in ("scale", "window", "softcap")}
+    if attrs.get("sinks"):
+        arrays["sinks"] = more["sinks"] = normal(rng, heads) * 2
+        arrays["sinks"][0] = 200  # more than everything else
+    return more
+
+
+def _forget(
+    arrays: dict[str, np.ndarray], batch: Batch, page: int, lengths: Sequence[int] | np.ndarray
+) -> None:
+    """Slots that hold no token yet must not matter: all but the first `lengths` of each token."""
+    stale = np.ones((batch.pages, page), bool)
+    for length, owner in zip(lengths, batch.token_seq, strict=True):
+        for p in range(length):
+            stale[batch.page_table[owner, p // page], p % page] = False
+    for name in ("kv_k", "kv_v"):
+        arrays[name].swapaxes(1, 2)[stale] = np.nan
+
+
+def decode_attention(setting: Attrs, tier: Tier) -> Case:
+    """One new token for each sequence: its shape gives their positions."""
+    attrs = dict(setting)
+    heads, kv_heads, dim, positions = attrs.pop("shape")
+    page = attrs.get("page_size", 16)
+    rng = seeded(setting, tier)
+    batch = Batch(rng, [(position, 1) for position in positions], page)
+    pool = (batch.pages, kv_heads, page, dim)
+    kv = np.float16 if tier == "f16" else np.float32
+    rows = len(positions)
+    arrays = {
+        "qkv": normal(rng, rows, (heads + 2 * kv_heads) * dim) * 2,
+        "inv_freq": (1e-4 ** (np.arange(0, dim, 2) / dim)).astype(np.float32),
+        "kv_k": normal(rng, *pool).astype(kv),
+        "kv_v": normal(rng, *pool).astype(kv),
+        **batch.arrays,
+    }
+    more = _scores(rng, attrs, arrays, heads, dim)
+    if attrs.get("qk_norm") is not None:
+        gammas = {"q_gamma": normal(rng, dim) + 1, "k_gamma": normal(rng, dim) + 1}
+        arrays |= gammas
+        more |= {**gammas, "eps": attrs["qk_norm"]}
+    _forget(arrays, batch, page, positions)
+    names = ("qkv", "inv_freq", "positions", "page_table", "kv_k", "kv_v")
+    given = {name: arrays[name] for name in names}
+    want = oracle.decode_attention(**given, heads=heads, **more)
+
+    def settle(got: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        pages = {name: got[name] for name in ("kv_k", "kv_v")}
+        y, *_ = oracle.decode_attention(**given | pages, heads=heads, append=False, **more)
+        return {"y": y}
+
+    pieces, work_rows = cut(rng, positions, page)
+    arrays |= {
+        "y": np.full((rows, heads * dim), np.nan, np.float32),
+        "work": pieces,
+        "work_rows": work_rows,
+    }
+    attrs |= {"H": heads, "KV": kv_heads, "D": dim}
+    wanted = dict(zip(("y", "kv_k", "kv_v"), want, strict=True))
+    return Case(attrs, arrays, batch.symbols | {"works": len(pieces)}, wanted, settle)
+
+
+def cut(
+    rng: np.random.Generator, positions: Sequence[int], page: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Contexts cut at random pages, some not at all: `work` and `work_rows`."""
+    pieces: list[tuple[int, int, int, int]] = []
+    firsts = [0]
+    for row, position in enumerate(positions):
+        inner = rng.permutation(np.arange(page, position + 1, page))[: rng.integers(0, 5)]
+        edges = [0, *sorted(int(at) for at in inner), position + 1]
+        pieces += [(row, begin, end, 0) for begin, end in itertools.pairwise(edges)]
+        firsts.append(len(pieces))
+    return np.array(pieces, np.int32), np.array(firsts, np.int32)
 
 
 MAKERS: dict[str, Callable[[Attrs, Tier], Case]] = {
@@ -267,9 +344,20 @@ MAKERS: dict[str, Callable[[Attrs, Tier], Case]] = {
     "embed": embed,
     "rope_append": rope_append,
     "attention": attention,
+    "decode_attention": decode_attention,
 }
+_DECODE_SHAPES = (
+    (3, 1, 24, (0, 14, 15, 16, 17, 1030)),
+    (4, 4, 64, (15, 511, 512)),
+    (8, 4, 80, (33, 0)),
+    (8, 2, 128, (16, 200)),
+    (16, 2, 64, (300, 31, 32)),
+    (14, 1, 96, (47, 100)),
+    (22, 2, 32, (5, 260)),
+    (2, 1, 256, (40, 7)),
+)
 SHAPES: dict[str, tuple[Any, ...]] = {
-    "gemv": ((1, 7, 33), (3, 130, 256), (2, 41, 100), (1, 4, 2500), (2, 9, 4)),
+    "gemv": ((1, 7, 33), (3, 130, 256), (2, 41, 100), (1, 4, 2500), (2, 9, 4), (11, 37, 608)),
     "gemm": ((1, 7, 33), (65, 130, 96), (3, 64, 100), (17, 71, 5), (70, 3, 160)),
     "embed": ((5, 11, 33), (1, 300, 100), (70, 65, 544)),
     "rope_append": (
@@ -279,22 +367,19 @@ SHAPES: dict[str, tuple[Any, ...]] = {
         (2, 1, 256, ((31, 4),)),
         (14, 2, 80, ((1, 1), (1000, 1))),
     ),
-    "attention_decode": (
-        (3, 1, 24, ((0, 1), (17, 1), (1030, 1))),
-        (4, 4, 64, ((15, 1), (511, 1), (512, 1))),
-        (8, 2, 80, ((33, 1),)),
-        (6, 1, 96, ((300, 2),)),
-        (2, 2, 128, ((16, 1), (200, 1))),
-        (2, 1, 256, ((40, 1), (7, 1))),
-    ),
+    "attention_decode": _DECODE_SHAPES,
+    "attention_partial": _DECODE_SHAPES[1::2],
+    "attention_merge": _DECODE_SHAPES[:1],
     "attention_prefill": (
         (3, 1, 24, ((0, 1), (17, 5), (0, 40))),
         (4, 4, 64, ((15, 2), (0, 33), (500, 17))),
-        (8, 2, 80, ((33, 16),)),
+        (8, 4, 80, ((33, 16),)),
         (6, 1, 96, ((0, 31), (3, 1))),
-        (2, 2, 128, ((16, 20), (100, 3))),
+        (16, 2, 64, ((16, 20), (63, 1), (64, 1), (65, 2))),
+        (14, 1, 32, ((60, 9),)),
+        (8, 2, 128, ((16, 20), (100, 3))),
         (2, 1, 256, ((0, 35), (7, 1))),
     ),
 }
 """Odd shapes of each row: (tokens, N, K), (tokens, vocab, D) or (heads, KV heads, head dim,
-sequences)."""
+sequences or their positions)."""

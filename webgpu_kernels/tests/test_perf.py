@@ -41,12 +41,12 @@ PERF: dict[str, tuple[str, Attrs]] = {
     "embed": ("embed", {"quant": "q4", "row_splits": None, "shape": (128, 4096, 2048)}),
     "rope_append": ("rope_append", {"shape": (32, 8, 64, ((0, 128),))}),
     "attention decode": (
-        "attention",
-        {"mode": "decode", "shape": (32, 8, 64, ((CONTEXT, 1),))},
+        "decode_attention",
+        {"mode": "whole", "shape": (32, 8, 64, (CONTEXT,))},
     ),
     "attention prefill": (
         "attention",
-        {"mode": "prefill", "shape": (32, 8, 64, ((0, 128),))},
+        {"shape": (32, 8, 64, ((0, 128),))},
     ),
 }
 
@@ -80,7 +80,7 @@ def test_speed(device: Device, name: str) -> None:
     seconds = measure(device, op, case.attrs, case.arrays, case.symbols)
     if op == "linear":
         moved = sum(array.nbytes for key, array in case.arrays.items() if key in WEIGHTS)
-    elif op == "attention":
+    elif op in ("attention", "decode_attention"):
         _, kv_heads, dim, _ = setting["shape"]
         moved = 2 * 4 * kv_heads * dim * (int(case.arrays["positions"].max()) + 1)
     else:

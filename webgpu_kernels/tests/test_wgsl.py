@@ -28,7 +28,9 @@ def every_launch() -> Iterator[KernelLaunch]:
     for tier in TIERS:
         for row in ROWS:
             for setting in settings(row):
-                yield from all_of(row.attrs.op, MAKERS[row.attrs.op](setting, tier).attrs, tier)
+                attrs = MAKERS[row.attrs.op](setting, tier).attrs
+                attrs |= {"approximate": True} if row.name == "gemm" else {}
+                yield from all_of(row.attrs.op, attrs, tier)
         for vocab in (1, 301, 151936):
             yield from all_of("sample", {"vocab": vocab}, tier)
             yield from all_of("logprobs", {"vocab": vocab}, tier)
@@ -139,8 +141,11 @@ HEADS: dict[str, Any] = {"H": 4, "KV": 2, "D": 64}
         ("embed", {"vocab": 9, "D": 40, "quant": "q4"}, "D"),
         ("rope_append", {**HEADS, "KV": 3}, "H"),
         ("rope_append", {**HEADS, "D": 258}, "D"),
-        ("attention", {**HEADS, "scale": 1.0, "mode": "encode"}, "mode"),
-        ("attention", {**HEADS, "D": 512, "scale": 1.0, "mode": "decode"}, "D"),
+        ("decode_attention", {**HEADS, "scale": 1.0, "mode": "encode"}, "mode"),
+        ("decode_attention", {**HEADS, "D": 512, "scale": 1.0}, "D"),
+        ("attention", {**HEADS, "D": 20, "scale": 1.0}, "D"),
+        ("attention", {**HEADS, "scale": 1.0, "window": 0}, "window"),
+        ("attention", {**HEADS, "scale": 1.0, "softcap": -1.0}, "softcap"),
         ("sample", {"vocab": 0}, "vocab"),
     ],
 )

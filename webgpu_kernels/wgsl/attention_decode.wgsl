@@ -1,75 +1,289 @@
-// attention_decode: y[t, h] = softmax(q[t, h] · Kᵀ · scale) · V over positions 0 ..= positions[t] of the token's pages.
-// Grid: x = query head h, y = token t. Positions go by in tiles of {{ TILE }} with a running maximum and sum (online
-// softmax): each invocation scores whole positions, then owns one of {{ COLUMNS }} column quads in one of {{ SLICES }}
-// slices of the tile; the slices are added at the end and the first one writes y.
-{% from "reduce.wgsl" import reductions %}
+{% if split %}
+// attention_partial: what one piece of a sequence's context adds to its attention: for each query head, into scratch0,
+// Σ exp(score - highest)·V, then (highest, Σ exp(score - highest)).
+{% else %}
+// attention_decode: y[s, h] = softmax(q[s, h] · Kᵀ · scale) · V of the newest token of sequence s over its pages.
+{% endif %}
+// Grid: x = {{ HEADS }} query head(s) of a KV head, which read its keys and values once; y = {{ "piece" if split else "sequence" }}.
+// q, k and v come from qkv[s]: {{ "RMS-normalised, " if qk_norm }}rotated here; {{ "the piece with the newest position" if split else "this" }} appends k and v to their page.
+// Positions go by in tiles of {{ TILE }} with a running maximum and sum (online softmax) that begin with the newest token.
+// Scores: an invocation owns whole positions; softmax: {{ TEAM }} share a head; values: an invocation owns one of
+// {{ CHUNKS }} chunks of {{ 4 * QPC }} columns in one of {{ SLICES }} slices of the tile.
+{% from "turn.wgsl" import turn_functions %}
+{% from "attention.wgsl" import page_row, capped, quad, stored, chunk with context %}
 {% include "bindings.wgsl" %}
 
-var<workgroup> query: array<vec4<f32>, {{ COLUMNS }}>;
-var<workgroup> scores: array<f32, {{ TILE }}>;
-var<workgroup> outputs: array<vec4<f32>, {{ THREADS }}>;
-{{ reductions("f32", THREADS, [("highest_of", "max(a, b)"), ("sum_of", "a + b")]) }}
-fn page_row(seq: u32, kv_head: u32, position: u32) -> u32 {
-  let page = u32(page_table[seq * params.max_pages + position / {{ PAGE }}u]);
-  return ((page * {{ KV }}u + kv_head) * {{ PAGE }}u + position % {{ PAGE }}u) * {{ COLUMNS }}u;
+{% set QUADS = D // 4 %}
+{% set HALF = D // 8 %}
+// The query heads, scaled, and after them the new key.
+var<workgroup> heads: array<vec4<f32>, {{ (HEADS + 1) * QUADS }}>;
+var<workgroup> value: array<vec4<f32>, {{ QUADS }}>;
+var<workgroup> places: array<u32, {{ TILE }}>;
+var<workgroup> scores: array<f32, {{ HEADS * TILE }}>;
+var<workgroup> partial: array<f32, {{ THREADS }}>;
+var<workgroup> decays: array<f32, {{ THREADS // TEAM }}>;
+{% if SLICES > 1 %}
+var<workgroup> outputs: array<vec4<f32>, {{ THREADS * QPC }}>;
+{% endif %}
+{% if qk_norm %}
+var<workgroup> squares: array<f32, {{ (HEADS + 1) * 16 }}>;
+{% endif %}
+
+{{ turn_functions("vec4<f32>", QUARTER_TURN) }}
+{{ page_row() }}
+{{ capped("f32") }}
+
+// First quad of head r of this workgroup in qkv: a query head, or (after them) the KV head's key. Heads past the group repeat its last.
+fn source(row: u32, kv_head: u32, first: u32, r: u32) -> u32 {
+  let head = select(min(first + r, (kv_head + 1u) * {{ GROUP }}u - 1u), {{ H }}u + kv_head, r == {{ HEADS }}u);
+  return (row * {{ H + 2 * KV }}u + head) * {{ QUADS }}u;
 }
 
 @compute @workgroup_size({{ THREADS }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  let head = group.x;
-  let t = group.y;
-  let kv_head = head / {{ H // KV }}u;
-  let seq = u32(token_seq[t]);
-  let context = min(u32(max(positions[t], 0)) + 1u, params.max_pages * {{ PAGE }}u);
-  let row = (t * {{ H }}u + head) * {{ COLUMNS }}u;
-  if (tid < {{ COLUMNS }}u) {
-    query[tid] = q[row + tid] * {{ SCALE | f32 }};
+  let kv_head = group.x / {{ PARTS }}u;
+  let first_head = kv_head * {{ GROUP }}u + group.x % {{ PARTS }}u * {{ HEADS }}u;
+{% if split %}
+  let piece = work[group.y];
+  let row = u32(piece.x);
+{% else %}
+  let row = group.y;
+{% endif %}
+  let position = min(u32(max(positions[row], 0)), params.max_pages * {{ PAGE }}u - 1u);
+{% if split %}
+  var begin = u32(piece.y);
+  let end = min(u32(piece.z), position);
+  let newest = u32(piece.z) > position;
+{% else %}
+  var begin = 0u;
+  let end = position;
+{% endif %}
+{% if window %}
+  begin = max(begin, max(position + 1u, {{ WINDOW }}u) - {{ WINDOW }}u);
+{% endif %}
+
+{% if qk_norm %}
+  for (var i = tid; i < {{ (HEADS + 1) * 16 }}u; i += {{ THREADS }}u) {
+    let begin_at = source(row, kv_head, first_head, i / 16u);
+    var square = 0.0f;
+    for (var c = i % 16u; c < {{ QUADS }}u; c += 16u) {
+      square += dot(qkv[begin_at + c], qkv[begin_at + c]);
+    }
+    squares[i] = square;
+  }
+  workgroupBarrier();
+{% endif %}
+  for (var i = tid; i < {{ (HEADS + 1) * HALF }}u; i += {{ THREADS }}u) {
+    let r = i / {{ HALF }}u;
+    let c = i % {{ HALF }}u;
+    let begin_at = source(row, kv_head, first_head, r) + c;
+    var low = qkv[begin_at];
+    var high = qkv[begin_at + {{ HALF }}u];
+{% if qk_norm %}
+    var square = 0.0f;
+    for (var j = 0u; j < 16u; j++) {
+      square += squares[r * 16u + j];
+    }
+    let rstd = inverseSqrt(square / {{ D | float | f32 }} + {{ eps | f32 }});
+    if (r == {{ HEADS }}u) {
+      low *= rstd * k_gamma[c];
+      high *= rstd * k_gamma[c + {{ HALF }}u];
+    } else {
+      low *= rstd * q_gamma[c];
+      high *= rstd * q_gamma[c + {{ HALF }}u];
+    }
+{% endif %}
+    let turn = turn_by(f32(position) * inv_freq[c]);
+    let turned_low = low * turn.cos - high * turn.sin;
+    let turned_high = high * turn.cos + low * turn.sin;
+    let at = r * {{ QUADS }}u + c;
+    if (r == {{ HEADS }}u) {
+      heads[at] = {{ stored("turned_low") }};
+      heads[at + {{ HALF }}u] = {{ stored("turned_high") }};
+    } else {
+      heads[at] = turned_low * {{ SCALE | f32 }};
+      heads[at + {{ HALF }}u] = turned_high * {{ SCALE | f32 }};
+    }
+  }
+  for (var c = tid; c < {{ QUADS }}u; c += {{ THREADS }}u) {
+    let v = qkv[(row * {{ H + 2 * KV }}u + {{ H + KV }}u + kv_head) * {{ QUADS }}u + c];
+    value[c] = {{ stored("v") }};
   }
   workgroupBarrier();
 
-  let column = tid % {{ COLUMNS }}u;
-  let slice = tid / {{ COLUMNS }}u;
+  let member = tid % {{ TEAM }}u;
+  let head = min(tid / {{ TEAM }}u, {{ HEADS - 1 }}u);
+  let column = tid % {{ CHUNKS }}u;
+  let slice = tid / {{ CHUNKS }}u;
   var highest = -3.0e38f;
+  // Every invocation keeps its own part of its head's sum of weights; the parts meet after the last tile.
   var total = 0.0f;
-  var sum = vec4<f32>();
-  for (var begin = 0u; begin < context; begin += {{ TILE }}u) {
-    let count = min(context - begin, {{ TILE }}u);
-    var tile_highest = highest;
-    for (var i = tid; i < count; i += {{ THREADS }}u) {
-      let k = page_row(seq, kv_head, begin + i);
-      var score = 0.0f;
-      for (var c = 0u; c < params.columns; c++) {
-        score += dot(query[c], vec4<f32>(kv_k[k + c]));
-      }
-      scores[i] = score;
-      tile_highest = max(tile_highest, score);
+{% for r in range(HEADS) %}
+{% for q in range(QPC) %}
+  var sum{{ r }}_{{ q }} = vec4<f32>();
+{% endfor %}
+{% endfor %}
+{% if split %}
+  if (newest) {
+{% else %}
+  {
+{% endif %}
+    var score = 0.0f;
+    for (var c = 0u; c < {{ QUADS }}u; c++) {
+      score += dot(heads[head * {{ QUADS }}u + c], heads[{{ HEADS * QUADS }}u + c]);
     }
-    let next_highest = highest_of(tid, tile_highest);
-    let decay = exp(highest - next_highest);
-    highest = next_highest;
-    // Every invocation keeps its own part of the sum of weights; the parts meet after the last tile.
-    total *= decay;
+    highest = capped(score);
+    total = select(0.0f, 1.0f, member == 0u);
+    if (slice == 0u) {
+{% for q in range(QPC) %}
+      sum0_{{ q }} = value[column * {{ QPC }}u + {{ q }}u];
+{% for r in range(1, HEADS) %}
+      sum{{ r }}_{{ q }} = sum0_{{ q }};
+{% endfor %}
+{% endfor %}
+    }
+{% if PARTS > 1 %}
+    if (group.x % {{ PARTS }}u == 0u) {
+{% else %}
+    {
+{% endif %}
+      let place = page_row(row, kv_head, position);
+      for (var c = tid; c < {{ CHUNKS }}u; c += {{ THREADS }}u) {
+        kv_k[place + c] = {{ chunk("heads", (HEADS * QUADS) ~ "u + c * " ~ QPC ~ "u") }};
+        kv_v[place + c] = {{ chunk("value", "c * " ~ QPC ~ "u") }};
+      }
+    }
+  }
+
+  for (; begin < end; begin += {{ TILE }}u) {
+    let count = min(end - begin, {{ TILE }}u);
     for (var i = tid; i < count; i += {{ THREADS }}u) {
-      let weight = exp(scores[i] - highest);
-      scores[i] = weight;
-      total += weight;
+      let place = page_row(row, kv_head, begin + i);
+      places[i] = place;
+{% for r in range(HEADS) %}
+      var score{{ r }} = 0.0f;
+{% endfor %}
+      for (var c = 0u; c < params.chunks; c++) {
+        let k = kv_k[place + c];
+{% for q in range(QPC) %}
+        let k{{ q }} = {{ quad("k", q) }};
+{% for r in range(HEADS) %}
+        score{{ r }} += dot(heads[{{ r * QUADS + q }}u + c * {{ QPC }}u], k{{ q }});
+{% endfor %}
+{% endfor %}
+      }
+{% for r in range(HEADS) %}
+      scores[{{ r * TILE }}u + i] = capped(score{{ r }});
+{% endfor %}
     }
     workgroupBarrier();
-    sum *= decay;
+
+    var tile_highest = highest;
+    for (var i = member; i < count; i += {{ TEAM }}u) {
+      tile_highest = max(tile_highest, scores[head * {{ TILE }}u + i]);
+    }
+    partial[tid] = tile_highest;
+    workgroupBarrier();
+    for (var i = 0u; i < {{ TEAM }}u; i++) {
+      tile_highest = max(tile_highest, partial[tid - member + i]);
+    }
+    let decay = exp(highest - tile_highest);
+    highest = tile_highest;
+    total *= decay;
+    if (tid < {{ HEADS * TEAM }}u) {
+      for (var i = member; i < count; i += {{ TEAM }}u) {
+        let weight = exp(scores[head * {{ TILE }}u + i] - highest);
+        scores[head * {{ TILE }}u + i] = weight;
+        total += weight;
+      }
+      if (member == 0u) {
+        decays[head] = decay;
+      }
+    }
+    workgroupBarrier();
+
+{% if SLICES * CHUNKS < THREADS %}
     if (slice < {{ SLICES }}u) {
+{% else %}
+    {
+{% endif %}
+{% for r in range(HEADS) %}
+{% for q in range(QPC) %}
+      sum{{ r }}_{{ q }} *= decays[{{ r }}];
+{% endfor %}
+{% endfor %}
+{% if SLICES > 1 %}
       for (var i = slice; i < count; i += {{ SLICES }}u) {
-        sum += scores[i] * vec4<f32>(kv_v[page_row(seq, kv_head, begin + i) + column]);
+{% else %}
+      for (var i = 0u; i < count; i++) {
+{% endif %}
+        let v = kv_v[places[i] + column];
+{% for q in range(QPC) %}
+        let v{{ q }} = {{ quad("v", q) }};
+{% for r in range(HEADS) %}
+        sum{{ r }}_{{ q }} += scores[{{ r * TILE }}u + i] * v{{ q }};
+{% endfor %}
+{% endfor %}
       }
     }
     workgroupBarrier();
   }
 
-  outputs[tid] = sum;
-  let weights = sum_of(tid, total);
-  if (slice == 0u) {
-    for (var i = 1u; i < {{ SLICES }}u; i++) {
-      sum += outputs[tid + i * {{ COLUMNS }}u];
-    }
-    y[row + column] = sum / weights;
+  // Of each head the sum of weights and the maximum, for who writes.
+  partial[tid] = total;
+  workgroupBarrier();
+  total = 0.0f;
+  for (var i = 0u; i < {{ TEAM }}u; i++) {
+    total += partial[tid - member + i];
   }
+  if (tid < {{ HEADS * TEAM }}u && member == 0u) {
+    scores[head] = total;
+    scores[{{ HEADS }}u + head] = highest;
+  }
+{% if SLICES == 1 %}
+  workgroupBarrier();
+{% endif %}
+{% for r in range(HEADS) %}
+{% if SLICES > 1 %}
+{% for q in range(QPC) %}
+  outputs[tid * {{ QPC }}u + {{ q }}u] = sum{{ r }}_{{ q }};
+{% endfor %}
+  workgroupBarrier();
+{% endif %}
+{% set inside = "" if PARTS * HEADS == GROUP else " && first_head + %du < (kv_head + 1u) * %du" % (r, GROUP) %}
+  if (tid < {{ CHUNKS }}u{{ inside }}) {
+{% if SLICES > 1 %}
+    for (var i = tid + {{ CHUNKS }}u; i < {{ SLICES * CHUNKS }}u; i += {{ CHUNKS }}u) {
+{% for q in range(QPC) %}
+      sum{{ r }}_{{ q }} += outputs[i * {{ QPC }}u + {{ q }}u];
+{% endfor %}
+    }
+{% endif %}
+{% if split %}
+    let out = (group.y * {{ H }}u + first_head + {{ r }}u) * {{ QUADS + 1 }}u;
+{% for q in range(QPC) %}
+    scratch0[out + tid * {{ QPC }}u + {{ q }}u] = sum{{ r }}_{{ q }};
+{% endfor %}
+    if (tid == 0u) {
+      scratch0[out + {{ QUADS }}u] = vec4<f32>(scores[{{ HEADS + r }}], scores[{{ r }}], 0.0f, 0.0f);
+    }
+{% else %}
+{% if sinks %}
+    let sink = sinks[first_head + {{ r }}u];
+    let most = max(scores[{{ HEADS + r }}], sink);
+    let share = exp(scores[{{ HEADS + r }}] - most);
+    let inverse = share / (scores[{{ r }}] * share + exp(sink - most));
+{% else %}
+    let inverse = 1.0f / scores[{{ r }}];
+{% endif %}
+    let out = (row * {{ H }}u + first_head + {{ r }}u) * {{ QUADS }}u + tid * {{ QPC }}u;
+{% for q in range(QPC) %}
+    y[out + {{ q }}u] = sum{{ r }}_{{ q }} * inverse;
+{% endfor %}
+{% endif %}
+  }
+{% if SLICES > 1 and not loop.last %}
+  workgroupBarrier();
+{% endif %}
+{% endfor %}
 }

@@ -4,6 +4,7 @@
 {% if qk_norm %}
 // q and k heads are first RMS-normalised and scaled by q_gamma, k_gamma.
 {% endif %}
+{% from "turn.wgsl" import turn_functions %}
 {% include "bindings.wgsl" %}
 
 const HALF = {{ D // 2 }}u;
@@ -11,22 +12,7 @@ const HALF = {{ D // 2 }}u;
 var<workgroup> squares: array<f32, {{ THREADS }}>;
 {% endif %}
 
-// (cos, sin) of an angle ≥ 0, to f32 rounding on every adapter: WGSL's own promise only 2^-11 within ±π.
-// The angle is reduced by quarter turns; products with the first two parts of π/2 are exact (Cody and Waite), then Taylor within ±π/4.
-fn cos_sin(angle: f32) -> vec2<f32> {
-  let n = round(angle * 0.63661977f);
-  let r = ((angle - n * {{ QUARTER_TURN[0] | f32 }}) - n * {{ QUARTER_TURN[1] | f32 }}) - n * {{ QUARTER_TURN[2] | f32 }};
-  let s = r * r;
-  let c = 1.0f + s * (-0.5f + s * (1.0f / 24.0f + s * (-1.0f / 720.0f + s * (1.0f / 40320.0f))));
-  let d = r * (1.0f + s * (-1.0f / 6.0f + s * (1.0f / 120.0f + s * (-1.0f / 5040.0f + s * (1.0f / 362880.0f)))));
-  let quarter = u32(n) & 3u;
-  let swapped = select(vec2<f32>(c, d), vec2<f32>(d, c), (quarter & 1u) == 1u);
-  return vec2<f32>(
-    select(swapped.x, -swapped.x, quarter == 1u || quarter == 2u),
-    select(swapped.y, -swapped.y, quarter >= 2u),
-  );
-}
-
+{{ turn_functions("f32", QUARTER_TURN) }}
 @compute @workgroup_size({{ THREADS }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) i: u32) {
   let head = group.x;
@@ -63,9 +49,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       high *= rstd * k_gamma[i + HALF];
     }
 {% endif %}
-    let turn = cos_sin(f32(position) * inv_freq[i]);
-    let rotated = low * turn.x - high * turn.y;
-    high = high * turn.x + low * turn.y;
+    let turn = turn_by(f32(position) * inv_freq[i]);
+    let rotated = low * turn.cos - high * turn.sin;
+    high = high * turn.cos + low * turn.sin;
     low = rotated;
   }
   if (head < {{ H }}u) {

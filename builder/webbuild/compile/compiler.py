@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from webbuild.models import PAGE_SIZE, Decoder, DecoderConfig, module_spec, parameters, read_config
+from webbuild.models.ops import decode_attention_attrs
 from webbuild.quantize import get_quantization
 from webbuild.schema import Kernel, KernelFile, Program, Tier
 from webbuild.schema.expression import evaluate
 from webbuild.schema.pack import Limits, TierMemory
 from webbuild.schema.program import Buffer, DType, Expr, Function, Input
 from webbuild.weights.parameter import Parameter
+from webgpu_kernels.attrs import BadAttributeError
 from webgpu_kernels.launch import Tier as TierName
 from webgpu_kernels.records import TuningRecord, shipped_records
+from webgpu_kernels.registry import lower
 
 from . import pipeline
 from .advice import advised_anywhere, concerning
@@ -145,17 +148,29 @@ def _functions(
 ) -> dict[str, Function]:
     tier = launches.tier
     model = Decoder(decoder)
-    module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier]))[0]
+    split = library and _can_split(decoder, tier)
+    module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier], split))[0]
     steps = pipeline.passes(weights, tier, bounds.maxima, launches.segments.can_cut, library)
     module = pipeline.run(module, steps, tier, dump_dir)
     kernels = pipeline.Kernels(module)
     functions = {}
-    for name in ("prefill", "decode"):
+    for name in ("prefill", "decode", *(["decode_split"] if split else [])):
         plan = walk(module[name], _parameter, Operand("buffer", "logits"))
         functions[name] = launches.function(plan, kernels)
     for name in ("sample", "logprobs"):
         functions[name] = launches.function(_sampler(name, decoder.vocab_size), kernels)
     return functions
+
+
+def _can_split(decoder: DecoderConfig, tier: TierName) -> bool:
+    """Whether the library can decode with contexts in pieces; TVM's kernels can't."""
+    eps = decoder.norm_eps if decoder.qk_norm else None
+    heads = decoder.heads, decoder.kv_heads, decoder.head_dim
+    try:
+        lower("decode_attention", decode_attention_attrs(*heads, eps, split=True), tier)
+    except BadAttributeError:
+        return False
+    return True
 
 
 def _parameter(name: str) -> Operand:
@@ -180,8 +195,9 @@ _INPUTS = (
     Input(name="token_seq", dtype="i32", shape=("tokens",)),
     Input(name="page_table", dtype="i32", shape=("seqs", "max_pages")),
     Input(name="logit_rows", dtype="i32", shape=("seqs",)),
-    Input(name="tile_start", dtype="i32", shape=("q_tiles",)),
-    Input(name="tile_len", dtype="i32", shape=("q_tiles",)),
+    Input(name="tiles", dtype="i32", shape=("q_tiles", 4)),
+    Input(name="work", dtype="i32", shape=("works", 4)),
+    Input(name="work_rows", dtype="i32", shape=(("+", "seqs", 1),)),
     Input(name="slots", dtype="i32", shape=("seqs",)),
     Input(name="sampling", dtype="u32", shape=("seqs", SAMPLING_WORDS)),
 )

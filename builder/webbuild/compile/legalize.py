@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from webbuild.models.ops import DomainCall, read_domain_call
+from webbuild.models.ops import PAGES, DomainCall, read_domain_call
 
 from . import domain
 
@@ -115,9 +115,13 @@ class _Domain(PyExprMutator):
         return self._tir(domain.rope_append, attrs, inputs, out)
 
     def _attention(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
-        for name in ("tile_start", "tile_len"):  # how the library cuts the work; not needed here
-            inputs.pop(name, None)
+        inputs.pop("tiles", None)  # how the library cuts the work; not needed here
         return self._tir(domain.attention, attrs, inputs, out)
+
+    def _decode_attention(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
+        pages = {name: inputs[name] for name in ("kv_k", "kv_v", *PAGES)}
+        q = self.builder_.emit(self._rope_append(attrs, inputs, out), name_hint="q")
+        return self._attention(attrs, {"q": q, **pages}, out)
 
     def _tir(self, make: Any, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
         key = (make, json.dumps(attrs))

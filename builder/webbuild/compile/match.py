@@ -26,6 +26,8 @@ from .modules import replaced
 CanCut = Callable[[list[str], int], bool]
 Matched = Mapping[DFPattern, relax.Expr]
 
+_LIBRARY_OPS = ("rope_append", "attention", "decode_attention")
+
 
 def match(module: tvm.IRModule, tier: Tier, can_cut: CanCut) -> tvm.IRModule:
     """Sends to the library what it has kernels for, the largest patterns first.
@@ -241,6 +243,6 @@ class _Domain(_Rule):
 
     def rewrite(self, call: relax.Call, matched: Matched) -> relax.Expr:
         found: DomainCall | None = domain_call_of(call)
-        if found is None or found.op not in ("rope_append", "attention"):
+        if found is None or found.op not in _LIBRARY_OPS:
             return call
         return self.library_call(call, found.op, found.inputs, found.output, found.attrs)

@@ -9,6 +9,9 @@ from webbuild.schema.program import Symbol
 
 TILE_ROWS = 16
 """Most rows of one prefill attention tile."""
+ROW_WORKS, LEAST_WORKS = 16, 32
+"""Pieces of contexts in a split decode: at most so many for each sequence, but for one sequence
+more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Bounds:
             "tokens": self.prefill_chunk,
             "seqs": self.max_batch,
             "q_tiles": -(-self.prefill_chunk // TILE_ROWS) + self.max_batch,
+            "works": max(LEAST_WORKS, ROW_WORKS * self.max_batch),
             "pages": pages * self.max_batch,
             "max_pages": pages,
         }
@@ -37,6 +41,7 @@ class Bounds:
             "tokens": "new tokens of the step, over all sequences",
             "seqs": "sequences of the step",
             "q_tiles": f"prefill attention tiles: at most {TILE_ROWS} rows of one sequence each",
+            "works": "pieces of contexts in a split decode",
         }
         load = {
             "pages": "pages of the KV pool",

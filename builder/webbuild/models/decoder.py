@@ -22,8 +22,11 @@ class Step:
     positions: Tensor
     token_seq: Tensor
     page_table: Tensor
-    tiles: tuple[Tensor, Tensor] | None
     inv_freq: Tensor
+    tiles: Tensor | None = None
+    """In prefill."""
+    works: tuple[Tensor, Tensor] | None = None
+    """In a decode whose contexts are cut into pieces."""
 
     @property
     def pages(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -46,10 +49,15 @@ class Attention(nn.Module):
         heads = {"heads": config.heads, "kv_heads": config.kv_heads, "head_dim": config.head_dim}
         qk_norm = (self.q_norm.weight, self.k_norm.weight) if config.qk_norm else None
         qkv = self.qkv_proj(x)
-        q = ops.rope_append(
-            qkv, step.inv_freq, qk_norm, step.pages, kv, norm_eps=config.norm_eps, **heads
-        )
-        return self.o_proj(ops.attention(q, step.pages, step.tiles, kv, **heads))
+        eps = config.norm_eps
+        if step.tiles is None:
+            y = ops.decode_attention(
+                qkv, step.inv_freq, qk_norm, step.pages, step.works, kv, norm_eps=eps, **heads
+            )
+        else:
+            q = ops.rope_append(qkv, step.inv_freq, qk_norm, step.pages, kv, norm_eps=eps, **heads)
+            y = ops.attention(q, step.pages, step.tiles, kv, **heads)
+        return self.o_proj(y)
 
 
 class Mlp(nn.Module):
@@ -109,14 +117,12 @@ class Decoder(nn.Module):
         token_seq: Tensor,
         page_table: Tensor,
         logit_rows: Tensor,
-        tile_start: Tensor,
-        tile_len: Tensor,
+        tiles: Tensor,
         kv_k: list[Tensor],
         kv_v: list[Tensor],
     ) -> Tensor:
         """Any number of tokens per sequence; logits of the rows named by `logit_rows`."""
-        tiles = (tile_start, tile_len)
-        step = Step(positions, token_seq, page_table, tiles, self.rope.inv_freq)
+        step = Step(positions, token_seq, page_table, self.rope.inv_freq, tiles=tiles)
         x = self._layers(token_ids, step, kv_k, kv_v)
         return self._head(op.take(x, logit_rows, axis=0))
 
@@ -130,7 +136,23 @@ class Decoder(nn.Module):
         kv_v: list[Tensor],
     ) -> Tensor:
         """One token per sequence: row i is sequence i; logits of all rows."""
-        step = Step(positions, token_seq, page_table, None, self.rope.inv_freq)
+        step = Step(positions, token_seq, page_table, self.rope.inv_freq)
+        return self._head(self._layers(token_ids, step, kv_k, kv_v))
+
+    def decode_split(
+        self,
+        token_ids: Tensor,
+        positions: Tensor,
+        token_seq: Tensor,
+        page_table: Tensor,
+        work: Tensor,
+        work_rows: Tensor,
+        kv_k: list[Tensor],
+        kv_v: list[Tensor],
+    ) -> Tensor:
+        """`decode`, with contexts cut into pieces that several workgroups share."""
+        works = (work, work_rows)
+        step = Step(positions, token_seq, page_table, self.rope.inv_freq, works=works)
         return self._head(self._layers(token_ids, step, kv_k, kv_v))
 
     def _layers(
@@ -148,12 +170,15 @@ class Decoder(nn.Module):
         return self.lm_head(x)
 
 
-def module_spec(module: Decoder, kv_dtype: str) -> nn.spec.ModuleSpec:
-    """The signatures of prefill and decode over the symbols of docs/architecture.md."""
+def module_spec(module: Decoder, kv_dtype: str, split: bool = True) -> nn.spec.ModuleSpec:
+    """The signatures of prefill and decode over the symbols of docs/architecture.md.
+
+    split: with decode_split.
+    """
     config = module.config
     page = ["pages", config.kv_heads, ops.PAGE_SIZE, config.head_dim]
 
-    def ints(*shape: str) -> nn.spec.Tensor:
+    def ints(*shape: str | int) -> nn.spec.Tensor:
         return nn.spec.Tensor([*shape], "int32")
 
     def signature(tokens: str, **more: nn.spec.Tensor) -> dict[str, object]:
@@ -168,11 +193,11 @@ def module_spec(module: Decoder, kv_dtype: str) -> nn.spec.ModuleSpec:
             "$": {"param_mode": "plain", "effect_mode": "none"},
         }
 
-    tiles = {"tile_start": ints("q_tiles"), "tile_len": ints("q_tiles")}
-    return nn.spec.ModuleSpec.from_raw(
-        {
-            "prefill": signature("tokens", logit_rows=ints("seqs"), **tiles),
-            "decode": signature("seqs"),
-        },
-        module,
-    )
+    functions = {
+        "prefill": signature("tokens", logit_rows=ints("seqs"), tiles=ints("q_tiles", 4)),
+        "decode": signature("seqs"),
+    }
+    if split:
+        works = {"work": ints("works", 4), "work_rows": ints("rows_and_end")}
+        functions["decode_split"] = signature("seqs", **works)
+    return nn.spec.ModuleSpec.from_raw(functions, module)

@@ -24,7 +24,7 @@ PAGE_SIZE = 16
 """Tokens per KV page."""
 
 PAGES = ("positions", "token_seq", "page_table")
-TILES = ("tile_start", "tile_len")
+WORKS = ("work", "work_rows")
 KV = ("kv_k", "kv_v")
 
 
@@ -119,7 +119,7 @@ def rope_append(
 def attention(
     q: Tensor,
     pages: tuple[Tensor, Tensor, Tensor],
-    tiles: tuple[Tensor, Tensor] | None,
+    tiles: Tensor,
     kv: tuple[Tensor, Tensor],
     *,
     heads: int,
@@ -128,17 +128,59 @@ def attention(
 ) -> Tensor:
     """Causal attention over the pages: f32[tokens, heads * head_dim].
 
-    tiles: tile_start and tile_len, in prefill; None in decode.
+    tiles: how the tokens go to workgroups.
     """
     attrs = {
         "H": heads,
         "KV": kv_heads,
         "D": head_dim,
         "scale": head_dim**-0.5,
-        "mode": "prefill" if tiles else "decode",
         "page_size": PAGE_SIZE,
     }
-    inputs = {"q": q} | _named(KV, kv) | _named(PAGES, pages)
-    if tiles:
-        inputs |= _named(TILES, tiles)
+    inputs = {"q": q} | _named(KV, kv) | _named(PAGES, pages) | {"tiles": tiles}
     return _emit("attention", inputs, "y", heads * head_dim, attrs)
+
+
+def decode_attention(
+    qkv: Tensor,
+    inv_freq: Tensor,
+    qk_norm: tuple[Tensor, Tensor] | None,
+    pages: tuple[Tensor, Tensor, Tensor],
+    works: tuple[Tensor, Tensor] | None,
+    kv: tuple[Tensor, Tensor],
+    *,
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    norm_eps: float,
+) -> Tensor:
+    """rope_append and attention of one new token for each sequence: f32[seqs, heads * head_dim].
+
+    Row i is sequence i; token_seq says so to what is not a kernel of the library.
+    works: work and work_rows, if contexts are cut into pieces.
+    """
+    attrs = decode_attention_attrs(
+        heads, kv_heads, head_dim, norm_eps if qk_norm else None, works is not None
+    )
+    inputs = {"qkv": qkv, "inv_freq": inv_freq}
+    if qk_norm:
+        inputs |= {"q_gamma": qk_norm[0], "k_gamma": qk_norm[1]}
+    inputs |= _named(PAGES, pages) | _named(KV, kv)
+    if works:
+        inputs |= _named(WORKS, works)
+    return _emit("decode_attention", inputs, "y", heads * head_dim, attrs)
+
+
+def decode_attention_attrs(
+    heads: int, kv_heads: int, head_dim: int, qk_norm: float | None, split: bool
+) -> dict[str, Any]:
+    """What the library is told of decode_attention."""
+    return {
+        "H": heads,
+        "KV": kv_heads,
+        "D": head_dim,
+        "scale": head_dim**-0.5,
+        "mode": "split" if split else "whole",
+        "qk_norm": qk_norm,
+        "page_size": PAGE_SIZE,
+    }

@@ -20,6 +20,7 @@ from .pack import Pack
 from .player import Player
 from .sampling import Sampling
 from .sequence import PagePool, Sequence, StepPlan
+from .works import SPLIT_CONTEXT
 
 F32 = npt.NDArray[np.float32]
 
@@ -41,6 +42,10 @@ class NativeModel:
         pages = max_pages * limits.max_batch
         self._load = {"max_pages": max_pages, "pages": pages}
         maxima = largest_symbols(pack.manifest, program) | self._load
+        self._most_works = maxima.get("works", 0)
+        self._functions = program.tiers[tier].functions.keys()
+        self.split_context = SPLIT_CONTEXT
+        """Tokens of the longest context from which contexts are decoded in pieces."""
         kernels = pack.kernels.kernels
         advice = advice_of(pack.kernels.records, device.kind, tier, kernels.values())
         chosen = choose_kernels(
@@ -161,7 +166,10 @@ class NativeModel:
                 raise InvalidRequestError("decode takes one token for each sequence")
             for token in tokens:
                 self._check_token(token)
-        self._run("decode", [(sequence, 1) for sequence in sequences], tokens)
+        longest = max(sequence.length for sequence in sequences) + 1
+        split = longest >= self.split_context and "decode_split" in self._functions
+        name = "decode_split" if split else "decode"
+        self._run(name, [(sequence, 1) for sequence in sequences], tokens)
 
     def logits(self) -> F32:
         """f32 [sequences, vocab]: raw logits after the last token of each, of the last step."""
@@ -229,7 +237,8 @@ class NativeModel:
     def _plan(
         self, batch: list[tuple[Sequence, int]]
     ) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, int]]:
-        plan = StepPlan.make(batch, self._load["max_pages"])
+        page_size = self.pack.program.page_size
+        plan = StepPlan.make(batch, self._load["max_pages"], page_size, self._most_works)
         return plan.inputs, plan.symbols | self._load
 
     def _check_token(self, token: int) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from webbuild.errors import ContextFullError
 
 from .sampling import Sampling
+from .works import plan_works
 
 TILE = 16  # most rows of a prefill attention tile
 
@@ -61,36 +62,49 @@ class StepPlan:
     inputs: dict[str, npt.NDArray[np.generic]]
     """By name of docs/architecture.md's step-block table."""
     symbols: dict[str, int]
-    """`tokens`, `seqs` and `q_tiles`."""
+    """`tokens`, `seqs`, `q_tiles` and `works`."""
 
     @classmethod
-    def make(cls, batch: List[tuple[Sequence, int]], max_pages: int) -> StepPlan:
+    def make(
+        cls, batch: List[tuple[Sequence, int]], max_pages: int, page_size: int, most_works: int
+    ) -> StepPlan:
         """Plans a step that appends `count` tokens to each sequence of `batch`, in that order.
 
-        Every sequence must already have its pages.
+        Every sequence must already have its pages. most_works: of a split decode.
         """
         counts = np.array([count for _, count in batch], np.int32)
         ends = np.cumsum(counts, dtype=np.int32)
         page_table = np.zeros((len(batch), max_pages), np.int32)
-        tiles: list[tuple[int, int]] = []
+        tiles: list[tuple[int, int, int, int]] = []
         for row, (sequence, count) in enumerate(batch):
             page_table[row, : len(sequence.pages)] = sequence.pages
             first = int(ends[row]) - count
-            tiles += [(first + i, min(TILE, count - i)) for i in range(0, count, TILE)]
+            tiles += [
+                (first + i, min(TILE, count - i), row, sequence.length + i)
+                for i in range(0, count, TILE)
+            ]
         positions = [
             np.arange(sequence.length, sequence.length + count, dtype=np.int32)
             for sequence, count in batch
         ]
+        lengths = [sequence.length + count for sequence, count in batch]
+        work, work_rows = plan_works(lengths, page_size, most_works)
         rows = [sequence.sampling.row(sequence.generated) for sequence, _ in batch]
         inputs: dict[str, npt.NDArray[np.generic]] = {
             "positions": np.concatenate(positions),
             "token_seq": np.repeat(np.arange(len(batch), dtype=np.int32), counts),
             "page_table": page_table,
             "logit_rows": ends - 1,
-            "tile_start": np.array([start for start, _ in tiles], np.int32),
-            "tile_len": np.array([rows for _, rows in tiles], np.int32),
+            "tiles": np.array(tiles, np.int32),
+            "work": work,
+            "work_rows": work_rows,
             "slots": np.array([sequence.slot for sequence, _ in batch], np.int32),
             "sampling": np.stack(rows),
         }
-        symbols = {"tokens": int(ends[-1]), "seqs": len(batch), "q_tiles": len(tiles)}
+        symbols = {
+            "tokens": int(ends[-1]),
+            "seqs": len(batch),
+            "q_tiles": len(tiles),
+            "works": len(work),
+        }
         return cls(inputs, symbols)

@@ -45,8 +45,9 @@ INPUTS = {
     "token_seq": "i32",
     "page_table": "i32",
     "logit_rows": "i32",
-    "tile_start": "i32",
-    "tile_len": "i32",
+    "tiles": "i32",
+    "work": "i32",
+    "work_rows": "i32",
     "slots": "i32",
     "sampling": "u32",
 }
@@ -62,9 +63,14 @@ SYMBOLS = {
     "tokens": "step",
     "seqs": "step",
     "q_tiles": "step",
+    "works": "step",
     "pages": "load",
     "max_pages": "load",
 }
+#: What only a program with `decode_split` needs.
+SPLIT = "decode_split"
+SPLIT_SYMBOL = "works"
+SPLIT_INPUTS = frozenset(("work", "work_rows"))
 FEATURES = frozenset(("shader-f16", "subgroups"))
 #: What kernels may need beyond their tier, as alternatives of one that does not.
 OPTIONAL_FEATURES = frozenset(("subgroups",))
@@ -99,6 +105,8 @@ def largest_symbols(manifest: PackManifest, program: Program) -> dict[str, int]:
             _need(symbol.max is not None and symbol.max > 0, place, "has no positive maximum")
         symbols[symbol.name] = symbol.max if symbol.max is not None else known[symbol.name]
     missing = SYMBOLS.keys() - symbols.keys()
+    if not any(SPLIT in tier.functions for tier in program.tiers.values()):
+        missing -= {SPLIT_SYMBOL}
     _need(not missing, "symbols", f"{sorted(missing)} are missing")
     _need(symbols["tokens"] == limits.prefill_chunk, "symbol 'tokens'", "max ≠ prefill_chunk")
     _need(symbols["seqs"] == limits.max_batch, "symbol 'seqs'", "max ≠ max_batch")
@@ -157,6 +165,9 @@ def _check_inputs(program: Program, symbols: Mapping[str, int]) -> None:
         _need(item.dtype == INPUTS[item.name], place, f"is {item.dtype}")
         size = _product(place, item.shape, symbols) * 4
         _need(0 < size <= MAX_BINDING_BYTES, place, f"has {size} bytes")
+    if any(SPLIT in tier.functions for tier in program.tiers.values()):
+        missing = sorted(SPLIT_INPUTS - set(names))
+        _need(not missing, "inputs", f"{missing} are missing, which {SPLIT!r} needs")
 
 
 def _check_kernel(identifier: str, kernel: Kernel) -> None:

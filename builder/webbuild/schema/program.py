@@ -150,7 +150,7 @@ class Tier(Format):
     """Bytes of each activation storage, evaluated with symbols at their maxima."""
     buffers: tuple[Buffer, ...]
     functions: dict[str, Function]
-    """`prefill`, `decode`, `sample`, `logprobs`."""
+    """`prefill`, `decode`, `sample`, `logprobs`; `decode_split`, which a pack may lack."""
 
 
 class Program(Format):

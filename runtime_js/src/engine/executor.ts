@@ -28,12 +28,22 @@ export class Executor {
     readonly memory: Memory,
     readonly symbols: Symbols,
     private readonly vocab: number,
-    parts: { functions: Map<string, Prepared>; player: Player; ring: ReadbackRing },
+    parts: {
+      functions: Map<string, Prepared>;
+      player: Player;
+      ring: ReadbackRing;
+      pageSize: number;
+    },
   ) {
     this.#functions = parts.functions;
     this.#player = parts.player;
     this.#ring = parts.ring;
-    this.#planner = new Planner(memory.block, symbols);
+    this.#planner = new Planner(
+      memory.block,
+      symbols,
+      parts.pageSize,
+      parts.functions.has("decode_split"),
+    );
   }
 
   /**
@@ -60,7 +70,12 @@ export class Executor {
       );
       const seqs = symbols.maxima[symbols.index.get("seqs") as number] as number;
       const ring = new ReadbackRing(gpu.device, RING_DEPTH, seqs * SAMPLED_WORDS * 4);
-      return new Executor(gpu, memory, symbols, vocab, { functions, player, ring });
+      return new Executor(gpu, memory, symbols, vocab, {
+        functions,
+        player,
+        ring,
+        pageSize: model.program.page_size,
+      });
     });
     ready.catch(() => {}); // awaited after the weights; a failure before that is not lost
     return { memory, ready };

@@ -20,7 +20,7 @@ function setUp() {
   } as unknown as Program;
   const symbols = chooseSymbols(program, 64, 3);
   const block = new StepBlock(layoutStepBlock(program, {}, symbols));
-  return { planner: new Planner(block, symbols), block, symbols };
+  return { planner: new Planner(block, symbols, 4, false), block, symbols };
 }
 
 const neutral = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
@@ -49,8 +49,7 @@ describe("planning a ragged batch", () => {
     expect(i32("token_seq", 20)).toEqual([0, ...Array(17).fill(1), 2, 2]);
     expect(i32("logit_rows", 3)).toEqual([0, 17, 19]);
     expect(i32("slots", 3)).toEqual([0, 1, 2]);
-    expect(i32("tile_start", 4)).toEqual([0, 1, 17, 18]);
-    expect(i32("tile_len", 4)).toEqual([1, 16, 1, 2]);
+    expect(i32("tiles", 16)).toEqual([0, 1, 0, 5, 1, 16, 1, 0, 17, 1, 1, 16, 18, 2, 2, 0]);
     const table = block.i32("page_table") as Int32Array;
     for (const [r, s] of [a, b, c].entries()) {
       expect([...table.slice(16 * r, 16 * r + s.pages.length)]).toEqual(s.pages);

@@ -7,6 +7,7 @@ import type { Symbols } from "../gpu/sizes.js";
 import type { StepBlock } from "../gpu/step_block.js";
 import type { Sequence } from "../kv/sequence.js";
 import type { SamplingRow } from "./sampling.js";
+import { planWorks, SPLIT_CONTEXT } from "./works.js";
 
 /** Rows of a prefill attention tile. */
 const TILE_ROWS = 16;
@@ -21,8 +22,8 @@ export interface BatchRow {
 }
 
 export interface Step {
-  /** `decode` when every sequence has one new token. */
-  kind: "prefill" | "decode";
+  /** `decode` when every sequence has one new token, in pieces of a context where that pays and the program can. */
+  kind: "prefill" | "decode" | "decode_split";
   /** Symbol values. */
   env: number[];
   rows: number;
@@ -35,15 +36,24 @@ export class Planner {
   readonly #logitRows: Int32Array;
   readonly #slots: Int32Array;
   readonly #sampling: Uint32Array;
-  readonly #tileStart: Int32Array | undefined;
-  readonly #tileLen: Int32Array | undefined;
+  readonly #tileList: Int32Array;
+  readonly #work: Int32Array | undefined;
+  readonly #workRows: Int32Array | undefined;
   readonly #env: number[];
   readonly #tokens: number;
   readonly #seqs: number;
-  readonly #tiles: number | undefined;
+  readonly #tiles: number;
+  readonly #works: number | undefined;
+  readonly #mostWorks: number;
   readonly #tableWidth: number;
 
-  constructor(block: StepBlock, symbols: Symbols) {
+  /** canSplit: the program has `decode_split`. */
+  constructor(
+    block: StepBlock,
+    symbols: Symbols,
+    private readonly pageSize: number,
+    private readonly canSplit: boolean,
+  ) {
     // check.ts has proved that these exist.
     this.#positions = block.i32("positions") as Int32Array;
     this.#tokenSeq = block.i32("token_seq") as Int32Array;
@@ -51,12 +61,15 @@ export class Planner {
     this.#logitRows = block.i32("logit_rows") as Int32Array;
     this.#slots = block.i32("slots") as Int32Array;
     this.#sampling = block.u32("sampling") as Uint32Array;
-    this.#tileStart = block.i32("tile_start");
-    this.#tileLen = block.i32("tile_len");
+    this.#tileList = block.i32("tiles") as Int32Array;
+    this.#work = block.i32("work");
+    this.#workRows = block.i32("work_rows");
     this.#env = [...symbols.maxima];
     this.#tokens = symbols.index.get("tokens") as number;
     this.#seqs = symbols.index.get("seqs") as number;
-    this.#tiles = symbols.index.get("q_tiles");
+    this.#tiles = symbols.index.get("q_tiles") as number;
+    this.#works = symbols.index.get("works");
+    this.#mostWorks = this.#works === undefined ? 0 : (symbols.maxima[this.#works] as number);
     this.#tableWidth = symbols.maxima[symbols.index.get("max_pages") as number] as number;
   }
 
@@ -70,8 +83,8 @@ export class Planner {
         this.#tokenSeq[token + i] = row;
       }
       for (let at = 0; at < tokens; at += TILE_ROWS, tiles++) {
-        if (this.#tileStart) this.#tileStart[tiles] = token + at;
-        if (this.#tileLen) this.#tileLen[tiles] = Math.min(TILE_ROWS, tokens - at);
+        const tile = [token + at, Math.min(TILE_ROWS, tokens - at), row, sequence.length + at];
+        this.#tileList.set(tile, 4 * tiles);
       }
       this.#pageTable.set(sequence.pages, row * this.#tableWidth);
       this.#slots[row] = sequence.slot;
@@ -82,11 +95,18 @@ export class Planner {
     });
     this.#env[this.#tokens] = token;
     this.#env[this.#seqs] = batch.length;
-    if (this.#tiles !== undefined) this.#env[this.#tiles] = tiles;
-    return {
-      kind: token === batch.length ? "decode" : "prefill",
-      env: this.#env,
-      rows: batch.length,
-    };
+    this.#env[this.#tiles] = tiles;
+    const kind = token === batch.length ? this.#decode(batch) : "prefill";
+    return { kind, env: this.#env, rows: batch.length };
+  }
+
+  /** How to decode: contexts are cut in every decode, so that a warm-up runs those kernels too. */
+  #decode(batch: readonly BatchRow[]): "decode" | "decode_split" {
+    const lengths = batch.map(({ sequence }) => sequence.length);
+    if (this.#works !== undefined && this.#work && this.#workRows) {
+      const works = planWorks(lengths, this.pageSize, this.#mostWorks, this.#work, this.#workRows);
+      this.#env[this.#works] = works;
+    }
+    return this.canSplit && Math.max(...lengths) >= SPLIT_CONTEXT ? "decode_split" : "decode";
   }
 }

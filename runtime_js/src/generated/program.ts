@@ -77,7 +77,7 @@ export interface Tier {
   storages: Expr[];
   buffers: ProgramBuffer[];
   /**
-   * `prefill`, `decode`, `sample`, `logprobs`.
+   * `prefill`, `decode`, `sample`, `logprobs`; `decode_split`, which a pack may lack.
    */
   functions: {
     [k: string]: ProgramFunction;

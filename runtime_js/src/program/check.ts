@@ -45,10 +45,16 @@ const INPUTS: Record<string, { dtype: string; shape: (string | number)[] }> = {
   token_seq: { dtype: "i32", shape: ["tokens"] },
   page_table: { dtype: "i32", shape: ["seqs", "max_pages"] },
   logit_rows: { dtype: "i32", shape: ["seqs"] },
-  tile_start: { dtype: "i32", shape: ["q_tiles"] },
-  tile_len: { dtype: "i32", shape: ["q_tiles"] },
+  tiles: { dtype: "i32", shape: ["q_tiles", 4] },
   slots: { dtype: "i32", shape: ["seqs"] },
   sampling: { dtype: "u32", shape: ["seqs", 16] },
+};
+/** What only a program with `decode_split` needs. */
+const SPLIT = "decode_split";
+const SPLIT_SYMBOL = "works";
+const SPLIT_INPUTS: typeof INPUTS = {
+  work: { dtype: "i32", shape: ["works", 4] },
+  work_rows: { dtype: "i32", shape: ["seqs + 1"] },
 };
 const BUFFERS: Record<string, { dtype: string; shape: (string | number)[] }> = {
   token_ids: { dtype: "i32", shape: ["tokens"] },
@@ -137,7 +143,10 @@ function checkProgram({ program, kernels, tensors }: Model, manifest: PackManife
     program.inputs.map((i) => i.name),
     "program.json inputs",
   );
-  checkArrays("input", program.inputs, INPUTS, program, manifest);
+  const splits = Object.values(program.tiers).some((tier) => Object.hasOwn(tier.functions, SPLIT));
+  if (splits) needs(names, [SPLIT_SYMBOL], "program.json symbols");
+  const expected = splits ? { ...INPUTS, ...SPLIT_INPUTS } : INPUTS;
+  checkArrays("input", program.inputs, expected, program, manifest);
   checkSegments(program, tensors);
   if (Object.keys(program.tiers).length === 0) fail("program.json has no tier");
   for (const [name, tier] of Object.entries(program.tiers)) {
@@ -158,6 +167,7 @@ function checkArrays(
   const env = program.symbols.map((s) => s.max ?? PROBES[s.name] ?? 1);
   const known = new Map<string, number>(program.symbols.map((s, i) => [s.name, env[i] as number]));
   known.set("vocab", manifest.model.vocab_size);
+  known.set("seqs + 1", (known.get("seqs") as number) + 1);
   needs(new Set(arrays.map((a) => a.name)), Object.keys(expected), `${what}s`);
   for (const { name, dtype, shape } of arrays) {
     const size = shape.reduce<number>((n, e) => n * compileExpression(e, symbols)(env), 1);

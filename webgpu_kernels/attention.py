@@ -1,0 +1,182 @@
+"""What the templates of the attention kernels need to know (see constants.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .attrs import AttentionAttrs, DecodeAttentionAttrs, RopeAppendAttrs
+from .launch import Grid, Tier
+
+Constants = dict[str, Any]
+
+WORKGROUP_BYTES = 16384
+QUARTER_TURN = (1.5703125, 63 / 131072, 3.1749393656355096e-06)
+"""π/2 in three parts; the first two are short, so that products with a turn count are exact."""
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(0, least - 1).bit_length()
+
+
+def _heads(a: RopeAppendAttrs | AttentionAttrs | DecodeAttentionAttrs, tier: Tier) -> Constants:
+    return {
+        "H": a.H,
+        "KV": a.KV,
+        "D": a.D,
+        "PAGE": a.page_size,
+        "kv": tier,
+        "max_pages": "max_pages",
+        "QUARTER_TURN": QUARTER_TURN,
+    }
+
+
+def rope_append(a: RopeAppendAttrs, tier: Tier) -> Constants:
+    norm = a.qk_norm is not None
+    threads = max(32, _power_of_two(a.D // 2))
+    return {
+        **_heads(a, tier),
+        "qk_norm": norm,
+        "eps": a.qk_norm or 0.0,
+        "THREADS": threads,
+        "workgroup": (threads, 1, 1),
+        "variant": ["qk_norm"] * norm,
+    }
+
+
+def rope_append_grid(c: Constants, rows: int) -> Grid:
+    return (c["H"] + 2 * c["KV"], "tokens", 1)
+
+
+def _grouped(a: AttentionAttrs | DecodeAttentionAttrs, tier: Tier, most_heads: int) -> Constants:
+    """Query heads of a KV head share a workgroup, at most `most_heads`: PARTS of HEADS each, the
+    last may have fewer. Pages are read in chunks of 16 bytes."""
+    group = a.H // a.KV
+    parts = -(-group // most_heads)
+    tags = {
+        "window": a.window is not None,
+        "softcap": a.softcap is not None,
+        "sinks": a.sinks,
+    }
+    quads = 2 if tier == "f16" else 1
+    return {
+        **_heads(a, tier),
+        **tags,
+        "SCALE": a.scale,
+        "WINDOW": a.window,
+        "SOFTCAP": a.softcap,
+        "GROUP": group,
+        "PARTS": parts,
+        "HEADS": -(-group // parts),
+        "QPC": quads,
+        "CHUNKS": a.D // (4 * quads),
+        "chunk": "vec4<u32>" if tier == "f16" else "vec4<f32>",
+        "variant": [tag for tag, on in tags.items() if on],
+    }
+
+
+DECODE_THREADS = 128
+DECODE_HEADS = 8
+DECODE_TILE = 256
+
+
+def decode(
+    a: DecodeAttentionAttrs, tier: Tier, one_slice: bool = False, heads: int = DECODE_HEADS
+) -> Constants:
+    """one_slice: as few invocations as there are chunks in a row, so that all of them go through
+    the same positions together. heads: most query heads of a workgroup."""
+    split = a.mode == "split"
+    c = _grouped(replace(a, sinks=a.sinks and not split), tier, heads)  # else the merge adds them
+    norm = a.qk_norm is not None
+    threads = -(-c["CHUNKS"] // 8) * 8 if one_slice else DECODE_THREADS
+    slices = 1 if one_slice else threads // c["CHUNKS"]
+    team = threads // _power_of_two(c["HEADS"])
+    fixed = 4 * a.D * (c["HEADS"] + 2) + 4 * (threads + threads // team)
+    fixed += 16 * threads * c["QPC"] * (slices > 1) + 64 * (c["HEADS"] + 1) * norm
+    tile = DECODE_TILE
+    while fixed + 4 * tile * (c["HEADS"] + 1) > WORKGROUP_BYTES:
+        tile //= 2
+    return {
+        **c,
+        "qk_norm": norm,
+        "eps": a.qk_norm or 0.0,
+        "split": split,
+        "THREADS": threads,
+        "workgroup": (threads, 1, 1),
+        "SLICES": slices,
+        "TEAM": team,
+        "TILE": tile,
+        "variant": ["qk_norm"] * norm + c["variant"],
+        "parts_bytes": ("*", "works", 4 * a.H * (a.D + 4)),
+    }
+
+
+def decode_grid(c: Constants, rows: int) -> Grid:
+    return (c["KV"] * c["PARTS"], "works" if c["split"] else "seqs", 1)
+
+
+MERGE_THREADS = 64
+
+
+def merge(a: DecodeAttentionAttrs, tier: Tier) -> Constants:
+    return {
+        **_heads(a, tier),
+        "sinks": a.sinks,
+        "THREADS": MERGE_THREADS,
+        "workgroup": (MERGE_THREADS, 1, 1),
+        "variant": ["sinks"] * a.sinks,
+        "parts_bytes": ("*", "works", 4 * a.H * (a.D + 4)),
+    }
+
+
+def merge_grid(c: Constants, rows: int) -> Grid:
+    return (-(-c["H"] * c["D"] // (4 * MERGE_THREADS)), "seqs", 1)
+
+
+TILE_ROWS = 16
+"""Most tokens of a prefill tile: the host cuts so."""
+PREFILL_THREADS = 64
+PREFILL_BLOCK = 8
+"""Rows that are scored together."""
+PREFILL_SUMS = 64
+"""Most numbers of the output that an invocation holds."""
+
+
+def prefill(a: AttentionAttrs, tier: Tier, row_groups: int = 4, heads: int = 3) -> Constants:
+    """row_groups: most groups of invocations that share the rows. heads: most query heads of a
+    workgroup."""
+    threads = PREFILL_THREADS
+    width = 2 if tier == "f16" else 1
+    words = a.D // width
+    own = -(-words // threads)
+    while words % own:
+        own += 1
+    columns = words // own
+    groups = 1
+    while 2 * groups * columns <= threads and 2 * groups <= row_groups:
+        groups *= 2
+    while heads > 1 and heads * TILE_ROWS * own * width > PREFILL_SUMS * groups:
+        heads -= 1
+    c = _grouped(a, tier, heads)
+    rows = TILE_ROWS * c["HEADS"]
+    return {
+        **c,
+        "THREADS": threads,
+        "workgroup": (threads, 1, 1),
+        "TILE_ROWS": TILE_ROWS,
+        "KEYS": threads,
+        "ROWS": rows,
+        "BLOCK": PREFILL_BLOCK,
+        "blocks": rows // PREFILL_BLOCK,
+        "ROW_GROUPS": groups,
+        "TEAM": threads // _power_of_two(rows // 4),
+        "WIDTH": width,
+        "OWN": own,
+        "COLUMNS": columns,
+        "word": "u32" if tier == "f16" else "f32",
+        "output": "vec2<f32>" if tier == "f16" else "f32",
+    }
+
+
+def prefill_grid(c: Constants, rows: int) -> Grid:
+    return (c["KV"] * c["PARTS"], "q_tiles", 1)
