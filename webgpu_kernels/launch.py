@@ -15,9 +15,10 @@ Tier = Literal["f16", "f32"]
 """`f16`: the adapter has shader-f16, the KV cache is f16; `f32`: runs everywhere, the KV cache is
 f32."""
 
-Suits = Literal["any", "cpu"]
+Suits = Literal["any", "cpu", "measured"]
 """Which adapters a kernel was shaped for: `cpu` for software adapters, whose subgroups are vector
-registers and which pay for every load that differs between lanes."""
+registers and which pay for every load that differs between lanes; `measured` for those where a
+record of a measurement names it."""
 
 Grid: TypeAlias = tuple[Expr, Expr, Expr]
 
@@ -69,6 +70,8 @@ class KernelLaunch:
     first of them."""
     tuning: str = ""
     """Name of the row's tuning that this is, such as `lanes64`."""
+    approximate: bool = False
+    """Its numbers differ by more than rounding from those of the launch's first kernel."""
     suits: Suits = "any"
     alternatives: tuple[KernelLaunch, ...] = ()
     """Other kernels for the same launch, best first: same bindings, params and rows; own source,

@@ -18,6 +18,7 @@ _SIZES = {
     "atomic<u32>": 4,
     "vec2<f32>": 8,
     "vec4<f32>": 16,
+    "vec4<u32>": 16,
 }
 _WORKGROUP_VARIABLE = re.compile(
     r"^var<workgroup> \w+: (?:array<(.+), (\d+)>|(.+));$", re.MULTILINE

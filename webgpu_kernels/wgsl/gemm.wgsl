@@ -1,6 +1,8 @@
+{% set columns = 4 // (matrices | length) %}
 // gemm: y[t, n] = rstd_t · Σ_k (x∘γ)[t, k] · W[n, k], with bias, residual and SiLU(gate)·up in the epilogue.
-// Grid: x = tiles of 64 output columns n, y = tiles of 64 output rows t. Each step stages 64 × 16 of x and of W
-// (dequantised) in workgroup memory; each of the 16 × 16 invocations owns 4 × 4 outputs, 16 apart, and writes them.
+// Grid: x = tiles of {{ 16 * columns }} output columns n, y = tiles of {{ ROWS }} output rows t. Each step stages {{ ROWS }} × 32 of x and 64 × 32 of the
+// weights (dequantised once) in workgroup memory; each of the 16 × 8 invocations owns {{ ROWS // 8 }} rows, 8 apart, of {{ columns }} columns, 16 apart,
+// and writes them.
 {% if norm %}
 // RMSNorm: rstd is one scalar per row, so Σx² is summed while x is staged and applied at the end.
 {% endif %}
@@ -11,96 +13,127 @@
 {% include "silu.wgsl" %}
 
 {% endif %}
-// Rows of 16 values as 4 vectors, padded to 5 to spread them over banks.
-var<workgroup> x_tile: array<vec4<f32>, 320>;
-{% for p in matrices %}
-var<workgroup> {{ p }}w_tile: array<vec4<f32>, 320>;
-{% endfor %}
+// Rows of 32 values as 8 vectors.
+var<workgroup> x_tile: array<vec4<f32>, {{ 8 * ROWS }}>;
+var<workgroup> w_tile: array<vec4<f32>, 512>;
 
-@compute @workgroup_size(16, 16)
+// Where vector i of a row is: each of 8 neighbouring rows has it in other banks.
+fn place(row: u32, i: u32) -> u32 {
+  return row * 8u + (i ^ (row % 8u));
+}
+
+@compute @workgroup_size(16, 8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>,
         @builtin(local_invocation_index) tid: u32) {
   let count = {{ "params.row_count" if split else "%du" % N }};
-  let first_n = group.x * 64u;
-  let first_t = group.y * 64u;
-  // What this invocation stages: 4 values of one row.
-  let tile_row = tid / 4u;
-  let tile_k = tid % 4u;
-  let t_staged = min(first_t + tile_row, params.rows - 1u);
-  let x_row = {{ "u32(rows[t_staged])" if gather else "t_staged" }};
-{% if q4 %}
-  // … and 8 weights of one row (the first 128 invocations).
-  let w_row = min(first_n + tid / 2u, count - 1u);
-{% else %}
-  let w_row = min(first_n + tile_row, count - 1u);
-{% endif %}
-{% for p in matrices %}
-{% for i in range(4) %}
-  var {{ p }}sum{{ i }} = vec4<f32>();
-{% endfor %}
-{% endfor %}
+  let first_n = group.x * {{ 16 * columns }}u;
+  let first_t = group.y * {{ ROWS }}u;
+  // What this invocation stages: vector i of every 16th row …
+  let staged = tid / 8u;
+  let i_staged = tid % 8u;
+{% for r in range(ROWS // 16) %}
+  let t{{ r }} = min(first_t + staged + {{ 16 * r }}u, params.rows - 1u);
+  let source{{ r }} = {{ ("u32(rows[t%d])" if gather else "t%d") % r }} * {{ K // 4 if wide else K }}u;
 {% if norm %}
-  var square = 0.0f;
+  var square{{ r }} = 0.0f;
 {% endif %}
+{% endfor %}
+{% if q4 %}
+  // … and 8 weights of every 32nd row.
+{% for j in range(columns // 2) %}
+  let row{{ j }} = min(first_n + tid / 4u + {{ 32 * j }}u, count - 1u);
+{% endfor %}
+{% else %}
+{% for j in range(columns) %}
+  let row{{ j }} = min(first_n + staged + {{ 16 * j }}u, count - 1u);
+{% endfor %}
+{% endif %}
+  // Of the rows local.x, local.x + 16, … of the weights' tile.
+{% for i in range(ROWS // 8) %}
+  var sum{{ i }} = vec4<f32>();
+{% endfor %}
 
-  for (var k0 = 0u; k0 < {{ K }}u; k0 += 16u) {
-    let k = k0 + tile_k * 4u;
-    var v = vec4<f32>();
+  for (var k0 = 0u; k0 < params.k; k0 += 32u) {
 {% if wide %}
-    if (k < {{ K }}u) {
-      v = x[x_row * {{ K // 4 }}u + k / 4u];
+    let at = k0 / 4u + i_staged;
 {% if norm %}
-      square += dot(v, v);
-      v *= gamma[k / 4u];
+    var scaling = vec4<f32>();
 {% endif %}
+{% for r in range(ROWS // 16) %}
+    var v{{ r }} = vec4<f32>();
+{% endfor %}
+{% set inside = K % 32 == 0 %}
+    {{ "{" if inside else "if (at < %du) {" % (K // 4) }}
+{% if norm %}
+      scaling = gamma[at];
+{% endif %}
+{% for r in range(ROWS // 16) %}
+      v{{ r }} = x[source{{ r }} + at];
+{% endfor %}
     }
+{% for r in range(ROWS // 16) %}
+{% if norm %}
+    square{{ r }} += dot(v{{ r }}, v{{ r }});
+{% endif %}
+    x_tile[place(staged + {{ 16 * r }}u, i_staged)] = v{{ r }}{{ " * scaling" if norm }};
+{% endfor %}
 {% else %}
-    for (var i = 0u; i < 4u && k + i < {{ K }}u; i++) {
-      v[i] = x[x_row * {{ K }}u + k + i];
+    let at = k0 + i_staged * 4u;
+{% for r in range(ROWS // 16) %}
+    var v{{ r }} = vec4<f32>();
+    for (var i = 0u; i < 4u && at + i < {{ K }}u; i++) {
+      v{{ r }}[i] = x[source{{ r }} + at + i];
 {% if norm %}
-      square += v[i] * v[i];
-      v[i] *= gamma[k + i];
+      square{{ r }} += v{{ r }}[i] * v{{ r }}[i];
+      v{{ r }}[i] *= gamma[at + i];
 {% endif %}
     }
+    x_tile[place(staged + {{ 16 * r }}u, i_staged)] = v{{ r }};
+{% endfor %}
 {% endif %}
-    x_tile[tile_row * 5u + tile_k] = v;
+{% for p in matrices %}
+{% set first = 32 * loop.index0 %}
 {% if q4 %}
-    if (tid < 128u) {
-      let at = k0 / 8u + tid % 2u;
-      let out = (tid / 2u) * 5u + (tid % 2u) * 2u;
-{% for p in matrices %}
-      let {{ p }}word = {{ p }}q_weight[w_row * {{ K // 8 }}u + at];
-      let {{ p }}s = {{ p }}scale(w_row * {{ K // 32 }}u + at / 4u);
-      {{ p }}w_tile[out] = (low_nibbles({{ p }}word) - 7.0f) * {{ p }}s;
-      {{ p }}w_tile[out + 1u] = (high_nibbles({{ p }}word) - 7.0f) * {{ p }}s;
-{% endfor %}
+{% for j in range(columns // 2) %}
+    {
+      let i = tid % 4u;
+      let row = tid / 4u + {{ first + 32 * j }}u;
+      let word = {{ p }}q_weight[row{{ j }} * {{ K // 8 }}u + k0 / 8u + i];
+      let s = {{ p }}scale(row{{ j }} * {{ K // 32 }}u + k0 / 32u);
+      w_tile[place(row, 2u * i)] = (low_nibbles(word) - 7.0f) * s;
+      w_tile[place(row, 2u * i + 1u)] = (high_nibbles(word) - 7.0f) * s;
     }
+{% endfor %}
 {% else %}
-{% for p in matrices %}
-    var {{ p }}w = vec4<f32>();
+{% for j in range(columns) %}
+    {
+      var w = vec4<f32>();
 {% if wide %}
-    if (k < {{ K }}u) {
-      {{ p }}w = {{ p }}element(w_row * {{ K // 4 }}u + k / 4u);
-    }
+      {{ "{" if inside else "if (at < %du) {" % (K // 4) }}
+        w = {{ p }}element(row{{ j }} * {{ K // 4 }}u + at);
+      }
 {% else %}
-    for (var i = 0u; i < 4u && k + i < {{ K }}u; i++) {
-      {{ p }}w[i] = {{ p }}element(w_row * {{ K }}u + k + i);
+      for (var i = 0u; i < 4u && at + i < {{ K }}u; i++) {
+        w[i] = {{ p }}element(row{{ j }} * {{ K }}u + at + i);
+      }
+{% endif %}
+      w_tile[place(staged + {{ first + 16 * j }}u, i_staged)] = w;
     }
-{% endif %}
-    {{ p }}w_tile[tile_row * 5u + tile_k] = {{ p }}w;
 {% endfor %}
 {% endif %}
+{% endfor %}
     workgroupBarrier();
-    for (var i = 0u; i < 4u; i++) {
+    for (var i = 0u; i < 8u; i++) {
 {% for j in range(4) %}
-      let x{{ j }} = x_tile[(local.y + {{ 16 * j }}u) * 5u + i];
+      let w{{ j }} = w_tile[place(local.x + {{ 16 * j }}u, i)];
 {% endfor %}
-{% for p in matrices %}
-{% for j in range(4) %}
-      let {{ p }}w{{ j }} = {{ p }}w_tile[(local.x + {{ 16 * j }}u) * 5u + i];
+{% for k in range(4) %}
+      let k{{ k }} = vec4<f32>(w0[{{ k }}], w1[{{ k }}], w2[{{ k }}], w3[{{ k }}]);
 {% endfor %}
-{% for j in range(4) %}
-      {{ p }}sum{{ j }} += vec4<f32>({% for n in range(4) %}dot(x{{ j }}, {{ p }}w{{ n }}){{ ", " if not loop.last }}{% endfor %});
+{% for t in range(ROWS // 8) %}
+      let x{{ t }} = x_tile[place(local.y + {{ 8 * t }}u, i)];
+{% for k in range(4) %}
+      sum{{ t }} += x{{ t }}[{{ k }}] * k{{ k }};
 {% endfor %}
 {% endfor %}
     }
@@ -108,29 +141,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   }
 
 {% if norm %}
-  // The four invocations that staged a row hold the parts of its Σx².
-  x_tile[tid].x = square;
+  // The eight invocations that staged a row hold the parts of its Σx².
+{% for r in range(ROWS // 16) %}
+  x_tile[(staged + {{ 16 * r }}u) * 8u + i_staged].x = square{{ r }};
+{% endfor %}
+  workgroupBarrier();
+  var total = 0.0f;
+  if (tid < {{ ROWS }}u) {
+    for (var i = 0u; i < 8u; i++) {
+      total += x_tile[tid * 8u + i].x;
+    }
+  }
+  workgroupBarrier();
+  if (tid < {{ ROWS }}u) {
+    x_tile[tid].x = inverseSqrt(total / {{ K | float | f32 }} + {{ eps | f32 }});
+  }
   workgroupBarrier();
 {% endif %}
-{% for j in range(4) %}
+{% for i in range(ROWS // 8) %}
   {
-    let t_tile = local.y + {{ 16 * j }}u;
+    let t_tile = local.y + {{ 8 * i }}u;
     let t = first_t + t_tile;
 {% if norm %}
-    let parts = t_tile * 4u;
-    let total = (x_tile[parts].x + x_tile[parts + 1u].x) + (x_tile[parts + 2u].x + x_tile[parts + 3u].x);
-    let rstd = inverseSqrt(total / {{ K | float | f32 }} + {{ eps | f32 }});
-{% set scaled = " * rstd" %}
-{% else %}
-{% set scaled = "" %}
+    sum{{ i }} *= x_tile[t_tile].x;
 {% endif %}
-    for (var j = 0u; j < 4u; j++) {
+    for (var j = 0u; j < {{ columns }}u; j++) {
       let row = first_n + local.x + 16u * j;
       if (t < params.rows && row < count) {
         let n = row{{ " + params.row_begin" if split }};
         let out = t * {{ N }}u + n;
 {% for p in matrices %}
-        let {{ p }}value = {{ p }}sum{{ j }}[j]{{ scaled }}{{ (" + " ~ p ~ "bias[n]") if bias }};
+        let {{ p }}value = sum{{ i }}[j{{ " + 2u" if not loop.first }}]{{ (" + " ~ p ~ "bias[n]") if bias }};
 {% endfor %}
         y[out] = {{ "silu(value) * up_value" if glu else "value" }}{{ " + residual[out]" if residual }};
       }
