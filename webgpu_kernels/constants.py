@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .attrs import EmbedAttrs, LinearAttrs, Quant, SampleAttrs
-from .launch import MAX_GRID, Grid, Tier, ceil_div
+from .launch import Grid, Tier, ceil_div
 
 Constants = dict[str, Any]
 

@@ -1,144 +1,237 @@
 // gemv: y[t, n] = rstd_t · Σ_k (x∘γ)[t, k] · W[n, k], with bias, residual and SiLU(gate)·up in the epilogue.
-// Grid: x·z = blocks of {{ TEAMS * COLUMNS }} output columns n, y = output row t.
-// {{ LANES }} lanes stride over K for {{ COLUMNS }} columns at once; their sums meet in workgroup memory and the first lane
-// of each team writes the columns.
+// Grid: x·z = blocks of {{ ROWS }} output columns n, y = {{ "%d output rows t" % COLUMNS if COLUMNS > 1 else "output row t" }}. A workgroup is {{ TEAMS }} teams of {{ LANES }} lanes; a team takes
+// {{ TEAM_ROWS }} columns. In each step all stage x∘γ of {{ TILE }} {{ "vectors" if wide else "elements" }} in workgroup memory, and each lane multiplies {{ LOADS }} of its
+// team's loads of each row; then the lanes' sums meet and the first lanes of each team write y.
 {% if norm %}
-// RMSNorm: rstd is one scalar per row, so Σx² is summed beside the products and applied at the end.
+// RMSNorm: rstd is one scalar per row, so Σx² is summed while x is staged and applied at the end.
 {% endif %}
-{% set vec = "vec4<f32>" %}
 {% include "bindings.wgsl" %}
 
 {% include "weights.wgsl" %}
+{% if glu %}
+{% include "silu.wgsl" %}
+
+{% endif %}
 {% if q4 %}
-// 32 weights of one group times 32 activations; the offset of 7 is the caller's.
-fn dot_group(q: vec4<u32>, x0: {{ vec }}, x1: {{ vec }}, x2: {{ vec }}, x3: {{ vec }},
-             x4: {{ vec }}, x5: {{ vec }}, x6: {{ vec }}, x7: {{ vec }}) -> f32 {
-  return dot(low_nibbles(q.x), x0) + dot(high_nibbles(q.x), x1)
-    + dot(low_nibbles(q.y), x2) + dot(high_nibbles(q.y), x3)
-    + dot(low_nibbles(q.z), x4) + dot(high_nibbles(q.z), x5)
-    + dot(low_nibbles(q.w), x6) + dot(high_nibbles(q.w), x7);
+// Four weights of half a word, times 1, 16, 256 and 4096. A nibble in the mantissa of 2^23 is 2^23 + nibble · 16^i:
+// subtracting that with the offset of 7 is exact, and cheaper on GPUs than a conversion.
+fn weights(half_word: u32) -> vec4<f32> {
+  let bits = (vec4<u32>(half_word) & vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u)) | vec4<u32>(0x4b000000u);
+  return bitcast<vec4<f32>>(bits) - vec4<f32>(8388615.0f, 8388720.0f, 8390400.0f, 8417280.0f);
 }
 
 {% endif %}
-{% for p in matrices %}
-var<workgroup> {{ p }}partial: array<vec4<f32>, {{ THREADS }}>;
-{% endfor %}
+{# Staged x: vector v of q4's lane at v · STRIDE + lane, an odd stride, so that neither writing nor reading it conflicts. #}
+var<workgroup> staged: array<{{ value }}, {{ COLUMNS * STAGED }}>;
+var<workgroup> partial: array<vec4<f32>, {{ THREADS }}>;
+{% if not subgroups and LANES > 8 %}
+var<workgroup> heads: array<vec4<f32>, {{ TEAMS * 8 }}>;
+{% endif %}
 {% if norm %}
-var<workgroup> squares: array<f32, {{ THREADS }}>;
+var<workgroup> shares: array<f32, {{ TEAMS }}>;
 {% endif %}
 
+{% set size = ", subgroup: u32" if subgroups else "" %}
+// The sum over the lanes of a team, in each of them.
+fn team_sum(tid: u32{{ size }}, value: vec4<f32>) -> vec4<f32> {
+  let team = tid / {{ LANES }}u;
+{% if subgroups %}
+  // Subgroups are powers of two, of any size, and hold consecutive invocations of a workgroup of one dimension: WGSL leaves
+  // that open, but every implementation does it. A subgroup that is larger than a team cannot add for it.
+  var sum = value;
+  var width = 1u;
+  if (subgroup <= {{ LANES }}u) {
+    sum = subgroupAdd(value);
+    width = subgroup;
+  }
+  workgroupBarrier();
+  if (tid % width == 0u) {
+    partial[tid / width] = sum;
+  }
+  workgroupBarrier();
+  let count = {{ LANES }}u / width;
+  sum = partial[team * count];
+  for (var i = 1u; i < count; i++) {
+    sum += partial[team * count + i];
+  }
+  return sum;
+{% elif LANES > 8 %}
+  // Two steps, {{ LANES // 8 }} then 8 lanes: fewer barriers than a tree.
+  let lane = tid % {{ LANES }}u;
+  partial[tid] = value;
+  workgroupBarrier();
+  if (lane < 8u) {
+    var sum = value;
+    for (var i = 8u; i < {{ LANES }}u; i += 8u) {
+      sum += partial[tid + i];
+    }
+    heads[team * 8u + lane] = sum;
+  }
+  workgroupBarrier();
+  var total = heads[team * 8u];
+  for (var i = 1u; i < 8u; i++) {
+    total += heads[team * 8u + i];
+  }
+  return total;
+{% else %}
+  workgroupBarrier();
+  partial[tid] = value;
+  workgroupBarrier();
+  var total = partial[team * {{ LANES }}u];
+  for (var i = 1u; i < {{ LANES }}u; i++) {
+    total += partial[team * {{ LANES }}u + i];
+  }
+  return total;
+{% endif %}
+}
+
 @compute @workgroup_size({{ THREADS }})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32{{ ",\n        @builtin(subgroup_size) subgroup: u32" if subgroups }}) {
+{% set sum = "team_sum(tid, subgroup, " if subgroups else "team_sum(tid, " %}
   let lane = tid % {{ LANES }}u;
   let team = tid / {{ LANES }}u;
-  let t = group.y;
   let count = {{ "params.row_count" if split else "%du" % N }};
-  let first = ((group.z * {{ GRID_X }}u + group.x) * {{ TEAMS }}u + team) * {{ COLUMNS }}u;
-{% for j in range(COLUMNS) %}
-  let row{{ j }} = min(first + {{ j }}u, count - 1u) * {{ CHUNKS }}u;
+  let first = (group.z * {{ GRID_X }}u + group.x) * {{ ROWS }}u + team * {{ TEAM_ROWS }}u;
+{% for r in range(TEAM_ROWS) %}
+  let row{{ r }} = min(first + {{ r }}u, count - 1u) * {{ CHUNKS }}u;
 {% endfor %}
-  let source = {{ "u32(rows[t])" if gather else "t" }} * {{ CHUNKS * (8 if q4 else 1) }}u;
 {% for p in matrices %}
-  var {{ p }}sum = vec4<f32>();
+{% for j in range(COLUMNS * TEAM_ROWS // 4) %}
+  var {{ p }}sum{{ j }} = vec4<f32>();
 {% endfor %}
+{% endfor %}
+  // What this invocation stages: vectors of {{ "one row of x; some teams have none" if COLUMNS * SHARE < TEAMS else "one row of x" }}.
+  let column = {{ "team / %du" % SHARE if many else "0u" }};
+  let sharer = {{ "tid %% %du" % (SHARE * LANES) if many else "tid" }};
+  let t = {{ "min(group.y * %du + column, params.rows - 1u)" % COLUMNS if many else "group.y" }};
+  let source = {{ "u32(rows[t])" if gather else "t" }} * {{ VECTORS }}u;
+  let staged_end = {{ "select(0u, %du, column < %du)" % (TILE, COLUMNS) if COLUMNS * SHARE < TEAMS else "%du" % TILE }};
 {% if norm %}
   var square = 0.0f;
 {% endif %}
 
-  for (var c = lane; c < {{ CHUNKS }}u; c += {{ LANES }}u) {
+{% if STEPS > 1 %}
+  for (var step = 0u; step < {{ STEPS }}u; step++) {
+{% else %}
+  const step = 0u;
+{% endif %}
+{# Weights are asked for before x is waited for. Lanes past the end read the last load, times zero. #}
+{% for u in range(LOADS) %}
+  let c{{ u }} = {{ "min(" if RAGGED }}(step * {{ LOADS }}u + {{ u }}u) * {{ LANES }}u + lane{{ ", %du)" % (CHUNKS - 1) if RAGGED }};
+{% for p in matrices %}
+{% for r in range(TEAM_ROWS) %}
 {% if q4 %}
-{% for i in range(8) %}
-{% if norm %}
-    let raw{{ i }} = x[source + c * 8u + {{ i }}u];
-    square += dot(raw{{ i }}, raw{{ i }});
-    let x{{ i }} = raw{{ i }} * gamma[c * 8u + {{ i }}u];
+  let {{ p }}words{{ r }} = {{ p }}q_weight[row{{ r }} + c{{ u }}];
+  let {{ p }}s{{ r }} = {{ p }}scale(row{{ r }} + c{{ u }});
 {% else %}
-    let x{{ i }} = x[source + c * 8u + {{ i }}u];
+  let {{ p }}w{{ r }}_{{ u }} = {{ p }}element(row{{ r }} + c{{ u }});
 {% endif %}
 {% endfor %}
-    let offset = 7.0f * dot(((x0 + x1) + (x2 + x3)) + ((x4 + x5) + (x6 + x7)), vec4<f32>(1.0f));
-{% for p in matrices %}
-    {{ p }}sum += vec4<f32>(
-{% for j in range(COLUMNS) %}
-      {{ p }}scale(row{{ j }} + c) * (dot_group({{ p }}q_weight[row{{ j }} + c], x0, x1, x2, x3, x4, x5, x6, x7) - offset),
 {% endfor %}
-    );
 {% endfor %}
+{% if STEPS > 1 %}
+  workgroupBarrier();
+{% endif %}
+  for (var e = sharer; e < staged_end; e += {{ SHARE * LANES }}u) {
+{% if RAGGED %}
+    let k = step * {{ TILE }}u + e;
+    let at = min(k, {{ VECTORS - 1 }}u);
+    let raw = select({{ value }}(), x[source + at], k == at);
 {% else %}
-{% set product = "dot(%s, v)" if wide else "%s * v" %}
+    let at = step * {{ TILE }}u + e;
+    let raw = x[source + at];
+{% endif %}
 {% if norm %}
-    let raw = x[source + c];
     square += {{ "dot(raw, raw)" if wide else "raw * raw" }};
-    let v = raw * gamma[c];
-{% else %}
-    let v = x[source + c];
 {% endif %}
+    staged[column * {{ STAGED }}u + {{ "(e %% 8u) * %du + e / 8u" % STRIDE if q4 else "e" }}] = raw
+      {{- " * gamma[at]" if norm }}{{ " * vec4<f32>(1.0f, 0.0625f, 0.00390625f, 0.000244140625f)" if q4 }};
+  }
+  workgroupBarrier();
+{# v: vector of x, r: row, j: column, g: four rows. #}
+{% if q4 %}
 {% for p in matrices %}
-    {{ p }}sum += vec4<f32>(
+{% for j in range(COLUMNS * TEAM_ROWS // 4) %}
+  var {{ p }}product{{ j }} = vec4<f32>();
+{% endfor %}
+{% endfor %}
+{% endif %}
+{# With many columns a loop over v: unrolled, its text is long to compile. #}
+{% set rolled = many and q4 %}
+{% for v in (["v"] if rolled else range(8 if q4 else LOADS)) %}
+  {{ "for (var v = 0u; v < 8u; v++) {" if rolled else "{" }}
 {% for j in range(COLUMNS) %}
-      {{ product % (p ~ "element(row" ~ j ~ " + c)") }},
+    let x{{ j }} = staged[{{ "%du + v * %du" % (j * STAGED, STRIDE) if rolled else "%du" % (j * STAGED + v * (STRIDE if q4 else LANES)) }} + lane];
 {% endfor %}
-    );
+{% for p in matrices %}
+{% for r in range(TEAM_ROWS) %}
+{% if rolled %}
+    let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}[v / 2u] >> (v % 2u * 16u));
+{% elif q4 %}
+    let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}.{{ "xyzw"[v // 2] }}{{ " >> 16u" if v % 2 }});
+{% endif %}
+{% for j in range(COLUMNS) %}
+{% set w = "%sw%d" % (p, r) if q4 else "%sw%d_%d" % (p, r, v) %}
+    {{ p }}{{ "product" if q4 else "sum" }}{{ j * (TEAM_ROWS // 4) + r // 4 }}.{{ "xyzw"[r % 4] }} += {{ ("dot(%s, x%d)" if wide else "%s * x%d") % (w, j) }};
+{% endfor %}
+{% endfor %}
+{% endfor %}
+  }
+{% endfor %}
+{% if q4 %}
+{% for p in matrices %}
+{% for j in range(COLUMNS * TEAM_ROWS // 4) %}
+{% set r = 4 * (j % (TEAM_ROWS // 4)) %}
+  {{ p }}sum{{ j }} += {{ p }}product{{ j }} * vec4<f32>({{ p }}s{{ r }}, {{ p }}s{{ r + 1 }}, {{ p }}s{{ r + 2 }}, {{ p }}s{{ r + 3 }});
+{% endfor %}
 {% endfor %}
 {% endif %}
+{% if STEPS > 1 %}
   }
+{% endif %}
 
-{% set heads = [LANES, 8] | min %}
-{% set strides = LANES // heads %}
-{% for p in matrices %}
-  {{ p }}partial[tid] = {{ p }}sum;
-{% endfor %}
 {% if norm %}
-  squares[tid] = square;
-{% endif %}
-  workgroupBarrier();
-{% if strides > 1 %}
-  // Two steps, {{ strides }} then {{ heads }} lanes: fewer barriers than a tree.
-  if (lane < {{ heads }}u) {
-    for (var i = 1u; i < {{ strides }}u; i++) {
-{% for p in matrices %}
-      {{ p }}sum += {{ p }}partial[tid + i * {{ heads }}u];
-{% endfor %}
-{% if norm %}
-      square += squares[tid + i * {{ heads }}u];
-{% endif %}
-    }
-{% for p in matrices %}
-    {{ p }}partial[tid] = {{ p }}sum;
-{% endfor %}
-{% if norm %}
-    squares[tid] = square;
-{% endif %}
+  let share = {{ sum }}vec4<f32>(square)).x;
+  if (lane == 0u) {
+    shares[team] = share;
   }
   workgroupBarrier();
 {% endif %}
-  if (lane != 0u) {
-    return;
-  }
-  for (var i = 1u; i < {{ heads }}u; i++) {
+{% set several = COLUMNS * TEAM_ROWS > 4 %}
+{% if several %}
 {% for p in matrices %}
-    {{ p }}sum += {{ p }}partial[tid + i];
+  var {{ p }}sums = array<vec4<f32>, {{ COLUMNS * TEAM_ROWS // 4 }}>({% for j in range(COLUMNS * TEAM_ROWS // 4) %}{{ p }}sum{{ j }}{{ ", " if not loop.last }}{% endfor %});
+{% endfor %}
+  for (var i = 0u; i < {{ COLUMNS * TEAM_ROWS // 4 }}u; i++) {
+  let output_column = i / {{ TEAM_ROWS // 4 }}u;
+  let row = first + (i % {{ TEAM_ROWS // 4 }}u) * 4u + lane;
+{% else %}
+  const output_column = 0u;
+  let row = first + lane;
+{% endif %}
+{% for p in matrices %}
+  {{ "var" if norm else "let" }} {{ p }}total = {{ sum }}{{ "%ssums[i]" % p if several else "%ssum0" % p }});
 {% endfor %}
 {% if norm %}
-    square += squares[tid + i];
-{% endif %}
+  var squares = shares[output_column * {{ SHARE }}u];
+  for (var j = 1u; j < {{ SHARE }}u; j++) {
+    squares += shares[output_column * {{ SHARE }}u + j];
   }
-{% if norm %}
-  let rstd = inverseSqrt(square / {{ K | float | f32 }} + {{ eps | f32 }});
+  let rstd = inverseSqrt(squares / {{ K | float | f32 }} + {{ eps | f32 }});
 {% for p in matrices %}
-  {{ p }}sum *= rstd;
+  {{ p }}total *= rstd;
 {% endfor %}
 {% endif %}
-  for (var j = 0u; j < {{ COLUMNS }}u && first + j < count; j++) {
-    let n = first + j{{ " + params.row_begin" if split }};
-    let out = t * {{ N }}u + n;
+  let output_row = group.y * {{ COLUMNS }}u + output_column;
+  if (lane < 4u && row < count{{ " && output_row < params.rows" if many }}) {
+    let n = row{{ " + params.row_begin" if split }};
+    let out = output_row * {{ N }}u + n;
 {% for p in matrices %}
-    let {{ p }}value = {{ p }}sum[j]{{ (" + " ~ p ~ "bias[n]") if bias }};
+    let {{ p }}value = {{ p }}total[lane]{{ (" + " ~ p ~ "bias[n]") if bias }};
 {% endfor %}
     y[out] = {{ "silu(value) * up_value" if glu else "value" }}{{ " + residual[out]" if residual }};
   }
-}
-{% if glu %}
-
-{% include "silu.wgsl" %}
+{% if several %}
+  }
 {% endif %}
+}

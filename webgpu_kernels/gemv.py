@@ -1,0 +1,118 @@
+"""Constants and grids of the decode matrix-vector product's kernels."""
+
+from __future__ import annotations
+
+from .attrs import LinearAttrs
+from .constants import Constants, linear
+from .launch import MAX_GRID, Grid, Tier, ceil_div
+
+MEMORY = 16000
+"""Bytes of workgroup memory to use, of 16 KiB."""
+SIMD = 8
+"""Invocations that a software adapter runs at once: vectors half empty waste its time."""
+
+
+def _chunk(a: LinearAttrs) -> int:
+    """Elements of a row that one load reads."""
+    return 32 if a.quant == "q4" else 4 if a.K % 4 == 0 else 1
+
+
+def _blocks(a: LinearAttrs, rows: int) -> Constants:
+    """The grid's width for workgroups of `rows` matrix rows; z takes what x cannot."""
+    count = max((end - begin for begin, end in a.row_splits), default=a.N) if a.row_splits else a.N
+    blocks = -(-count // rows)
+    return {"ROWS": rows, "GRID_X": -(-blocks // -(-blocks // MAX_GRID))}
+
+
+def grid(c: Constants, rows: int) -> Grid:
+    """x·z: blocks of ROWS matrix rows; y: COLUMNS rows of x each."""
+    blocks = -(-rows // c["ROWS"])
+    groups = ceil_div(c["rows"], c["COLUMNS"]) if c["many"] else c["rows"]
+    return (min(blocks, c["GRID_X"]), groups, -(-blocks // c["GRID_X"]))
+
+
+THREADS = 128
+TILE = 64
+"""Lanes times columns whose part of x is staged at once: 8 KiB."""
+
+
+def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4) -> Constants:
+    """team_rows: matrix rows that a team takes, a multiple of 4."""
+    chunk, q4 = _chunk(a), a.quant == "q4"
+    chunks = -(-a.K // chunk)
+    # A lane multiplies 8 vectors of x in a step: a load of q4, or 8 of dense weights.
+    loads = 1 if q4 else min(8, chunks)
+    lanes = 8
+    while 2 * lanes * a.columns <= TILE and lanes * loads < chunks:
+        lanes *= 2
+    teams = THREADS // lanes
+    steps = -(-chunks // (lanes * loads))
+    stride = lanes + 1
+    return {
+        **linear(a, tier),
+        "CHUNKS": chunks,
+        "COLUMNS": a.columns,
+        "THREADS": THREADS,
+        "workgroup": (THREADS, 1, 1),
+        "LANES": lanes,
+        "TEAMS": teams,
+        "SHARE": teams // a.columns,
+        "TEAM_ROWS": team_rows,
+        "LOADS": loads,
+        "STEPS": steps,
+        "RAGGED": steps * lanes * loads > chunks,
+        "VECTORS": chunks * (8 if q4 else 1),
+        "TILE": lanes * (8 if q4 else loads),
+        "STRIDE": stride,
+        "STAGED": 8 * stride if q4 else lanes * loads,
+        **_blocks(a, teams * team_rows),
+    }
+
+
+def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 8) -> Constants:
+    """workgroups: how many there are at least, for as many cores, if the matrix has enough rows."""
+    q4, glu, norm = a.quant == "q4", a.glu, a.norm is not None
+    chunks = -(-a.K // _chunk(a))
+    most = max(1, (4 if q4 else 16) // a.columns)
+    part_bytes = 4 * a.columns * (2 if glu else 1)
+
+    def plan(run: int, widest: int, teams: int) -> tuple[float, Constants]:
+        """Constants for teams of at most `widest` lanes with `run` chunks each, and what a chunk of
+        a row costs with them."""
+        lanes = min(-(-chunks // run), widest)
+        pieces = -(-chunks // (run * lanes))
+        threads = lanes * teams
+        squares = 4 * a.columns * lanes if norm else 0
+        room = (MEMORY - squares) // (part_bytes * threads)
+        rows = max(1, min(room, 128, -(-a.N // (teams * workgroups))))
+        used = chunks / (run * lanes * pieces) * threads / (-(-threads // SIMD) * SIMD)
+        # In the time of one column's product: products, reading x once for all rows, and the parts'
+        # way through memory. Measured on lavapipe.
+        products = (0.75 + 0.25 * a.columns) * (2 if glu else 1)
+        reading = 5 * a.columns * (2 if norm else 1) / rows
+        parts = 0.2 * a.columns * (2 if glu else 1) / run * (1 if pieces == 1 else 2)
+        return (products + reading + parts) / used, {
+            "RUN": run,
+            "LANES": lanes,
+            "PIECES": pieces,
+            "RAGGED": run * lanes * pieces > chunks,
+            "THREADS": threads,
+            "workgroup": (threads, 1, 1),
+            "TEAM_ROWS": rows,
+            **_blocks(a, rows * teams),
+        }
+
+    plans = [
+        plan(run, widest, teams)
+        for run in range(1, min(most, chunks) + 1)
+        for widest in (16, 32, 64, 128)
+        for teams in (1, 2, 4, 8)
+        if min(-(-chunks // run), widest) * teams <= 128
+    ]
+    _, best = min(plans, key=lambda one: one[0])
+    return {**linear(a, tier), "CHUNKS": chunks, "COLUMNS": a.columns, **best}
+
+
+def constants(a: LinearAttrs, tier: Tier, cores: bool = False, **tuned: int) -> Constants:
+    """cores: for software adapters."""
+    return cpu(a, tier, **tuned) if cores else gpu(a, tier, **tuned)

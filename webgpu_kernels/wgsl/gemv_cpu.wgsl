@@ -1,0 +1,179 @@
+// gemv_cpu: y[t, n] = rstd_t · Σ_k (x∘γ)[t, k] · W[n, k], with bias, residual and SiLU(gate)·up in the epilogue, for
+// software adapters. There a load costs a scalar load per lane, whatever its address: so each invocation keeps its part of
+// x in registers and only weights are loaded in the loop over rows.
+// Grid: x·z = blocks of {{ ROWS }} output columns n, y = {{ "%d output rows t" % COLUMNS if COLUMNS > 1 else "output row t" }}. Teams of {{ LANES }} invocations take {{ TEAM_ROWS }} columns each; an invocation
+// sums {{ RUN }} chunks of K of each; the parts meet in workgroup memory, and one invocation adds them up and writes y.
+{% if norm %}
+// RMSNorm: rstd is one scalar per row, so Σx² is summed while x is read and applied at the end.
+{% endif %}
+{% include "bindings.wgsl" %}
+
+{% include "weights.wgsl" %}
+{% if glu %}
+{% include "silu.wgsl" %}
+
+{% endif %}
+{% if q4 %}
+// A masked nibble stays where it is in its word: x is divided by what that multiplies it by. The eighth nibble is shifted,
+// as the sign bit is in the way.
+const even_steps = vec4<f32>(1.0f, 0.0625f, 0.00390625f, 0.000244140625f);
+const odd_steps = vec4<f32>(0.0000152587890625f, 9.5367431640625e-7f, 5.9604644775390625e-8f, 1.0f);
+
+{% endif %}
+{% for p in matrices %}
+var<workgroup> {{ p }}parts: array<f32, {{ COLUMNS * ROWS * LANES }}>;
+{% endfor %}
+{% if norm %}
+var<workgroup> squares: array<f32, {{ COLUMNS * LANES }}>;
+{% endif %}
+
+@compute @workgroup_size({{ THREADS }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let lane = tid % {{ LANES }}u;
+  let team = tid / {{ LANES }}u;
+  let count = {{ "params.row_count" if split else "%du" % N }};
+  let block = (group.z * {{ GRID_X }}u + group.x) * {{ ROWS }}u;
+  let first = min(block + team * {{ TEAM_ROWS }}u, count);
+  let team_rows = min({{ TEAM_ROWS }}u, count - first);
+{% set VALUES = 8 if q4 else 1 %}
+  var v: array<{{ value }}, {{ COLUMNS * RUN * VALUES }}>;
+{% if q4 %}
+  var offset: array<f32, {{ COLUMNS * RUN }}>;
+{% endif %}
+{% if norm %}
+  var square: array<f32, {{ COLUMNS }}>;
+{% endif %}
+
+{% if PIECES > 1 %}
+  for (var piece = 0u; piece < {{ PIECES }}u; piece++) {
+  let begin = (piece * {{ LANES }}u + lane) * {{ RUN }}u;
+{% else %}
+  let begin = lane * {{ RUN }}u;
+{% endif %}
+  // x of the lane's chunks; past the end of a row they read the last chunk, times zero.
+  for (var i = 0u; i < {{ COLUMNS * RUN }}u; i++) {
+    let column = i / {{ RUN }}u;
+    let chunk = begin + i % {{ RUN }}u;
+    let at = {{ "min(chunk, %du)" % (CHUNKS - 1) if RAGGED else "chunk" }}{{ " * 8u" if q4 }};
+    let t = {{ "min(group.y * %du + column, params.rows - 1u)" % COLUMNS if many else "group.y" }};
+    let source = {{ "u32(rows[t])" if gather else "t" }} * {{ CHUNKS * VALUES }}u + at;
+{% if q4 %}
+    var total = {{ value }}();
+    for (var j = 0u; j < 8u; j++) {
+      let raw = x[source + j]{{ " * select(0.0f, 1.0f, chunk < %du)" % CHUNKS if RAGGED }};
+{% if norm %}
+      square[column] += dot(raw, raw);
+{% endif %}
+      let whole = raw{{ " * gamma[at + j]" if norm }};
+      total += whole;
+      v[i * 8u + j] = whole * select(even_steps, odd_steps, j % 2u == 1u);
+    }
+    offset[i] = 7.0f * dot(total, vec4<f32>(1.0f));
+{% else %}
+    let raw = x[source]{{ " * select(0.0f, 1.0f, chunk < %du)" % CHUNKS if RAGGED }};
+{% if norm %}
+    square[column] += {{ "dot(raw, raw)" if wide else "raw * raw" }};
+{% endif %}
+    v[i] = raw{{ " * gamma[at]" if norm }};
+{% endif %}
+  }
+{% for i in range(RUN) %}
+  let c{{ i }} = {{ "min(begin + %du, %du)" % (i, CHUNKS - 1) if RAGGED else "begin + %du" % i }};
+{% endfor %}
+
+  for (var r = 0u; r < team_rows; r++) {
+    let row = (first + r) * {{ CHUNKS }}u;
+    let part = (team * {{ TEAM_ROWS }}u + r) * {{ LANES }}u + lane;
+{% for p in matrices %}
+{% for j in range(COLUMNS) %}
+    var {{ p }}sum{{ j }} = 0.0f;
+{% endfor %}
+{% for i in range(RUN) %}
+    {
+{% if q4 %}
+      let words = {{ p }}q_weight[row + c{{ i }}];
+{% for j in range(COLUMNS) %}
+      var a{{ j }} = -offset[{{ j * RUN + i }}];
+{% endfor %}
+{% for k in range(32) %}
+{% set word = "words." ~ "xyzw"[k // 8] %}
+{% set nibble = "%s & %du" % (word, 15 * 16 ** (k % 8)) if k % 8 < 7 else "%s >> 28u" % word %}
+{% if COLUMNS > 1 %}
+      let n{{ k }} = f32(i32({{ nibble }}));
+{% endif %}
+{% for j in range(COLUMNS) %}
+      a{{ j }} += {{ "n%d" % k if COLUMNS > 1 else "f32(i32(%s))" % nibble }} * v[{{ (j * RUN + i) * 8 + k // 4 }}].{{ "xyzw"[k % 4] }};
+{% endfor %}
+{% endfor %}
+      let s = {{ p }}scale(row + c{{ i }});
+{% for j in range(COLUMNS) %}
+      {{ p }}sum{{ j }} += s * a{{ j }};
+{% endfor %}
+{% else %}
+      let w = {{ p }}element(row + c{{ i }});
+{% for j in range(COLUMNS) %}
+      {{ p }}sum{{ j }} += {{ ("dot(w, v[%d])" if wide else "w * v[%d]") % (j * RUN + i) }};
+{% endfor %}
+{% endif %}
+    }
+{% endfor %}
+{% for j in range(COLUMNS) %}
+{% set at = "part%s" % (" + %du" % (j * ROWS * LANES) if j else "") %}
+{% if PIECES > 1 %}
+    if (piece > 0u) {
+      {{ p }}sum{{ j }} += {{ p }}parts[{{ at }}];
+    }
+{% endif %}
+    {{ p }}parts[{{ at }}] = {{ p }}sum{{ j }};
+{% endfor %}
+{% endfor %}
+  }
+{% if PIECES > 1 %}
+  }
+{% endif %}
+{% if norm %}
+  if (team == 0u) {
+{% for j in range(COLUMNS) %}
+    squares[{{ j * LANES }}u + lane] = square[{{ j }}];
+{% endfor %}
+  }
+{% endif %}
+  workgroupBarrier();
+
+  for (var r = tid; r < {{ ROWS }}u && block + r < count; r += {{ THREADS }}u) {
+    let n = block + r{{ " + params.row_begin" if split }};
+{% if many %}
+    for (var column = 0u; column < {{ COLUMNS }}u && group.y * {{ COLUMNS }}u + column < params.rows; column++) {
+    let t = group.y * {{ COLUMNS }}u + column;
+    let begin = (column * {{ ROWS }}u + r) * {{ LANES }}u;
+{% else %}
+    let t = group.y;
+    let begin = r * {{ LANES }}u;
+{% endif %}
+{% for p in matrices %}
+    var {{ p }}value = 0.0f;
+{% endfor %}
+{% if norm %}
+    var total = 0.0f;
+{% endif %}
+    for (var i = 0u; i < {{ LANES }}u; i++) {
+{% for p in matrices %}
+      {{ p }}value += {{ p }}parts[begin + i];
+{% endfor %}
+{% if norm %}
+      total += squares[{{ "column * %du + " % LANES if many }}i];
+{% endif %}
+    }
+{% if norm %}
+    let rstd = inverseSqrt(total / {{ K | float | f32 }} + {{ eps | f32 }});
+{% endif %}
+{% for p in matrices if norm or bias %}
+    {{ p }}value = {{ p }}value{{ " * rstd" if norm }}{{ (" + " ~ p ~ "bias[n]") if bias }};
+{% endfor %}
+    let out = t * {{ N }}u + n;
+    y[out] = {{ "silu(value) * up_value" if glu else "value" }}{{ " + residual[out]" if residual }};
+{% if many %}
+    }
+{% endif %}
+  }
+}
