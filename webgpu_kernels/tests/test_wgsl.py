@@ -116,7 +116,7 @@ def test_wide_matrices_split_the_grid_over_x_and_z() -> None:
     (launch,) = lower("linear", {"N": 4_000_000, "K": 4096, "quant": "q4", "mode": "gemv"}, "f32")
     x, _, z = launch.grid
     assert isinstance(x, int) and isinstance(z, int)
-    assert x <= MAX_GRID and z == 16 and x * z * 4 >= 4_000_000
+    assert x <= MAX_GRID and z == 8 and x * z * 8 >= 4_000_000
 
 
 LINEAR: dict[str, Any] = {"N": 8, "K": 64, "quant": "q4", "mode": "gemv"}
@@ -134,6 +134,9 @@ HEADS: dict[str, Any] = {"H": 4, "KV": 2, "D": 64}
         ("linear", {**LINEAR, "mode": "gevm"}, "mode"),
         ("linear", {**LINEAR, "norm": -1.0}, "norm"),
         ("linear", {**LINEAR, "beam": 4}, "beam"),
+        ("linear", {**LINEAR, "columns": 9}, "columns"),
+        ("linear", {**LINEAR, "columns": 0}, "columns"),
+        ("linear", {**LINEAR, "columns": 2, "mode": "gemm"}, "columns"),
         ("linear", {"N": 8, "K": 64, "quant": "q4"}, "mode"),
         ("linear", {**LINEAR, "row_splits": [(0, 4), (5, 8)]}, "row_splits"),
         ("linear", {**LINEAR, "row_splits": [(0, 4), (4, 7)]}, "row_splits"),
