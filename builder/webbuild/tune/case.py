@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from webbuild.schema.expression import evaluate
 from webgpu_kernels.launch import KernelLaunch
@@ -105,15 +104,3 @@ def settle(
         else:
             result.append(Measurement(*took, difference))
     return result
-
-
-def to_json(case: KernelCase) -> dict[str, Any]:
-    """A case without its arrays, for a page or Node."""
-    return {
-        "name": case.name,
-        "wgsl": case.wgsl,
-        "entryPoint": case.entry_point,
-        "access": case.access,
-        "params": case.params,
-        "grid": case.grid,
-    }

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from webbuild.errors import MissingExtraError
+from webbuild.bench.plan import default_runtime
+from webbuild.errors import InvalidOptionError, MissingExtraError, RuntimeNotFoundError
 
 from .runner import Runner
 
@@ -47,4 +48,37 @@ async def open_runner(options: RunnerOptions, say: Say) -> AsyncIterator[Runner]
             ) from None
         yield WgpuRunner()
         return
-    raise NotImplementedError
+    from webbuild.bench.agent import chromium_agent, dawn_agent
+
+    from .agent_runner import AgentRunner
+    from .page_agent import page_agent
+
+    runtime = _runtime(options.runtime)
+    async with contextlib.AsyncExitStack() as stack:
+        if options.place == "dawn":
+            agent = await stack.enter_async_context(dawn_agent(runtime, [runtime]))
+        elif options.place == "chromium":
+            agent = await stack.enter_async_context(chromium_agent(runtime, [runtime]))
+        else:
+            certificate = _certificate(options)
+            page = page_agent(runtime, say, options.host, options.port, certificate)
+            agent = await stack.enter_async_context(page)
+        yield await AgentRunner.open(agent)
+
+
+def _runtime(folder: Path | None) -> Path:
+    runtime = (folder or default_runtime()).resolve()
+    if not (runtime / "bench.js").is_file():
+        raise RuntimeNotFoundError(
+            f"{runtime} holds no built npm package with bench.js: run `make build-runtime`, or "
+            "give --runtime the folder `dist` of one"
+        )
+    return runtime
+
+
+def _certificate(options: RunnerOptions) -> tuple[Path, Path] | None:
+    if options.certificate is None and options.key is None:
+        return None
+    if options.certificate is None or options.key is None:
+        raise InvalidOptionError("--certificate and --key go together: give both")
+    return options.certificate, options.key

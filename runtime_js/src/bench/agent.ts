@@ -5,6 +5,7 @@
 import type { LoadOptions } from "../engine/load.js";
 import { InvalidRequestError, toWire } from "../errors.js";
 import type { Bench } from "./bench.js";
+import { KernelBench, type KernelProblem } from "./kernels.js";
 import { type PublicBuild, PublicSubject } from "./public_api.js";
 import {
   BENCH_VERSION,
@@ -28,6 +29,8 @@ export type Command = { id: number } & (
   | { method: "generate"; args: { subject: string; what: Case } }
   | { method: "profile"; args: { subject: string; what: Case; mode: ProfileMode } }
   | { method: "bandwidth"; args: { runtime: string; nbytes: number } }
+  | { method: "kernelAdapter"; args: null }
+  | { method: "kernels"; args: KernelProblem }
 );
 
 export interface LoadArgs {
@@ -53,6 +56,12 @@ export function runAgent(channel: Channel, gpu?: GPU): void {
     const found = subjects.get(name);
     if (!found) throw new InvalidRequestError(`no subject ${name} is loaded`, { param: "subject" });
     return found;
+  };
+
+  let kernels: Promise<KernelBench> | undefined;
+  const kernelBench = () => {
+    kernels ??= KernelBench.open(gpu ?? globalThis.navigator?.gpu);
+    return kernels;
   };
 
   const load = async (id: number, args: LoadArgs): Promise<LoadReport> => {
@@ -91,6 +100,10 @@ export function runAgent(channel: Channel, gpu?: GPU): void {
         const bench = await openBench(args.runtime, gpu);
         return bench.bandwidth(args.nbytes).finally(() => bench.close());
       }
+      case "kernelAdapter":
+        return (await kernelBench()).adapter;
+      case "kernels":
+        return (await kernelBench()).measure(args);
     }
   };
 
