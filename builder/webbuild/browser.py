@@ -90,8 +90,9 @@ def _start(command: list[str], stack: contextlib.ExitStack) -> subprocess.Popen[
     ours, theirs = os.pipe(), os.pipe()
     for end in (ours[1], theirs[0]):
         stack.callback(os.close, end)
-    # The debugger's pipe is file 3, for reading, and 4.
-    shell = f'exec "$0" "$@" --remote-debugging-pipe 3<&{ours[0]} 4>&{theirs[1]}'
+    # The debugger's pipe is file 3, for reading, and 4. Shells know no numbers above 9.
+    pipe = f"3</dev/fd/{ours[0]} 4>/dev/fd/{theirs[1]}"
+    shell = f'exec "$0" "$@" --remote-debugging-pipe {pipe}'
     try:
         return subprocess.Popen(
             ["/bin/sh", "-c", shell, *command],

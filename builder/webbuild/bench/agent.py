@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from webbuild.serve import ISOLATION, folder_app
 Listener = Callable[[Mapping[str, Any]], None]
 
 _START_SECONDS = 60.0
+_POLL_SECONDS = 0.5
 #: One JSON message, such as a profile of a large model.
 _LARGEST_MESSAGE = 256 << 20
 
@@ -86,9 +88,12 @@ class RemoteAgent:
         self._urls = urls
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[asyncio.Future[Any], Listener | None]] = {}
+        self._ended: str | None = None
 
     async def call(self, method: str, args: Any, listener: Listener | None = None) -> Any:
         """The result of one command. Raises BenchmarkFailedError."""
+        if self._ended is not None:
+            raise BenchmarkFailedError(self._ended)
         number = next(self._ids)
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = (future, listener)
@@ -116,6 +121,7 @@ class RemoteAgent:
 
     def end(self, why: str) -> None:
         """Nothing will come any more."""
+        self._ended = why
         for future, _ in self._waiting.values():
             if not future.done():
                 future.set_exception(BenchmarkFailedError(why))
@@ -160,19 +166,27 @@ async def chromium_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Ag
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         origin = f"http://127.0.0.1:{runner.addresses[0][1]}/"
         with open_browser(origin) as process:
-            try:
-                socket = await asyncio.wait_for(connected, _START_SECONDS)
-            except TimeoutError:
-                code = process.poll()
-                state = "does not open a page" if code is None else f"ended with status {code}"
-                raise BrowserNotFoundError(
-                    f"the browser {state}: name another one in WEBBUILD_CHROMIUM"
-                ) from None
+            socket = await _first_page(connected, process)
             urls = {folder: f"{origin}{name}/" for folder, name in names.items()}
             agent = RemoteAgent(socket.send_str, urls)
             yield agent
     finally:
         await runner.cleanup()
+
+
+async def _first_page(
+    connected: asyncio.Future[web.WebSocketResponse], process: subprocess.Popen[bytes]
+) -> web.WebSocketResponse:
+    """The page's connection. Raises BrowserNotFoundError if the browser ends, or opens none."""
+    for _ in range(int(_START_SECONDS / _POLL_SECONDS)):
+        done, _ = await asyncio.wait([connected], timeout=_POLL_SECONDS)
+        if done or process.poll() is not None:
+            break
+    if connected.done():
+        return connected.result()
+    code = process.poll()
+    state = "does not open a page" if code is None else f"ended with status {code}"
+    raise BrowserNotFoundError(f"the browser {state}: name another one in WEBBUILD_CHROMIUM")
 
 
 @contextlib.asynccontextmanager
