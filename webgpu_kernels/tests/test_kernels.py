@@ -86,6 +86,17 @@ def check_case(device: Device, launches: list[KernelLaunch], case: Case) -> None
         assert (got[name][size[name] :] == 7).all()
 
 
+def test_long_rows_are_multiplied_in_pieces(device: Device) -> None:
+    """What the registers of a software adapter's invocations cannot hold at once."""
+    variants = {"norm": 1e-5, "bias": True, "residual": False, "glu": False, "gather": True}
+    shape = {"shape": (4, 21, 4160), "row_splits": None, "columns": 8}
+    case = MAKERS["linear"]({"mode": "gemv", "quant": "q4", **variants, **shape}, "f32")
+    (launch,) = lower("linear", case.attrs, "f32")
+    (cpu,) = (one for one in launch.alternatives if one.suits == "cpu")
+    assert "piece++" in cpu.wgsl
+    check_case(device, [cpu], case)
+
+
 def test_every_row_has_an_oracle_and_cases() -> None:
     for row in KERNELS:
         assert callable(getattr(oracle, row.oracle))
