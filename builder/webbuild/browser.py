@@ -75,18 +75,21 @@ def open_browser(url: str) -> Iterator[subprocess.Popen[bytes]]:
     with tempfile.TemporaryDirectory(prefix="webbuild-profile-", ignore_cleanup_errors=True) as d:
         command = [*browser_command(), f"--user-data-dir={d}", url]
         with contextlib.ExitStack() as stack:
-            process = _start(command, stack)
+            # Its sockets and other leavings go with the profile.
+            process = _start(command, {**os.environ, "TMPDIR": d}, stack)
             try:
                 yield process
             finally:
                 _end(process)
 
 
-def _start(command: list[str], stack: contextlib.ExitStack) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], env: dict[str, str], stack: contextlib.ExitStack
+) -> subprocess.Popen[bytes]:
     """Starts the browser in a session of its own: Ctrl-C is ours to handle."""
     null = subprocess.DEVNULL
     if sys.platform == "win32":
-        return subprocess.Popen(command, stdin=null, stdout=null, stderr=null)
+        return subprocess.Popen(command, env=env, stdin=null, stdout=null, stderr=null)
     ours, theirs = os.pipe(), os.pipe()
     for end in (ours[1], theirs[0]):
         stack.callback(os.close, end)
@@ -98,6 +101,7 @@ def _start(command: list[str], stack: contextlib.ExitStack) -> subprocess.Popen[
             ["/bin/sh", "-c", shell, *command],
             pass_fds=(ours[0], theirs[1]),
             start_new_session=True,
+            env=env,
             stdin=null,
             stdout=null,
             stderr=null,
