@@ -77,14 +77,19 @@ def _grouped(a: AttentionAttrs | DecodeAttentionAttrs, tier: Tier, most_heads: i
 
 DECODE_THREADS = 128
 DECODE_HEADS = 8
-DECODE_TILE = 256
+DECODE_TILE = 128
 
 
 def decode(
-    a: DecodeAttentionAttrs, tier: Tier, one_slice: bool = False, heads: int = DECODE_HEADS
+    a: DecodeAttentionAttrs,
+    tier: Tier,
+    one_slice: bool = False,
+    positions: int = 1,
+    heads: int = DECODE_HEADS,
 ) -> Constants:
     """one_slice: as few invocations as there are chunks in a row, so that all of them go through
-    the same positions together. heads: most query heads of a workgroup."""
+    the same positions together. positions: that an invocation scores at once. heads: most query
+    heads of a workgroup."""
     split = a.mode == "split"
     c = _grouped(replace(a, sinks=a.sinks and not split), tier, heads)  # else the merge adds them
     norm = a.qk_norm is not None
@@ -104,6 +109,7 @@ def decode(
         "THREADS": threads,
         "workgroup": (threads, 1, 1),
         "SLICES": slices,
+        "POSITIONS": positions if c["HEADS"] <= 4 else min(positions, 2),
         "TEAM": team,
         "TILE": tile,
         "variant": ["qk_norm"] * norm + c["variant"],

@@ -168,6 +168,11 @@ _ATTENTION_VARIANTS: Mapping[str, tuple[Any, ...]] = {
     "sinks": (False, True),
 }
 _DECODE_VARIANTS = {**_ATTENTION_VARIANTS, "qk_norm": (None, 1e-6)}
+# Together at one position, invocations read weights at addresses that all share: one load for all.
+_DECODE_TUNINGS = (
+    Tuning("default"),
+    Tuning("cpu", {"one_slice": True, "positions": 4}, suits="cpu"),
+)
 
 KERNELS: tuple[Kernel, ...] = (
     Kernel(
@@ -275,6 +280,7 @@ KERNELS: tuple[Kernel, ...] = (
         grid=attention.decode_grid,
         oracle="decode_attention",
         variants=_DECODE_VARIANTS,
+        tunings=_DECODE_TUNINGS,
     ),
     Kernel(
         name="attention_partial",
@@ -292,6 +298,7 @@ KERNELS: tuple[Kernel, ...] = (
         grid=attention.decode_grid,
         oracle="decode_attention",
         variants=_DECODE_VARIANTS,
+        tunings=_DECODE_TUNINGS,
     ),
     Kernel(
         name="attention_merge",
@@ -326,6 +333,10 @@ KERNELS: tuple[Kernel, ...] = (
         grid=attention.prefill_grid,
         oracle="attention",
         variants=_ATTENTION_VARIANTS,
+        tunings=(
+            Tuning("default"),
+            Tuning("cpu", {"row_groups": 1, "heads": 1}, suits="cpu"),
+        ),
     ),
     Kernel(
         name="sample_adjust",

@@ -159,9 +159,12 @@ def test_every_variation_compiles_to_a_valid_program(
                 if "odd" in name:  # its attention comes from TVM
                     wanted = 6
                 assert count == wanted if library else count <= 10, f"{function}, layer {layer}"
+            outside = [la.label for la in launches if not la.label.startswith("layers.")]
+            assert outside == ["embed", "head"] or not library
             origins = {result.kernels.kernels[launch.kernel].origin for launch in launches}
             if not library:
                 assert origins == {"tvm"}
+        assert len(tier.functions["sample"].launches) == 2
         launches_of_tier = [launch for f in tier.functions.values() for launch in f.launches]
         used |= {launch.kernel for launch in launches_of_tier}
         used |= {other.kernel for launch in launches_of_tier for other in launch.alternatives}

@@ -122,6 +122,12 @@ class NativeModel:
         self._pool.release(sequence)
         self._slots.append(sequence.slot)
 
+    def rewind(self, sequence: Sequence, length: int) -> None:
+        """Lets `sequence` have `length` tokens: fewer than it had, or more, whose keys and values
+        are whatever the pages hold. Raises ContextFullError if there are no pages for so many."""
+        self._pool.grow(sequence, length)
+        sequence.length = length
+
     # --- steps ---------------------------------------------------------------------------------
 
     def prefill(self, sequence: Sequence, tokens: Iterable[int]) -> None:

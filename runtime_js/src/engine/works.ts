@@ -4,7 +4,7 @@
  */
 
 /** Tokens of the longest context from which decoding in pieces pays. */
-export const SPLIT_CONTEXT = 512;
+export const SPLIT_CONTEXT = 1024;
 /** A piece holds at least so many, if its context does: each costs a query's rotation and a merge. */
 const PIECE_TOKENS = 128;
 /** Pieces aimed at: so many per row, and in all. */
