@@ -3,7 +3,7 @@
 import type { Tier } from "../generated/program.js";
 import type { Device } from "../gpu/device.js";
 import { allocate, type Memory } from "../gpu/memory.js";
-import { compilePipelines } from "../gpu/pipelines.js";
+import { compilePipelines, type Pipeline } from "../gpu/pipelines.js";
 import { Player, type Prepared } from "../gpu/player.js";
 import { ReadbackRing } from "../gpu/readback.js";
 import { tierKernels } from "../gpu/requirements.js";
@@ -18,7 +18,7 @@ export const SAMPLED_WORDS = 64;
 export const RING_DEPTH = 4;
 
 export class Executor {
-  readonly #functions: ReadonlyMap<string, Prepared>;
+  #functions: ReadonlyMap<string, Prepared>;
   readonly #player: Player;
   readonly #planner: Planner;
   readonly #ring: ReadbackRing;
@@ -62,12 +62,7 @@ export class Executor {
     const compiling = compilePipelines(gpu.device, model.kernels, tierKernels(tier));
     const ready = compiling.then((pipelines) => {
       const player = new Player(gpu.device, memory, symbols, gpu.counters);
-      const functions = new Map(
-        Object.entries(tier.functions).map(([name, fn]) => [
-          name,
-          player.prepare(name, fn, pipelines),
-        ]),
-      );
+      const functions = prepareAll(player, tier, pipelines);
       const seqs = symbols.maxima[symbols.index.get("seqs") as number] as number;
       const ring = new ReadbackRing(gpu.device, RING_DEPTH, seqs * SAMPLED_WORDS * 4);
       return new Executor(gpu, memory, symbols, vocab, {
@@ -144,15 +139,33 @@ export class Executor {
   /**
    * Runs every kernel once, so that a driver compiles now what it would compile late. What it computes is of no use; it
    * writes to the pages of `row`'s sequence, which nobody has read.
+   *
+   * @returns symbol values of this step, which stays in the step block
    */
-  async warmUp(row: BatchRow): Promise<void> {
+  async warmUp(row: BatchRow): Promise<number[]> {
     const { env } = this.#planner.plan([row]);
     this.#player.run(this.#player.sampleOf([...this.#functions.values()]), env);
     await this.idle();
+    return [...env];
+  }
+
+  /** From now on other kernels of the same tier run. No step may be under way. @throws DeviceError */
+  async adopt(model: Model, tier: Tier): Promise<void> {
+    const pipelines = await compilePipelines(this.gpu.device, model.kernels, tierKernels(tier));
+    this.#functions = prepareAll(this.#player, tier, pipelines);
   }
 
   /** Resolves when the GPU has done everything submitted so far. */
   async idle(): Promise<void> {
     await Promise.race([this.gpu.device.queue.onSubmittedWorkDone(), this.gpu.failed]);
   }
+}
+
+function prepareAll(
+  player: Player,
+  tier: Tier,
+  pipelines: ReadonlyMap<string, Pipeline>,
+): Map<string, Prepared> {
+  const functions = Object.entries(tier.functions);
+  return new Map(functions.map(([name, fn]) => [name, player.prepare(name, fn, pipelines)]));
 }

@@ -15,6 +15,7 @@ import type { PackSource } from "../store/pack_source.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { Executor } from "./executor.js";
 import { generate } from "./generate.js";
+import type { TuningReport } from "./page_tuning.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
 import type { TextParts } from "./text_parts.js";
@@ -30,6 +31,8 @@ export interface EngineInfo {
   adapter: AdapterReport;
   /** Launches of each function. */
   launches: Record<string, number>;
+  /** With `tune: true`; else null. */
+  tuning: TuningReport | null;
   /** Where the pack is kept; `problem` says why not all of it is. */
   cache: { kind: "opfs" | "cache" | "memory" | "none"; problem: string | null };
 }
@@ -86,6 +89,7 @@ export class LanguageModel {
       contextLength: number;
       bytes: Requirements["bytes"];
       adapter: AdapterReport;
+      tuning: TuningReport | null;
     },
   ) {
     const pages = executor.symbols.maxima[executor.symbols.index.get("pages") as number] as number;
@@ -96,7 +100,7 @@ export class LanguageModel {
 
   info(): EngineInfo {
     const { model, quantization } = this.manifest;
-    const { tier, bytes, adapter } = this.choice;
+    const { tier, bytes, adapter, tuning } = this.choice;
     return {
       model: {
         name: model.name,
@@ -110,6 +114,7 @@ export class LanguageModel {
       bytes,
       adapter,
       launches: this.executor.launches(),
+      tuning,
       cache: { kind: this.source.storeKind, problem: this.source.cacheProblem ?? null },
     };
   }
@@ -157,14 +162,20 @@ export class LanguageModel {
     return Promise.race([answer, cancelled.promise]).finally(cancelled.dispose);
   }
 
-  /** Runs every kernel once, so that drivers compile now what they compile late. */
-  async warmUp(): Promise<void> {
+  /**
+   * Runs every kernel once, so that drivers compile now what they compile late.
+   *
+   * @param most tokens of the step, if chunk and context hold so many
+   * @returns symbol values of that step
+   */
+  async warmUp(most = 1): Promise<number[]> {
+    const tokens = Math.min(most, this.executor.chunk, this.#contextLength);
     const sequence = new Sequence(this.#pool, this.program.page_size, SLOT);
     const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
     const sampling = new SamplingRow(options, {}, 0n);
-    sequence.reserve(1);
+    sequence.reserve(tokens);
     try {
-      await this.executor.warmUp({ sequence, tokens: 1, sampling, drawIndex: 0 });
+      return await this.executor.warmUp({ sequence, tokens, sampling, drawIndex: 0 });
     } finally {
       sequence.release();
     }

@@ -17,6 +17,7 @@ import {
   type TierChoice,
 } from "../gpu/device.js";
 import type { Memory } from "../gpu/memory.js";
+import type { Available } from "../gpu/requirements.js";
 import { chooseSymbols, type Symbols } from "../gpu/sizes.js";
 import { planSpans, ShardUploader } from "../gpu/weights.js";
 import { type Model, readModel } from "../program/check.js";
@@ -26,6 +27,7 @@ import { PackSource } from "../store/pack_source.js";
 import { Executor } from "./executor.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
+import { PageTuning } from "./page_tuning.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { readText } from "./text_parts.js";
 
@@ -43,6 +45,11 @@ export interface LoadOptions {
   /** Hash cached files again while loading them (default false: they were hashed when they were stored). */
   verifyCache?: boolean;
   powerPreference?: GPUPowerPreference;
+  /**
+   * Measure on this device which kernels are the fastest (default false): once, for at most 10 seconds; later loads take the
+   * result from the browser's storage.
+   */
+  tune?: boolean;
 }
 
 /** Files read at the same time. */
@@ -72,7 +79,14 @@ export async function load(
     const model = await readProgram(source, manifest);
     const context = contextLength(manifest, options.contextLength);
     const symbols = chooseSymbols(model.program, context, 1);
-    const { choice, adapter } = await choose(host, model, symbols, options);
+    const { choice: usual, adapter, has } = await choose(host, model, symbols, options);
+    const report = describeAdapter(adapter);
+    const kernels = fileOf(manifest, "kernels") as PackFile;
+    const tuning =
+      options.tune && usual.problems.length === 0
+        ? await PageTuning.open(source, kernels.sha256, report, usual.name)
+        : undefined;
+    const choice = tuning?.choose(model, symbols, has, usual.name) ?? usual;
     if (choice.problems[0]) throw choice.problems[0];
     throwIfAborted(signal);
 
@@ -97,9 +111,17 @@ export async function load(
       tier: choice.name,
       contextLength: context,
       bytes: choice.needs.bytes,
-      adapter: describeAdapter(adapter),
+      adapter: report,
+      tuning: tuning?.report ?? null,
     });
     await Promise.race([language.warmUp(), cancelled.promise]);
+    if (tuning) {
+      progress.enter("tune", source);
+      if (!(await tuning.run(language, model, choice, has, signal))) {
+        device.destroy();
+        return await load(host, { ...options, tune: false }, onProgress, signal);
+      }
+    }
     await source.tidy();
     progress.enter("ready", source);
     return language;
@@ -166,11 +188,12 @@ export async function choose(
   model: Model,
   symbols: Symbols,
   options: Pick<LoadOptions, "tier" | "powerPreference">,
-): Promise<{ choice: TierChoice; adapter: GPUAdapter }> {
+): Promise<{ choice: TierChoice; adapter: GPUAdapter; has: Available }> {
   const adapter = await requestAdapter(host.gpu, {
     powerPreference: options.powerPreference ?? "high-performance",
   });
-  return { choice: chooseTier(model, symbols, available(adapter), options.tier), adapter };
+  const has = available(adapter);
+  return { choice: chooseTier(model, symbols, has, options.tier), adapter, has };
 }
 
 /**

@@ -3,9 +3,9 @@ import type { PackSource } from "../store/pack_source.js";
 
 /**
  * `fetch`: bytes arrive from the network, and go to the GPU at once · `upload`: from the cache · `compile`: the last kernels
- * compile · `warmup`: the first step runs · `ready`.
+ * compile · `warmup`: the first step runs · `tune`: kernels are measured, if asked for · `ready`.
  */
-export type LoadPhase = "fetch" | "upload" | "compile" | "warmup" | "ready";
+export type LoadPhase = "fetch" | "upload" | "compile" | "warmup" | "tune" | "ready";
 
 export interface LoadProgress {
   phase: LoadPhase;

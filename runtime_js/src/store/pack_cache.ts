@@ -10,6 +10,8 @@ import { sha256 } from "./sha256.js";
 import { get, put, type Store } from "./store.js";
 
 const RECORD = "pack-";
+/** Before the hash of a kernels.json: the tunings that were measured here for its kernels. */
+const TUNED = "tuned-";
 const COMPLETE = ".ok";
 
 /** What `Engine.listCached` tells of a pack. */
@@ -84,8 +86,24 @@ export class PackCache {
     const used = new Set(records.flatMap((r) => [r.manifest, ...r.files.map((f) => f.sha256)]));
     for (const key of await this.store.keys()) {
       const blob = key.endsWith(COMPLETE) ? key.slice(0, -COMPLETE.length) : key;
-      if (!key.startsWith(RECORD) && !used.has(blob)) await this.store.remove(key);
+      const [tuned] = key.startsWith(TUNED) ? key.slice(TUNED.length).split("-") : [blob];
+      if (!key.startsWith(RECORD) && !used.has(tuned as string)) await this.store.remove(key);
     }
+  }
+
+  /** What was kept of a device for the kernels.json of that hash; undefined when nothing was. */
+  async tuning(kernels: string, device: string): Promise<unknown> {
+    try {
+      const bytes = await get(this.store, await tunedKey(kernels, device));
+      return bytes && JSON.parse(new TextDecoder().decode(bytes));
+    } catch {
+      return undefined; // half written: as good as not there
+    }
+  }
+
+  async keepTuning(kernels: string, device: string, value: unknown): Promise<void> {
+    const bytes = new TextEncoder().encode(JSON.stringify(value));
+    await put(this.store, await tunedKey(kernels, device), bytes);
   }
 
   async isComplete(sha: string): Promise<boolean> {
@@ -120,5 +138,8 @@ export class PackCache {
     }
   }
 }
+
+const tunedKey = async (kernels: string, device: string): Promise<string> =>
+  `${TUNED}${kernels}-${(await sha256(new TextEncoder().encode(device))).slice(0, 16)}`;
 
 const recordKey = async (url: string): Promise<string> => RECORD + (await sha256(url));

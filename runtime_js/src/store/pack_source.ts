@@ -52,6 +52,10 @@ export class PackSource {
     return (this.options.newHasher ?? newHasher)();
   }
 
+  get cache(): PackCache | undefined {
+    return this.options.cache;
+  }
+
   /** Where the pack is kept. */
   get storeKind(): "opfs" | "cache" | "memory" | "none" {
     return this.options.cache?.store.kind ?? "none";

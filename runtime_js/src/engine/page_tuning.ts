@@ -1,0 +1,146 @@
+/** `tune: true`: what was measured on this device once, or is measured now, decides which kernels run. */
+import { throwIfAborted } from "../errors.js";
+import type { KernelRecord } from "../generated/kernels.js";
+import { type AdapterReport, chooseTier, type TierChoice } from "../gpu/device.js";
+import type { Available, Requirements } from "../gpu/requirements.js";
+import type { Symbols } from "../gpu/sizes.js";
+import type { Model } from "../program/check.js";
+import type { PackSource } from "../store/pack_source.js";
+import type { LanguageModel } from "./language_model.js";
+import { TUNING_MS, TUNING_TOKENS, tuneFunctions } from "./tune.js";
+
+/** What `Engine.info` says of it. */
+export interface TuningReport {
+  /** Kernels whose alternatives were measured, now or in an earlier load. */
+  measured: number;
+  /** In an earlier load. */
+  cached: boolean;
+  /** Why nothing was measured, or not all; null when all is well. */
+  problem: string | null;
+}
+
+/** Beside what the chosen kernels need: timestamps measure well. */
+const TIMESTAMPS = "timestamp-query";
+
+export class PageTuning {
+  readonly report: TuningReport = { measured: 0, cached: false, problem: null };
+  #records: KernelRecord[] = [];
+
+  private constructor(
+    private readonly source: PackSource,
+    private readonly kernels: string,
+    private readonly device: string,
+  ) {}
+
+  /** @param kernels SHA-256 of the pack's kernels.json */
+  static async open(
+    source: PackSource,
+    kernels: string,
+    { vendor, architecture, device, description }: AdapterReport,
+    tier: string,
+  ): Promise<PageTuning> {
+    const name = [vendor, architecture, device, description, tier].join("|");
+    const tuning = new PageTuning(source, kernels, name);
+    const stored = await source.cache?.tuning(kernels, name);
+    if (Array.isArray(stored)) {
+      tuning.#records = stored as KernelRecord[];
+      tuning.report.measured = stored.length;
+      tuning.report.cached = true;
+    }
+    return tuning;
+  }
+
+  /** The tier's choice of kernels, by what was measured here and else as ever; its device can run the alternatives too. */
+  choose(model: Model, symbols: Symbols, has: Available, tier: string): TierChoice {
+    // An adapter that tells no vendor is still this one.
+    const here = { ...has, vendor: has.vendor || "this", architecture: has.architecture };
+    const records = this.#records.map((record) => ({
+      ...record,
+      vendor: here.vendor,
+      architecture: here.architecture,
+    }));
+    const kind = has.vendor ? has : here;
+    const choice = chooseTier(
+      { ...model, records: [...records, ...model.records] },
+      symbols,
+      kind,
+      tier,
+    );
+    return { ...choice, needs: this.#needs(choice.needs, model, has, tier) };
+  }
+
+  #needs(needs: Requirements, model: Model, has: Available, tier: string): Requirements {
+    const functions = Object.values(model.program.tiers[tier]?.functions ?? {});
+    const features = functions
+      .flatMap((fn) => fn.launches.flatMap((launch) => launch.alternatives))
+      .flatMap(({ kernel }) => model.kernels[kernel]?.features ?? []);
+    const wanted = [...features, TIMESTAMPS].filter((f) => has.features.has(f));
+    return { ...needs, features: [...new Set([...needs.features, ...wanted])] };
+  }
+
+  /**
+   * Measures on a loaded model, unless that was done before; then the model runs what was the fastest.
+   *
+   * Whatever goes wrong is a warning, and the model runs as without tuning.
+   *
+   * @returns false if the device was lost: load again, without tuning
+   * @throws AbortError
+   */
+  async run(
+    language: LanguageModel,
+    model: Model,
+    choice: TierChoice,
+    has: Available,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (this.report.cached) return true;
+    const { executor } = language;
+    const { device } = executor.gpu;
+    const { memory, symbols } = executor;
+    const target = { device, adapter: has, model, tierName: choice.name, memory, symbols };
+    const deadline = performance.now() + TUNING_MS;
+    const found: KernelRecord[] = [];
+    const scopes = ["validation", "out-of-memory", "internal"] as const;
+    for (const scope of scopes) device.pushErrorScope(scope);
+    let problem: string | undefined;
+    try {
+      const names = Object.keys(choice.tier.functions).filter((name) => name !== "prefill");
+      for (const [functions, tokens] of [
+        [names, 1],
+        [["prefill"], TUNING_TOKENS],
+      ] as const) {
+        const env = await language.warmUp(tokens);
+        const chosen = { ...target, chosen: choice.tier };
+        await tuneFunctions(chosen, functions, env, found, deadline, signal);
+      }
+    } catch (error) {
+      problem = (error as Error).message;
+    }
+    for (const _ of scopes) {
+      // A device that is gone has no scopes; its loss is told below.
+      const refused = await device.popErrorScope().catch(() => null);
+      if (refused) problem ??= refused.message;
+    }
+    throwIfAborted(signal);
+    const failure = executor.gpu.failure();
+    problem = failure?.message ?? problem;
+    if (problem !== undefined) {
+      this.report.problem = problem;
+      console.warn(`webbuild: kernels could not be tuned (${problem}); the default ones run`);
+      if (failure) await this.#keep([]); // once is enough
+      return failure === undefined;
+    }
+    if (performance.now() > deadline) this.report.problem = "there was no time to measure all";
+    this.#records = found;
+    this.report.measured = found.length;
+    await executor.adopt(model, this.choose(model, symbols, has, choice.name).tier);
+    await language.warmUp();
+    await this.#keep(found);
+    return true;
+  }
+
+  async #keep(records: readonly KernelRecord[]): Promise<void> {
+    const kept = this.source.cache?.keepTuning(this.kernels, this.device, records);
+    await kept?.catch(() => {}); // a full store: measured again next time
+  }
+}
