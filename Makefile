@@ -63,7 +63,7 @@ format: setup ## rewrite files in the house style
 	@$(env) ruff format $(python_files)
 	@$(env) biome check --write
 
-figure-%: setup ## print a figure of the docs: one per file in scripts/figures; ARGS goes to it
+figure-%: setup build ## print a figure of the docs: one per file in scripts/figures; ARGS goes to it
 	@$(env) python scripts/figures/$*.py $(ARGS)
 
 screenshots: setup build ## the README's picture, docs/images/chat.png

@@ -1,8 +1,7 @@
 """make figure-demo-accuracy: the demo model's held-out tasks on every executor.
 
 Columns: PyTorch in float32 (needs the checkpoint), PyTorch with the pack's dequantised weights, the
-native executor, Chromium. A table per task; the last line is one JSON object. Before Chromium:
-`make setup build`.
+native executor, Chromium. A table per task; the last line is one JSON object.
 """
 
 from __future__ import annotations
