@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from webbuild.inspect import inspect_pack
+from webbuild.native import NativeModel
 from webbuild.pack import PackOptions, Reporter, pack_model
 from webbuild.quantize import get_quantization
 from webbuild.sources import open_source
@@ -33,3 +36,14 @@ def test_shipped_pack_is_reproducible(tmp_path: Path) -> None:
 def test_shipped_pack_is_small_and_whole() -> None:
     assert sum(len(data) for data in _contents(SHIPPED).values()) <= 12_000_000
     inspect_pack(SHIPPED, verify=True)
+
+
+@pytest.mark.gpu
+def test_decoding_in_pieces_draws_the_same_tokens() -> None:
+    model = NativeModel.open(SHIPPED)
+    prompt = [(7 * i) % 200 + 20 for i in range(300)]  # three pieces
+    answers = []
+    for split_context in (10**9, 1):
+        model.split_context = split_context
+        answers.append(model.generate(prompt, 24, stop_at_eos=False))
+    assert answers[0] == answers[1]
