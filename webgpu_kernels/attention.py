@@ -173,7 +173,6 @@ def prefill(a: AttentionAttrs, tier: Tier, row_groups: int = 4, heads: int = 3) 
         "KEYS": threads,
         "ROWS": rows,
         "BLOCK": PREFILL_BLOCK,
-        "blocks": rows // PREFILL_BLOCK,
         "ROW_GROUPS": groups,
         "TEAM": threads // _power_of_two(rows // 4),
         "WIDTH": width,

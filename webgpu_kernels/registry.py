@@ -328,7 +328,7 @@ KERNELS: tuple[Kernel, ...] = (
             _SINKS,
             Slot("y", "{output}", "read_write"),
         ),
-        fields=(*_MAX_PAGES, _CHUNKS, Field("blocks", "u32", "blocks")),
+        fields=(*_MAX_PAGES, _CHUNKS),
         constants=attention.prefill,
         grid=attention.prefill_grid,
         oracle="attention",

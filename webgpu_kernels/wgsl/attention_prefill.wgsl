@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let count = min(context - begin, {{ KEYS }}u);
     let place = page_row(seq, kv_head, begin + min(tid, count - 1u));
     places[tid] = place;
-    for (var block = 0u; block < params.blocks; block++) {
+    for (var block = 0u; block < {{ ROWS // BLOCK }}u; block++) {
       let token = block % {{ TILE_ROWS // BLOCK }}u * {{ BLOCK }}u;
       let head = min(first_head + block / {{ TILE_ROWS // BLOCK }}u, (kv_head + 1u) * {{ GROUP }}u - 1u);
 {% for r in range(BLOCK) %}
