@@ -1,58 +1,75 @@
-"""make figure-context: decode time per token as the context grows, in Chromium.
+"""make figure-context: decode time per token as the context grows, whole and in pieces.
 
-A synthetic model at contexts from 128 to 4096, around page and chunk bounds too, each reached
-without prefilling it. --plot writes a picture. Before: `make setup build`. The last line is one
-JSON object.
+Packs SmolLM2-135M's shape with random weights (or takes --pack) and decodes in the native
+executor. The pages hold zeros: times do not depend on what is in them. Whole and pieces
+alternate; the least of --rounds counts. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
-from scripts.figures.builds import this_build
-from webbuild.bench import BenchOptions, run_benchmark
-from webbuild.bench.plot import write_plot
-from webbuild.bench.table import print_report
+from webbuild.native import NativeModel
 
-CONTEXTS = (256, 511, 512, 513, 527, 528, 529, 1024, 2048, 3072, 4096)
+CONTEXTS = (128, 512, 1024, 2048, 4096)
+SPLITS = {"whole": 10**9, "pieces": 1}
+"""From which context on it is cut."""
+
+
+def webbuild(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "webbuild", *arguments, "--quiet"], check=True)
+
+
+def measure(pack: Path, tier: str | None, rounds: int, steps: int) -> dict[str, dict[int, float]]:
+    """Milliseconds per token, by way of decoding and context."""
+    model = NativeModel.open(pack, tier, context_length=max(CONTEXTS) + 1)
+    sequence = model.sequence()
+    least: dict[str, dict[int, float]] = {name: {} for name in SPLITS}
+    for number in range(rounds + 1):  # the first compiles
+        for context in CONTEXTS:
+            for name, split_context in SPLITS.items():
+                model.split_context = split_context
+                model.rewind(sequence, context - 1)
+                begin = time.perf_counter()
+                for _ in range(steps):
+                    model.rewind(sequence, context - 1)
+                    model.decode([sequence], [1])
+                model.logits()
+                took = (time.perf_counter() - begin) / steps * 1000
+                if number:
+                    least[name][context] = min(took, least[name].get(context, took))
+    return least
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default="smollm2-135m", metavar="ALIAS")
-    parser.add_argument("--tokens", type=int, default=8)
+    parser.add_argument("model", nargs="?", default="smollm2-135m", metavar="MODEL")
+    parser.add_argument("--pack", type=Path, help="a pack that is there already")
+    parser.add_argument("--tier", choices=("f16", "f32"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tier")
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg|png")
+    parser.add_argument("--steps", type=int, default=4)
     args = parser.parse_args()
-    build = this_build()
-    options = BenchOptions(
-        packs=(build.pack(args.model),),
-        prompts=(128,),
-        contexts=CONTEXTS,
-        tokens=args.tokens,
-        tier=args.tier,
-        rounds=args.rounds,
-        runtime=build.runtime,
-        profile=False,
-        plot=args.plot,
-    )
-    report = run_benchmark(options, lambda text: print(text, file=sys.stderr))
-    print_report(report)
-    if args.plot:
-        write_plot(report, args.plot)
-    subject = report.subjects[0]
-    times = {case.case.context: 1000 / case.decode_tokens_per_s for case in subject.cases}
-    result = {
-        "model": args.model,
-        "tier": subject.tier,
-        "ms_per_token": {context: round(ms, 2) for context, ms in times.items()},
-        "at_4096_over_128": round(times[4096] / times[128], 2),
-    }
-    print(json.dumps(result))
+    with tempfile.TemporaryDirectory() as folder:
+        pack = args.pack
+        if not pack:
+            source, pack = Path(folder) / "source", Path(folder) / "pack"
+            webbuild("synth", args.model, "-o", str(source))
+            webbuild("pack", str(source), "-o", str(pack))
+        least = measure(pack, args.tier, args.rounds, args.steps)
+    print("| context | " + " | ".join(f"{name}, ms" for name in least) + " |")
+    print("|---" * (1 + len(least)) + "|")
+    for context in CONTEXTS:
+        row = " | ".join(f"{times[context]:.1f}" for times in least.values())
+        print(f"| {context} | {row} |")
+    first, last = CONTEXTS[0], CONTEXTS[-1]
+    growth = {name: round(times[last] / times[first], 3) for name, times in least.items()}
+    print(json.dumps({"ms": least, "growth": growth}))
 
 
 if __name__ == "__main__":
