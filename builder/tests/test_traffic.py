@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from webbuild.bench.traffic import decode_traffic
+from webbuild.bench.traffic import SPLIT_CONTEXT, decode_traffic
 from webbuild.compile import Compiled, compile_model
+from webbuild.native import works
 from webbuild.reference import TINY
 
 #: The shapes of SmolLM2-135M, Qwen2-0.5B and Qwen3-0.6B.
@@ -89,12 +90,22 @@ def test_a_step_reads_little_more_than_it_needs(
     assert 0 < traffic.written < 0.1 * traffic.read
 
 
-def test_launches_are_those_of_the_program(model: tuple[dict[str, Any], Compiled]) -> None:
+@pytest.mark.parametrize(
+    ("context", "function"),
+    [(16, "decode"), (SPLIT_CONTEXT - 1, "decode"), (SPLIT_CONTEXT, "decode_split")],
+)
+def test_launches_are_those_of_the_program(
+    model: tuple[dict[str, Any], Compiled], context: int, function: str
+) -> None:
     _, compiled = model
     functions = compiled.program.tiers["f16"].functions
-    labels = [launch.label for name in ("decode", "sample") for launch in functions[name].launches]
-    traffic = decode_traffic(compiled.program, compiled.kernels.kernels, "f16", 16)
+    labels = [launch.label for name in (function, "sample") for launch in functions[name].launches]
+    traffic = decode_traffic(compiled.program, compiled.kernels.kernels, "f16", context)
     assert [launch.label for launch in traffic.launches] == labels
+
+
+def test_executors_split_where_the_count_does() -> None:
+    assert works.SPLIT_CONTEXT == SPLIT_CONTEXT
 
 
 def test_a_weight_that_is_bound_twice_counts_twice() -> None:

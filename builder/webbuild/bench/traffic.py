@@ -27,7 +27,9 @@ from webbuild.schema.program import (
     WeightBinding,
 )
 
-_STEP = ("decode", "sample")
+#: Context from which executors decode in pieces, where the program can: native/works.py's, which
+#: cannot be imported without wgpu.
+SPLIT_CONTEXT = 1024
 _UNUSED = ("token_counts", "logit_bias")
 
 
@@ -73,7 +75,9 @@ def decode_traffic(
     """Counts a step of one sequence of `context` tokens, the new one included."""
     chosen = program.tiers[tier]
     count = _Count(program, kernels, chosen, context)
-    launches = [launch for name in _STEP for launch in chosen.functions[name].launches]
+    split = context >= SPLIT_CONTEXT and "decode_split" in chosen.functions
+    step = ("decode_split" if split else "decode", "sample")
+    launches = [launch for name in step for launch in chosen.functions[name].launches]
     segments = {
         binding.segment
         for launch in launches
