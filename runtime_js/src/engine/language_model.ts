@@ -15,10 +15,10 @@ import type { PackSource } from "../store/pack_source.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { Executor } from "./executor.js";
 import { generate } from "./generate.js";
-import type { TuningReport } from "./page_tuning.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
 import type { TextParts } from "./text_parts.js";
+import type { TuningReport } from "./tune.js";
 
 /** What `Engine.info` says. */
 export interface EngineInfo {

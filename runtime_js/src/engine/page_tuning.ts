@@ -7,17 +7,7 @@ import type { Symbols } from "../gpu/sizes.js";
 import type { Model } from "../program/check.js";
 import type { PackSource } from "../store/pack_source.js";
 import type { LanguageModel } from "./language_model.js";
-import { TUNING_MS, TUNING_TOKENS, tuneFunctions } from "./tune.js";
-
-/** What `Engine.info` says of it. */
-export interface TuningReport {
-  /** Kernels whose alternatives were measured, now or in an earlier load. */
-  measured: number;
-  /** In an earlier load. */
-  cached: boolean;
-  /** Why nothing was measured, or not all; null when all is well. */
-  problem: string | null;
-}
+import { TUNING_MS, TUNING_TOKENS, type TuningReport, tuneFunctions } from "./tune.js";
 
 /** Beside what the chosen kernels need: timestamps measure well. */
 const TIMESTAMPS = "timestamp-query";

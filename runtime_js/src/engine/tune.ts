@@ -24,6 +24,16 @@ const LEAST_GAIN = 1.05;
 /** Larger results are not compared, and their kernels not tuned. */
 const LARGEST_RESULT = 64 * 2 ** 20;
 
+/** What `Engine.info` says of it. */
+export interface TuningReport {
+  /** Kernels whose alternatives were measured, now or in an earlier load. */
+  measured: number;
+  /** In an earlier load. */
+  cached: boolean;
+  /** Why nothing was measured, or not all; null when all is well. */
+  problem: string | null;
+}
+
 export interface TuneTarget {
   device: GPUDevice;
   adapter: AdapterKind;
