@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -54,7 +55,7 @@ class FakeRunner:
 
     async def measure(self, cases: Sequence[KernelCase]) -> list[Measurement]:
         if self.stop_after is not None and len(self.calls) == self.stop_after:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         self.calls.append([case.name for case in cases])
         return [
             Measurement(None, failure=self.failures[case.name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -154,7 +155,7 @@ async def _tune(runner: Runner, job: Job, seconds: float) -> tuple[TuningRecord 
         if start and time.monotonic() > end:
             break
         batch = job.others[start : start + BATCH]
-        base, *took = await runner.measure([job.default, *batch])
+        base, *took = await _measure(runner, [job.default, *batch])
         if base.seconds is None:
             return None, [*refused, f"{job.key}: {base.failure}"]
         for case, one in zip(batch, took, strict=True):
@@ -163,7 +164,7 @@ async def _tune(runner: Runner, job: Job, seconds: float) -> tuple[TuningRecord 
             else:
                 ratios[case] = one.seconds / base.seconds
     finalists = sorted(ratios, key=lambda case: ratios[case])[:FINALISTS]
-    base, *took = await runner.measure([job.default, *finalists])
+    base, *took = await _measure(runner, [job.default, *finalists])
     if base.seconds is None:
         return None, [*refused, f"{job.key}: {base.failure}"]
     best = _best(job.default, base.seconds, list(zip(finalists, took, strict=True)))
@@ -179,6 +180,12 @@ async def _tune(runner: Runner, job: Job, seconds: float) -> tuple[TuningRecord 
         version=webbuild.__version__,
     )
     return record, refused
+
+
+async def _measure(runner: Runner, cases: Sequence[KernelCase]) -> list[Measurement]:
+    result = await runner.measure(cases)
+    await asyncio.sleep(0)  # where Ctrl-C takes effect, though the runner never waits
+    return result
 
 
 def _best(
