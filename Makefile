@@ -49,7 +49,7 @@ types: setup build-runtime ## mypy and tsc, both strict
 	@npm run --silent types --workspaces --if-present
 
 test-py: setup ## Python tests (kernels on the software GPU, logits against transformers); ARGS goes to pytest
-	@$(env) pytest $(ARGS)
+	@$(env) pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-js: setup ## TypeScript unit tests
 	@$(env) npm run --silent test -w runtime_js

@@ -69,7 +69,7 @@ class KernelLaunch:
     """For a matrix cut by rows: the rows this launch covers. Its weight bindings start at the
     first of them."""
     tuning: str = ""
-    """Name of the row's tuning that this is, such as `lanes64`."""
+    """Name of the row's tuning that this is, such as `lanes8`."""
     approximate: bool = False
     """Its numbers differ by more than rounding from those of the launch's first kernel."""
     suits: Suits = "any"

@@ -38,7 +38,7 @@ class Kernel(Format):
     """`cpu`: shaped for software adapters; others take it only when measured to be faster.
     `measured`: taken only where a record names it."""
     tuning: str = ""
-    """How it is shaped, such as `lanes1`: with `tuning_key`, what records of measurements name."""
+    """How it is shaped, such as `lanes8`: with `tuning_key`, what records of measurements name."""
     tuning_key: str = ""
     """Op, variant and shape; the same for all alternatives of a launch."""
 

@@ -48,7 +48,7 @@ export interface Kernel {
    */
   suits: "any" | "cpu" | "measured";
   /**
-   * How it is shaped, such as `lanes1`: with `tuning_key`, what records of measurements name.
+   * How it is shaped, such as `lanes8`: with `tuning_key`, what records of measurements name.
    */
   tuning: string;
   /**
