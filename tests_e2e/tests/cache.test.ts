@@ -35,8 +35,10 @@ async function loadAndAsk(page: Page): Promise<Outcome> {
   }, PACK);
 }
 
-/** The largest file of the pack: a weight shard. */
-async function shardOf(server: ProxyServer): Promise<{ path: string; size: number }> {
+/** The largest file of the pack, a weight shard, and the bytes of the files that are read before it. */
+async function shardOf(
+  server: ProxyServer,
+): Promise<{ path: string; size: number; before: number }> {
   const pack = await (await fetch(`${server.url}${PACK}pack.json`)).json();
   server.reset();
   const shards = pack.files.filter((file: { role: string }) => file.role === "weights");
