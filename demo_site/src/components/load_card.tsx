@@ -75,6 +75,7 @@ const PHASES: Record<Progress["phase"], string> = {
   compile: "Compiling kernels",
   upload: "Moving weights to the GPU",
   warmup: "Warming up",
+  tune: "Measuring kernels",
   ready: "Ready",
 };
 
