@@ -1,4 +1,4 @@
-"""Which kernel of a launch an adapter gets: the table that the browser's runtime is held to, too."""
+"""Which kernel of a launch an adapter gets: one table for this rule and for the browser's."""
 
 from __future__ import annotations
 
