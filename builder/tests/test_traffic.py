@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from webbuild.bench.traffic import SPLIT_CONTEXT, decode_traffic
+from webbuild.bench.traffic import decode_traffic
 from webbuild.compile import Compiled, compile_model
-from webbuild.native import works
 from webbuild.reference import TINY
+from webbuild.schema.program import SPLIT_CONTEXT
 
 #: The shapes of SmolLM2-135M, Qwen2-0.5B and Qwen3-0.6B.
 SMOLLM2 = TINY["llama-gqa"] | {
@@ -102,10 +102,6 @@ def test_launches_are_those_of_the_program(
     labels = [launch.label for name in (function, "sample") for launch in functions[name].launches]
     traffic = decode_traffic(compiled.program, compiled.kernels.kernels, "f16", context)
     assert [launch.label for launch in traffic.launches] == labels
-
-
-def test_executors_split_where_the_count_does() -> None:
-    assert works.SPLIT_CONTEXT == SPLIT_CONTEXT
 
 
 def test_a_weight_that_is_bound_twice_counts_twice() -> None:

@@ -15,6 +15,7 @@ from webbuild.schema.check import ITEM_BYTES
 from webbuild.schema.expression import evaluate
 from webbuild.schema.kernels import Kernel
 from webbuild.schema.program import (
+    SPLIT_CONTEXT,
     Binding,
     Buffer,
     BufferBinding,
@@ -27,9 +28,6 @@ from webbuild.schema.program import (
     WeightBinding,
 )
 
-#: Context from which executors decode in pieces, where the program can: native/works.py's, which
-#: cannot be imported without wgpu.
-SPLIT_CONTEXT = 1024
 _UNUSED = ("token_counts", "logit_bias")
 
 

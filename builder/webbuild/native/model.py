@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from webbuild.errors import ContextFullError, InvalidRequestError, NoAdapterError
 from webbuild.schema.check import largest_symbols
+from webbuild.schema.program import SPLIT_CONTEXT
 
 from .choose import advice_of, choose_kernels
 from .device import Device, open_device
@@ -20,7 +21,6 @@ from .pack import Pack
 from .player import Player
 from .sampling import Sampling
 from .sequence import PagePool, Sequence, StepPlan
-from .works import SPLIT_CONTEXT
 
 F32 = npt.NDArray[np.float32]
 

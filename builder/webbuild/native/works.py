@@ -12,8 +12,6 @@ import numpy.typing as npt
 
 I32 = npt.NDArray[np.int32]
 
-SPLIT_CONTEXT = 1024
-"""Tokens of the longest context from which decoding in pieces pays."""
 PIECE_TOKENS = 128
 """A piece holds at least so many, if its context does: each costs a rotation and a merge."""
 ROW_PIECES, LEAST_PIECES = 16, 32

@@ -17,6 +17,10 @@ from .kernels import ScalarType
 
 PROGRAM_VERSION: Literal[2] = 2
 
+SPLIT_CONTEXT = 1024
+"""Tokens of the longest context from which executors run `decode_split`, where a tier has it:
+decoding in pieces pays from there. The same in runtime_js/src/engine/works.ts."""
+
 Operator = Literal["+", "-", "*", "//", "%", "min", "max"]
 Integer = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1)]
 """What a float64, and so JavaScript, holds exactly."""
