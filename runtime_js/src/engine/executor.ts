@@ -10,12 +10,13 @@ import { tierKernels } from "../gpu/requirements.js";
 import type { Symbols } from "../gpu/sizes.js";
 import type { Model } from "../program/check.js";
 import { type BatchRow, Planner } from "./plan.js";
+import { MAX_AHEAD } from "./run_ahead.js";
 
 /** Words per row of `sampled`. */
 export const SAMPLED_WORDS = 64;
 
 /** Steps whose results can be under way at once: the run-ahead, and one being read. */
-export const RING_DEPTH = 4;
+const RING_DEPTH = MAX_AHEAD + 1;
 
 export class Executor {
   #functions: ReadonlyMap<string, Prepared>;

@@ -6,13 +6,8 @@ import { StopMatcher } from "../text/stop_matcher.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import type { Executor } from "./executor.js";
 import type { Delta, FinishReason, SamplingOptions, TokenLogprobs } from "./request.js";
+import { RunAhead } from "./run_ahead.js";
 import type { SamplingRow } from "./sampling.js";
-
-/**
- * Decode steps submitted before the oldest one's token is known. The sampler feeds its token to the next step on the
- * GPU, so only the end of a generation is decided late: surplus steps are dropped.
- */
-const RUN_AHEAD = 2;
 
 /** Where the log-probabilities are in a row of `sampled`. */
 const TOP_IDS = 4;
@@ -41,6 +36,7 @@ export async function generate(
   const sample = options.logprobs === null ? ["sample"] : ["sample", "logprobs"];
   const cancelled = rejectOnAbort(signal);
   const submitted: Promise<Uint32Array>[] = [];
+  const ahead = new RunAhead();
   let drawn = 0;
   const submit = (tokens: number) => {
     const row = { sequence, tokens, sampling, drawIndex: drawn++ };
@@ -54,11 +50,12 @@ export async function generate(
     const last = await prefill(executor, generation, signal);
     submit(last);
     while (true) {
-      while (submitted.length < RUN_AHEAD && drawn < maxTokens && sequence.reserve(1)) submit(1);
+      while (submitted.length < ahead.depth && drawn < maxTokens && sequence.reserve(1)) submit(1);
       const next = submitted[0];
       if (!next) break;
       const row = await Promise.race([next, executor.gpu.failed, cancelled.promise]);
       submitted.shift();
+      ahead.arrived(performance.now());
       const id = row[0] as number;
       completionTokens++;
       if (generation.eos.has(id)) {

@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { BASE, dawn, testHost } from "../testing/host.js";
 import { drawnToken, IM_END, nextToken, tinyPack } from "../testing/tiny_pack.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
 import type { Delta, GenerateRequest } from "./request.js";
+import { MAX_AHEAD, MIN_AHEAD, RunAhead } from "./run_ahead.js";
 
 const never = new AbortController().signal;
 
@@ -126,6 +127,49 @@ describe("a loaded model on Dawn", () => {
     expect(stopped.text).toBe(free.text.slice(0, free.text.indexOf(stop)));
     expect(stopped.finishReason).toBe("stop");
     expect(stopped.completionTokens).toBeLessThan(12);
+  });
+
+  test("how far it runs ahead changes nothing but the surplus steps", async () => {
+    const free = await run({ sampling: { temperature: 1, seed: 7 }, maxTokens: 12 });
+    const stop = [free.text.slice(4, 6)];
+    const abort = async () => {
+      const controller = new AbortController();
+      const aborted = model.generate(
+        request({ maxTokens: 20 }),
+        { delta: () => controller.abort() },
+        controller.signal,
+      );
+      await expect(aborted).rejects.toMatchObject({ name: "AbortError" });
+    };
+    const answers = async (depth: number) => {
+      const spy = vi.spyOn(RunAhead.prototype, "depth", "get").mockReturnValue(depth);
+      const { steps, writeBuffers } = model.stats();
+      const given = [
+        await run({ sampling: { temperature: 1, seed: 7 }, stop, maxTokens: 12 }),
+        await run({ sampling: { temperature: 1, seed: 8, frequencyPenalty: 2 }, maxTokens: 9 }),
+        await run(), // to the context's end
+        await abort(),
+        await run({ maxTokens: 12 }),
+      ];
+      spy.mockRestore();
+      const after = model.stats();
+      return {
+        given,
+        steps: after.steps - steps,
+        writeBuffers: after.writeBuffers - writeBuffers,
+      };
+    };
+    const one = await answers(1);
+    expect(one.given[0]).toMatchObject({ finishReason: "stop" });
+    for (let depth = MIN_AHEAD; depth <= MAX_AHEAD; depth++) {
+      const ahead = await answers(depth);
+      expect(ahead.given).toEqual(one.given);
+      // Surplus after the stop string and after the abort, each at most the depth.
+      const surplus = ahead.steps - one.steps;
+      expect(surplus).toBeGreaterThan(0);
+      expect(surplus).toBeLessThanOrEqual(2 * depth);
+      expect(ahead.writeBuffers - one.writeBuffers).toBe(surplus);
+    }
   });
 
   test("log-probabilities name the token, its bytes and the alternatives", async () => {

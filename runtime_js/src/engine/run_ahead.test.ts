@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { MAX_AHEAD, MIN_AHEAD, RunAhead } from "./run_ahead.js";
+
+function depthAt(interval: number, tokens = 20): number {
+  const ahead = new RunAhead();
+  for (let i = 0; i < tokens; i++) ahead.arrived(i * interval);
+  return ahead.depth;
+}
+
+test("slow steps run two ahead, fast ones up to four", () => {
+  expect([100, 10, 4, 3, 2, 1, 0.1].map((ms) => depthAt(ms))).toEqual([2, 2, 2, 3, 3, 4, 4]);
+});
+
+test("before two tokens have arrived nothing is known", () => {
+  expect([0, 1].map((tokens) => depthAt(0.1, tokens))).toEqual([MIN_AHEAD, MIN_AHEAD]);
+});
+
+test("one hiccup is forgotten; tokens that arrive together are not a division by zero", () => {
+  expect(depthAt(0)).toBe(MAX_AHEAD);
+  const ahead = new RunAhead();
+  for (let i = 0; i < 10; i++) ahead.arrived(i);
+  ahead.arrived(200);
+  expect(ahead.depth).toBe(MIN_AHEAD);
+  for (let i = 1; i < 20; i++) ahead.arrived(200 + i);
+  expect(ahead.depth).toBe(MAX_AHEAD);
+});

@@ -1,0 +1,33 @@
+/**
+ * How many decode steps are under way at once. The sampler hands its token to the next step on the GPU, so only the end
+ * of a generation is decided late, and surplus steps are dropped. A result takes a while to reach the host (1–3 ms in
+ * Chrome on a discrete GPU); meanwhile the GPU must have work, and slow steps must not pile up behind an end.
+ */
+
+export const MIN_AHEAD = 2;
+export const MAX_AHEAD = 4;
+
+/** Milliseconds of work that hide a result's way to the host. */
+const COVER = 4;
+/** Weight of the newest interval in the mean. */
+const NEWEST = 0.25;
+
+export class RunAhead {
+  #last: number | undefined;
+  #mean: number | undefined;
+
+  /** @param now milliseconds, at which a token arrived */
+  arrived(now: number): void {
+    if (this.#last !== undefined) {
+      const took = now - this.#last;
+      this.#mean = this.#mean === undefined ? took : this.#mean + NEWEST * (took - this.#mean);
+    }
+    this.#last = now;
+  }
+
+  /** Steps to have submitted and not yet read: enough to cover a result's way beside the one that is awaited. */
+  get depth(): number {
+    if (this.#mean === undefined) return MIN_AHEAD;
+    return Math.min(MAX_AHEAD, Math.max(MIN_AHEAD, 1 + Math.ceil(COVER / this.#mean)));
+  }
+}
