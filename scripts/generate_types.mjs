@@ -1,4 +1,5 @@
-// Types and validator of the pack's files, made from their JSON Schemas.
+// Types of the pack's files and of a benchmark's report, and a validator of the former, made from
+// their JSON Schemas.
 //
 //   node scripts/generate_types.mjs DIR      (called by `python -m webbuild.schema.generate`)
 //
@@ -18,7 +19,11 @@ const roots = {
   program: "Program",
   kernels: "KernelFile",
   tensor_cache: "TensorCache",
+  bench_report: "BenchReport",
 };
+
+/** What the runtime reads; reports it only writes. */
+const validated = Object.entries(roots).filter(([name]) => name !== "bench_report");
 
 /** Types whose names would hide JavaScript's own. */
 const renamed = { Symbol: "ProgramSymbol", Function: "ProgramFunction", Buffer: "ProgramBuffer" };
@@ -85,9 +90,9 @@ const ajv = new Ajv({
   inlineRefs: false,
 });
 const exported = {};
-for (const [name, schema] of Object.entries(schemas)) {
-  ajv.addSchema({ ...forValidation(schema), $id: name });
-  exported[`is${roots[name]}`] = name;
+for (const [name, root] of [...validated].sort()) {
+  ajv.addSchema({ ...forValidation(schemas[name]), $id: name });
+  exported[`is${root}`] = name;
 }
 const code = standaloneCode(ajv, exported);
 if (/\brequire\(|new Function|\beval\(/.test(code)) {
@@ -97,13 +102,12 @@ if (/\brequire\(|new Function|\beval\(/.test(code)) {
 }
 await writeFile(join(directory, "validate.js"), `// ${made}\n${code}\n`);
 
-const imports = Object.entries(roots).map(
-  ([name, type]) => `import type { ${type} } from "./${name}";`,
-);
-const guards = Object.values(roots).map(
-  (
+const imports = validated.map(([name, type]) => `import type { ${type} } from "./${name}";`);
+const guards = validated.map(
+  ([
+    ,
     type,
-  ) => `/** Whether \`data\` has the form of a ${type}; if not, \`is${type}.errors\` says why. */
+  ]) => `/** Whether \`data\` has the form of a ${type}; if not, \`is${type}.errors\` says why. */
 export declare const is${type}: Validator<${type}>;`,
 );
 await writeFile(

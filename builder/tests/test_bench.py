@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,25 @@ import pytest
 from rich.console import Console
 
 from toy_pack import write_toy_pack
-from webbuild.bench.plan import BenchOptions, Case, Plan, make_plan
+from webbuild.bench.plan import BenchOptions, Case, Plan, Subject, make_plan
 from webbuild.bench.plot import write_plot
-from webbuild.bench.report import BenchReport, CaseReport, LoadReport, Round, SubjectReport
-from webbuild.bench.report import fold_profile as fold
+from webbuild.bench.report import (
+    Measured,
+    Timeline,
+    case_report,
+    join_reports,
+    load_report,
+    profile_report,
+    ratios,
+    read_report,
+    subject_report,
+)
 from webbuild.bench.table import render
 from webbuild.bench.trace import chrome_trace
 from webbuild.bench.traffic import LaunchTraffic, StepTraffic
 from webbuild.cli import run
+from webbuild.errors import InvalidOptionError
+from webbuild.schema.bench_report import BenchReport, SubjectReport
 
 
 @pytest.fixture
@@ -153,142 +163,202 @@ def test_without_a_browser_the_error_says_so(
     assert "error[BrowserNotFoundError]: WEBBUILD_CHROMIUM names" in capsys.readouterr().err
 
 
-# --- measurements -------------------------------------------------------------------------------
+# --- from answers to a report -------------------------------------------------------------------
 
-
-def step(tokens: int, *times: tuple[str, str, int, int]) -> dict[str, Any]:
-    launches = [{"label": a, "kernel": k, "begin": b, "end": e} for a, k, b, e in times]
-    return {"tokens": tokens, "launches": launches}
-
-
-def two_launches(qkv: int, head: int) -> dict[str, Any]:
-    return step(1, ("layers.0.qkv", "gemv", 0, qkv), ("head", "gemv", 9000, 9000 + head))
-
-
-TRAFFIC = StepTraffic(
-    128,
-    (LaunchTraffic("layers.0.qkv", "gemv", 900, 100), LaunchTraffic("head", "gemv", 2900, 100)),
-    weights=3000,
-    kv=100,
+TABLE: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "runtime_js/src/testing/bench_report.json").read_text("utf-8")
 )
 
 
-def test_a_profile_is_the_median_of_its_decode_steps() -> None:
-    prompt = step(4, ("prefill", "gemm", 0, 10_000_000))
-    split = [prompt, two_launches(1000, 3000), two_launches(5000, 2000), two_launches(2000, 9000)]
-    whole = [step(4, ("", "", 0, 1)), step(1, ("", "", 0, 4000)), step(1, ("", "", 0, 6000))]
-    profile = fold(Case(0, 4, 4), split, whole, TRAFFIC)
-    assert profile
-    assert [launch.ms for launch in profile.launches] == pytest.approx([0.002, 0.003])
-    assert [launch.nbytes for launch in profile.launches] == [1000, 3000]
-    assert profile.launch_ms == pytest.approx(0.005)
-    assert profile.pass_ms == pytest.approx(0.005)
-    assert profile.attributed == 1.0
-    assert profile.steps == 3
+def traffic_of(row: dict[str, Any] | None) -> StepTraffic | None:
+    if row is None:
+        return None
+    launches = tuple(LaunchTraffic(**launch) for launch in row["launches"])
+    return StepTraffic(row["context"], launches, weights=row["weights"], kv=row["kv"])
 
 
-def test_time_of_a_launch_without_a_name_is_not_attributed() -> None:
-    nameless = step(1, ("layers.0.qkv", "gemv", 0, 3000), ("", "", 4000, 5000))
-    profile = fold(Case(0, 4, 4), [nameless], [], None)
-    assert profile
-    assert profile.attributed == pytest.approx(0.75)
-    assert profile.pass_ms is None
+def steps_of(rows: list[Any]) -> list[dict[str, Any]]:
+    names = ("label", "kernel", "begin", "end")
+    return [
+        {"tokens": tokens, "launches": [dict(zip(names, row, strict=True)) for row in launches]}
+        for tokens, *launches in rows
+    ]
 
 
-def test_no_decode_step_no_profile() -> None:
-    assert fold(Case(0, 4, 4), [step(4, ("a", "b", 0, 1))], [], None) is None
+TRAFFIC = traffic_of(TABLE["cases"][0]["traffic"])
 
 
-def detail() -> dict[str, Any]:
-    return {
-        "decodeCounts": {
-            "steps": 4,
-            "launches": 80,
-            "submits": 4,
-            "writeBuffers": 4,
-            "createdBuffers": 0,
-            "createdBindGroups": 0,
+@pytest.mark.parametrize("row", TABLE["cases"], ids=["prompt", "context"])
+def test_a_case_counts_its_best_rounds(row: dict[str, Any]) -> None:
+    report = case_report(Case(**row["case"]), row["answers"], traffic_of(row["traffic"]))
+    assert json.loads(report.model_dump_json()) == row["report"]
+
+
+@pytest.mark.parametrize("row", TABLE["profiles"], ids=lambda row: str(row["why"]))
+def test_a_profile_folds_decode_steps(row: dict[str, Any]) -> None:
+    traffic = TRAFFIC if row["counted"] else None
+    split, whole = steps_of(row["split"]), steps_of(row["whole"])
+    report, launches = profile_report(Case(**row["case"]), split, whole, traffic)
+    if row["report"] is None:
+        assert report is None
+        assert not launches
+    else:
+        assert report
+        assert json.loads(report.model_dump_json()) == row["report"]
+        assert launches == split[-1]["launches"]
+
+
+def test_a_load_has_its_parts() -> None:
+    row = TABLE["load"]
+    report = load_report(row["start"], row["answer"])
+    assert json.loads(report.model_dump_json()) == row["report"]
+    assert load_report("cached", {"total": 5, "parts": None}).parts is None
+
+
+# --- what is written ----------------------------------------------------------------------------
+
+
+def side(pack: Path, name: str, faster: float) -> SubjectReport:
+    first, second = TABLE["cases"]
+    answers = [
+        answer | {"prefill": answer["prefill"] / faster, "decode": answer["decode"] / faster}
+        for answer in (*first["answers"], *second["answers"])
+    ]
+    loaded = {
+        "timestamps": True,
+        "info": {
+            "model": {"name": "toy"},
+            "quantization": "q0f32",
+            "tier": "f32",
+            "contextLength": 2048,
+            "bytes": {"total": 1},
+            "adapter": {"vendor": "v", "architecture": "", "description": "gpu", "features": []},
+            "launches": {"decode": 2},
         },
-        "jsPerToken": 0.25,
-        "arrivals": [10.0, 12.0, 14.0, 16.0, 18.0],
-        "steps": [{"begin": 0.0, "end": 0.5, "tokens": 128}]
-        + [{"begin": 10 + 2 * i, "end": 10.25 + 2 * i, "tokens": 1} for i in range(4)],
     }
-
-
-def subject(name: str, faster: float) -> SubjectReport:
-    rounds = tuple(
-        Round(128, 5, 10 / faster * slow, 8 / faster * slow, detail()) for slow in (2.0, 1.0)
-    )
-    placed = Round(1, 5, 3, 16 / faster, detail())
-    split = [two_launches(1000, 3000)]
-    parts = dict.fromkeys(
-        ("total", "fetch", "store", "hash", "upload", "compile", "warmup", "compileTail"), 1.5
-    ) | {"networkBytes": 5, "cacheBytes": 0}
-    return SubjectReport(
-        name=name,
-        place="chromium",
-        where="Chrome/1",
-        pack=Path("packs/x"),
-        runtime=Path("dist"),
-        model="toy",
-        quantization="q0f32",
-        tier="f32",
-        context_length=2048,
-        gpu_bytes=1,
-        adapter={"vendor": "v", "architecture": "", "description": "gpu"},
-        launches={"decode": 2},
-        timestamps=True,
-        loads=(LoadReport("cold", 7.0, parts), LoadReport("cached", 5.0, None)),
+    split, whole = (steps_of(TABLE["profiles"][0][key]) for key in ("split", "whole"))
+    profile, _ = profile_report(Case(0, 128, 5), split, whole, TRAFFIC)
+    return subject_report(
+        Subject(name, "chromium", pack, pack, {}),
+        "Chrome/1",
+        loaded,
+        bandwidth={"nbytes": 64, "copy": 2e6, "read": 3e6},
+        loads=[load_report("cold", TABLE["load"]["answer"])],
         cases=[
-            CaseReport(Case(0, 128, 5), rounds, TRAFFIC),
-            CaseReport(Case(1023, 1, 5), (placed,), None),
+            case_report(Case(**first["case"]), answers[:2], TRAFFIC),
+            case_report(Case(**second["case"]), answers[2:], None),
         ],
-        profile=fold(Case(0, 128, 5), split, [step(1, ("", "", 0, 4000))], TRAFFIC),
+        profile=profile,
     )
 
 
 @pytest.fixture
-def report() -> BenchReport:
+def report(tmp_path: Path) -> BenchReport:
+    a, b = side(tmp_path, "a", 1), side(tmp_path, "b", 2)
     return BenchReport(
+        format_version=2,
         method="engine",
         order=("a", "b", "a", "b"),
-        bandwidth={"nbytes": 64, "copy": 4e6, "read": 3e6},
-        subjects=(subject("a", 1.0), subject("b", 2.0)),
+        subjects={"a": a, "b": b},
+        b_over_a=ratios(a.cases, b.cases),
     )
 
 
-def test_the_best_round_counts_and_ratios_are_b_over_a(report: BenchReport) -> None:
-    first = report.subjects[0].cases[0]
-    assert first.prefill_tokens_per_s == pytest.approx(12_800)
-    assert first.decode_tokens_per_s == pytest.approx(500)
-    assert first.bytes_per_s == pytest.approx(4000 * 500)
-    assert first.per_token("submits") == 1
-    assert first.per_token("launches") == 20
-    assert report.ratios() == [
-        {"context": 128, "prefill": pytest.approx(2), "decode": pytest.approx(2)},
-        {"context": 1024, "prefill": None, "decode": pytest.approx(2)},
+def alone(report: BenchReport) -> BenchReport:
+    a = report.subjects["a"]
+    return report.model_copy(update={"subjects": {"a": a}, "b_over_a": ()})
+
+
+def test_ratios_are_b_over_a(report: BenchReport) -> None:
+    assert [(r.context, r.prefill, r.decode) for r in report.b_over_a] == [
+        (128, 2, 2),
+        (1024, None, 2),
     ]
 
 
-def test_json_holds_it_all(report: BenchReport) -> None:
-    data = json.loads(json.dumps(report.to_json()))
-    assert data["format_version"] == 1
-    assert data["adapter"] == "v gpu"
-    a = data["subjects"]["a"]
-    assert a["cases"][0]["per_token"] == {
-        "launches": 20,
-        "submits": 1,
-        "write_buffers": 1,
-        "created_buffers": 0,
-        "created_bind_groups": 0,
-    }
-    assert a["cases"][0]["bytes_read_per_token"] == TRAFFIC.read
-    assert a["loads"][0]["parts"]["compile_tail_ms"] == 1.5
-    assert a["loads"][0]["parts"]["network_bytes"] == 5
-    assert a["loads"][1]["parts"] is None
-    assert a["profile"]["attributed"] == 1
-    assert [r["decode_ms"] for r in a["cases"][0]["rounds"]] == [16, 8]
+def test_a_report_that_was_written_is_read_again(
+    report: BenchReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, again = tmp_path / "report.json", tmp_path / "again.json"
+    path.write_text(report.model_dump_json(), "utf-8")
+    assert read_report(path) == report
+    plot = tmp_path / "plot.svg"
+    assert run(["bench", str(path), "--json", str(again), "--plot", str(plot)]) == 0
+    assert json.loads(again.read_text()) == json.loads(path.read_text())
+    assert "B/A" in capsys.readouterr().out
+    assert "<svg" in plot.read_text()
+
+
+def test_two_reports_are_compared_in_the_cases_of_both(
+    report: BenchReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = report.subjects["a"], report.subjects["b"]
+    second = alone(report).model_copy(
+        update={"subjects": {"a": b.model_copy(update={"cases": b.cases[:1]})}}
+    )
+    joined = join_reports(alone(report), second)
+    assert [c.context for c in joined.subjects["a"].cases] == [128]
+    assert [(r.context, r.decode) for r in joined.b_over_a] == [(128, 2)]
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    for path, one in zip(paths, (alone(report), second), strict=True):
+        path.write_text(one.model_dump_json(), "utf-8")
+    assert run(["bench", *map(str, paths)]) == 0
+    assert "B/A" in capsys.readouterr().out
+    apart = second.model_copy(
+        update={"subjects": {"a": a.model_copy(update={"cases": a.cases[1:]})}}
+    )
+    with pytest.raises(InvalidOptionError, match="no case in common"):
+        join_reports(second, apart)
+
+
+EMPTY = '{"format_version":2,"method":"engine","order":[],"subjects":{},"b_over_a":[]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "says"),
+    [
+        (None, "NotAReportError", "No such file"),
+        ("{", "NotAReportError", "no report"),
+        ('{"format_version": 1}', "FormatVersionError", "measure again"),
+        ('{"format_version": 2}', "NotAReportError", "method"),
+        (EMPTY, "NotAReportError", "no side a"),
+    ],
+)
+def test_what_is_no_report_is_named(
+    text: str | None,
+    name: str,
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "x.json"
+    if text is not None:
+        path.write_text(text)
+    assert run(["bench", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error[{name}]: ")
+    assert says in error
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [(["PACK"], "to measure, or"), (["R", "R"], "to measure, or"), (["--trace", "t"], "--trace")],
+)
+def test_reports_and_packs_do_not_mix(
+    more: list[str],
+    says: str,
+    pack: Path,
+    report: BenchReport,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(report.model_dump_json(), "utf-8")
+    names = {"PACK": str(pack), "R": str(path)}
+    assert run(["bench", str(path), *(names.get(word, word) for word in more)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error[InvalidOptionError]: ")
+    assert says in error
 
 
 def test_tables_show_rates_loads_and_kernels(report: BenchReport) -> None:
@@ -298,13 +368,16 @@ def test_tables_show_rates_loads_and_kernels(report: BenchReport) -> None:
     text = console.file.getvalue()
     for part in ("12,800.0", "B/A", "2.000", "50.0 %", "GPU time of a decode step", "gemv", "cold"):
         assert part in text
-    alone = replace(report, subjects=report.subjects[:1], bandwidth=None)
-    console.print(render(alone))
+    console.print(render(alone(report)))
     assert "B/A" not in console.file.getvalue()[len(text) :]
 
 
 def test_the_trace_is_one_that_browsers_read(report: BenchReport) -> None:
-    trace = json.loads(json.dumps(chrome_trace(report)))
+    details = tuple(row["answers"][-1]["detail"] for row in TABLE["cases"])
+    launches = steps_of([[1, ["layers.0.qkv", "gemv", 0, 1000], ["head", "gemv", 9000, 12000]]])
+    timeline = Timeline(details, launches[0]["launches"])
+    measured = Measured(report, {"a": timeline, "b": timeline})
+    trace = json.loads(json.dumps(chrome_trace(measured)))
     events = trace["traceEvents"]
     named = {(e["pid"], e.get("tid")) for e in events if e["ph"] == "M"}
     for event in events:

@@ -209,7 +209,12 @@ def _lengths(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 @cli.command()
-@click.argument("packs", metavar="PACK [PACK2]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument(
+    "packs",
+    metavar="PACK|REPORT [PACK2|REPORT2]",
+    nargs=-1,
+    type=click.Path(path_type=Path),
+)
 @click.option(
     "--in",
     "place",
@@ -263,7 +268,9 @@ def bench(quiet: bool, no_profile: bool, **options: Any) -> None:
     """Measure how fast a PACK runs here, or how PACK2 (or another build) compares.
 
     Tokens per second of prefill and decode, calls and JavaScript time per token, memory bandwidth,
-    GPU time of each kernel, parts of the load. Two sides take turns in one run: A B A B.
+    GPU time of each kernel, parts of the load. Two sides take turns in one run: A B A B. A REPORT
+    (.json) that was written before, here or by the benchmark page of the demo site, is read again, and two
+    are compared; but ratios within one run are the ones to trust.
     """
     from webbuild.bench import BenchOptions
     from webbuild.bench.command import bench as run_bench

@@ -171,5 +171,9 @@ class RuntimeNotFoundError(WebbuildError):
     """The folder holds no built npm package, or one without benchmarks."""
 
 
+class NotAReportError(WebbuildError):
+    """The file is no report of a benchmark."""
+
+
 class BenchmarkFailedError(WebbuildError):
     """What was measured failed: the page, Node or the engine in it; the message says how."""

@@ -35,15 +35,15 @@ def main() -> None:
         runtime=build.runtime,
         profile=False,
     )
-    report = run_benchmark(options, lambda text: print(text, file=sys.stderr))
+    report = run_benchmark(options, lambda text: print(text, file=sys.stderr)).report
     print_report(report)
-    chromium, dawn = (subject.cases[0] for subject in report.subjects)
+    chromium, dawn = (subject.cases[0] for subject in report.subjects.values())
     assert chromium.prefill_tokens_per_s and dawn.prefill_tokens_per_s
     print(
         json.dumps(
             {
                 "model": args.model,
-                "tier": report.subjects[0].tier,
+                "tier": report.subjects["a"].tier,
                 "prompt": args.prompt,
                 "tokens": args.tokens,
                 "chromium_decode": round(chromium.decode_tokens_per_s, 2),

@@ -15,6 +15,7 @@ from typing import Any
 
 from scripts.figures.builds import first_slice, this_build
 from webbuild.bench import BenchOptions, run_benchmark
+from webbuild.bench.report import adapter_name
 
 MODELS = ("smollm2-135m", "qwen2.5-0.5b")
 TIERS = ("f16", "f32")
@@ -31,13 +32,13 @@ def measure(model: str, tier: str, prompt: int, tokens: int, rounds: int) -> dic
         runtime=this.runtime,
         runtime_b=first.runtime,
     )
-    report = run_benchmark(options, lambda text: print(text, file=sys.stderr))
-    now, before = (subject.cases[0] for subject in report.subjects)
+    report = run_benchmark(options, lambda text: print(text, file=sys.stderr)).report
+    now, before = (subject.cases[0] for subject in report.subjects.values())
     assert now.prefill_tokens_per_s and before.prefill_tokens_per_s
     return {
         "model": model,
         "tier": tier,
-        "adapter": report.adapter,
+        "adapter": adapter_name(report.subjects["a"]),
         "prefill": round(now.prefill_tokens_per_s, 1),
         "prefill_first": round(before.prefill_tokens_per_s, 1),
         "prefill_ratio": round(now.prefill_tokens_per_s / before.prefill_tokens_per_s, 2),

@@ -95,7 +95,7 @@ def make_plan(options: BenchOptions) -> Plan:
     """Checks the options. Raises NotAPackError, RuntimeNotFoundError or InvalidOptionError."""
     if not 1 <= len(options.packs) <= 2:
         raise InvalidOptionError("give one pack, or two to compare")
-    _check_outputs(options)
+    check_outputs(options)
     sides = 1 if len(options.packs) == 1 and not (options.runtime_b or options.place_b) else 2
     places = (options.place, options.place_b or options.place)[:sides]
     runtimes = _runtimes(options, places)
@@ -137,7 +137,8 @@ def default_runtime() -> Path:
     return Path(webbuild.__file__).resolve().parents[2] / "runtime_js" / "dist"
 
 
-def _check_outputs(options: BenchOptions) -> None:
+def check_outputs(options: BenchOptions) -> None:
+    """Raises InvalidOptionError or MissingExtraError for files that could not be written."""
     for path in (options.json_file, options.trace, options.plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise InvalidOptionError(f"{path.parent} is no folder: make it first")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from webbuild.schema.bench_report import BenchReport, SubjectReport
+
 from .plan import require_plots
-from .report import BenchReport, SubjectReport
+from .report import adapter_name
 
 #: Kernels drawn apart; the rest is one part.
 _MOST_KERNELS = 9
@@ -19,7 +22,7 @@ def write_plot(report: BenchReport, path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    profiled = [subject for subject in report.subjects if subject.profile]
+    profiled = {name: side for name, side in report.subjects.items() if side.profile}
     panels = 2 + bool(profiled)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "webbuild"}):
         figure = Figure(figsize=(4.6 * panels, 3.8), layout="constrained")
@@ -28,20 +31,22 @@ def write_plot(report: BenchReport, path: Path) -> None:
         _rates(axes[1], report, "decode")
         if profiled:
             _kernels(axes[2], profiled)
-        figure.suptitle(f"{report.subjects[0].model}: {report.adapter}", fontsize=10)
+        first = report.subjects["a"]
+        figure.suptitle(f"{first.model}: {adapter_name(first)}", fontsize=10)
         figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _label(report: BenchReport, subject: SubjectReport) -> str:
+def _label(report: BenchReport, name: str) -> str:
+    subject = report.subjects[name]
     if len(report.subjects) == 1:
         return f"{subject.quantization}, {subject.tier}"
-    return f"{subject.name.upper()}: {subject.model}, {subject.tier}, {subject.where}"
+    return f"{name.upper()}: {subject.model}, {subject.tier}, {subject.where}"
 
 
 def _rates(axes: Any, report: BenchReport, kind: str) -> None:
-    for subject, color in zip(report.subjects, _SIDES, strict=False):
+    for (name, subject), color in zip(report.subjects.items(), _SIDES, strict=False):
         points = sorted(
-            (case.case.context, rate)
+            (case.context, rate)
             for case in subject.cases
             if (rate := getattr(case, f"{kind}_tokens_per_s")) is not None
         )
@@ -50,9 +55,9 @@ def _rates(axes: Any, report: BenchReport, kind: str) -> None:
             [y for _, y in points],
             marker="o",
             color=color,
-            label=_label(report, subject),
+            label=_label(report, name),
         )
-    contexts = sorted({case.case.context for s in report.subjects for case in s.cases})
+    contexts = sorted({case.context for s in report.subjects.values() for case in s.cases})
     axes.set_xscale("log", base=2)
     axes.set_xticks(contexts, [str(context) for context in contexts])
     axes.minorticks_off()
@@ -63,10 +68,10 @@ def _rates(axes: Any, report: BenchReport, kind: str) -> None:
     axes.legend(fontsize=7, frameon=False)
 
 
-def _kernels(axes: Any, subjects: list[SubjectReport]) -> None:
+def _kernels(axes: Any, subjects: Mapping[str, SubjectReport]) -> None:
     """Horizontal bars: ms of a decode step by kernel."""
     totals: dict[str, list[float]] = {}
-    for i, subject in enumerate(subjects):
+    for i, subject in enumerate(subjects.values()):
         assert subject.profile
         for launch in subject.profile.launches:
             totals.setdefault(launch.kernel, [0.0] * len(subjects))[i] += launch.ms
@@ -77,10 +82,10 @@ def _kernels(axes: Any, subjects: list[SubjectReport]) -> None:
             ("others", [sum(column) for column in zip(*(t for _, t in rest), strict=True)])
         )
     height = 0.8 / len(subjects)
-    for i, (subject, color) in enumerate(zip(subjects, _SIDES, strict=False)):
+    for i, (name, color) in enumerate(zip(subjects, _SIDES, strict=False)):
         places = [row + i * height for row in range(len(shown))]
         widths = [times[i] for _, times in shown]
-        axes.barh(places, widths, height, color=color, label=subject.name.upper())
+        axes.barh(places, widths, height, color=color, label=name.upper())
     middle = 0.4 - height / 2
     axes.set_yticks([row + middle for row in range(len(shown))], [name for name, _ in shown])
     axes.tick_params(axis="y", labelsize=7)

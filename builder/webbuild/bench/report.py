@@ -1,207 +1,195 @@
-"""What a benchmark found: records, and their JSON. Times are in ms."""
+"""From what agents answer to a report: runtime_js/src/bench/report.ts does the same in a page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .plan import Case, Place, Subject
+from pydantic import ValidationError
+
+from webbuild.errors import FormatVersionError, InvalidOptionError, NotAReportError
+from webbuild.schema.bench_report import (
+    REPORT_VERSION,
+    AdapterReport,
+    BandwidthReport,
+    BenchReport,
+    CallsPerToken,
+    CaseReport,
+    LaunchReport,
+    LoadReport,
+    ProfileReport,
+    RatioReport,
+    RoundReport,
+    SubjectReport,
+)
+
+from .plan import Case, Subject
 from .traffic import StepTraffic
 
-#: Of the JSON; raised when a reader would misunderstand.
-REPORT_VERSION = 1
+Answer = Mapping[str, Any]
+"""As the runtime sends it: names in camel case, times in ms."""
+
+_CALLS = ("launches", "submits", "writeBuffers", "createdBuffers", "createdBindGroups")
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One generation."""
+class Timeline:
+    """What only the trace shows of one side."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    prefill_ms: float
-    """From the request to the first token."""
-    decode_ms: float
-    """From the first token to the last."""
-    detail: Mapping[str, Any] | None
-    """As the engine's benchmark reports it: counts, JS time, arrivals, steps."""
+    details: tuple[Answer | None, ...]
+    """Of each case's last round: when steps ran and tokens arrived; None through the public API."""
+    launches: Sequence[Answer]
+    """Of the last profiled decode step."""
 
-    @classmethod
-    def of(cls, answer: Mapping[str, Any]) -> Round:
-        return cls(
-            answer["promptTokens"],
-            answer["completionTokens"],
-            answer["prefill"],
-            answer["decode"],
-            answer["detail"],
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run of `webbuild bench`."""
+
+    report: BenchReport
+    timelines: Mapping[str, Timeline]
+    """By side."""
+
+
+def read_report(path: Path) -> BenchReport:
+    """A report that was written before. Raises NotAReportError or FormatVersionError."""
+    try:
+        data = path.read_bytes()
+        found = BenchReport.model_validate_json(data)
+    except OSError as error:
+        raise NotAReportError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        if place == "format_version" and first["type"] == "literal_error":
+            raise FormatVersionError(
+                f"{path} is a report of another format version than {REPORT_VERSION}: measure again"
+            ) from None
+        raise NotAReportError(
+            f"{path} is no report of a benchmark ({place}: {first['msg']}): give a file written by "
+            "webbuild bench --json or by the benchmark page"
+        ) from None
+    if "a" not in found.subjects:
+        raise NotAReportError(f"{path} has no side a: it reports nothing")
+    return found
+
+
+def join_reports(first: BenchReport, second: BenchReport) -> BenchReport:
+    """Side A of two runs, in the cases that both have. Raises InvalidOptionError without one."""
+    a, b = first.subjects["a"], second.subjects["a"]
+
+    cases = {(case.start, case.prompt, case.tokens): case for case in b.cases}
+    pairs = [
+        (case, cases[key])
+        for case in a.cases
+        if (key := (case.start, case.prompt, case.tokens)) in cases
+    ]
+    if not pairs:
+        raise InvalidOptionError(
+            "the two reports have no case in common (same prompt, context and tokens): measure "
+            "both with the same lengths"
         )
-
-    @property
-    def prefill_tokens_per_s(self) -> float:
-        return self.prompt_tokens * 1000 / self.prefill_ms
-
-    @property
-    def decode_tokens_per_s(self) -> float:
-        return (self.completion_tokens - 1) * 1000 / self.decode_ms
-
-    def per_token(self, count: str) -> float | None:
-        """Calls of this kind per decoded token, such as `submits`."""
-        if self.detail is None:
-            return None
-        counts = self.detail["decodeCounts"]
-        return float(counts[count]) / max(1, self.completion_tokens - 1)
+    left, right = zip(*pairs, strict=True)
+    return BenchReport(
+        format_version=REPORT_VERSION,
+        method="public" if "public" in (first.method, second.method) else "engine",
+        order=(),
+        subjects={
+            "a": a.model_copy(update={"cases": left}),
+            "b": b.model_copy(update={"cases": right}),
+        },
+        b_over_a=ratios(left, right),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class CaseReport:
-    """All rounds of one case; the best counts, for noise only ever adds time."""
-
-    case: Case
-    rounds: tuple[Round, ...]
-    traffic: StepTraffic | None
-    """None for a pack of a format that is not this version's."""
-
-    @property
-    def prefill_tokens_per_s(self) -> float | None:
-        """None where the prompt is there already."""
-        if self.case.start > 0:
-            return None
-        return max(r.prefill_tokens_per_s for r in self.rounds)
-
-    @property
-    def decode_tokens_per_s(self) -> float:
-        return max(r.decode_tokens_per_s for r in self.rounds)
-
-    def per_token(self, count: str) -> float | None:
-        return self.rounds[-1].per_token(count)
-
-    @property
-    def bytes_per_s(self) -> float | None:
-        """Read and written while decoding, by count; at the context that the prompt leaves."""
-        if self.traffic is None:
-            return None
-        return (self.traffic.read + self.traffic.written) * self.decode_tokens_per_s
-
-    @property
-    def js_ms_per_token(self) -> float | None:
-        times = [r.detail["jsPerToken"] for r in self.rounds if r.detail]
-        times = [time for time in times if time is not None]
-        return min(times) if times else None
-
-    def to_json(self) -> dict[str, Any]:
-        counts = ("launches", "submits", "writeBuffers", "createdBuffers", "createdBindGroups")
-        return {
-            **asdict(self.case),
-            "context": self.case.context,
-            "prefill_tokens_per_s": self.prefill_tokens_per_s,
-            "decode_tokens_per_s": self.decode_tokens_per_s,
-            "js_ms_per_token": self.js_ms_per_token,
-            "bytes_read_per_token": self.traffic.read if self.traffic else None,
-            "bytes_written_per_token": self.traffic.written if self.traffic else None,
-            "bytes_needed_per_token": self.traffic.needed if self.traffic else None,
-            "bytes_per_s": self.bytes_per_s,
-            "per_token": {_snake(count): self.per_token(count) for count in counts},
-            "rounds": [
-                {
-                    "prompt_tokens": r.prompt_tokens,
-                    "completion_tokens": r.completion_tokens,
-                    "prefill_ms": r.prefill_ms,
-                    "decode_ms": r.decode_ms,
-                }
-                for r in self.rounds
-            ],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class LoadReport:
-    """One load. The parts overlap; null where only the total is known."""
-
-    start: str
-    """`cold` or `cached`."""
-    total: float
-    parts: Mapping[str, float] | None
-
-    def to_json(self) -> dict[str, Any]:
-        parts = self.parts or {}
-        names = {"networkBytes": "network_bytes", "cacheBytes": "cache_bytes"}
-        return {
-            "start": self.start,
-            "total_ms": self.total,
-            "parts": {names.get(key, f"{_snake(key)}_ms"): value for key, value in parts.items()}
-            if self.parts
+def ratios(a: Iterable[CaseReport], b: Iterable[CaseReport]) -> tuple[RatioReport, ...]:
+    """B's rates over A's, case by case."""
+    return tuple(
+        RatioReport(
+            context=left.context,
+            prefill=right.prefill_tokens_per_s / left.prefill_tokens_per_s
+            if left.prefill_tokens_per_s and right.prefill_tokens_per_s
             else None,
+            decode=right.decode_tokens_per_s / left.decode_tokens_per_s,
+        )
+        for left, right in zip(a, b, strict=True)
+    )
+
+
+def case_report(case: Case, answers: Sequence[Answer], traffic: StepTraffic | None) -> CaseReport:
+    """All rounds of one case. traffic: None for a pack of a format that is not this version's."""
+    rounds = tuple(
+        RoundReport(
+            prompt_tokens=answer["promptTokens"],
+            completion_tokens=answer["completionTokens"],
+            prefill_ms=answer["prefill"],
+            decode_ms=answer["decode"],
+        )
+        for answer in answers
+    )
+    details = [answer["detail"] for answer in answers]
+    js = [d["jsPerToken"] for d in details if d and d["jsPerToken"] is not None]
+    rate = max((r.completion_tokens - 1) * 1000 / r.decode_ms for r in rounds)
+    return CaseReport(
+        start=case.start,
+        prompt=case.prompt,
+        tokens=case.tokens,
+        context=case.context,
+        prefill_tokens_per_s=max(r.prompt_tokens * 1000 / r.prefill_ms for r in rounds)
+        if case.start == 0
+        else None,
+        decode_tokens_per_s=rate,
+        js_ms_per_token=min(js, default=None),
+        bytes_read_per_token=traffic.read if traffic else None,
+        bytes_written_per_token=traffic.written if traffic else None,
+        bytes_needed_per_token=traffic.needed if traffic else None,
+        bytes_per_s=(traffic.read + traffic.written) * rate if traffic else None,
+        per_token=_calls(answers[-1]),
+        rounds=rounds,
+    )
+
+
+def _calls(answer: Answer) -> CallsPerToken | None:
+    if answer["detail"] is None:
+        return None
+    tokens = max(1, answer["completionTokens"] - 1)
+    counts = answer["detail"]["decodeCounts"]
+    return CallsPerToken(**{_snake(name): counts[name] / tokens for name in _CALLS})
+
+
+def load_report(start: str, answer: Answer) -> LoadReport:
+    """One load; `start` is `cold` or `cached`."""
+    parts = answer["parts"]
+    return LoadReport.model_validate(
+        {
+            "start": start,
+            "total_ms": answer["total"],
+            "parts": {_part(name): value for name, value in parts.items()} if parts else None,
         }
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchProfile:
-    """GPU time of one launch of a decode step, each in a pass of its own."""
-
-    label: str
-    kernel: str
-    ms: float
-    """The median over the profiled steps."""
-    nbytes: int | None
-    """Read and written, by count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """Decode steps at one context."""
-
-    context: int
-    steps: int
-    launches: tuple[LaunchProfile, ...]
-    pass_ms: float | None
-    """A whole step in one pass, as it runs without a profiler; the median."""
-    timeline: Sequence[Mapping[str, Any]]
-    """The launches of one profiled step, for the trace."""
-
-    @property
-    def launch_ms(self) -> float:
-        """The sum over all launches."""
-        return sum(launch.ms for launch in self.launches)
-
-    @property
-    def attributed(self) -> float:
-        """The share of `launch_ms` in launches with a kernel's name and a label."""
-        named = sum(launch.ms for launch in self.launches if launch.label and launch.kernel)
-        return named / self.launch_ms if self.launch_ms else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "context": self.context,
-            "steps": self.steps,
-            "pass_ms": self.pass_ms,
-            "launch_ms": self.launch_ms,
-            "attributed": self.attributed,
-            "launches": [asdict(launch) for launch in self.launches],
-        }
-
-
-def fold_profile(
-    case: Case,
-    split: Sequence[Mapping[str, Any]],
-    whole: Sequence[Mapping[str, Any]],
-    traffic: StepTraffic | None,
-) -> Profile | None:
-    """Decode steps of both profiles to one; None if none was recorded.
+def profile_report(
+    case: Case, split: Sequence[Answer], whole: Sequence[Answer], traffic: StepTraffic | None
+) -> tuple[ProfileReport | None, Sequence[Answer]]:
+    """Decode steps of both profiles folded to one, and the launches of the last step.
 
     split, whole: steps as the runtime profiles them, with a pass per launch and with one pass.
+    None when no decode step was recorded.
     """
     decode = [step["launches"] for step in split if step["tokens"] == 1][-_kept(case) :]
     if not decode:
-        return None
+        return None, ()
     counted = traffic.launches if traffic and len(traffic.launches) == len(decode[0]) else None
     launches = tuple(
-        LaunchProfile(
-            first["label"],
-            first["kernel"],
-            median((step[i]["end"] - step[i]["begin"]) / 1e6 for step in decode),
-            counted[i].read + counted[i].written if counted else None,
+        LaunchReport(
+            label=first["label"],
+            kernel=first["kernel"],
+            ms=median((step[i]["end"] - step[i]["begin"]) / 1e6 for step in decode),
+            nbytes=counted[i].read + counted[i].written if counted else None,
         )
         for i, first in enumerate(decode[0])
     )
@@ -210,13 +198,17 @@ def fold_profile(
         for step in whole
         if step["tokens"] == 1
     ][-_kept(case) :]
-    return Profile(
+    total = sum(launch.ms for launch in launches)
+    named = sum(launch.ms for launch in launches if launch.label and launch.kernel)
+    report = ProfileReport(
         context=case.context,
         steps=len(decode),
-        launches=launches,
         pass_ms=median(passes) if passes else None,
-        timeline=decode[-1],
+        launch_ms=total,
+        attributed=named / total if total else 0.0,
+        launches=launches,
     )
+    return report, decode[-1]
 
 
 def _kept(case: Case) -> int:
@@ -224,120 +216,57 @@ def _kept(case: Case) -> int:
     return 5 if case.prompt == 1 else 1 << 30
 
 
-@dataclass(slots=True)
-class SubjectReport:
-    """One side of the comparison."""
-
-    name: str
-    place: Place
-    where: str
-    """Browser, Node or wgpu, with its version."""
-    pack: Path
-    runtime: Path | None
-    model: str
-    quantization: str
-    tier: str
-    context_length: int
-    gpu_bytes: int
-    adapter: Mapping[str, Any]
-    launches: Mapping[str, int]
-    """Of each function."""
-    timestamps: bool
-    loads: tuple[LoadReport, ...]
-    cases: list[CaseReport] = field(default_factory=list)
-    traffic: dict[int, StepTraffic] = field(default_factory=dict)
-    """By context."""
-    profile: Profile | None = None
-
-    @classmethod
-    def of(
-        cls,
-        subject: Subject,
-        where: str,
-        loaded: Mapping[str, Any],
-        loads: tuple[LoadReport, ...],
-    ) -> SubjectReport:
-        info = loaded["info"]
-        return cls(
-            name=subject.name,
-            place=subject.place,
-            where=where,
-            pack=subject.pack,
-            runtime=subject.runtime,
-            model=info["model"]["name"],
-            quantization=info["quantization"],
-            tier=info["tier"],
-            context_length=info["contextLength"],
-            gpu_bytes=info["bytes"]["total"],
-            adapter=info["adapter"],
-            launches=info["launches"],
-            timestamps=loaded["timestamps"],
-            loads=loads,
+def subject_report(
+    subject: Subject,
+    where: str,
+    loaded: Answer,
+    *,
+    bandwidth: Answer | None,
+    loads: Sequence[LoadReport],
+    cases: Sequence[CaseReport],
+    profile: ProfileReport | None,
+) -> SubjectReport:
+    """One side. loaded: the answer of its last load."""
+    info = loaded["info"]
+    adapter = {key: info["adapter"][key] for key in AdapterReport.model_fields}
+    return SubjectReport(
+        place=subject.place,
+        where=where,
+        adapter=AdapterReport(**adapter),
+        pack=str(subject.pack),
+        runtime=str(subject.runtime) if subject.runtime else None,
+        model=info["model"]["name"],
+        quantization=info["quantization"],
+        tier=info["tier"],
+        context_length=info["contextLength"],
+        gpu_bytes=info["bytes"]["total"],
+        launches=info["launches"],
+        timestamps=loaded["timestamps"],
+        bandwidth=BandwidthReport(
+            nbytes=bandwidth["nbytes"],
+            copy_bytes_per_s=bandwidth["copy"],
+            read_bytes_per_s=bandwidth["read"],
         )
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "in": self.place,
-            "where": self.where,
-            "pack": str(self.pack),
-            "runtime": str(self.runtime) if self.runtime else None,
-            "model": self.model,
-            "quantization": self.quantization,
-            "tier": self.tier,
-            "context_length": self.context_length,
-            "gpu_bytes": self.gpu_bytes,
-            "launches": dict(self.launches),
-            "timestamps": self.timestamps,
-            "loads": [load.to_json() for load in self.loads],
-            "cases": [case.to_json() for case in self.cases],
-            "profile": self.profile.to_json() if self.profile else None,
-        }
+        if bandwidth
+        else None,
+        loads=tuple(loads),
+        cases=tuple(cases),
+        profile=profile,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class BenchReport:
-    """One run of `webbuild bench`."""
+def adapter_name(subject: SubjectReport) -> str:
+    """The GPU in words."""
+    adapter = subject.adapter
+    return " ".join(
+        part for part in (adapter.vendor, adapter.architecture, adapter.description) if part
+    )
 
-    method: str
-    order: tuple[str, ...]
-    bandwidth: Mapping[str, float] | None
-    """Of memory: bytes per second of a kernel that copies (reads + writes) and one that reads."""
-    subjects: tuple[SubjectReport, ...]
 
-    @property
-    def adapter(self) -> str:
-        info = self.subjects[0].adapter
-        return " ".join(
-            part for part in (info["vendor"], info["architecture"], info["description"]) if part
-        )
-
-    def ratios(self) -> list[dict[str, float | int | None]]:
-        """B's rates over A's, by case; nothing without B."""
-        if len(self.subjects) < 2:
-            return []
-        a, b = self.subjects
-        return [
-            {
-                "context": left.case.context,
-                "prefill": right.prefill_tokens_per_s / left.prefill_tokens_per_s
-                if left.prefill_tokens_per_s and right.prefill_tokens_per_s
-                else None,
-                "decode": right.decode_tokens_per_s / left.decode_tokens_per_s,
-            }
-            for left, right in zip(a.cases, b.cases, strict=True)
-        ]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        return {
-            "format_version": REPORT_VERSION,
-            "adapter": self.adapter,
-            "method": self.method,
-            "order": list(self.order),
-            "bandwidth": dict(self.bandwidth) if self.bandwidth else None,
-            "subjects": {subject.name: subject.to_json() for subject in self.subjects},
-            "b_over_a": self.ratios(),
-        }
+def _part(name: str) -> str:
+    """`compileTail` → `compile_tail_ms`; bytes say so themselves."""
+    snake = _snake(name)
+    return snake if snake.endswith("_bytes") else f"{snake}_ms"
 
 
 def _snake(name: str) -> str:

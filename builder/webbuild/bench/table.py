@@ -5,7 +5,9 @@ from __future__ import annotations
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from .report import BenchReport, LaunchProfile, SubjectReport
+from webbuild.schema.bench_report import BenchReport, CaseReport, LaunchReport, SubjectReport
+
+from .report import adapter_name
 
 _WIDTH = 130
 
@@ -24,7 +26,7 @@ def render(report: BenchReport) -> RenderableType:
         _about(report),
         _rates(report),
         _loads(report),
-        *(_kernels(report, subject) for subject in report.subjects if subject.profile),
+        *(_kernels(name, side) for name, side in report.subjects.items() if side.profile),
     )
 
 
@@ -38,19 +40,30 @@ def _table(title: str, *columns: str) -> Table:
 
 def _about(report: BenchReport) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row("adapter", report.adapter)
-    for subject in report.subjects:
-        text = f"{subject.model} ({subject.quantization}), tier {subject.tier}, {subject.pack}"
-        text += f", in {subject.where}"
-        if len({s.runtime for s in report.subjects}) > 1:
-            text += f", runtime {subject.runtime}"
-        table.add_row(subject.name.upper(), text)
-    if report.bandwidth:
-        copy, read = (report.bandwidth[key] / 1e9 for key in ("copy", "read"))
-        table.add_row("memory", f"{copy:.1f} GB/s copied (read + written), {read:.1f} GB/s read")
+    sides = report.subjects.items()
+    for name, side in sides:
+        text = f"{side.model} ({side.quantization}), tier {side.tier}, {side.pack}"
+        text += f", in {side.where}"
+        if len({s.runtime for s in report.subjects.values()}) > 1:
+            text += f", runtime {side.runtime}"
+        table.add_row(name.upper(), text)
+    for label, words in (("adapter", adapter_name), ("memory", _memory)):
+        said = {name: words(side) for name, side in sides}
+        if len(set(said.values())) == 1:
+            table.add_row(label, said["a"])
+        else:
+            for name, text in said.items():
+                table.add_row(f"{label} {name.upper()}", text)
     if report.method == "public":
         table.add_row("measured", "through the public API: one of the builds has no benchmark")
     return table
+
+
+def _memory(side: SubjectReport) -> str:
+    if not side.bandwidth:
+        return "not measured"
+    copy, read = side.bandwidth.copy_bytes_per_s / 1e9, side.bandwidth.read_bytes_per_s / 1e9
+    return f"{copy:.1f} GB/s copied (read + written), {read:.1f} GB/s read"
 
 
 def _rates(report: BenchReport) -> Table:
@@ -58,58 +71,66 @@ def _rates(report: BenchReport) -> Table:
     columns += ["JS ms/token", "launches", "submits", "writes", "MB/token", "GB/s", "of copy"]
     title = "\nTokens per second, best of the rounds; calls, and bytes by count, per decoded token"
     table = _table(title, *columns)
-    compared = len(report.subjects) > 1
-    for i, ratio in enumerate(report.ratios() or [None] * len(report.subjects[0].cases)):
-        for subject in report.subjects:
-            case = subject.cases[i]
-            counts = (case.per_token(name) for name in ("launches", "submits", "writeBuffers"))
-            traffic, rate = case.traffic, case.bytes_per_s
-            copied = rate / report.bandwidth["copy"] if rate and report.bandwidth else None
-            table.add_row(
-                subject.name.upper(),
-                str(case.case.context),
-                _number(case.prefill_tokens_per_s, 1),
-                _number(case.decode_tokens_per_s, 2),
-                _number(1000 / case.decode_tokens_per_s, 2),
-                _number(case.js_ms_per_token, 3),
-                *(_number(count, 2) for count in counts),
-                _number((traffic.read + traffic.written) / 1e6 if traffic else None, 2),
-                _number(rate and rate / 1e9, 2),
-                _percent(copied),
-            )
-        if compared and ratio:
-            prefill, decode = (_number(ratio[key], 3) for key in ("prefill", "decode"))
-            table.add_row("B/A", "", prefill, decode)
+    for i in range(len(report.subjects["a"].cases)):
+        for name, side in report.subjects.items():
+            table.add_row(name.upper(), *_case(side, side.cases[i]))
+        if report.b_over_a:
+            ratio = report.b_over_a[i]
+            table.add_row("B/A", "", _number(ratio.prefill, 3), _number(ratio.decode, 3))
     return table
+
+
+def _case(side: SubjectReport, case: CaseReport) -> list[str]:
+    calls = case.per_token
+    counts = (calls.launches, calls.submits, calls.write_buffers) if calls else (None,) * 3
+    nbytes = None
+    if case.bytes_read_per_token is not None and case.bytes_written_per_token is not None:
+        nbytes = case.bytes_read_per_token + case.bytes_written_per_token
+    return [
+        str(case.context),
+        _number(case.prefill_tokens_per_s, 1),
+        _number(case.decode_tokens_per_s, 2),
+        _number(1000 / case.decode_tokens_per_s, 2),
+        _number(case.js_ms_per_token, 3),
+        *(_number(count, 2) for count in counts),
+        _number(nbytes and nbytes / 1e6, 2),
+        _number(case.bytes_per_s and case.bytes_per_s / 1e9, 2),
+        _percent(_of_copy(side, case.bytes_per_s)),
+    ]
+
+
+def _of_copy(side: SubjectReport, rate: float | None) -> float | None:
+    """The share of the measured copy bandwidth."""
+    return rate / side.bandwidth.copy_bytes_per_s if rate and side.bandwidth else None
 
 
 def _loads(report: BenchReport) -> Table:
-    parts = ("fetch", "store", "hash", "upload", "compile", "compileTail", "warmup")
+    parts = ("fetch", "store", "hash", "upload", "compile", "compile_tail", "warmup")
     names = ("fetch", "store", "hash", "upload", "compile", "of it after", "warm-up")
     table = _table("\nLoads, ms (parts run side by side)", "", "start", "total", *names)
-    for subject in report.subjects:
-        for load in subject.loads:
-            values = [load.parts[part] if load.parts else None for part in parts]
+    for name, side in report.subjects.items():
+        for load in side.loads:
+            found = load.parts or {}
             table.add_row(
-                subject.name.upper(),
+                name.upper(),
                 load.start,
-                _number(load.total, 0),
-                *(_number(value, 0) for value in values),
+                _number(load.total_ms, 0),
+                *(_number(found.get(f"{part}_ms"), 0) for part in parts),
             )
     return table
 
 
-def _kernels(report: BenchReport, subject: SubjectReport) -> Table:
-    profile = subject.profile
+def _kernels(name: str, side: SubjectReport) -> Table:
+    profile = side.profile
     assert profile
     title = (
-        f"\n{subject.name.upper()}: GPU time of a decode step at a context of {profile.context}, "
+        f"\n{name.upper()}: GPU time of a decode step at a context of {profile.context}, "
         f"by timestamps: {profile.launch_ms:.2f} ms in launches"
     )
     if profile.pass_ms is not None:
         title += f", {profile.pass_ms:.2f} ms as one pass"
     table = _table(title, "kernel", "launches", "µs each", "ms", "share", "GB/s", "of copy")
-    by_kernel: dict[str, list[LaunchProfile]] = {}
+    by_kernel: dict[str, list[LaunchReport]] = {}
     for launch in profile.launches:
         by_kernel.setdefault(launch.kernel, []).append(launch)
     for kernel, launches in sorted(
@@ -126,7 +147,7 @@ def _kernels(report: BenchReport, subject: SubjectReport) -> Table:
             f"{total:.3f}",
             _percent(total / profile.launch_ms if profile.launch_ms else None),
             _number(rate and rate / 1e9, 2),
-            _percent(rate / report.bandwidth["copy"] if rate and report.bandwidth else None),
+            _percent(_of_copy(side, rate)),
         )
     return table
 

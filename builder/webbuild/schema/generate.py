@@ -1,7 +1,8 @@
 """Writes what the runtime knows of the formats: `python -m webbuild.schema.generate [--check]`.
 
-Into runtime_js/src/generated: a JSON Schema for each file of a pack, and from those, by
-scripts/generate_types.mjs (needs `npm ci`), TypeScript types and a validator without `eval`.
+Into runtime_js/src/generated: a JSON Schema for each file of a pack and for a benchmark's report,
+and from those, by scripts/generate_types.mjs (needs `npm ci`), TypeScript types and, for what the
+runtime reads, a validator without `eval`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from .base import Format
+from .bench_report import BenchReport
 from .kernels import KernelFile
 from .pack import PackManifest
 from .program import Program
@@ -23,6 +25,7 @@ FORMATS: dict[str, type[Format]] = {
     "program": Program,
     "kernels": KernelFile,
     "tensor_cache": TensorCache,
+    "bench_report": BenchReport,
 }
 REPOSITORY = Path(__file__).resolve().parents[3]
 GENERATED = REPOSITORY / "runtime_js" / "src" / "generated"
