@@ -27,10 +27,10 @@ from webbuild.bench.report import (
 )
 from webbuild.bench.table import render
 from webbuild.bench.trace import chrome_trace
-from webbuild.bench.traffic import LaunchTraffic, StepTraffic
 from webbuild.cli import run
 from webbuild.errors import InvalidOptionError
 from webbuild.schema.bench_report import BenchReport, SubjectReport
+from webbuild.traffic import LaunchTraffic, StepTraffic
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from webbuild.bench.traffic import decode_traffic
 from webbuild.compile import Compiled, compile_model
 from webbuild.reference import TINY
 from webbuild.schema.program import SPLIT_CONTEXT
+from webbuild.traffic import decode_traffic
 
 #: The shapes of SmolLM2-135M, Qwen2-0.5B and Qwen3-0.6B.
 SMOLLM2 = TINY["llama-gqa"] | {

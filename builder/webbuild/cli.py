@@ -269,8 +269,8 @@ def bench(quiet: bool, no_profile: bool, **options: Any) -> None:
 
     Tokens per second of prefill and decode, calls and JavaScript time per token, memory bandwidth,
     GPU time of each kernel, parts of the load. Two sides take turns in one run: A B A B. A REPORT
-    (.json) that was written before, here or by the benchmark page of the demo site, is read again, and two
-    are compared; but ratios within one run are the ones to trust.
+    (.json) written before, here or by the demo site's benchmark page, is read again, and two are
+    compared; but ratios within one run are the ones to trust.
     """
     from webbuild.bench import BenchOptions
     from webbuild.bench.command import bench as run_bench

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from webbuild.schema.folder import PackFolder
 from webbuild.schema.kernels import Kernel
 from webbuild.schema.pack import PackManifest
 from webbuild.schema.program import Function, Program
+from webbuild.tables import number_table, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,7 @@ def print_report(folder: Path, *, as_json: bool, verify: bool) -> None:
     if as_json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=110)
-    console.print(_render(report))
+    show(_render(report), width=110)
 
 
 def _function_report(
@@ -164,14 +162,6 @@ def _render(report: Report) -> RenderableType:
     )
 
 
-def _table(title: str, *columns: str) -> Table:
-    """A table whose first column is text and whose others are numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", overflow="fold")
-    return table
-
-
 def _megabytes(nbytes: int) -> str:
     return f"{nbytes / 1e6:,.1f} MB"
 
@@ -211,7 +201,7 @@ def _model_table(report: Report) -> Table:
 
 def _functions_table(report: Report) -> Table:
     title = f"\nProgram: launches ({report.kernels} kernels)"
-    table = _table(title, "tier and function", "launches", "per layer", "library", "TVM")
+    table = number_table(title, "tier and function", "launches", "per layer", "library", "TVM")
     for function in report.functions:
         table.add_row(
             f"{function.tier} {function.function}",
@@ -227,7 +217,7 @@ def _kernels_table(report: Report) -> Table:
     """Kernels by function, for the tier that a browser takes if it can."""
     tier = report.functions[0].tier if report.functions else ""
     functions = [function for function in report.functions if function.tier == tier]
-    table = _table(f"\nKernels of tier {tier}", "kernel", *(f.function for f in functions))
+    table = number_table(f"\nKernels of tier {tier}", "kernel", *(f.function for f in functions))
     counts = [
         {(use.kernel, use.origin): use.launches for use in function.kernels}
         for function in functions
@@ -243,7 +233,7 @@ def _kernels_table(report: Report) -> Table:
 
 def _memory_table(report: Report) -> Table:
     context = report.manifest.limits.default_context_length
-    table = _table(
+    table = number_table(
         f"\nGPU memory, predicted, at a context of {context:,}",
         *("tier", "weights", "KV cache", "activations", "other buffers", "total"),
     )
@@ -256,7 +246,7 @@ def _memory_table(report: Report) -> Table:
 def _files_table(report: Report) -> Table:
     files = report.manifest.files
     state = "hashes verified" if report.verified else "sizes checked; --verify checks hashes"
-    table = _table(
+    table = number_table(
         f"\nFiles: {len(files) + 1}, {_megabytes(report.nbytes)} ({state})", "file", "size"
     )
     shards = [file for file in files if file.role == "weights"]

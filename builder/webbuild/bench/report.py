@@ -25,9 +25,9 @@ from webbuild.schema.bench_report import (
     RoundReport,
     SubjectReport,
 )
+from webbuild.traffic import StepTraffic
 
 from .plan import Case, Subject
-from .traffic import StepTraffic
 
 Answer = Mapping[str, Any]
 """As the runtime sends it: names in camel case, times in ms."""

@@ -12,6 +12,7 @@ from typing import Any
 from webbuild.errors import BenchmarkFailedError, WebbuildError
 from webbuild.schema.bench_report import REPORT_VERSION, BenchReport, CaseReport, LoadReport
 from webbuild.schema.folder import PackFolder
+from webbuild.traffic import StepTraffic, decode_traffic
 
 from .agent import Agent, chromium_agent, dawn_agent
 from .native import native_agent
@@ -26,7 +27,6 @@ from .report import (
     ratios,
     subject_report,
 )
-from .traffic import StepTraffic, decode_traffic
 
 #: Of one buffer of the bandwidth kernels.
 BANDWIDTH_BYTES = 64 << 20

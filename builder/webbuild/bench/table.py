@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from webbuild.schema.bench_report import BenchReport, CaseReport, LaunchReport, SubjectReport
+from webbuild.tables import number_table, show
 
 from .report import adapter_name
 
@@ -14,10 +15,7 @@ _WIDTH = 130
 
 def print_report(report: BenchReport) -> None:
     """Prints the tables to standard output."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
-    console.print(render(report))
+    show(render(report), width=_WIDTH)
 
 
 def render(report: BenchReport) -> RenderableType:
@@ -28,14 +26,6 @@ def render(report: BenchReport) -> RenderableType:
         _loads(report),
         *(_kernels(name, side) for name, side in report.subjects.items() if side.profile),
     )
-
-
-def _table(title: str, *columns: str) -> Table:
-    """A table whose first column is text and whose others are numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", overflow="fold")
-    return table
 
 
 def _about(report: BenchReport) -> Table:
@@ -70,7 +60,7 @@ def _rates(report: BenchReport) -> Table:
     columns = ["", "context", "prefill tok/s", "decode tok/s", "ms/token"]
     columns += ["JS ms/token", "launches", "submits", "writes", "MB/token", "GB/s", "of copy"]
     title = "\nTokens per second, best of the rounds; calls, and bytes by count, per decoded token"
-    table = _table(title, *columns)
+    table = number_table(title, *columns)
     for i in range(len(report.subjects["a"].cases)):
         for name, side in report.subjects.items():
             table.add_row(name.upper(), *_case(side, side.cases[i]))
@@ -107,7 +97,7 @@ def _of_copy(side: SubjectReport, rate: float | None) -> float | None:
 def _loads(report: BenchReport) -> Table:
     parts = ("fetch", "store", "hash", "upload", "compile", "compile_tail", "warmup")
     names = ("fetch", "store", "hash", "upload", "compile", "of it after", "warm-up")
-    table = _table("\nLoads, ms (parts run side by side)", "", "start", "total", *names)
+    table = number_table("\nLoads, ms (parts run side by side)", "", "start", "total", *names)
     for name, side in report.subjects.items():
         for load in side.loads:
             found = load.parts or {}
@@ -129,7 +119,7 @@ def _kernels(name: str, side: SubjectReport) -> Table:
     )
     if profile.pass_ms is not None:
         title += f", {profile.pass_ms:.2f} ms as one pass"
-    table = _table(title, "kernel", "launches", "µs each", "ms", "share", "GB/s", "of copy")
+    table = number_table(title, "kernel", "launches", "µs each", "ms", "share", "GB/s", "of copy")
     by_kernel: dict[str, list[LaunchReport]] = {}
     for launch in profile.launches:
         by_kernel.setdefault(launch.kernel, []).append(launch)
