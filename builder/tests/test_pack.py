@@ -20,7 +20,7 @@ from rich.console import Console
 from checkpoints import CONFIG, random_tensors, write_model, write_safetensors
 from webbuild import __version__
 from webbuild.cli import run
-from webbuild.errors import NotAPackError, PackDamagedError
+from webbuild.errors import InvalidOptionError, NotAPackError, PackDamagedError
 from webbuild.inspect import inspect_pack
 from webbuild.models import PAGE_SIZE, parameters, read_config
 from webbuild.pack import PackOptions, Reporter, pack_model
@@ -107,12 +107,28 @@ def test_inspect(
     assert run(["inspect", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "LlamaForCausalLM" in printed and "f16 decode" in printed
+    assert f"{report.traffic[0].bytes_read_per_token:,}" in printed
     assert run(["inspect", str(out), "--json", "--verify"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["nbytes"], data["verified"]) == (report.nbytes, True)
+    assert [row["context"] for row in data["traffic"]] == [100, 100]
 
     with pytest.raises(NotAPackError, match=r"holds no pack\.json"):
         inspect_pack(tmp_path)
+
+
+def test_inspect_counts_bytes_by_what_they_are(packed: tuple[Path, PackManifest]) -> None:
+    out, manifest = packed
+    short, long = inspect_pack(out, contexts=(8, 9)).traffic[:2]
+    for row in (short, long):
+        parts = (row.weights, row.norms, row.kv, row.activations)
+        assert row.bytes_read_per_token == sum(parts)
+        assert min(parts) > 0
+    model = manifest.model
+    assert long.kv - short.kv == 2 * 2 * model.layers * model.kv_heads * model.head_dim
+    assert short.norms == 4 * model.hidden_size * (2 * model.layers + 1)
+    with pytest.raises(InvalidOptionError, match="--context 0"):
+        inspect_pack(out, contexts=(0,))
 
 
 def test_inspect_finds_damage(packed: tuple[Path, PackManifest], tmp_path: Path) -> None:

@@ -168,15 +168,32 @@ def serve(folder: Path, host: str, port: int) -> None:
     serve_folder(folder, host, port, click.echo)
 
 
+def _lengths(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """`128,1024` as numbers."""
+    try:
+        return tuple(int(part) for part in value.split(",")) if value else ()
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no list of lengths such as 128,1024", param=parameter
+        ) from None
+
+
 @cli.command()
 @click.argument("folder", metavar="PACK", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--verify", is_flag=True, help="Check size and SHA-256 of every file.")
-def inspect(folder: Path, as_json: bool, verify: bool) -> None:
-    """Show what a PACK holds: model, program, memory and files."""
+@click.option(
+    "--context",
+    "contexts",
+    metavar="LENGTHS",
+    callback=_lengths,
+    help="Contexts at which to count a decode step's bytes [128 and the pack's default].",
+)
+def inspect(folder: Path, as_json: bool, verify: bool, contexts: tuple[int, ...]) -> None:
+    """Show what a PACK holds: model, program, memory, bytes per decoded token, and files."""
     from webbuild.inspect import print_report
 
-    print_report(folder, as_json=as_json, verify=verify)
+    print_report(folder, as_json=as_json, verify=verify, contexts=contexts)
 
 
 @cli.command()
@@ -196,16 +213,6 @@ def verify(folder: Path, source: Path | None) -> None:
     from webbuild.verify import verify_pack
 
     verify_pack(folder, source, click.echo)
-
-
-def _lengths(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
-    """`128,1024` as numbers."""
-    try:
-        return tuple(int(part) for part in value.split(",")) if value else ()
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is no list of lengths such as 128,1024", param=parameter
-        ) from None
 
 
 @cli.command()

@@ -1,10 +1,10 @@
-"""`webbuild inspect`: what a pack holds: model, program, memory and files."""
+"""`webbuild inspect`: what a pack holds: model, program, memory, traffic and files."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from webbuild.errors import InvalidOptionError
 from webbuild.schema.folder import PackFolder
 from webbuild.schema.kernels import Kernel
 from webbuild.schema.pack import PackManifest
 from webbuild.schema.program import Function, Program
 from webbuild.tables import number_table, show
+from webbuild.traffic import decode_traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,25 @@ class MemoryReport:
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficReport:
+    """Bytes that a decode step of one sequence moves, counted from the program of one tier."""
+
+    tier: str
+    context: int
+    weights: int
+    norms: int
+    kv: int
+    """Keys and values of the context."""
+    activations: int
+    """And inputs of the step, logits, the sampler's buffers."""
+    bytes_read_per_token: int
+    """The sum of the four."""
+    bytes_written_per_token: int
+    bytes_needed_per_token: int
+    """What no decode step can do without: weights, norms, keys and values, read once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that `webbuild inspect` prints."""
 
@@ -62,6 +83,7 @@ class Report:
     kernels: int
     functions: tuple[FunctionReport, ...]
     memory: tuple[MemoryReport, ...]
+    traffic: tuple[TrafficReport, ...]
     nbytes: int
     """Of all files, pack.json included."""
     verified: bool
@@ -75,17 +97,29 @@ class Report:
             "kernels": self.kernels,
             "functions": [asdict(function) for function in self.functions],
             "memory": [asdict(memory) for memory in self.memory],
+            "traffic": [asdict(traffic) for traffic in self.traffic],
             "nbytes": self.nbytes,
             "verified": self.verified,
         }
 
 
-def inspect_pack(folder: Path, *, verify: bool = False) -> Report:
+def inspect_pack(folder: Path, *, verify: bool = False, contexts: Sequence[int] = ()) -> Report:
     """Reads and checks a pack; with `verify` also every file's hash.
 
-    Raises NotAPackError, FormatVersionError, InvalidProgramError or PackDamagedError.
+    contexts: tokens at which a decode step's bytes are counted, the new one included; none: 128 and
+    the pack's default.
+
+    Raises NotAPackError, FormatVersionError, InvalidProgramError, PackDamagedError or
+    InvalidOptionError.
     """
     pack = PackFolder.open(folder, verify_hashes=verify)
+    limits = pack.manifest.limits
+    for context in contexts:
+        if not 1 <= context <= limits.context_length:
+            raise InvalidOptionError(
+                f"--context {context}: this pack's can be 1 to {limits.context_length}"
+            )
+    usual = sorted({min(128, limits.default_context_length), limits.default_context_length})
     return Report(
         folder=folder,
         manifest=pack.manifest,
@@ -96,15 +130,22 @@ def inspect_pack(folder: Path, *, verify: bool = False) -> Report:
             for name, function in tier.functions.items()
         ),
         memory=tuple(_memory_reports(pack.manifest, pack.program)),
+        traffic=tuple(
+            _traffic_report(pack, tier, context)
+            for tier in pack.program.tiers
+            for context in contexts or usual
+        ),
         nbytes=(folder / "pack.json").stat().st_size
         + sum(file.nbytes for file in pack.manifest.files),
         verified=verify,
     )
 
 
-def print_report(folder: Path, *, as_json: bool, verify: bool) -> None:
+def print_report(
+    folder: Path, *, as_json: bool, verify: bool, contexts: Sequence[int] = ()
+) -> None:
     """Prints the report of a pack to stdout. Raises what `inspect_pack` raises."""
-    report = inspect_pack(folder, verify=verify)
+    report = inspect_pack(folder, verify=verify, contexts=contexts)
     if as_json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
         return
@@ -149,6 +190,21 @@ def _memory_reports(manifest: PackManifest, program: Program) -> Iterable[Memory
         )
 
 
+def _traffic_report(pack: PackFolder, tier: str, context: int) -> TrafficReport:
+    traffic = decode_traffic(pack.program, pack.kernels.kernels, tier, context)
+    return TrafficReport(
+        tier=tier,
+        context=context,
+        weights=traffic.parts["weights"],
+        norms=traffic.parts["norms"],
+        kv=traffic.parts["kv"],
+        activations=traffic.parts["activations"],
+        bytes_read_per_token=traffic.read,
+        bytes_written_per_token=traffic.written,
+        bytes_needed_per_token=traffic.needed,
+    )
+
+
 # --- printing -----------------------------------------------------------------------------------
 
 
@@ -158,6 +214,7 @@ def _render(report: Report) -> RenderableType:
         _functions_table(report),
         _kernels_table(report),
         _memory_table(report),
+        _traffic_table(report),
         _files_table(report),
     )
 
@@ -240,6 +297,23 @@ def _memory_table(report: Report) -> Table:
     for memory in report.memory:
         sizes = (memory.weights, memory.kv_cache, memory.storages, memory.buffers, memory.total)
         table.add_row(memory.tier, *map(_megabytes, sizes))
+    return table
+
+
+def _traffic_table(report: Report) -> Table:
+    names = ("weights", "norms", "KV", "activations", "read", "of needed", "written")
+    table = number_table(
+        "\nBytes per decoded token, by count (needed: weights, norms and KV, once)",
+        *("tier and context", *names),
+    )
+    for row in report.traffic:
+        parts = (row.weights, row.norms, row.kv, row.activations)
+        table.add_row(
+            f"{row.tier} {row.context:,}",
+            *(f"{nbytes:,}" for nbytes in (*parts, row.bytes_read_per_token)),
+            f"{100 * row.bytes_read_per_token / row.bytes_needed_per_token:.1f} %",
+            f"{row.bytes_written_per_token:,}",
+        )
     return table
 
 

@@ -7,9 +7,11 @@ one token has. The sampler's counts and biases are not read: greedy requests use
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
+from typing import Literal, get_args
 
 from webbuild.schema.check import ITEM_BYTES
 from webbuild.schema.expression import evaluate
@@ -27,6 +29,10 @@ from webbuild.schema.program import (
     Tier,
     WeightBinding,
 )
+
+Kind = Literal["weights", "norms", "kv", "activations"]
+"""What a byte that is read is part of. What the host tells a step, logits and the sampler's buffers
+count as activations."""
 
 _UNUSED = ("token_counts", "logit_bias")
 
@@ -52,6 +58,8 @@ class StepTraffic:
     """Bytes of all weights and norms that any launch but the embedding binds, each once."""
     kv: int
     """Bytes of keys and values of the context."""
+    parts: Mapping[Kind, int] = field(default_factory=dict)
+    """`read`, by what it is; a weight that two launches bind counts twice."""
 
     @property
     def read(self) -> int:
@@ -82,11 +90,13 @@ def decode_traffic(
         for binding in launch.bindings
         if isinstance(binding, WeightBinding) and not _gathers(launch)
     }
+    counted = tuple(count.launch(launch) for launch in launches)
     return StepTraffic(
         context=context,
-        launches=tuple(count.launch(launch) for launch in launches),
+        launches=counted,
         weights=sum(_resident(program.segments[index]) for index in segments),
         kv=sum(count.kv(buffer, context) for buffer in chosen.buffers if _is_kv(buffer.name)),
+        parts=count.parts,
     )
 
 
@@ -104,6 +114,7 @@ class _Count:
         self._now = self._maxima | {"tokens": 1, "seqs": 1, "q_tiles": 1}
         self._buffers = {buffer.name: buffer for buffer in tier.buffers}
         self._inputs = {item.name: item for item in program.inputs}
+        self.parts: Counter[Kind] = Counter(dict.fromkeys(get_args(Kind), 0))
         self._vocab = evaluate(self._buffers["logits"].shape[-1], self._now)
 
     def launch(self, launch: Launch) -> LaunchTraffic:
@@ -112,6 +123,7 @@ class _Count:
         for binding, access in zip(launch.bindings, kernel.bindings, strict=True):
             r, w = self._binding(launch, kernel, binding, access == "read_write")
             read, written = read + r, written + w
+            self.parts[self._kind(binding)] += r
         return LaunchTraffic(launch.label, kernel.name, read, written)
 
     def kv(self, buffer: Buffer, tokens: int) -> int:
@@ -144,6 +156,14 @@ class _Count:
             case InputBinding(name=name):
                 item = self._inputs[name]
                 return 4 * prod(evaluate(size, self._now) for size in item.shape), 0
+
+    def _kind(self, binding: Binding) -> Kind:
+        match binding:
+            case WeightBinding(segment=index):
+                return "norms" if "norm" in self._program.segments[index].tensor else "weights"
+            case BufferBinding(name=name) if _is_kv(name):
+                return "kv"
+        return "activations"
 
     def _rows(self, segment: int) -> int:
         """Rows of an embedding table's piece: its share of the vocabulary."""
