@@ -6,7 +6,7 @@ import type { LoadProgress } from "../engine/progress.js";
 import { EngineUnloaded } from "../errors.js";
 import { Profiler } from "../gpu/profiler.js";
 import type { Port } from "../worker/protocol.js";
-import { dispatch, type Handlers } from "../worker/server.js";
+import { dispatch } from "../worker/server.js";
 import { measureBandwidth } from "./bandwidth.js";
 import { measureGeneration } from "./generation.js";
 import { LoadMeter } from "./load_meter.js";
@@ -28,13 +28,6 @@ export type BenchMethods = {
   unload: (args: null, event: never) => null;
 };
 
-type BenchHandlers = {
-  [M in keyof BenchMethods]: (
-    args: Parameters<BenchMethods[M]>[0],
-    context: { signal: AbortSignal; emit(event: Parameters<BenchMethods[M]>[1]): void },
-  ) => Promise<ReturnType<BenchMethods[M]>> | ReturnType<BenchMethods[M]>;
-};
-
 /** Serves benchmarks on a port. @returns frees the engine */
 export function serveBench(port: Port, host: Host): () => void {
   let model: LanguageModel | undefined;
@@ -47,7 +40,7 @@ export function serveBench(port: Port, host: Host): () => void {
     model = undefined;
     return null;
   };
-  const handlers: BenchHandlers = {
+  dispatch<BenchMethods>(port, {
     async load(options, { signal, emit }) {
       unload();
       const meter = new LoadMeter();
@@ -72,8 +65,6 @@ export function serveBench(port: Port, host: Host): () => void {
     },
     bandwidth: (nbytes) => measureBandwidth(host.gpu, nbytes),
     unload,
-  };
-  // The protocol's dispatch asks nothing of the methods but their form.
-  dispatch(port, handlers as unknown as Handlers);
+  });
   return unload;
 }

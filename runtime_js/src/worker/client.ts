@@ -3,24 +3,27 @@ import { abortError, fromWire, ProtocolMismatch } from "../errors.js";
 import {
   type Args,
   type Event,
-  type Method,
+  type MethodMap,
+  type Methods,
   type Port,
   PROTOCOL_VERSION,
-  type Result,
   type ServerMessage,
 } from "./protocol.js";
 
-export interface CallOptions<M extends Method> {
+export interface CallOptions<E = unknown> {
   signal?: AbortSignal | undefined;
-  onEvent?: ((event: Event<M>) => void) | undefined;
+  onEvent?: ((event: E) => void) | undefined;
 }
 
-export type Calls = {
-  [M in Method]: (args: Args<M>, options?: CallOptions<M>) => Promise<Result<M>>;
+export type Calls<M extends MethodMap = Methods> = {
+  [K in keyof M]: (
+    args: Args<M[K]>,
+    options?: CallOptions<Event<M[K]>>,
+  ) => Promise<ReturnType<M[K]>>;
 };
 
-export interface Client {
-  call: Calls;
+export interface Client<M extends MethodMap = Methods> {
+  call: Calls<M>;
   /** Rejects everything under way, and every later call, with `error`. */
   close(error: Error): void;
 }
@@ -32,7 +35,10 @@ interface Pending {
 }
 
 /** Resolves when the other side has said hello. @throws ProtocolMismatch */
-export async function connectClient(port: Port, failed: Promise<never>): Promise<Client> {
+export async function connectClient<M extends MethodMap = Methods>(
+  port: Port,
+  failed: Promise<never>,
+): Promise<Client<M>> {
   const pending = new Map<number, Pending>();
   let closed: Error | undefined;
   let lastId = 0;
@@ -66,7 +72,7 @@ export async function connectClient(port: Port, failed: Promise<never>): Promise
   };
   failed.catch(close);
 
-  const call = (method: Method, args: unknown, { signal, onEvent }: CallOptions<Method> = {}) =>
+  const call = (method: string, args: unknown, { signal, onEvent }: CallOptions = {}) =>
     new Promise((resolve, reject) => {
       if (closed) return reject(closed);
       if (signal?.aborted) return reject(abortError(signal));
@@ -96,9 +102,9 @@ export async function connectClient(port: Port, failed: Promise<never>): Promise
       { page: PROTOCOL_VERSION, worker: version },
     );
   }
-  const calls = new Proxy({} as Calls, {
-    get: (_, method) => (args: unknown, options?: CallOptions<Method>) =>
-      call(method as Method, args, options),
+  const calls = new Proxy({} as Calls<M>, {
+    get: (_, method) => (args: unknown, options?: CallOptions) =>
+      call(String(method), args, options),
   });
   return { call: calls, close };
 }

@@ -1,7 +1,7 @@
 /** Starts an engine somewhere, a worker unless told otherwise, and connects to it. */
 import { WorkerFailed } from "../errors.js";
 import { type Calls, connectClient } from "./client.js";
-import type { Port } from "./protocol.js";
+import type { MethodMap, Methods, Port } from "./protocol.js";
 
 export interface ConnectOptions {
   /** false: in this thread. A Worker: one that runs this package's worker.js. Default: a new worker where there are any. */
@@ -10,8 +10,8 @@ export interface ConnectOptions {
   gpu?: GPU | undefined;
 }
 
-export interface Connection {
-  call: Calls;
+export interface Connection<M extends MethodMap = Methods> {
+  call: Calls<M>;
   /** Ends the engine; everything under way rejects with `error`. */
   close(error: Error): void;
 }
@@ -19,31 +19,57 @@ export interface Connection {
 /** @throws WorkerFailed, ProtocolMismatch */
 export async function connect({ worker, gpu }: ConnectOptions): Promise<Connection> {
   const inWorker = worker ?? (gpu === undefined && typeof Worker !== "undefined");
-  if (inWorker === false) return connectInline(gpu);
-  const started = inWorker === true ? startWorker() : inWorker;
+  if (inWorker === false) {
+    const { serveInline } = await import("./inline.js");
+    return connectInline(serveInline(gpu ?? globalThis.navigator?.gpu));
+  }
+  return connectWorker(inWorker === true ? startWorker() : inWorker, {
+    what: "the engine's worker",
+    hint: "is worker.js served beside the package's index.js?",
+  });
+}
+
+/** Connects to a worker that serves `M`, and ends it with the connection. @throws WorkerFailed, ProtocolMismatch */
+export async function connectWorker<M extends MethodMap = Methods>(
+  worker: Worker,
+  { what, hint }: { what: string; hint: string },
+): Promise<Connection<M>> {
   let reject: (error: Error) => void = () => {};
   const failed = new Promise<never>((_, no) => {
     reject = no;
   });
-  started.addEventListener("error", (event) => {
-    const why = event.message
-      ? `: ${event.message}`
-      : "; is worker.js served beside the package's index.js?";
-    reject(new WorkerFailed(`the engine's worker failed${why}`));
+  worker.addEventListener("error", ({ message }) => {
+    reject(new WorkerFailed(`${what} failed${message ? `: ${message}` : `; ${hint}`}`));
   });
   try {
-    const { call, close } = await connectClient(started as unknown as Port, failed);
+    const { call, close } = await connectClient<M>(worker as unknown as Port, failed);
     return {
       call,
       close(error) {
         close(error);
-        started.terminate();
+        worker.terminate();
       },
     };
   } catch (error) {
-    started.terminate();
+    worker.terminate();
     throw error;
   }
+}
+
+/** Connects to what serves `M` in this thread, and ends it with the connection. */
+export async function connectInline<M extends MethodMap = Methods>(served: {
+  port: Port;
+  stop: () => void;
+}): Promise<Connection<M>> {
+  const { call, close } = await connectClient<M>(served.port, new Promise<never>(() => {}));
+  return {
+    call,
+    close(error) {
+      close(error);
+      served.stop(); // its device goes with it, as a worker's does
+      served.port.close?.();
+    },
+  };
 }
 
 function startWorker(): Worker {
@@ -56,18 +82,4 @@ function startWorker(): Worker {
     const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
     return new Worker(url, { type: "module" });
   }
-}
-
-async function connectInline(gpu: GPU | undefined): Promise<Connection> {
-  const { serveInline } = await import("./inline.js");
-  const { port, stop } = serveInline(gpu ?? globalThis.navigator?.gpu);
-  const { call, close } = await connectClient(port, new Promise<never>(() => {}));
-  return {
-    call,
-    close(error) {
-      close(error);
-      stop(); // its device goes with it, as a worker's does
-      port.close?.();
-    },
-  };
 }

@@ -34,14 +34,15 @@ export type Methods = {
   unload: (args: null, event: never) => null;
 };
 
-export type Method = keyof Methods;
-export type Args<M extends Method> = Parameters<Methods[M]>[0];
-export type Event<M extends Method> = Parameters<Methods[M]>[1];
-export type Result<M extends Method> = ReturnType<Methods[M]>;
+/** Any map of methods: the engine's, or another that speaks this protocol. */
+export type MethodMap = Record<string, (args: never, event: never) => unknown>;
+
+export type Args<F extends MethodMap[string]> = Parameters<F>[0];
+export type Event<F extends MethodMap[string]> = Parameters<F>[1];
 
 export type ClientMessage =
   | { hello: number }
-  | { [M in Method]: { id: number; method: M; args: Args<M> } }[Method]
+  | { id: number; method: string; args: unknown }
   | { id: number; cancel: string };
 
 export type ServerMessage =

@@ -10,20 +10,23 @@ import {
   type Args,
   type ClientMessage,
   type Event,
-  type Method,
+  type MethodMap,
+  type Methods,
   type Port,
   PROTOCOL_VERSION,
-  type Result,
   type ServerMessage,
 } from "./protocol.js";
 
-interface Context<M extends Method> {
+interface Context<E> {
   signal: AbortSignal;
-  emit(event: Event<M>): void;
+  emit(event: E): void;
 }
 
-export type Handlers = {
-  [M in Method]: (args: Args<M>, context: Context<M>) => Promise<Result<M>> | Result<M>;
+export type Handlers<M extends MethodMap = Methods> = {
+  [K in keyof M]: (
+    args: Args<M[K]>,
+    context: Context<Event<M[K]>>,
+  ) => Promise<ReturnType<M[K]>> | ReturnType<M[K]>;
 };
 
 /** Serves the engine on a port. @returns frees the engine */
@@ -34,22 +37,18 @@ export function serve(port: Port, host: Host): () => void {
 }
 
 /** Answers calls with handlers; what they throw crosses as a named error. */
-export function dispatch(port: Port, handlers: Handlers): void {
+export function dispatch<M extends MethodMap>(port: Port, handlers: Handlers<M>): void {
   const running = new Map<number, AbortController>();
   const send = (message: ServerMessage) => port.postMessage(message);
 
-  const run = async (id: number, method: Method, args: unknown) => {
+  const run = async (id: number, method: string, args: unknown) => {
     const controller = new AbortController();
     running.set(id, controller);
     const emit = (event: unknown) => send({ id, event });
     try {
       const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
-      if (!handler) throw new WebbuildError(`the worker has no method ${String(method)}`);
-      const context = { signal: controller.signal, emit } as Context<never>;
-      send({
-        id,
-        result: await (handler as (a: unknown, c: Context<never>) => unknown)(args, context),
-      });
+      if (!handler) throw new WebbuildError(`the worker has no method ${method}`);
+      send({ id, result: await handler(args as never, { signal: controller.signal, emit }) });
     } catch (error) {
       send({ id, error: toWire(error) });
     } finally {
