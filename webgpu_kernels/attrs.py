@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-Quant = Literal["q4", "f16", "f32"]
+from .packing import GROUP, PACKINGS
+
+Quant = Literal["q4", "q8", "f16", "f32"]
 RowSplits = tuple[tuple[int, int], ...]
 
-QUANT_GROUP = 32
 MOST_COLUMNS = 8
 """Output rows that one launch of a matrix-vector product serves."""
 
@@ -53,9 +54,9 @@ class OpAttrs:
         """Checks a weight matrix: known quantisation, whole groups along K, splits that cover
         every row once."""
         self.require(quant in get_args(Quant), "quant", f"must be one of {get_args(Quant)}")
-        if quant == "q4":
-            whole = getattr(self, columns) % QUANT_GROUP == 0
-            self.require(whole, columns, f"q4 needs a multiple of {QUANT_GROUP}")
+        if quant in PACKINGS:
+            whole = getattr(self, columns) % GROUP == 0
+            self.require(whole, columns, f"{quant} needs a multiple of {GROUP}")
         if splits is not None:
             edges = [0, *(end for _, end in splits)]
             good = [begin for begin, _ in splits] == edges[:-1] and edges == sorted(set(edges))

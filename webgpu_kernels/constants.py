@@ -10,6 +10,7 @@ from typing import Any
 
 from .attrs import EmbedAttrs, LinearAttrs, Quant, SampleAttrs
 from .launch import Grid, Tier, ceil_div
+from .packing import PACKINGS, Packing
 
 Constants = dict[str, Any]
 
@@ -28,15 +29,30 @@ def _halves(tier: Tier) -> Constants:
     return {"words": tier == "f32", "half": "u32" if tier == "f32" else "f16"}
 
 
+def _grouped(packing: Packing | None) -> Constants:
+    """Whether weights lie in groups, and how. SHIFTS: what is done to a word for each vector of
+    four weights in it."""
+    if packing is None:
+        return {"grouped": False, "dense": True}
+    return {
+        "grouped": True,
+        "dense": False,
+        "BITS": packing.bits,
+        "OFFSET": packing.offset,
+        "SHIFTS": ["", " >> 16u"][: packing.word_vectors],
+        "GROUP_WORDS": packing.words,
+    }
+
+
 def _matrix(quant: Quant, columns: int, tier: Tier) -> Constants:
     """A weight matrix with rows of `columns` elements, and activations read beside it four at a
     time if possible."""
     wide = columns % 4 == 0
     half4, half1 = ("vec2<u32>", "u32") if tier == "f32" else ("vec4<f16>", "f16")
-    stored = {"q4": ("", ""), "f16": (half4, half1), "f32": ("vec4<f32>", "f32")}[quant]
+    stored = {"f16": (half4, half1), "f32": ("vec4<f32>", "f32")}.get(quant, ("", ""))
     return {
+        **_grouped(PACKINGS.get(quant)),
         "q4": quant == "q4",
-        "dense": quant != "q4",
         "dense_f16": quant == "f16",
         "wide": wide,
         "value": "vec4<f32>" if wide else "f32",
@@ -71,7 +87,8 @@ EMBED_THREADS = 64
 
 
 def embed(a: EmbedAttrs, tier: Tier) -> Constants:
-    chunk = 8 if a.quant == "q4" else 4 if a.D % 4 == 0 else 1
+    packing = PACKINGS.get(a.quant)
+    chunk = 4 * packing.word_vectors if packing else 4 if a.D % 4 == 0 else 1
     return {
         **_matrix(a.quant, a.D, tier),
         "D": a.D,

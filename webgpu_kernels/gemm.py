@@ -28,7 +28,7 @@ def tiles(a: LinearAttrs, tier: Tier, rows: int = 32, lanes: bool = False) -> Co
             "FEW": FEW_ROWS,
             "COLUMNS": 4 // matrices,
             "WIDTH": LANES_THREADS * 4 // matrices,
-            # Vectors of x in one step: a word of q4 holds the weights of two.
+            # Vectors of x in one step: a word may hold the weights of two.
             "STEP": 2 if a.K % 8 == 0 else 1,
         }
     return {**linear(a, tier), "ROWS": rows, **shape}

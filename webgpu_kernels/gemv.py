@@ -5,16 +5,12 @@ from __future__ import annotations
 from .attrs import LinearAttrs
 from .constants import Constants, linear
 from .launch import MAX_GRID, Grid, Tier, ceil_div
+from .packing import GROUP, PACKINGS
 
 MEMORY = 16000
 """Bytes of workgroup memory to use, of 16 KiB."""
 SIMD = 8
 """Invocations that a software adapter runs at once: vectors half empty waste its time."""
-
-
-def _chunk(a: LinearAttrs) -> int:
-    """Elements of a row that one load reads."""
-    return 32 if a.quant == "q4" else 4 if a.K % 4 == 0 else 1
 
 
 def _blocks(a: LinearAttrs, rows: int) -> Constants:
@@ -38,10 +34,12 @@ TILE = 64
 
 def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4) -> Constants:
     """team_rows: matrix rows that a team takes, a multiple of 4."""
-    chunk, q4 = _chunk(a), a.quant == "q4"
-    chunks = -(-a.K // chunk)
-    # A lane multiplies 8 vectors of x in a step: a load of q4, or 8 of dense weights.
-    loads = 1 if q4 else min(8, chunks)
+    packing = PACKINGS.get(a.quant)
+    # Of x, for one load of 16 bytes of weights: several, which packed weights are unpacked for.
+    vectors = 4 * packing.word_vectors if packing else 1
+    chunks = -(-a.K // (4 * vectors if packing or a.K % 4 == 0 else 1))
+    # A lane makes one load of packed weights in a step, or 8 of dense ones.
+    loads = 1 if packing else min(8, chunks)
     lanes = 8
     while 2 * lanes * a.columns <= TILE and lanes * loads < chunks:
         lanes *= 2
@@ -61,19 +59,20 @@ def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4) -> Constants:
         "LOADS": loads,
         "STEPS": steps,
         "RAGGED": steps * lanes * loads > chunks,
-        "VECTORS": chunks * (8 if q4 else 1),
-        "TILE": lanes * (8 if q4 else loads),
+        "LOAD_VECTORS": vectors,
+        "VECTORS": chunks * vectors,
+        "TILE": lanes * vectors * loads,
         "STRIDE": stride,
-        "STAGED": 8 * stride if q4 else lanes * loads,
+        "STAGED": vectors * stride if packing else lanes * loads,
         **_blocks(a, teams * team_rows),
     }
 
 
 def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 8) -> Constants:
     """workgroups: how many there are at least, for as many cores, if the matrix has enough rows."""
-    q4, glu, norm = a.quant == "q4", a.glu, a.norm is not None
-    chunks = -(-a.K // _chunk(a))
-    most = max(1, (4 if q4 else 16) // a.columns)
+    grouped, glu, norm = a.quant in PACKINGS, a.glu, a.norm is not None
+    chunks = -(-a.K // (GROUP if grouped else 4 if a.K % 4 == 0 else 1))
+    most = max(1, (4 if grouped else 16) // a.columns)
     part_bytes = 4 * a.columns * (2 if glu else 1)
 
     def plan(run: int, widest: int, teams: int) -> tuple[float, Constants]:

@@ -21,25 +21,28 @@ I32 = NDArray[np.int32]
 U32 = NDArray[np.uint32]
 
 GROUP = 32
-"""Weights that share a q4 scale."""
+"""Weights that share a scale."""
 
 
-def quantize(weights: F32) -> tuple[U32, NDArray[np.float16]]:
-    """W[N, K] → q_weight[N, K/8], q_scale[N, K/32] with W ≈ (q - 7) · scale; 8 nibbles a word, low
-    nibble first."""
+def quantize(weights: F32, bits: int) -> tuple[U32, NDArray[np.float16]]:
+    """W[N, K] → q_weight[N, K·bits/32], q_scale[N, K/32] with W ≈ (q - offset) · scale, where the
+    offset is 7 for 4 bits and 127 for 8; the first q is in the lowest bits of a word."""
     n, k = weights.shape
+    offset = 2 ** (bits - 1) - 1
     groups = weights.reshape(n, k // GROUP, GROUP)
-    scale = (np.abs(groups).max(axis=2) / 7).astype(np.float16)
+    scale = (np.abs(groups).max(axis=2) / offset).astype(np.float16)
     steps = np.round(groups / np.maximum(scale[..., None].astype(np.float32), 1e-8))
-    nibbles = (np.clip(steps, -7, 8) + 7).astype(np.uint32).reshape(n, k // 8, 8)
-    words = (nibbles << np.arange(0, 32, 4, dtype=np.uint32)).sum(axis=2, dtype=np.uint32)
+    q = (np.clip(steps, -offset, offset + 1) + offset).astype(np.uint32)
+    shifts = np.arange(0, 32, bits, dtype=np.uint32)
+    words = (q.reshape(n, -1, len(shifts)) << shifts).sum(axis=2, dtype=np.uint32)
     return words, scale
 
 
-def dequantize(q_weight: U32, q_scale: NDArray[np.float16]) -> F32:
-    """The matrix W[N, K] that q4 words and scales stand for."""
-    nibbles = (q_weight[..., None] >> np.arange(0, 32, 4, dtype=np.uint32)) & 15
-    steps = nibbles.reshape(q_weight.shape[0], -1).astype(np.float32) - 7
+def dequantize(q_weight: U32, q_scale: NDArray[np.float16], bits: int) -> F32:
+    """The matrix W[N, K] that packed words and scales stand for."""
+    q = (q_weight[..., None] >> np.arange(0, 32, bits, dtype=np.uint32)) & (2**bits - 1)
+    offset = 2 ** (bits - 1) - 1
+    steps = q.reshape(q_weight.shape[0], -1).astype(np.float32) - offset
     return steps * np.repeat(q_scale.astype(np.float32), GROUP, axis=1)
 
 

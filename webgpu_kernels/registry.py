@@ -38,6 +38,7 @@ from .launch import (
     Suits,
     Tier,
 )
+from .packing import PACKINGS
 from .template import render, workgroup_bytes
 
 
@@ -110,22 +111,22 @@ class Kernel:
     """The first runs anywhere; the others are its alternatives, best first."""
 
 
-def _matrix_slots(q4_type: str) -> tuple[Slot, ...]:
+def _matrix_slots(word: str) -> tuple[Slot, ...]:
     return (
-        Slot("q_weight", q4_type, when=("q4",)),
-        Slot("q_scale", "{half}", when=("q4",)),
+        Slot("q_weight", word, when=("grouped",)),
+        Slot("q_scale", "{half}", when=("grouped",)),
         Slot("weight", "{stored}", when=("dense",)),
     )
 
 
-def _linear_slots(q4_type: str) -> tuple[Slot, ...]:
+def _linear_slots(word: str) -> tuple[Slot, ...]:
     up = (
         Slot(f"up_{slot.name}", slot.type, slot.access, (*slot.when, "glu"))
-        for slot in _matrix_slots(q4_type)
+        for slot in _matrix_slots(word)
     )
     return (
         Slot("x", "{value}"),
-        *_matrix_slots(q4_type),
+        *_matrix_slots(word),
         *up,
         Slot("gamma", "{value}", when=("norm",)),
         Slot("bias", "f32", when=("bias",)),
@@ -141,7 +142,7 @@ _SPLIT_FIELDS = (
     Field("row_count", "u32", "row_count", when=("split",)),
 )
 _LINEAR_VARIANTS: Mapping[str, tuple[Any, ...]] = {
-    "quant": ("q4", "f16", "f32"),
+    "quant": ("q4", "q8", "f16", "f32"),
     "norm": (None, 1e-5),
     "bias": (False, True),
     "residual": (False, True),
@@ -188,7 +189,7 @@ KERNELS: tuple[Kernel, ...] = (
         constants=constants.embed,
         grid=constants.embed_grid,
         oracle="embed",
-        variants={"quant": ("q4", "f16", "f32"), "row_splits": (None, "two")},
+        variants={"quant": ("q4", "q8", "f16", "f32"), "row_splits": (None, "two")},
     ),
     Kernel(
         name="gemv",
@@ -231,7 +232,7 @@ KERNELS: tuple[Kernel, ...] = (
                 "packed",
                 {"rows": 64},
                 wgsl="gemm_packed.wgsl",
-                serves=lambda attrs, tier: attrs.quant == "q4",
+                serves=lambda attrs, tier: attrs.quant in PACKINGS,
                 approximate=True,
             ),
             # Higher tiles read weights less often; lower ones keep more of a GPU busy.

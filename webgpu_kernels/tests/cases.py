@@ -13,6 +13,7 @@ import numpy as np
 
 from webgpu_kernels import oracle
 from webgpu_kernels.launch import Tier
+from webgpu_kernels.packing import PACKINGS
 
 Attrs = dict[str, Any]
 
@@ -72,11 +73,12 @@ def matrix(
     values = (rng.standard_normal((n, k)) * rng.uniform(0.5, 2, (n, 1)) / np.sqrt(k)).astype(
         np.float32
     )
-    if quant == "q4":
-        q_weight, q_scale = oracle.quantize(values)
+    if quant in PACKINGS:
+        bits = PACKINGS[quant].bits
+        q_weight, q_scale = oracle.quantize(values, bits)
         words: np.ndarray = q_weight
         stored = {f"{prefix}q_weight": words, f"{prefix}q_scale": q_scale}
-        return stored, oracle.dequantize(q_weight, q_scale)
+        return stored, oracle.dequantize(q_weight, q_scale, bits)
     dense = values.astype(np.float16 if quant == "f16" else np.float32)
     return {f"{prefix}weight": dense}, dense.astype(np.float32)
 
@@ -92,10 +94,10 @@ def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 def linear(setting: Attrs, tier: Tier) -> Case:
-    """Shapes (tokens, N, K) come with the setting; K is rounded to whole groups for q4."""
+    """Shapes (tokens, N, K) come with the setting; K is rounded to whole groups."""
     attrs = dict(setting)
     tokens, n, k = attrs.pop("shape")
-    if attrs["quant"] == "q4":
+    if attrs["quant"] in PACKINGS:
         k = -(-k // 32) * 32
     rng = seeded(setting, tier)
     stored, weight = matrix(rng, n, k, attrs["quant"], tier)
@@ -129,7 +131,7 @@ def linear(setting: Attrs, tier: Tier) -> Case:
 def embed(setting: Attrs, tier: Tier) -> Case:
     attrs = dict(setting)
     tokens, vocab, dim = attrs.pop("shape")
-    if attrs["quant"] == "q4":
+    if attrs["quant"] in PACKINGS:
         dim = -(-dim // 32) * 32
     rng = seeded(setting, tier)
     stored, table = matrix(rng, vocab, dim, attrs["quant"], tier)

@@ -9,6 +9,7 @@ import pytest
 
 from webgpu_kernels import KernelLaunch, lower
 from webgpu_kernels.launch import Tier
+from webgpu_kernels.packing import PACKINGS
 from webgpu_kernels.registry import KERNELS
 
 from .cases import Attrs, linear, pairwise
@@ -17,7 +18,7 @@ from .test_kernels import TIERS, check_case
 
 GEMM = next(row for row in KERNELS if row.name == "gemm")
 SHAPES = ((1, 7, 32), (65, 130, 96), (17, 33, 160))
-SETTINGS = list(pairwise({**GEMM.variants, "quant": ("q4",), "shape": SHAPES}))
+SETTINGS = list(pairwise({**GEMM.variants, "quant": tuple(PACKINGS), "shape": SHAPES}))
 
 
 def approximate(attrs: dict[str, Any], tier: Tier) -> list[KernelLaunch]:
@@ -39,9 +40,9 @@ def test_int8_product_matches_its_twin(device: Device, setting: Attrs, tier: Tie
     check_case(device, launches, case)
 
 
-@pytest.mark.parametrize("quant", ["q4", "f16", "f32"])
+@pytest.mark.parametrize("quant", ["q4", "q8", "f16", "f32"])
 def test_approximate_kernels_are_off_unless_asked_for(quant: str) -> None:
     attrs = {"N": 64, "K": 64, "quant": quant, "mode": "gemm"}
     assert not approximate(attrs, "f32")
     asked = approximate({**attrs, "approximate": True}, "f32")
-    assert bool(asked) == (quant == "q4")
+    assert bool(asked) == (quant in PACKINGS)

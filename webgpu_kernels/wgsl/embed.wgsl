@@ -21,12 +21,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 {% else %}
   let row = u32(clamp(token_ids[id.y], 0, {{ VOCAB - 1 }}));
 {% endif %}
-{% if q4 %}
+{% if grouped %}
   let word = q_weight[row * {{ CHUNKS }}u + chunk];
-  let s = scale(row * {{ D // 32 }}u + chunk / 4u);
-  let out = (id.y * {{ CHUNKS }}u + chunk) * 2u;
-  x[out] = (low_nibbles(word) - 7.0f) * s;
-  x[out + 1u] = (high_nibbles(word) - 7.0f) * s;
+  let s = scale(row * {{ D // 32 }}u + chunk / {{ GROUP_WORDS }}u);
+  let out = (id.y * {{ CHUNKS }}u + chunk) * {{ SHIFTS | length }}u;
+{% for shift in SHIFTS %}
+  x[out + {{ loop.index0 }}u] = steps(word{{ shift }}) * s;
+{% endfor %}
 {% else %}
   x[id.y * {{ CHUNKS }}u + chunk] = element(row * {{ CHUNKS }}u + chunk);
 {% endif %}

@@ -38,10 +38,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   var square{{ r }} = 0.0f;
 {% endif %}
 {% endfor %}
-{% if q4 %}
-  // … and 8 weights of every 32nd row.
-{% for j in range(columns // 2) %}
-  let row{{ j }} = min(first_n + tid / 4u + {{ 32 * j }}u, count - 1u);
+{% if grouped %}
+{% set rows_apart = 128 // GROUP_WORDS %}
+  // … and a word of weights, of rows {{ rows_apart }} apart.
+{% for j in range(16 * columns // rows_apart) %}
+  let row{{ j }} = min(first_n + tid / {{ GROUP_WORDS }}u + {{ rows_apart * j }}u, count - 1u);
 {% endfor %}
 {% else %}
 {% for j in range(columns) %}
@@ -93,15 +94,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 {% endif %}
 {% for p in matrices %}
 {% set first = 32 * loop.index0 %}
-{% if q4 %}
-{% for j in range(columns // 2) %}
+{% if grouped %}
+{% for j in range(16 * columns // rows_apart) %}
     {
-      let i = tid % 4u;
-      let row = tid / 4u + {{ first + 32 * j }}u;
-      let word = {{ p }}q_weight[row{{ j }} * {{ K // 8 }}u + k0 / 8u + i];
-      let s = {{ p }}scale(row{{ j }} * {{ K // 32 }}u + k0 / 32u);
-      w_tile[place(row, 2u * i)] = (low_nibbles(word) - 7.0f) * s;
-      w_tile[place(row, 2u * i + 1u)] = (high_nibbles(word) - 7.0f) * s;
+      let i = tid % {{ GROUP_WORDS }}u;
+      let row = tid / {{ GROUP_WORDS }}u + {{ first + rows_apart * j }}u;
+      let group = row{{ j }} * {{ K // 32 }}u + k0 / 32u;
+      let word = {{ p }}q_weight[group * {{ GROUP_WORDS }}u + i];
+      let s = {{ p }}scale(group);
+{% for shift in SHIFTS %}
+      w_tile[place(row, i * {{ SHIFTS | length }}u + {{ loop.index0 }}u)] = steps(word{{ shift }}) * s;
+{% endfor %}
     }
 {% endfor %}
 {% else %}

@@ -42,11 +42,14 @@
     }
 {% for p in matrices %}
 {% for c in range(COLUMNS) %}
-{% if q4 %}
-    let {{ p }}word{{ c }} = {{ p }}q_weight[row{{ c }} * {{ K // 8 }}u + at / 2u];
+{% if grouped %}
     let {{ p }}scale{{ c }} = {{ p }}scale(row{{ c }} * {{ K // 32 }}u + at / 8u);
-    let {{ p }}w{{ c }}_0 = (low_nibbles({{ p }}word{{ c }}) - 7.0f) * {{ p }}scale{{ c }};
-    let {{ p }}w{{ c }}_1 = (high_nibbles({{ p }}word{{ c }}) - 7.0f) * {{ p }}scale{{ c }};
+{% for h in range(0, STEP, SHIFTS | length) %}
+    let {{ p }}word{{ c }}_{{ h }} = {{ p }}q_weight[row{{ c }} * {{ K // (4 * SHIFTS | length) }}u + {{ "at / 2u" if SHIFTS | length == 2 else "at + %du" % h }}];
+{% for shift in SHIFTS %}
+    let {{ p }}w{{ c }}_{{ h + loop.index0 }} = steps({{ p }}word{{ c }}_{{ h }}{{ shift }}) * {{ p }}scale{{ c }};
+{% endfor %}
+{% endfor %}
 {% else %}
 {% for h in range(STEP) %}
     let {{ p }}w{{ c }}_{{ h }} = {{ p }}element(row{{ c }} * {{ K // 4 }}u + at + {{ h }}u);

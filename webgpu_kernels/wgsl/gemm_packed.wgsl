@@ -14,21 +14,30 @@
 {% include "silu.wgsl" %}
 
 {% endif %}
-// Groups of 32 bytes, in two halves. Of 8 consecutive values, the even ones come first: so the nibbles of a word unpack.
+// Groups of 32 bytes, in two halves.{{ " Of 8 consecutive values, the even ones come first: so the nibbles of a word unpack." if q4 }}
 var<workgroup> x_tile: array<vec4<u32>, {{ 2 * ROWS }}>;
 var<workgroup> x_scale: array<f32, {{ ROWS }}>;
-// 7 · Σq_x: what the weights' offset adds.
+// Σq_x times {{ "7" if q4 else "-1" }}: what the weights' offset adds.
 var<workgroup> x_offset: array<i32, {{ ROWS }}>;
 var<workgroup> w_tile: array<vec4<u32>, 128>;
 var<workgroup> w_scale: array<f32, 64>;
 
-// 16 weights as bytes 0 … 15.
-fn unpack(low: u32, high: u32) -> vec4<u32> {
+{% for p in matrices %}
+// 16 weights of a group as signed bytes, {{ "0 … 15: 7 more than the weight" if q4 else "-128 … 127: 1 less than the weight" }}.
+fn {{ p }}bytes(at: u32) -> vec4<u32> {
+{% if q4 %}
+  let low = {{ p }}q_weight[at];
+  let high = {{ p }}q_weight[at + 1u];
   return vec4<u32>(low, low >> 4u, high, high >> 4u) & vec4<u32>(0x0f0f0f0fu);
+{% else %}
+  return vec4<u32>({% for i in range(4) %}{{ p }}q_weight[at + {{ i }}u]{{ ", " if not loop.last }}{% endfor %}) ^ vec4<u32>(0x80808080u);
+{% endif %}
 }
 
+{% endfor %}
+{% set pairs = (("a.xz, b.xz", "a.yw, b.yw") if q4 else ("a", "b")) %}
 fn pack(a: vec4<f32>, b: vec4<f32>) -> vec2<u32> {
-  return vec2<u32>(pack4xI8(vec4<i32>(round(vec4<f32>(a.xz, b.xz)))), pack4xI8(vec4<i32>(round(vec4<f32>(a.yw, b.yw)))));
+  return vec2<u32>({% for pair in pairs %}pack4xI8(vec4<i32>(round(vec4<f32>({{ pair }})))){{ ", " if not loop.last }}{% endfor %});
 }
 
 fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
@@ -77,8 +86,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
       x_tile[staged] = a;
       x_tile[staged + {{ ROWS }}u] = b;
       x_scale[staged] = most / 127.0f;
-      let sevens = vec4<u32>(0x07070707u);
-      x_offset[staged] = dot16(a, sevens) + dot16(b, sevens);
+      let offsets = vec4<u32>({{ "0x07070707u" if q4 else "0xffffffffu" }});
+      x_offset[staged] = dot16(a, offsets) + dot16(b, offsets);
     } else {
 {% for p in matrices %}
 {% if glu %}
@@ -86,9 +95,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 {% else %}
       {
 {% endif %}
-        let at = (row_staged + g) * 4u;
-        w_tile[staged] = unpack({{ p }}q_weight[at], {{ p }}q_weight[at + 1u]);
-        w_tile[staged + 64u] = unpack({{ p }}q_weight[at + 2u], {{ p }}q_weight[at + 3u]);
+        let at = (row_staged + g) * {{ GROUP_WORDS }}u;
+        w_tile[staged] = {{ p }}bytes(at);
+        w_tile[staged + 64u] = {{ p }}bytes(at + {{ GROUP_WORDS // 2 }}u);
         w_scale[staged] = {{ p }}scale(row_staged + g);
       }
 {% endfor %}

@@ -20,8 +20,17 @@ fn weights(half_word: u32) -> vec4<f32> {
   return bitcast<vec4<f32>>(bits) - vec4<f32>(8388615.0f, 8388720.0f, 8390400.0f, 8417280.0f);
 }
 
+{% elif grouped %}
+// Four weights of a word, times 1, 256, 1 and 256. A byte in the mantissa of 2^23 is 2^23 + byte · 256^i: subtracting that
+// with the offset of 127 is exact, and cheaper on GPUs than a conversion.
+fn weights(word: u32) -> vec4<f32> {
+  let bits = (vec4<u32>(vec2<u32>(word), vec2<u32>(word >> 16u)) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  return bitcast<vec4<f32>>(bits) - vec4<f32>(8388735.0f, 8421120.0f, 8388735.0f, 8421120.0f);
+}
+
 {% endif %}
-{# Staged x: vector v of q4's lane at v · STRIDE + lane, an odd stride, so that neither writing nor reading it conflicts. #}
+{% set places = ["1.0f", "0.0625f", "0.00390625f", "0.000244140625f"] if q4 else ["1.0f", "0.00390625f", "1.0f", "0.00390625f"] %}
+{# Staged x: vector v of a lane's load at v · STRIDE + lane, an odd stride for packed weights, so that neither writing nor reading it conflicts. #}
 var<workgroup> staged: array<{{ value }}, {{ COLUMNS * STAGED }}>;
 var<workgroup> partial: array<vec4<f32>, {{ THREADS }}>;
 {% if not subgroups and LANES > 8 %}
@@ -120,9 +129,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let c{{ u }} = {{ "min(" if RAGGED }}(step * {{ LOADS }}u + {{ u }}u) * {{ LANES }}u + lane{{ ", %du)" % (CHUNKS - 1) if RAGGED }};
 {% for p in matrices %}
 {% for r in range(TEAM_ROWS) %}
-{% if q4 %}
+{% if grouped %}
   let {{ p }}words{{ r }} = {{ p }}q_weight[row{{ r }} + c{{ u }}];
-  let {{ p }}s{{ r }} = {{ p }}scale(row{{ r }} + c{{ u }});
+  let {{ p }}s{{ r }} = {{ p }}scale({{ "row%d + c%d" % (r, u) if GROUP_WORDS == 4 else "(row%d + c%d) / %du" % (r, u, GROUP_WORDS // 4) }});
 {% else %}
   let {{ p }}w{{ r }}_{{ u }} = {{ p }}element(row{{ r }} + c{{ u }});
 {% endif %}
@@ -144,12 +153,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% if norm %}
     square += {{ "dot(raw, raw)" if wide else "raw * raw" }};
 {% endif %}
-    staged[column * {{ STAGED }}u + {{ "(e %% 8u) * %du + e / 8u" % STRIDE if q4 else "e" }}] = raw
-      {{- " * gamma[at]" if norm }}{{ " * vec4<f32>(1.0f, 0.0625f, 0.00390625f, 0.000244140625f)" if q4 }};
+    staged[column * {{ STAGED }}u + {{ "(e %% %du) * %du + e / %du" % (LOAD_VECTORS, STRIDE, LOAD_VECTORS) if grouped else "e" }}] = raw
+      {{- " * gamma[at]" if norm }}{{ " * vec4<f32>(%s)" % (places | join(", ")) if grouped }};
   }
   workgroupBarrier();
 {# v: vector of x, r: row, j: column, g: four rows. #}
-{% if q4 %}
+{% if grouped %}
 {% for p in matrices %}
 {% for j in range(COLUMNS * TEAM_ROWS // 4) %}
   var {{ p }}product{{ j }} = vec4<f32>();
@@ -157,28 +166,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% endif %}
 {# With many columns a loop over v: unrolled, its text is long to compile. #}
-{% set rolled = many and q4 %}
-{% for v in (["v"] if rolled else range(8 if q4 else LOADS)) %}
-  {{ "for (var v = 0u; v < 8u; v++) {" if rolled else "{" }}
+{% set rolled = many and grouped %}
+{% for v in (["v"] if rolled else range(LOAD_VECTORS * LOADS)) %}
+  {{ "for (var v = 0u; v < %du; v++) {" % LOAD_VECTORS if rolled else "{" }}
 {% for j in range(COLUMNS) %}
-    let x{{ j }} = staged[{{ "%du + v * %du" % (j * STAGED, STRIDE) if rolled else "%du" % (j * STAGED + v * (STRIDE if q4 else LANES)) }} + lane];
+    let x{{ j }} = staged[{{ "%du + v * %du" % (j * STAGED, STRIDE) if rolled else "%du" % (j * STAGED + v * (STRIDE if grouped else LANES)) }} + lane];
 {% endfor %}
 {% for p in matrices %}
 {% for r in range(TEAM_ROWS) %}
 {% if rolled %}
-    let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}[v / 2u] >> (v % 2u * 16u));
-{% elif q4 %}
-    let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}.{{ "xyzw"[v // 2] }}{{ " >> 16u" if v % 2 }});
+    let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}{{ "[v / 2u] >> (v % 2u * 16u)" if q4 else "[v]" }});
+{% elif grouped %}
+    let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}.{{ "xyzw"[v // (SHIFTS | length)] }}{{ SHIFTS[v % (SHIFTS | length)] }});
 {% endif %}
 {% for j in range(COLUMNS) %}
-{% set w = "%sw%d" % (p, r) if q4 else "%sw%d_%d" % (p, r, v) %}
-    {{ p }}{{ "product" if q4 else "sum" }}{{ j * (TEAM_ROWS // 4) + r // 4 }}.{{ "xyzw"[r % 4] }} += {{ ("dot(%s, x%d)" if wide else "%s * x%d") % (w, j) }};
+{% set w = "%sw%d" % (p, r) if grouped else "%sw%d_%d" % (p, r, v) %}
+    {{ p }}{{ "product" if grouped else "sum" }}{{ j * (TEAM_ROWS // 4) + r // 4 }}.{{ "xyzw"[r % 4] }} += {{ ("dot(%s, x%d)" if wide else "%s * x%d") % (w, j) }};
 {% endfor %}
 {% endfor %}
 {% endfor %}
   }
 {% endfor %}
-{% if q4 %}
+{% if grouped %}
 {% for p in matrices %}
 {% for j in range(COLUMNS * TEAM_ROWS // 4) %}
 {% set r = 4 * (j % (TEAM_ROWS // 4)) %}

@@ -19,6 +19,11 @@
 const even_steps = vec4<f32>(1.0f, 0.0625f, 0.00390625f, 0.000244140625f);
 const odd_steps = vec4<f32>(0.0000152587890625f, 9.5367431640625e-7f, 5.9604644775390625e-8f, 1.0f);
 
+{% elif grouped %}
+// A masked byte stays where it is in its word: x is divided by what that multiplies it by. The fourth is shifted, as the
+// sign bit is in the way.
+const places = vec4<f32>(1.0f, 0.00390625f, 0.0000152587890625f, 1.0f);
+
 {% endif %}
 {% for p in matrices %}
 var<workgroup> {{ p }}parts: array<f32, {{ COLUMNS * ROWS * LANES }}>;
@@ -35,9 +40,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let block = (group.z * {{ GRID_X }}u + group.x) * {{ ROWS }}u;
   let first = min(block + team * {{ TEAM_ROWS }}u, count);
   let team_rows = min({{ TEAM_ROWS }}u, count - first);
-{% set VALUES = 8 if q4 else 1 %}
+{% set VALUES = 8 if grouped else 1 %}
   var v: array<{{ value }}, {{ COLUMNS * RUN * VALUES }}>;
-{% if q4 %}
+{% if grouped %}
   var offset: array<f32, {{ COLUMNS * RUN }}>;
 {% endif %}
 {% if norm %}
@@ -54,10 +59,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var i = 0u; i < {{ COLUMNS * RUN }}u; i++) {
     let column = i / {{ RUN }}u;
     let chunk = begin + i % {{ RUN }}u;
-    let at = {{ "min(chunk, %du)" % (CHUNKS - 1) if RAGGED else "chunk" }}{{ " * 8u" if q4 }};
+    let at = {{ "min(chunk, %du)" % (CHUNKS - 1) if RAGGED else "chunk" }}{{ " * 8u" if grouped }};
     let t = {{ "min(group.y * %du + column, params.rows - 1u)" % COLUMNS if many else "group.y" }};
     let source = {{ "u32(rows[t])" if gather else "t" }} * {{ CHUNKS * VALUES }}u + at;
-{% if q4 %}
+{% if grouped %}
     var total = {{ value }}();
     for (var j = 0u; j < 8u; j++) {
       let raw = x[source + j]{{ " * select(0.0f, 1.0f, chunk < %du)" % CHUNKS if RAGGED }};
@@ -66,9 +71,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endif %}
       let whole = raw{{ " * gamma[at + j]" if norm }};
       total += whole;
-      v[i * 8u + j] = whole * select(even_steps, odd_steps, j % 2u == 1u);
+      v[i * 8u + j] = whole * {{ "select(even_steps, odd_steps, j % 2u == 1u)" if q4 else "places" }};
     }
-    offset[i] = 7.0f * dot(total, vec4<f32>(1.0f));
+    offset[i] = {{ OFFSET | float | f32 }} * dot(total, vec4<f32>(1.0f));
 {% else %}
     let raw = x[source]{{ " * select(0.0f, 1.0f, chunk < %du)" % CHUNKS if RAGGED }};
 {% if norm %}
@@ -103,6 +108,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endif %}
 {% for j in range(COLUMNS) %}
       a{{ j }} += {{ "n%d" % k if COLUMNS > 1 else "f32(i32(%s))" % nibble }} * v[{{ (j * RUN + i) * 8 + k // 4 }}].{{ "xyzw"[k % 4] }};
+{% endfor %}
+{% endfor %}
+      let s = {{ p }}scale(row + c{{ i }});
+{% for j in range(COLUMNS) %}
+      {{ p }}sum{{ j }} += s * a{{ j }};
+{% endfor %}
+{% elif grouped %}
+{% for j in range(COLUMNS) %}
+      var a{{ j }} = -offset[{{ j * RUN + i }}];
+{% endfor %}
+{% for w in range(GROUP_WORDS // 4) %}
+      let words{{ w }} = {{ p }}q_weight[(row + c{{ i }}) * {{ GROUP_WORDS // 4 }}u + {{ w }}u];
+{% endfor %}
+{% for k in range(32) %}
+{% set word = "words%d.%s" % (k // 16, "xyzw"[k // 4 % 4]) %}
+      let n{{ k }} = f32(i32({{ "%s & %du" % (word, 255 * 256 ** (k % 4)) if k % 4 < 3 else "%s >> 24u" % word }}));
+{% for j in range(COLUMNS) %}
+      a{{ j }} += n{{ k }} * v[{{ (j * RUN + i) * 8 + k // 4 }}].{{ "xyzw"[k % 4] }};
 {% endfor %}
 {% endfor %}
       let s = {{ p }}scale(row + c{{ i }});

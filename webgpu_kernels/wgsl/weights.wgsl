@@ -1,17 +1,15 @@
-{# Reads weight matrices, stored row by row: `scale` and the nibbles of a word for q4, `element` (four at a time when rows
-   are a multiple of four long) for f16 and f32. One set of functions for each prefix in `matrices`. #}
-{% if q4 %}
-// Four weights of a word, low nibble first, offset by 7.
-fn low_nibbles(word: u32) -> vec4<f32> {
-  return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
-}
-
-fn high_nibbles(word: u32) -> vec4<f32> {
-  return vec4<f32>((vec4<u32>(word) >> vec4<u32>(16u, 20u, 24u, 28u)) & vec4<u32>(15u));
+{# Reads weight matrices, stored row by row. In groups of 32 with a scale each: `steps` of a word (after each of SHIFTS, as a
+   word may hold several vectors) times `scale`. Else `element`: four at a time when rows are a multiple of four long. One set
+   of functions for each prefix in `matrices`. #}
+{% if grouped %}
+// Four weights, in steps of their scale: those in the lowest {{ 4 * BITS }} bits of a word.
+fn steps(word: u32) -> vec4<f32> {
+  let bits = (vec4<u32>(word) >> vec4<u32>(0u, {{ BITS }}u, {{ 2 * BITS }}u, {{ 3 * BITS }}u)) & vec4<u32>({{ 2 ** BITS - 1 }}u);
+  return vec4<f32>(bits) - {{ OFFSET | float | f32 }};
 }
 
 {% endif %}
-{% if words and (q4 or (dense_f16 and not wide)) %}
+{% if words and (grouped or (dense_f16 and not wide)) %}
 // Element `index` of an array of f16, out of the word that holds it.
 fn half(word: u32, index: u32) -> f32 {
   let pair = unpack2x16float(word);
@@ -20,7 +18,7 @@ fn half(word: u32, index: u32) -> f32 {
 
 {% endif %}
 {% for p in matrices %}
-{% if q4 %}
+{% if grouped %}
 fn {{ p }}scale(index: u32) -> f32 {
   return {{ ("half(" ~ p ~ "q_scale[index >> 1u], index)") if words else ("f32(" ~ p ~ "q_scale[index])") }};
 }
