@@ -42,7 +42,7 @@ def dequantize(q_weight: U32, q_scale: NDArray[np.float16], bits: int) -> F32:
     """The matrix W[N, K] that packed words and scales stand for."""
     q = (q_weight[..., None] >> np.arange(0, 32, bits, dtype=np.uint32)) & (2**bits - 1)
     offset = 2 ** (bits - 1) - 1
-    steps = q.reshape(q_weight.shape[0], -1).astype(np.float32) - offset
+    steps: F32 = q.reshape(q_weight.shape[0], -1).astype(np.float32) - np.float32(offset)
     return steps * np.repeat(q_scale.astype(np.float32), GROUP, axis=1)
 
 

@@ -49,13 +49,13 @@ from webbuild.schema.program import WeightBinding
 from webbuild.schema.tensor_cache import ShardRecord, TensorCache, TensorRecord
 from webbuild.sources import open_source
 
-QUANTS = ("q4f16_1", "q0f16", "q0f32")
+QUANTS = ("q4f16_1", "q8f16_1", "q0f16", "q0f32")
 CASES = [
     (name, quantization, library)
     for number, name in enumerate(TINY)
-    for quantization in (QUANTS if name == "llama-gqa" else (QUANTS[number % 3],))
+    for quantization in (QUANTS if name == "llama-gqa" else (QUANTS[number % len(QUANTS)],))
     for library in (True, False)
-    if not ("odd" in name and quantization == "q4f16_1")
+    if not ("odd" in name and not quantization.startswith("q0"))
 ]
 
 LARGE = TINY["llama-gqa"] | {
@@ -280,7 +280,7 @@ def test_no_binding_exceeds_128_mib(quantization: str) -> None:
         if "embed_tokens" in name:
             row = stored[name].nbytes // LARGE["vocab_size"]
             assert all(begin % (256 * row) == 0 for begin, _ in pieces), name
-    table = "model.embed_tokens." + ("q_weight" if quantization == "q4f16_1" else "weight")
+    table = "model.embed_tokens." + ("weight" if quantization.startswith("q0") else "q_weight")
     count = len(ranges[table])
     assert count > 1
     for function in ("prefill", "decode"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -42,17 +43,33 @@ QWEN3 = TINY["qwen3"] | {
     "max_position_embeddings": 8192,
     "tie_word_embeddings": True,
 }
-MODELS = {"smollm2": SMOLLM2, "qwen2": QWEN2, "qwen3": QWEN3}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A compiled config, and the bits of its weights beside their 32nd of an f16."""
+
+    config: dict[str, Any]
+    bits: int
+    compiled: Compiled
+
+
+MODELS = {
+    "smollm2": (SMOLLM2, "q4f16_1", 4),
+    "qwen2": (QWEN2, "q4f16_1", 4),
+    "qwen3": (QWEN3, "q4f16_1", 4),
+    "smollm2-q8": (SMOLLM2, "q8f16_1", 8),
+}
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def model(request: pytest.FixtureRequest) -> tuple[dict[str, Any], Compiled]:
-    config = MODELS[request.param]
-    return config, compile_model(config, "q4f16_1")
+def model(request: pytest.FixtureRequest) -> Model:
+    config, quantization, bits = MODELS[request.param]
+    return Model(config, bits, compile_model(config, quantization))
 
 
-def needed(config: dict[str, Any], context: int, kv_bytes: int) -> int:
-    """Weights, norms, keys and values of a step; q4f16_1 is 4 bits and a 32nd of an f16."""
+def needed(config: dict[str, Any], bits: int, context: int, kv_bytes: int) -> int:
+    """Weights, norms, keys and values of a step."""
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     kv_heads, inner = config["num_key_value_heads"], config["intermediate_size"]
     dim = config.get("head_dim") or hidden // heads
@@ -66,25 +83,23 @@ def needed(config: dict[str, Any], context: int, kv_bytes: int) -> int:
     matrices = config["num_hidden_layers"] * layer + config["vocab_size"] * hidden
     floats = config["num_hidden_layers"] * vectors + hidden + dim // 2
     kv = config["num_hidden_layers"] * 2 * context * kv_heads * dim * kv_bytes
-    return int(matrices // 2 + matrices // 16 + 4 * floats + kv)
+    return int(matrices * bits // 8 + matrices // 16 + 4 * floats + kv)
 
 
 @pytest.mark.parametrize(("tier", "kv_bytes"), [("f16", 2), ("f32", 4)])
 @pytest.mark.parametrize("context", [1, 128, 4096])
 def test_what_a_step_needs_is_what_its_shape_says(
-    model: tuple[dict[str, Any], Compiled], tier: str, kv_bytes: int, context: int
+    model: Model, tier: str, kv_bytes: int, context: int
 ) -> None:
-    config, compiled = model
+    compiled = model.compiled
     traffic = decode_traffic(compiled.program, compiled.kernels.kernels, tier, context)
-    assert traffic.needed == needed(config, context, kv_bytes)
+    assert traffic.needed == needed(model.config, model.bits, context, kv_bytes)
 
 
 @pytest.mark.parametrize("tier", ["f16", "f32"])
 @pytest.mark.parametrize("context", [1, 128, 4096])
-def test_a_step_reads_little_more_than_it_needs(
-    model: tuple[dict[str, Any], Compiled], tier: str, context: int
-) -> None:
-    _, compiled = model
+def test_a_step_reads_little_more_than_it_needs(model: Model, tier: str, context: int) -> None:
+    compiled = model.compiled
     traffic = decode_traffic(compiled.program, compiled.kernels.kernels, tier, context)
     assert traffic.needed <= traffic.read <= 1.03 * traffic.needed
     assert 0 < traffic.written < 0.1 * traffic.read
@@ -94,10 +109,8 @@ def test_a_step_reads_little_more_than_it_needs(
     ("context", "function"),
     [(16, "decode"), (SPLIT_CONTEXT - 1, "decode"), (SPLIT_CONTEXT, "decode_split")],
 )
-def test_launches_are_those_of_the_program(
-    model: tuple[dict[str, Any], Compiled], context: int, function: str
-) -> None:
-    _, compiled = model
+def test_launches_are_those_of_the_program(model: Model, context: int, function: str) -> None:
+    compiled = model.compiled
     functions = compiled.program.tiers["f16"].functions
     labels = [launch.label for name in (function, "sample") for launch in functions[name].launches]
     traffic = decode_traffic(compiled.program, compiled.kernels.kernels, "f16", context)

@@ -62,7 +62,7 @@ def tensors(tmp_path: Path) -> dict[str, Tensor]:
     return read_header(path)
 
 
-@pytest.mark.parametrize("name", ["q4f16_1", "q0f16", "q0f32"])
+@pytest.mark.parametrize("name", ["q4f16_1", "q8f16_1", "q0f16", "q0f32"])
 def test_written_weights_read_back(name: str, tensors: dict[str, Tensor], tmp_path: Path) -> None:
     quantization = get_quantization(name)
     out = tmp_path / "out"

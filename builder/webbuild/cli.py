@@ -66,7 +66,7 @@ def _pack_epilog() -> str:
     default="q4f16_1",
     show_default=True,
     metavar="|".join(QUANTIZATIONS),
-    help="How weights are stored: 4-bit groups, float16 or float32.",
+    help="How weights are stored: in groups of 4-bit or 8-bit integers, as float16 or as float32.",
 )
 @click.option("--revision", help="Branch, tag or commit of a Hub model.")
 @click.option(

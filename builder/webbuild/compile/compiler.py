@@ -67,7 +67,7 @@ def compile_model(
 ) -> Compiled:
     """Compiles a model for both tiers.
 
-    config: a parsed Hugging Face config.json. quantization: `q4f16_1`, `q0f16` or `q0f32`.
+    config: a parsed Hugging Face config.json. quantization: a name in `quantize.QUANTIZATIONS`.
     prefill_chunk, max_batch: most tokens and sequences of one step.
     context_length: tokens for which the runtime reserves pages unless told otherwise; at most the
     model's own limit, which is what the program itself can do.

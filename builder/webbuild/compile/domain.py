@@ -15,6 +15,8 @@ from typing import Any
 from tvm import te, tirx
 from tvm.script import tirx as T  # noqa: N812
 
+from webgpu_kernels.packing import GROUP, PACKINGS
+
 OPAQUE = 8
 """The `op_pattern` of functions that nothing may be fused with (relax::OpPatternKind::kOpaque)."""
 
@@ -24,12 +26,15 @@ _LOWEST = -1e30  # below every score; finite, because WGSL need not have infinit
 def dequantize(quant: str, shape: tuple[int, int], arrays: Sequence[te.Tensor]) -> te.Tensor:
     """The f32[N, K] matrix that the stored arrays stand for (`webbuild.quantize`)."""
     N, K = shape
-    if quant == "q4":
-        words, scales = arrays
+    if quant in PACKINGS:
+        (words, scales), packing = arrays, PACKINGS[quant]
+        bits, per_word = packing.bits, 32 // packing.bits
 
         def value(n: tirx.Var, k: tirx.Var) -> tirx.Expr:
-            nibble = (words[n, k // 8] >> ((k % 8) * 4).astype("uint32")) & tirx.const(15, "uint32")
-            return (nibble.astype("float32") - 7.0) * _f32(scales, n, k // 32, K // 32)
+            word = words[n, k // per_word]
+            q = (word >> (k % per_word * bits).astype("uint32")) & _u32(2**bits - 1)
+            scale = _f32(scales, n, k // GROUP, K // GROUP)
+            return (q.astype("float32") - float(packing.offset)) * scale
 
     else:
 

@@ -13,6 +13,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from webbuild.models.ops import domain_call
 from webbuild.quantize import Quantization, StoredArray
+from webbuild.quantize.base import MatrixFormat
 from webbuild.weights.parameter import Parameter
 
 
@@ -22,23 +23,20 @@ class Weight:
 
     parameter: Parameter
     arrays: tuple[StoredArray, ...]
-
-    @property
-    def quant(self) -> str:
-        if len(self.arrays) == 2:
-            return "q4"
-        return {"float16": "f16", "float32": "f32"}[self.arrays[0].dtype]
+    quant: MatrixFormat
 
     @property
     def roles(self) -> tuple[str, ...]:
         """What kernels call the arrays."""
-        return ("q_weight", "q_scale") if self.quant == "q4" else ("weight",)
+        return ("q_weight", "q_scale") if len(self.arrays) == 2 else ("weight",)
 
 
 def matrices(parameters: Sequence[Parameter], quantization: Quantization) -> dict[str, Weight]:
     """The matrices among `parameters`, by name."""
     return {
-        parameter.name: Weight(parameter, quantization.stored(parameter))
+        parameter.name: Weight(
+            parameter, quantization.stored(parameter), quantization.matrix_format
+        )
         for parameter in parameters
         if len(parameter.shape) == 2
     }

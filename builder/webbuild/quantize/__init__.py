@@ -9,7 +9,12 @@ from webbuild.quantize.plain import Plain
 
 __all__ = ["QUANTIZATIONS", "Quantization", "StoredArray", "get_quantization"]
 
-_ALL = (GroupQuantization(), Plain("q0f16", "float16"), Plain("q0f32", "float32"))
+_ALL = (
+    GroupQuantization("q4f16_1", 4),
+    GroupQuantization("q8f16_1", 8),
+    Plain("q0f16", "float16"),
+    Plain("q0f32", "float32"),
+)
 
 #: Every quantisation by its name.
 QUANTIZATIONS: dict[str, Quantization] = {quantization.name: quantization for quantization in _ALL}

@@ -30,7 +30,8 @@ _EXPONENT: dict[np.dtype[Any], np.uint16 | np.uint32] = {
 }
 
 
-QuantizationName = Literal["q4f16_1", "q0f16", "q0f32"]
+QuantizationName = Literal["q4f16_1", "q8f16_1", "q0f16", "q0f32"]
+MatrixFormat = Literal["q4", "q8", "f16", "f32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Quantization(ABC):
 
     #: as given to ``--quant`` and recorded in pack.json
     name: QuantizationName
+    #: what kernels call the way in which matrices are stored
+    matrix_format: MatrixFormat
 
     @abstractmethod
     def stored(self, parameter: Parameter) -> tuple[StoredArray, ...]:

@@ -47,6 +47,7 @@ class Plain(Quantization):
 
     def __init__(self, name: QuantizationName, dtype: str) -> None:
         self.name = name
+        self.matrix_format = "f16" if dtype == "float16" else "f32"
         self.dtype = dtype
 
     def stored(self, parameter: Parameter) -> tuple[StoredArray, ...]:

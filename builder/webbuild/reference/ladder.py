@@ -34,9 +34,13 @@ class Case:
 CASES = (
     *(Case(name, "q0f32") for name in TINY),
     *(Case(name, "q4f16_1") for name in TINY if "odd" not in name),
+    Case("llama-gqa", "q8f16_1"),
+    Case("llama-linear-rope-bias", "q8f16_1"),
+    Case("qwen3-tied-bias", "q8f16_1"),
     Case("llama-odd", "q0f16"),
     Case("qwen2-tied", "q0f16"),
     Case("llama-gqa", "q4f16_1", library=False),
+    Case("llama-gqa", "q8f16_1", library=False),
     Case("qwen3-tied-bias", "q0f32", library=False),
 )
 
@@ -64,7 +68,7 @@ def climb(case: Case, folder: Path) -> dict[str, float]:
     holding the dequantised weights.
     """
     source, pack = prepare(case, folder)
-    quantised = case.quantization.startswith("q4")
+    quantised = not case.quantization.startswith("q0")
     reference = reference_model(source, pack if quantised else None)
     features = open_device().features
     return {

@@ -1,7 +1,7 @@
 """Small configs of every family with every variation: each runs in a second, with random weights.
 
 Vocabularies are odd on purpose; where a config's name says `odd`, so are its other sizes, which
-only unquantised packs can hold (q4f16_1 wants groups of 32).
+only unquantised packs can hold (the others want groups of 32).
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class PackManifest(Format):
 
     format_version: Literal[1] = PACK_VERSION
     model: ModelInfo
-    quantization: Literal["q4f16_1", "q0f16", "q0f32"]
+    quantization: Literal["q4f16_1", "q8f16_1", "q0f16", "q0f32"]
     limits: Limits
     tokens: Tokens
     memory: dict[str, TierMemory]

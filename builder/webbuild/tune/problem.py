@@ -17,6 +17,7 @@ from webgpu_kernels.attrs import (
     Quant,
 )
 from webgpu_kernels.launch import Tier
+from webgpu_kernels.packing import PACKINGS
 
 from .array import Array, Fill
 from .case import Problem
@@ -77,9 +78,9 @@ def _linear(a: LinearAttrs, tier: Tier, piece: tuple[int, int] | None) -> Proble
 
 
 def _matrix(make: _Seeds, prefix: str, rows: int, k: int, quant: Quant) -> dict[str, Array]:
-    if quant == "q4":
+    if quant in PACKINGS:
         return {
-            f"{prefix}q_weight": make("bits", rows * k // 8),
+            f"{prefix}q_weight": make("bits", rows * k * PACKINGS[quant].bits // 32),
             f"{prefix}q_scale": make("f16", -(-rows * k // 64)),
         }
     if quant == "f16":

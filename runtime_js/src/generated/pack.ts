@@ -6,7 +6,7 @@
 export interface PackManifest {
   format_version: 1;
   model: ModelInfo;
-  quantization: "q4f16_1" | "q0f16" | "q0f32";
+  quantization: "q4f16_1" | "q8f16_1" | "q0f16" | "q0f32";
   limits: Limits;
   tokens: Tokens;
   /**
