@@ -46,7 +46,11 @@ async function ask(url, question) {
     const page = await browser.newPage();
     await page.exposeFunction("print", (/** @type {string} */ text) => process.stdout.write(text));
     page.on("console", (message) => message.type() === "error" && console.error(message.text()));
-    await page.goto(url);
+    // A page of that site with nothing on it: the chat would load the model a second time beside this one.
+    await page.route(`${url}empty`, (route) =>
+      route.fulfill({ contentType: "text/html", body: "<!doctype html>" }),
+    );
+    await page.goto(`${url}empty`);
     console.log(`Chromium ${browser.browser()?.version() ?? ""} on ${adapter}, ${url}`);
     await page.evaluate(async (question) => {
       const print = /** @type {(text: string) => Promise<void>} */ (

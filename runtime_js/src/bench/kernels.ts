@@ -2,7 +2,7 @@
 import type { Kernel } from "../generated/kernels.js";
 import { available, describeAdapter, requestAdapter } from "../gpu/device.js";
 import { COPY_DST, COPY_SRC, MAP_READ, MODE_READ, STORAGE, UNIFORM } from "../gpu/flags.js";
-import { compilePipelines } from "../gpu/pipelines.js";
+import { Pipelines } from "../gpu/pipelines.js";
 import { difference, type Run, TOLERANCE, takeTurns } from "../gpu/timer.js";
 import { contents, type FilledArray } from "./fill.js";
 
@@ -156,7 +156,7 @@ export class KernelBench {
       tuning: one.name,
       tuning_key: "",
     };
-    const compiled = await compilePipelines(device, { kernel }, ["kernel"]);
+    const compiled = await new Pipelines(device, { kernel }).compile(["kernel"]);
     const { pipeline, layout } = compiled.get("kernel") as NonNullable<
       ReturnType<typeof compiled.get>
     >;

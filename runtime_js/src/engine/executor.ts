@@ -3,12 +3,12 @@
 import type { Tier } from "../generated/program.js";
 import type { Device } from "../gpu/device.js";
 import { allocate, type Memory } from "../gpu/memory.js";
-import { compilePipelines, type Pipeline } from "../gpu/pipelines.js";
 import { Player, type Prepared } from "../gpu/player.js";
 import { ReadbackRing } from "../gpu/readback.js";
-import { tierKernels } from "../gpu/requirements.js";
 import type { Symbols } from "../gpu/sizes.js";
+import type { Sequence } from "../kv/sequence.js";
 import type { Model } from "../program/check.js";
+import { Functions } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { MAX_AHEAD } from "./run_ahead.js";
 
@@ -19,7 +19,9 @@ export const SAMPLED_WORDS = 64;
 const RING_DEPTH = MAX_AHEAD + 1;
 
 export class Executor {
-  #functions: ReadonlyMap<string, Prepared>;
+  #functions: Functions;
+  /** Pipelines that have run, so that no driver has anything left to compile of them. */
+  #warm = new Set<GPUComputePipeline>();
   readonly #player: Player;
   readonly #planner: Planner;
   readonly #ring: ReadbackRing;
@@ -29,28 +31,19 @@ export class Executor {
     readonly memory: Memory,
     readonly symbols: Symbols,
     private readonly vocab: number,
-    parts: {
-      functions: Map<string, Prepared>;
-      player: Player;
-      ring: ReadbackRing;
-      pageSize: number;
-    },
+    parts: { functions: Functions; player: Player; ring: ReadbackRing; pageSize: number },
   ) {
     this.#functions = parts.functions;
     this.#player = parts.player;
     this.#ring = parts.ring;
-    this.#planner = new Planner(
-      memory.block,
-      symbols,
-      parts.pageSize,
-      parts.functions.has("decode_split"),
-    );
+    const canSplit = parts.functions.has("decode_split");
+    this.#planner = new Planner(memory.block, symbols, parts.pageSize, canSplit);
   }
 
   /**
-   * Allocates memory and starts to compile kernels; the weights are still to be written.
+   * Allocates memory and starts to compile the kernels that every answer runs; the weights are still to be written.
    *
-   * @returns the memory at once, and `ready` when all is compiled
+   * @returns the memory at once, and `ready` when these are compiled
    */
   static async create(
     gpu: Device,
@@ -60,18 +53,13 @@ export class Executor {
     vocab: number,
   ): Promise<{ memory: Memory; ready: Promise<Executor> }> {
     const memory = await allocate(gpu.device, model.program, tier, symbols);
-    const compiling = compilePipelines(gpu.device, model.kernels, tierKernels(tier));
-    const ready = compiling.then((pipelines) => {
-      const player = new Player(gpu.device, memory, symbols, gpu.counters);
-      const functions = prepareAll(player, tier, pipelines);
+    const player = new Player(gpu.device, memory, symbols, gpu.counters);
+    const functions = new Functions(gpu.device, model, tier, player);
+    const ready = functions.prepareFirst().then(() => {
       const seqs = symbols.maxima[symbols.index.get("seqs") as number] as number;
       const ring = new ReadbackRing(gpu.device, RING_DEPTH, seqs * SAMPLED_WORDS * 4);
-      return new Executor(gpu, memory, symbols, vocab, {
-        functions,
-        player,
-        ring,
-        pageSize: model.program.page_size,
-      });
+      const pageSize = model.program.page_size;
+      return new Executor(gpu, memory, symbols, vocab, { functions, player, ring, pageSize });
     });
     ready.catch(() => {}); // awaited after the weights; a failure before that is not lost
     return { memory, ready };
@@ -83,7 +71,30 @@ export class Executor {
 
   /** Launches of each function. */
   launches(): Record<string, number> {
-    return Object.fromEntries([...this.#functions].map(([name, f]) => [name, f.pipelines.length]));
+    return this.#functions.launches();
+  }
+
+  /** What no answer has needed yet and is still to be made ready: see {@link finish}. */
+  get unfinished(): readonly string[] {
+    return this.#functions.missing;
+  }
+
+  /** Starts to compile what is unfinished. */
+  compileRest(): void {
+    this.#functions.compileRest();
+  }
+
+  /** What a step with `tokens` new ones of this sequence needs and is not ready: `prepare` it first. */
+  missing(sequence: Sequence, tokens: number, sample: readonly string[]): readonly string[] {
+    const functions = this.#functions;
+    if (functions.missing.length === 0) return functions.missing;
+    const kind = this.#planner.kindOf([{ tokens, length: sequence.length + tokens }]);
+    return [kind, ...sample].filter((name) => functions.missing.includes(name));
+  }
+
+  /** @throws DeviceError when a kernel does not compile */
+  async prepare(...names: string[]): Promise<void> {
+    await Promise.race([this.#functions.prepare(names), this.gpu.failed]);
   }
 
   /** The most new tokens a step takes. */
@@ -122,12 +133,12 @@ export class Executor {
   /**
    * Submits one step.
    *
-   * @param sample what follows the model's own function: nothing, `sample`, or `sample` and `logprobs`
+   * @param sample what follows the model's own function: nothing, `sample`, or `sample` and `logprobs`; all must be ready
    * @returns rows of `sampled`, 64 words each, once the GPU has them; undefined when nothing is sampled
    */
   step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined {
     const { kind, env, rows } = this.#planner.plan(batch);
-    const functions = [kind, ...sample].map((name) => this.#functions.get(name) as Prepared);
+    const functions = [kind, ...sample].map((name) => this.#functions.get(name));
     if (sample.length === 0) {
       this.#player.run(functions, env);
       return undefined;
@@ -138,35 +149,38 @@ export class Executor {
   }
 
   /**
-   * Runs every kernel once, so that a driver compiles now what it would compile late. What it computes is of no use; it
-   * writes to the pages of `row`'s sequence, which nobody has read.
+   * Runs every kernel that is ready once, so that a driver compiles now what it would compile late. What it computes is of
+   * no use; it writes to the pages of `row`'s sequence, which nobody has read.
    *
    * @returns symbol values of this step, which stays in the step block
    */
   async warmUp(row: BatchRow): Promise<number[]> {
+    this.#warm.clear();
+    return this.#warmUp(row, this.#functions.prepared);
+  }
+
+  /** Makes one of the unfinished functions ready and runs its own kernels, as `warmUp` does. @throws DeviceError */
+  async finish(name: string, row: BatchRow): Promise<void> {
+    await this.prepare(name);
+    await this.#warmUp(row, [this.#functions.get(name)]);
+  }
+
+  async #warmUp(row: BatchRow, functions: readonly Prepared[]): Promise<number[]> {
     const { env } = this.#planner.plan([row]);
-    this.#player.run(this.#player.sampleOf([...this.#functions.values()]), env);
+    this.#player.run(this.#player.sampleOf(functions, this.#warm), env);
     await this.idle();
     return [...env];
   }
 
   /** From now on other kernels of the same tier run. No step may be under way. @throws DeviceError */
   async adopt(model: Model, tier: Tier): Promise<void> {
-    const pipelines = await compilePipelines(this.gpu.device, model.kernels, tierKernels(tier));
-    this.#functions = prepareAll(this.#player, tier, pipelines);
+    const functions = new Functions(this.gpu.device, model, tier, this.#player);
+    await functions.prepareFirst();
+    this.#functions = functions;
   }
 
   /** Resolves when the GPU has done everything submitted so far. */
   async idle(): Promise<void> {
     await Promise.race([this.gpu.device.queue.onSubmittedWorkDone(), this.gpu.failed]);
   }
-}
-
-function prepareAll(
-  player: Player,
-  tier: Tier,
-  pipelines: ReadonlyMap<string, Pipeline>,
-): Map<string, Prepared> {
-  const functions = Object.entries(tier.functions);
-  return new Map(functions.map(([name, fn]) => [name, player.prepare(name, fn, pipelines)]));
 }

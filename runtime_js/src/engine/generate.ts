@@ -46,11 +46,21 @@ export async function generate(
   const text = new Detokenizer(tokens);
   const stops = new StopMatcher(generation.stop);
   let completionTokens = 0;
+  // What few answers need is compiled when one does, unless that was done in an idle moment.
+  const ready = async (tokens: number) => {
+    const missing = executor.missing(sequence, tokens, sample);
+    if (missing.length === 0) return;
+    await Promise.race([executor.prepare(...missing), cancelled.promise]);
+  };
   try {
-    const last = await prefill(executor, generation, signal);
+    const last = await prefill(executor, generation, ready, signal);
+    await ready(last);
     submit(last);
     while (true) {
-      while (submitted.length < ahead.depth && drawn < maxTokens && sequence.reserve(1)) submit(1);
+      while (submitted.length < ahead.depth && drawn < maxTokens && sequence.reserve(1)) {
+        await ready(1);
+        submit(1);
+      }
       const next = submitted[0];
       if (!next) break;
       const row = await Promise.race([next, executor.gpu.failed, cancelled.promise]);
@@ -82,6 +92,7 @@ export async function generate(
 async function prefill(
   executor: Executor,
   { prompt, sequence, sampling }: Generation,
+  ready: (tokens: number) => Promise<void>,
   signal: AbortSignal,
 ): Promise<number> {
   let at = 0;
@@ -92,6 +103,7 @@ async function prefill(
     sequence.reserve(count);
     at += count;
     if (at === prompt.length) return count;
+    await ready(count);
     executor.step([{ sequence, tokens: count, sampling, drawIndex: 0 }], []);
     await executor.idle(); // a long prompt can be aborted between chunks
   }

@@ -15,6 +15,7 @@ import type { PackSource } from "../store/pack_source.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { Executor } from "./executor.js";
 import { generate } from "./generate.js";
+import type { BatchRow } from "./plan.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
 import type { TextParts } from "./text_parts.js";
@@ -64,6 +65,9 @@ export interface GenerateListener {
   delta(delta: Delta): void;
 }
 
+/** Time without a request after which what no answer has needed yet is made ready. */
+const IDLE_MS = 500;
+
 /** The only sampler slot and batch row in use until requests are batched. */
 const SLOT = 0;
 
@@ -72,6 +76,9 @@ export class LanguageModel {
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
   #queue: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #unloaded = false;
+  #idle: ReturnType<typeof setTimeout> | undefined;
   #requests = 0;
   #promptTokens = 0;
   #completionTokens = 0;
@@ -169,19 +176,51 @@ export class LanguageModel {
    * @returns symbol values of that step
    */
   async warmUp(most = 1): Promise<number[]> {
-    const tokens = Math.min(most, this.executor.chunk, this.#contextLength);
+    return this.#scratch(Math.min(most, this.executor.chunk, this.#contextLength), (row) =>
+      this.executor.warmUp(row),
+    );
+  }
+
+  /**
+   * From now on what the first answer does not need is made ready: its kernels compile at once, beside everything else, and
+   * run for the first time once no request has come for a while, one function after another.
+   */
+  finishWhenIdle(): void {
+    this.executor.compileRest();
+    this.#whenIdle(IDLE_MS);
+  }
+
+  #whenIdle(after: number): void {
+    clearTimeout(this.#idle);
+    const [name] = this.executor.unfinished;
+    if (name === undefined || this.#unloaded || this.executor.gpu.failure()) return;
+    this.#idle = setTimeout(async () => {
+      try {
+        await this.#enqueue(() => this.#scratch(1, (row) => this.executor.finish(name, row)));
+      } catch {
+        clearTimeout(this.#idle); // the request that needs it is told
+      }
+    }, after);
+    // A program that has nothing else to do may end.
+    (this.#idle as { unref?: () => void }).unref?.();
+  }
+
+  /** Does something with a step of `tokens` on pages that nobody has read. */
+  async #scratch<T>(tokens: number, work: (row: BatchRow) => Promise<T>): Promise<T> {
     const sequence = new Sequence(this.#pool, this.program.page_size, SLOT);
     const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
     const sampling = new SamplingRow(options, {}, 0n);
     sequence.reserve(tokens);
     try {
-      return await this.executor.warmUp({ sequence, tokens, sampling, drawIndex: 0 });
+      return await work({ sequence, tokens, sampling, drawIndex: 0 });
     } finally {
       sequence.release();
     }
   }
 
   unload(): void {
+    this.#unloaded = true;
+    clearTimeout(this.#idle);
     this.executor.gpu.destroy();
   }
 
@@ -219,7 +258,11 @@ export class LanguageModel {
   }
 
   #enqueue<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(work);
+    clearTimeout(this.#idle);
+    this.#waiting++;
+    const result = this.#queue.then(work).finally(() => {
+      if (--this.#waiting === 0) this.#whenIdle(IDLE_MS);
+    });
     this.#queue = result.catch(() => {});
     return result;
   }

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { MemoryStore } from "../store/memory.js";
 import { BASE, dawn, fetchFrom, testHost } from "../testing/host.js";
-import { tinyPack } from "../testing/tiny_pack.js";
+import { replaceJson, tinyPack } from "../testing/tiny_pack.js";
 import { canRun } from "./can_run.js";
 import type { Host } from "./host.js";
 import type { LanguageModel } from "./language_model.js";
@@ -24,17 +24,9 @@ async function loadTiny(host: Host, options: Partial<LoadOptions> = {}, signal =
 
 /** The tiny pack with one JSON file changed, and pack.json's hash with it. */
 // biome-ignore lint/suspicious/noExplicitAny: the tests break types on purpose
-async function changed(name: string, edit: (json: any) => void): Promise<Map<string, Uint8Array>> {
+function changed(name: string, edit: (json: any) => void): Map<string, Uint8Array> {
   const pack = tinyPack();
-  const json = JSON.parse(new TextDecoder().decode(pack.get(name)));
-  edit(json);
-  const bytes = new TextEncoder().encode(JSON.stringify(json));
-  pack.set(name, bytes);
-  const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
-  const file = manifest.files.find((f: { path: string }) => f.path === name);
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  Object.assign(file, { nbytes: bytes.length, sha256: Buffer.from(digest).toString("hex") });
-  pack.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
+  replaceJson(pack, name, edit);
   return pack;
 }
 
@@ -92,7 +84,7 @@ describe("loading", () => {
   });
 
   test("a kernel that doesn't compile is named, with the compiler's words", async () => {
-    const pack = await changed("kernels.json", (j) => {
+    const pack = changed("kernels.json", (j) => {
       j.kernels.head.wgsl = j.kernels.head.wgsl.replace("abs(", "nope(");
     });
     await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({
@@ -102,7 +94,7 @@ describe("loading", () => {
   });
 
   test("too many workgroups are found at load", async () => {
-    const pack = await changed("program.json", (j) => {
+    const pack = changed("program.json", (j) => {
       j.tiers.f32.functions.decode.launches[0].grid = [["*", "tokens", 10_000], 1, 1];
     });
     await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({
@@ -112,7 +104,7 @@ describe("loading", () => {
   });
 
   test("a tokenizer of an unknown kind is a TokenizerError; broken JSON an InvalidPack", async () => {
-    const pack = await changed("tokenizer.json", (j) => {
+    const pack = changed("tokenizer.json", (j) => {
       j.model = { type: "Nope" };
     });
     await expect(loadTiny(testHost(pack, await dawn()))).rejects.toMatchObject({
@@ -176,7 +168,7 @@ describe("canRun", () => {
       tier: null,
       reasons: [expect.stringContaining("no WebGPU")],
     });
-    const pack = await changed("program.json", (j) => {
+    const pack = changed("program.json", (j) => {
       j.tiers.f32.requires = ["no-such-feature"];
     });
     const lacking = await canRun(testHost(pack, await dawn()), { url: BASE }, never);
@@ -184,7 +176,7 @@ describe("canRun", () => {
       ok: false,
       reasons: [expect.stringContaining("no-such-feature")],
     });
-    const large = await changed("kernels.json", (j) => {
+    const large = changed("kernels.json", (j) => {
       j.kernels.head.workgroup_bytes = 2 ** 24;
     });
     const small = await canRun(testHost(large, await dawn()), { url: BASE }, never);

@@ -124,6 +124,7 @@ export async function load(
     }
     await source.tidy();
     progress.enter("ready", source);
+    language.finishWhenIdle();
     return language;
   } catch (error) {
     device?.destroy();

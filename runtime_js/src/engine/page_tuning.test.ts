@@ -1,10 +1,9 @@
-import { createHash } from "node:crypto";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Kernel } from "../generated/kernels.js";
 import { MemoryStore } from "../store/memory.js";
 import { PackCache } from "../store/pack_cache.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
-import { tinyKernels, tinyPack } from "../testing/tiny_pack.js";
+import { replaceJson, tinyKernels, tinyPack } from "../testing/tiny_pack.js";
 import type { LanguageModel } from "./language_model.js";
 import { type LoadOptions, load } from "./load.js";
 import type { LoadProgress } from "./progress.js";
@@ -46,19 +45,6 @@ function packWith(edits: Record<string, (wgsl: string) => string>): Map<string, 
 
 // biome-ignore lint/suspicious/noExplicitAny: JSON of any shape
 const pick = ({ grid }: any) => ({ grid });
-
-// biome-ignore lint/suspicious/noExplicitAny: JSON of any shape
-function replaceJson(pack: Map<string, Uint8Array>, name: string, edit: (json: any) => void) {
-  const json = JSON.parse(new TextDecoder().decode(pack.get(name)));
-  edit(json);
-  const bytes = new TextEncoder().encode(JSON.stringify(json));
-  pack.set(name, bytes);
-  const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
-  const file = manifest.files.find((f: { path: string }) => f.path === name);
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
-  Object.assign(file, { nbytes: bytes.length, sha256 });
-  pack.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
-}
 
 async function loadWith(
   pack: Map<string, Uint8Array>,

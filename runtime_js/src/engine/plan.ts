@@ -96,17 +96,21 @@ export class Planner {
     this.#env[this.#tokens] = token;
     this.#env[this.#seqs] = batch.length;
     this.#env[this.#tiles] = tiles;
-    const kind = token === batch.length ? this.#decode(batch) : "prefill";
+    const lengths = batch.map(({ sequence: { length }, tokens }) => ({ length, tokens }));
+    const kind = this.kindOf(lengths);
+    if (kind !== "prefill" && this.#works !== undefined && this.#work && this.#workRows) {
+      // Contexts are cut in every decode, so that a warm-up runs those kernels too.
+      const all = lengths.map(({ length }) => length);
+      const works = planWorks(all, this.pageSize, this.#mostWorks, this.#work, this.#workRows);
+      this.#env[this.#works] = works;
+    }
     return { kind, env: this.#env, rows: batch.length };
   }
 
-  /** How to decode: contexts are cut in every decode, so that a warm-up runs those kernels too. */
-  #decode(batch: readonly BatchRow[]): "decode" | "decode_split" {
-    const lengths = batch.map(({ sequence }) => sequence.length);
-    if (this.#works !== undefined && this.#work && this.#workRows) {
-      const works = planWorks(lengths, this.pageSize, this.#mostWorks, this.#work, this.#workRows);
-      this.#env[this.#works] = works;
-    }
-    return this.canSplit && Math.max(...lengths) >= SPLIT_CONTEXT ? "decode_split" : "decode";
+  /** What a step is: `tokens` new ones of each sequence, whose length counts them. */
+  kindOf(rows: readonly { tokens: number; length: number }[]): Step["kind"] {
+    if (rows.some(({ tokens }) => tokens > 1)) return "prefill";
+    const longest = Math.max(...rows.map(({ length }) => length));
+    return this.canSplit && longest >= SPLIT_CONTEXT ? "decode_split" : "decode";
   }
 }

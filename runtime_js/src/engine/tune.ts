@@ -4,7 +4,7 @@ import type { Kernel, KernelRecord } from "../generated/kernels.js";
 import type { Launch, Tier } from "../generated/program.js";
 import { COPY_DST, COPY_SRC, MAP_READ, MODE_READ, STORAGE } from "../gpu/flags.js";
 import type { Memory } from "../gpu/memory.js";
-import { compilePipelines } from "../gpu/pipelines.js";
+import { Pipelines } from "../gpu/pipelines.js";
 import type { AdapterKind } from "../gpu/records.js";
 import type { Symbols } from "../gpu/sizes.js";
 import { paramBytes } from "../gpu/step_block.js";
@@ -105,7 +105,7 @@ async function fastest(
   const own: GPUBuffer[] = outputs.flatMap((output) => output ?? []);
   try {
     const names = kernels.map(({ kernel }) => kernel);
-    const pipelines = await compilePipelines(device, model.kernels, names);
+    const pipelines = await new Pipelines(device, model.kernels).compile(names);
     const runs: { kernel: string; run: Run }[] = [];
     let want: Float32Array[] | undefined;
     for (const { kernel, grid } of kernels) {

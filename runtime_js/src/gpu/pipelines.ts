@@ -1,4 +1,4 @@
-/** Kernels to compute pipelines, compiled asynchronously and all at once. */
+/** Kernels to compute pipelines, compiled asynchronously and beside each other. */
 import { DeviceError } from "../errors.js";
 import type { Kernel, KernelFile } from "../generated/kernels.js";
 import { STAGE_COMPUTE } from "./flags.js";
@@ -8,20 +8,32 @@ export interface Pipeline {
   layout: GPUBindGroupLayout;
 }
 
-/**
- * Compiles the named kernels.
- *
- * @throws DeviceError naming the kernel and the first compiler message
- */
-export async function compilePipelines(
-  device: GPUDevice,
-  kernels: KernelFile["kernels"],
-  names: Iterable<string>,
-): Promise<Map<string, Pipeline>> {
-  const layouts = new Map<string, GPUBindGroupLayout>();
-  const compile = async (name: string): Promise<[string, Pipeline]> => {
-    const kernel = kernels[name] as Kernel;
-    const layout = bindGroupLayout(device, kernel, layouts);
+/** The pipelines of one device's kernels, each compiled once, when it is first asked for. */
+export class Pipelines {
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  readonly #compiled = new Map<string, Promise<Pipeline>>();
+
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly kernels: KernelFile["kernels"],
+  ) {}
+
+  /** @throws DeviceError naming the kernel and the first compiler message */
+  async compile(names: Iterable<string>): Promise<Map<string, Pipeline>> {
+    const compile = async (name: string): Promise<[string, Pipeline]> => {
+      let pipeline = this.#compiled.get(name);
+      if (!pipeline) {
+        pipeline = this.#compile(this.kernels[name] as Kernel);
+        this.#compiled.set(name, pipeline);
+      }
+      return [name, await pipeline];
+    };
+    return new Map(await Promise.all([...names].map(compile)));
+  }
+
+  async #compile(kernel: Kernel): Promise<Pipeline> {
+    const { device } = this;
+    const layout = bindGroupLayout(device, kernel, this.#layouts);
     // The scope keeps a compile error from counting as a device failure: it is reported below, with the kernel's name.
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
@@ -33,7 +45,7 @@ export async function compilePipelines(
         compute: { module, entryPoint: kernel.entry_point },
       });
       await scope;
-      return [name, { pipeline, layout }];
+      return { pipeline, layout };
     } catch (cause) {
       await scope;
       const info = await module.getCompilationInfo();
@@ -45,8 +57,7 @@ export async function compilePipelines(
         { cause },
       );
     }
-  };
-  return new Map(await Promise.all([...names].map(compile)));
+  }
 }
 
 /** Layouts are shared between kernels with the same bindings, so that their bind groups could be too. */

@@ -20,17 +20,21 @@ interface Field {
   value: Evaluate;
 }
 
-/** One function of the program, ready to play. */
-export interface Prepared {
+/** What of a function needs no pipeline. */
+export interface Planned {
   name: string;
-  pipelines: GPUComputePipeline[];
-  bindGroups: GPUBindGroup[];
   grids: Evaluate[];
   /** Three per launch: the grid of the last symbol values. */
   counts: Uint32Array;
   fields: Field[];
   /** Symbol values that `counts` and the uniform blocks were computed for. */
   computedFor: number[];
+}
+
+/** One function of the program, ready to play. */
+export interface Prepared extends Planned {
+  pipelines: GPUComputePipeline[];
+  bindGroups: GPUBindGroup[];
 }
 
 /** Where a step's results go. */
@@ -48,17 +52,14 @@ export class Player {
     private readonly counters: Counters,
   ) {}
 
-  /** Makes all bind groups of a function. */
-  prepare(name: string, fn: ProgramFunction, pipelines: ReadonlyMap<string, Pipeline>): Prepared {
-    const { layout } = this.memory.block;
-    const offsets = layout.params.get(name) ?? [];
+  /** A function's grids and parameters. @throws InvalidPack where a grid can be too large */
+  plan(name: string, fn: ProgramFunction): Planned {
+    const offsets = this.memory.block.layout.params.get(name) ?? [];
     const compile = (e: Parameters<typeof compileExpression>[0]) =>
       compileExpression(e, this.symbols.index);
-    const prepared: Prepared = {
+    const planned: Planned = {
       name,
-      pipelines: [],
-      bindGroups: [],
-      grids: [],
+      grids: fn.launches.flatMap((launch) => launch.grid.map(compile)),
       counts: new Uint32Array(fn.launches.length * 3),
       fields: fn.params.flatMap((block, b) =>
         block.map(
@@ -71,8 +72,16 @@ export class Player {
       ),
       computedFor: [],
     };
+    this.#compute(planned, this.symbols.maxima); // a grid that is too large fails at load
+    return { ...planned, computedFor: [] };
+  }
+
+  /** Makes all bind groups of a function. */
+  bind(planned: Planned, fn: ProgramFunction, pipelines: ReadonlyMap<string, Pipeline>): Prepared {
+    const offsets = this.memory.block.layout.params.get(planned.name) ?? [];
+    const prepared: Prepared = { ...planned, pipelines: [], bindGroups: [] };
     for (const launch of fn.launches) {
-      const { pipeline, layout: bindGroupLayout } = pipelines.get(launch.kernel) as Pipeline;
+      const { pipeline, layout } = pipelines.get(launch.kernel) as Pipeline;
       const entries = launch.bindings.map((b, binding) => ({
         binding,
         resource: this.memory.resolve(b),
@@ -85,16 +94,14 @@ export class Player {
       }
       prepared.pipelines.push(pipeline);
       prepared.bindGroups.push(
-        this.device.createBindGroup({ label: launch.label, layout: bindGroupLayout, entries }),
+        this.device.createBindGroup({ label: launch.label, layout, entries }),
       );
-      prepared.grids.push(...launch.grid.map(compile));
     }
-    this.#compute(prepared, this.symbols.maxima); // a grid that is too large fails at load
-    return { ...prepared, computedFor: [] };
+    return prepared;
   }
 
   /** Grids and uniform blocks for new symbol values; nothing to do in a run of decode steps. */
-  #compute(fn: Prepared, env: Environment): void {
+  #compute(fn: Planned, env: Environment): void {
     const { computedFor } = fn;
     let same = computedFor.length === env.length;
     for (let i = 0; same && i < env.length; i++) same = computedFor[i] === env[i];
@@ -111,9 +118,12 @@ export class Player {
     fn.computedFor = Array.from(env);
   }
 
-  /** Of these functions, one launch per pipeline: enough to make a driver compile all of them. */
-  sampleOf(functions: readonly Prepared[]): Prepared[] {
-    const seen = new Set<GPUComputePipeline>();
+  /**
+   * Of these functions, one launch per pipeline: enough to make a driver compile all of them.
+   *
+   * @param seen pipelines to leave out; those of the launches are added
+   */
+  sampleOf(functions: readonly Prepared[], seen: Set<GPUComputePipeline>): Prepared[] {
     return functions.map((fn) => {
       const kept = fn.pipelines.flatMap((pipeline, i) => {
         if (seen.has(pipeline)) return [];

@@ -441,3 +441,22 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
     ...roles.map(([path, , data]) => [path, data] as const),
   ]);
 }
+
+/** Changes a JSON file of a pack, and its size and hash in pack.json. */
+/** Changes a JSON file of a pack, and its size and hash in pack.json. */
+export function replaceJson(
+  pack: Map<string, Uint8Array>,
+  name: string,
+  // biome-ignore lint/suspicious/noExplicitAny: JSON of any shape
+  edit: (json: any) => void,
+) {
+  const json = JSON.parse(new TextDecoder().decode(pack.get(name)));
+  edit(json);
+  const bytes = new TextEncoder().encode(JSON.stringify(json));
+  pack.set(name, bytes);
+  const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
+  const file = manifest.files.find((f: { path: string }) => f.path === name);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  Object.assign(file, { nbytes: bytes.length, sha256 });
+  pack.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
+}

@@ -1,0 +1,81 @@
+/** A tier's functions: those that every answer runs are ready at load, the others once they are needed or nobody waits. */
+import type { Tier } from "../generated/program.js";
+import { type Pipeline, Pipelines } from "../gpu/pipelines.js";
+import type { Planned, Player, Prepared } from "../gpu/player.js";
+import type { Model } from "../program/check.js";
+
+/** What a first answer can do without. */
+const LATER = ["decode_split", "logprobs"];
+
+export class Functions {
+  readonly #pipelines: Pipelines;
+  readonly #planned: ReadonlyMap<string, Planned>;
+  readonly #prepared = new Map<string, Prepared>();
+  #missing: readonly string[];
+
+  /** @throws InvalidPack where a grid can be too large */
+  constructor(
+    device: GPUDevice,
+    { kernels }: Model,
+    private readonly tier: Tier,
+    private readonly player: Player,
+  ) {
+    this.#pipelines = new Pipelines(device, kernels);
+    const functions = Object.entries(tier.functions);
+    this.#planned = new Map(functions.map(([name, fn]) => [name, player.plan(name, fn)]));
+    this.#missing = [...this.#planned.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#planned.has(name);
+  }
+
+  /** Launches of each function. */
+  launches(): Record<string, number> {
+    const functions = Object.entries(this.tier.functions);
+    return Object.fromEntries(functions.map(([name, fn]) => [name, fn.launches.length]));
+  }
+
+  /** Those that are ready. */
+  get prepared(): readonly Prepared[] {
+    return [...this.#prepared.values()];
+  }
+
+  /** Functions that are not ready yet. */
+  get missing(): readonly string[] {
+    return this.#missing;
+  }
+
+  /** A function that is ready. */
+  get(name: string): Prepared {
+    return this.#prepared.get(name) as Prepared;
+  }
+
+  /** Makes what every answer runs ready. @throws DeviceError */
+  async prepareFirst(): Promise<void> {
+    await this.prepare(this.missing.filter((name) => !LATER.includes(name)));
+  }
+
+  /** Starts to compile what is left; `prepare` tells of failures. */
+  compileRest(): void {
+    for (const name of this.missing) this.#compile(name).catch(() => {});
+  }
+
+  /** Makes functions ready that are not. @throws DeviceError */
+  async prepare(names: readonly string[]): Promise<void> {
+    const missing = names.filter((name) => this.#missing.includes(name));
+    const compiled = await Promise.all(missing.map((name) => this.#compile(name)));
+    for (const [i, name] of missing.entries()) {
+      if (this.#prepared.has(name)) continue;
+      const fn = this.tier.functions[name] as Tier["functions"][string];
+      const pipelines = compiled[i] as ReadonlyMap<string, Pipeline>;
+      this.#prepared.set(name, this.player.bind(this.#planned.get(name) as Planned, fn, pipelines));
+    }
+    this.#missing = this.#missing.filter((name) => !this.#prepared.has(name));
+  }
+
+  #compile(name: string): Promise<ReadonlyMap<string, Pipeline>> {
+    const launches = this.tier.functions[name]?.launches ?? [];
+    return this.#pipelines.compile(new Set(launches.map(({ kernel }) => kernel)));
+  }
+}
