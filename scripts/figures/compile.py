@@ -56,14 +56,15 @@ def main() -> None:
     tier = kept(pack, args.tier)
     users: dict[str, list[str]] = {}
     for name, function in tier.functions.items():
-        for kernel in dict.fromkeys(launch.kernel for launch in function.launches):
-            users.setdefault(kernel, []).append(name)
+        for used in dict.fromkeys(launch.kernel for launch in function.launches):
+            users.setdefault(used, []).append(name)
     chosen = {
         key: pack.kernels.kernels[key]
         for key in users
         if args.only in pack.kernels.kernels[key].name
     }
-    seconds = measure([{"id": key, **k.model_dump(mode="json")} for key, k in chosen.items()])
+    dumped = [{"id": key, **one.model_dump(mode="json")} for key, one in chosen.items()]
+    seconds = measure(dumped)
     print("| kernel | functions | bytes of WGSL | pipeline s | first run s |")
     print("|---|---|---:|---:|---:|")
     for key, kernel in chosen.items():

@@ -29,7 +29,9 @@ const uniform = device.createBuffer({ size: 256, usage: UNIFORM });
 /** Processor seconds of all threads but this one, which asks Dawn without a pause whether it is done. */
 const others = () => {
   const { user, system } = process.cpuUsage();
-  const own = Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ")[0]);
+  const own = Number(
+    readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ")[0],
+  );
   return (user + system) / 1e6 - own / 1e9;
 };
 
