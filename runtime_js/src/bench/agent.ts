@@ -5,6 +5,7 @@
 import type { LoadOptions } from "../engine/load.js";
 import { InvalidRequestError, toWire } from "../errors.js";
 import type { Bench } from "./bench.js";
+import { hostName } from "./host_name.js";
 import { KernelBench, type KernelProblem } from "./kernels.js";
 import { type PublicBuild, PublicSubject } from "./public_api.js";
 import {
@@ -123,12 +124,11 @@ export function runAgent(channel: Channel, gpu?: GPU): void {
 
 /** What this is: for the report, and so that the command line knows that they agree. */
 function describe(): { version: number; where: string; isolated: boolean } {
-  const { userAgent } = globalThis.navigator ?? {};
-  // Node 21 and later have a navigator too.
-  const node = globalThis.process?.versions?.node;
-  const browser = /(Edg|Firefox|HeadlessChrome|Chrome|Version)\/[\d.]+/.exec(userAgent ?? "")?.[0];
-  const where = node ? `Node ${node} with Dawn` : (browser ?? userAgent ?? "");
-  return { version: BENCH_VERSION, where, isolated: globalThis.crossOriginIsolated ?? true };
+  return {
+    version: BENCH_VERSION,
+    where: hostName(),
+    isolated: globalThis.crossOriginIsolated ?? true,
+  };
 }
 
 /** The benchmark of a build, which need not be this one. */

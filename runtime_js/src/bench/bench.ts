@@ -11,6 +11,7 @@ import type {
   LoadReport,
   ProfiledStep,
   ProfileMode,
+  StepTraffic,
 } from "./types.js";
 
 /** An engine that measures itself, in a worker of its own (in Node, in this thread). */
@@ -55,8 +56,18 @@ export class Bench {
     return this.connection.call.bandwidth(nbytes, { signal });
   }
 
-  /** Frees all memory and ends the worker. */
-  close(): void {
-    this.connection.close(new EngineUnloaded("the benchmark is over"));
+  /** Bytes that a decode step of the loaded pack moves at each of these contexts, by count. */
+  traffic(contexts: readonly number[], signal?: AbortSignal): Promise<StepTraffic[]> {
+    return this.connection.call.traffic(contexts, { signal });
+  }
+
+  /** Frees the loaded pack's memory. */
+  async unload(): Promise<void> {
+    await this.connection.call.unload(null);
+  }
+
+  /** Frees all memory and ends the worker, whatever it is doing; calls under way reject with `error`. */
+  close(error: Error = new EngineUnloaded("the benchmark is over")): void {
+    this.connection.close(error);
   }
 }

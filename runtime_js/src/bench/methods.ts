@@ -1,7 +1,7 @@
 /** The engine's end of a benchmark: methods over the package's worker protocol. */
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
-import { type LoadOptions, load } from "../engine/load.js";
+import { type LoadOptions, load, openSource, readProgram } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
 import { EngineUnloaded } from "../errors.js";
 import { Profiler } from "../gpu/profiler.js";
@@ -10,6 +10,7 @@ import { dispatch } from "../worker/server.js";
 import { measureBandwidth } from "./bandwidth.js";
 import { measureGeneration } from "./generation.js";
 import { LoadMeter } from "./load_meter.js";
+import { decodeTraffic } from "./traffic.js";
 import type {
   Bandwidth,
   Case,
@@ -17,6 +18,7 @@ import type {
   LoadReport,
   ProfiledStep,
   ProfileMode,
+  StepTraffic,
 } from "./types.js";
 
 /** `(args, event) => result`, as `Methods` of the protocol. */
@@ -25,12 +27,14 @@ export type BenchMethods = {
   generate: (what: Case, event: never) => Generation;
   profile: (args: { what: Case; mode: ProfileMode }, event: never) => ProfiledStep[];
   bandwidth: (nbytes: number, event: never) => Bandwidth;
+  traffic: (contexts: readonly number[], event: never) => StepTraffic[];
   unload: (args: null, event: never) => null;
 };
 
 /** Serves benchmarks on a port. @returns frees the engine */
 export function serveBench(port: Port, host: Host): () => void {
   let model: LanguageModel | undefined;
+  let options: LoadOptions = { url: "" };
   const loaded = (): LanguageModel => {
     if (!model) throw new EngineUnloaded("no model is loaded");
     return model;
@@ -41,8 +45,9 @@ export function serveBench(port: Port, host: Host): () => void {
     return null;
   };
   dispatch<BenchMethods>(port, {
-    async load(options, { signal, emit }) {
+    async load(wanted, { signal, emit }) {
       unload();
+      options = wanted;
       const meter = new LoadMeter();
       const listen = (progress: LoadProgress) => {
         meter.progress(progress);
@@ -64,6 +69,12 @@ export function serveBench(port: Port, host: Host): () => void {
       return steps.map((launches, i) => ({ tokens: detail?.steps[i]?.tokens ?? 0, launches }));
     },
     bandwidth: (nbytes) => measureBandwidth(host.gpu, nbytes),
+    async traffic(contexts, { signal }) {
+      const { tier } = loaded().info();
+      const source = await openSource(host, options, signal);
+      const program = await readProgram(source, await source.manifest());
+      return contexts.map((context) => decodeTraffic(program, tier, context));
+    },
     unload,
   });
   return unload;

@@ -102,3 +102,25 @@ export interface Bandwidth {
   /** Bytes read per second by a kernel that only reads. */
   read: number;
 }
+
+/** Bytes of one launch, by count. */
+export interface LaunchTraffic {
+  label: string;
+  kernel: string;
+  read: number;
+  written: number;
+}
+
+/** A decode step of one sequence, and its sampling. */
+export interface StepTraffic {
+  context: number;
+  /** In the order in which they run. */
+  launches: LaunchTraffic[];
+  /** Bytes of all launches. */
+  read: number;
+  written: number;
+  /** Bytes of all weights and norms that any launch but the embedding binds, each once. */
+  weights: number;
+  /** Bytes of keys and values of the context. */
+  kv: number;
+}

@@ -18,6 +18,8 @@ export interface CanRunReport {
   /** Bytes to download, when nothing is cached. */
   downloadBytes: number;
   contextLength: number;
+  /** The most that `contextLength` can be. */
+  longestContext: number;
   adapter: AdapterReport | null;
 }
 
@@ -37,6 +39,7 @@ export async function canRun(
     bytes: null,
     downloadBytes: packBytes(manifest),
     contextLength: length,
+    longestContext: manifest.limits.context_length,
     adapter: null,
   };
   const model = await readProgram(source, manifest);
