@@ -51,7 +51,7 @@ types: setup build-runtime ## mypy and tsc, both strict
 test-py: setup ## Python tests (kernels on the software GPU, logits against transformers); ARGS goes to pytest
 	@$(env) pytest --numprocesses auto --dist worksteal $(ARGS)
 
-test-js: setup ## TypeScript unit tests
+test-js: setup build-runtime ## TypeScript unit tests
 	@$(env) npm run --silent test -w runtime_js
 	@$(env) npm run --silent test -w demo_site
 

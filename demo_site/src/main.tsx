@@ -1,6 +1,7 @@
 import { render } from "preact";
 import { App } from "./components/app.js";
-import { EMBEDDED_PACK, openPack } from "./model.js";
+import { openPack } from "./model.js";
+import { EMBEDDED_PACK } from "./pack.js";
 import { applyTheme } from "./settings.js";
 
 applyTheme();

@@ -3,9 +3,6 @@
 import { signal } from "@preact/signals";
 import { Engine, WebbuildError } from "webbuild";
 
-/** The pack that ships with the site. */
-export const EMBEDDED_PACK = "packs/demo/";
-
 export type LoadedEngine = Awaited<ReturnType<typeof Engine.load>>;
 export type Report = Awaited<ReturnType<typeof Engine.canRun>>;
 export type Progress = Parameters<

@@ -1,6 +1,7 @@
 import { useRef } from "preact/hooks";
 import { announcement, clear, turns } from "../conversation.js";
 import { model } from "../model.js";
+import { EMBEDDED_PACK } from "../pack.js";
 import { Composer } from "./composer.js";
 import { Icon } from "./icons.js";
 import { LoadCard } from "./load_card.js";
@@ -12,7 +13,10 @@ import { Welcome } from "./welcome.js";
 export function App() {
   const dialog = useRef<HTMLDialogElement>(null);
   const openSettings = () => dialog.current?.showModal();
-  const ready = model.value.phase === "ready";
+  const { phase, packUrl } = model.value;
+  const ready = phase === "ready";
+  const other = packUrl !== "" && packUrl !== EMBEDDED_PACK;
+  const benchmark = `bench.html${other ? `?pack=${encodeURIComponent(packUrl)}` : ""}`;
   return (
     <div class="page">
       <a class="skip-link" href="#message">
@@ -24,6 +28,11 @@ export function App() {
           webbuild <span>chat</span>
         </h1>
         <div class="top-actions">
+          <a class="quiet button" href={benchmark}>
+            <Icon name="chart" />
+            <span class="wide-only">Benchmark</span>
+            <span class="visually-hidden narrow-only">Benchmark</span>
+          </a>
           <button type="button" class="quiet" onClick={clear} disabled={turns.value.length === 0}>
             <Icon name="compose" />
             <span class="wide-only">New chat</span>

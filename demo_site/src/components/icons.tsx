@@ -10,6 +10,8 @@ const PATHS = {
   compose: "M5 19h14M6.5 14.5 15.5 5.5l3 3-9 9H6.5z",
   close: "M6 6l12 12M18 6 6 18",
   down: "M12 5v14m6-6-6 6-6-6",
+  chat: "M4 5.5h16v11H11l-4.5 3.5v-3.5H4z",
+  chart: "M5 19.5v-6m7 6v-15m7 15v-9",
   warning: "M12 4 2.5 20h19zM12 10v4.5m0 2.5v.2",
 };
 

@@ -1,7 +1,8 @@
 import type { RefObject } from "preact";
 import { useState } from "preact/hooks";
 import { bytes, tokens } from "../format.js";
-import { EMBEDDED_PACK, type LoadedEngine, model, openPack } from "../model.js";
+import { type LoadedEngine, model, openPack } from "../model.js";
+import { EMBEDDED_PACK } from "../pack.js";
 import { change, DEFAULTS, parseSeed, RANGES, type Settings, settings } from "../settings.js";
 import { Icon } from "./icons.js";
 import { adapterName } from "./status_line.js";

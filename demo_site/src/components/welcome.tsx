@@ -1,6 +1,7 @@
 import { send } from "../conversation.js";
 import { millions } from "../format.js";
-import { EMBEDDED_PACK, model } from "../model.js";
+import { model } from "../model.js";
+import { EMBEDDED_PACK } from "../pack.js";
 
 /** Things that the embedded toy model was trained to do. */
 const SUGGESTIONS = [

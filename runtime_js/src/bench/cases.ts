@@ -2,11 +2,11 @@
 import { InvalidRequestError } from "../errors.js";
 import type { Case } from "./types.js";
 
-/** Prompt lengths where none are given, clipped to the context. */
+/** Prompt lengths where none are given. */
 export const DEFAULT_LENGTHS: readonly number[] = [128, 1024, 4096];
 
 export interface CaseOptions {
-  /** Prompt lengths: prefilled, then decoded after. Default: {@link DEFAULT_LENGTHS}. */
+  /** Prompt lengths: prefilled, then decoded after; may be none. Default: {@link DEFAULT_LENGTHS}, clipped to the context. */
   prompts?: readonly number[] | undefined;
   /** More contexts to decode at, reached without prefill. */
   contexts?: readonly number[] | undefined;
@@ -43,7 +43,7 @@ export function benchCases(
       );
     }
   }
-  const starts = prompts?.length ? prompts : DEFAULT_LENGTHS.map((n) => Math.min(n, most));
+  const starts = prompts ?? DEFAULT_LENGTHS.map((n) => Math.min(n, most));
   const cases: Case[] = [...new Set(starts)].map((prompt) => ({ start: 0, prompt, tokens }));
   for (const context of new Set(contexts)) {
     if (!starts.includes(context)) cases.push({ start: context - 1, prompt: 1, tokens });

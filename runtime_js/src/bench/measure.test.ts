@@ -34,6 +34,7 @@ describe("cases", () => {
   });
 
   test("reach a context without prefill, unless a prompt does", () => {
+    expect(lengths(64, { prompts: [], contexts: [12] })).toEqual([[11, 1, 32]]);
     expect(lengths(64, { prompts: [8], contexts: [8, 12, 12], tokens: 2 })).toEqual([
       [0, 8, 2],
       [11, 1, 2],

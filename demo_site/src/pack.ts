@@ -1,0 +1,2 @@
+/** The pack that ships with the site. */
+export const EMBEDDED_PACK = "packs/demo/";
