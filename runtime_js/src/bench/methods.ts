@@ -55,6 +55,7 @@ export function serveBench(port: Port, host: Host): () => void {
       };
       model = await load(meter.host(host), options, listen, signal);
       const parts = meter.parts();
+      await model.finish(); // what is measured from now on has nothing left to compile
       const timestamps = model.executor.gpu.device.features.has("timestamp-query");
       return { info: model.info(), parts, total: parts.total, timestamps };
     },

@@ -5,7 +5,14 @@ import type { Requirements } from "../gpu/requirements.js";
 import { chooseSymbols } from "../gpu/sizes.js";
 import { packBytes } from "../program/manifest.js";
 import type { Host } from "./host.js";
-import { choose, contextLength, type LoadOptions, openSource, readProgram } from "./load.js";
+import {
+  choose,
+  contextLength,
+  findAdapter,
+  type LoadOptions,
+  openSource,
+  readProgram,
+} from "./load.js";
 
 export interface CanRunReport {
   ok: boolean;
@@ -44,12 +51,8 @@ export async function canRun(
   };
   const model = await readProgram(source, manifest);
   try {
-    const { choice, adapter } = await choose(
-      host,
-      model,
-      chooseSymbols(model.program, length, 1),
-      options,
-    );
+    const adapter = await findAdapter(host, options);
+    const { choice } = choose(adapter, model, chooseSymbols(model.program, length, 1), options);
     const reasons = choice.problems.map((p) => p.message);
     reasons.push(...memoryReasons(choice.needs.bytes.total));
     return {

@@ -32,6 +32,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
       () => {},
       never,
     );
+    await model.finish(); // so that no idle moment's work is counted below
   });
   afterAll(() => model?.unload());
 

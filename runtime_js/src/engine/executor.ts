@@ -6,11 +6,13 @@ import { allocate, type Memory } from "../gpu/memory.js";
 import { Player, type Prepared } from "../gpu/player.js";
 import { ReadbackRing } from "../gpu/readback.js";
 import type { Symbols } from "../gpu/sizes.js";
-import type { Sequence } from "../kv/sequence.js";
+import { PagePool } from "../kv/page_pool.js";
+import { Sequence } from "../kv/sequence.js";
 import type { Model } from "../program/check.js";
 import { Functions } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { MAX_AHEAD } from "./run_ahead.js";
+import { SamplingRow } from "./sampling.js";
 
 /** Words per row of `sampled`. */
 export const SAMPLED_WORDS = 64;
@@ -25,6 +27,7 @@ export class Executor {
   readonly #player: Player;
   readonly #planner: Planner;
   readonly #ring: ReadbackRing;
+  readonly #pageSize: number;
 
   private constructor(
     readonly gpu: Device,
@@ -36,12 +39,13 @@ export class Executor {
     this.#functions = parts.functions;
     this.#player = parts.player;
     this.#ring = parts.ring;
+    this.#pageSize = parts.pageSize;
     const canSplit = parts.functions.has("decode_split");
     this.#planner = new Planner(memory.block, symbols, parts.pageSize, canSplit);
   }
 
   /**
-   * Allocates memory and starts to compile the kernels that every answer runs; the weights are still to be written.
+   * Allocates memory and starts to compile the kernels of a first token; the weights are still to be written.
    *
    * @returns the memory at once, and `ready` when these are compiled
    */
@@ -150,23 +154,31 @@ export class Executor {
 
   /**
    * Runs every kernel that is ready once, so that a driver compiles now what it would compile late. What it computes is of
-   * no use; it writes to the pages of `row`'s sequence, which nobody has read.
+   * no use, and needs no weights; it writes to KV pages, so no request may be under way.
    *
+   * @param most tokens of the step, if chunk and context hold so many
    * @returns symbol values of this step, which stays in the step block
    */
-  async warmUp(row: BatchRow): Promise<number[]> {
+  async warmUp(most = 1): Promise<number[]> {
     this.#warm.clear();
-    return this.#warmUp(row, this.#functions.prepared);
+    return this.#warmUp(this.#functions.prepared, most);
   }
 
   /** Makes one of the unfinished functions ready and runs its own kernels, as `warmUp` does. @throws DeviceError */
-  async finish(name: string, row: BatchRow): Promise<void> {
+  async finish(name: string): Promise<void> {
     await this.prepare(name);
-    await this.#warmUp(row, [this.#functions.get(name)]);
+    await this.#warmUp([this.#functions.get(name)], 1);
   }
 
-  async #warmUp(row: BatchRow, functions: readonly Prepared[]): Promise<number[]> {
-    const { env } = this.#planner.plan([row]);
+  async #warmUp(functions: readonly Prepared[], most: number): Promise<number[]> {
+    const { maxima, index } = this.symbols;
+    const pool = new PagePool(maxima[index.get("pages") as number] as number);
+    const sequence = new Sequence(pool, this.#pageSize, 0);
+    const tokens = Math.min(most, this.chunk, pool.free * this.#pageSize);
+    sequence.reserve(tokens);
+    const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
+    const sampling = new SamplingRow(options, {}, 0n);
+    const { env } = this.#planner.plan([{ sequence, tokens, sampling, drawIndex: 0 }]);
     this.#player.run(this.#player.sampleOf(functions, this.#warm), env);
     await this.idle();
     return [...env];

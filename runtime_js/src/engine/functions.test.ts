@@ -40,17 +40,18 @@ async function answer(model: LanguageModel, logprobs: number | null, content = "
   return { text, created: model.stats().createdBindGroups - before };
 }
 
-test("log-probabilities are made ready by the first request that asks, and once", async () => {
+test("decoding and log-probabilities are made ready by the first request that needs them, and once", async () => {
   const model = await loadTiny();
-  expect(model.executor.unfinished).toEqual(["logprobs"]);
-  const plain = await answer(model, null);
-  expect(plain.created).toBe(0);
-  expect(model.executor.unfinished).toEqual(["logprobs"]);
   const { launches } = model.info();
-  const first = await answer(model, 2);
-  expect(first).toEqual({ text: plain.text, created: launches["logprobs"] });
+  expect(model.executor.unfinished).toEqual(["decode", "logprobs"]);
+  const first = await answer(model, null);
+  expect(first.created).toBe(launches["decode"]);
+  expect(model.executor.unfinished).toEqual(["logprobs"]);
+  const { text } = first;
+  expect(await answer(model, null)).toEqual({ text, created: 0 });
+  expect(await answer(model, 2)).toEqual({ text, created: launches["logprobs"] });
   expect(model.executor.unfinished).toEqual([]);
-  expect(await answer(model, 2)).toEqual(plain);
+  expect(await answer(model, 2)).toEqual({ text, created: 0 });
 });
 
 test("or while nobody asks for anything", async () => {
@@ -71,10 +72,10 @@ test("decoding in pieces is made ready by the first context that is long enough"
   const model = await load(testHost(pack, await dawn()), { url: BASE }, () => {}, never);
   loaded.push(model);
   const frame = model.prompt([{ role: "user", content: "" }]).tokens.length;
-  const launches = model.info().launches["decode_split"];
+  const { decode, decode_split: launches } = model.info().launches;
   const missing: readonly string[] = ["logprobs", "decode_split"];
   for (const [length, created, unfinished] of [
-    [SPLIT_CONTEXT - 3, 0, missing], // of three tokens the last one makes no step: the context grows by two
+    [SPLIT_CONTEXT - 3, decode, missing], // of three tokens the last one makes no step: the context grows by two
     [SPLIT_CONTEXT - 2, launches, ["logprobs"]],
     [SPLIT_CONTEXT, 0, ["logprobs"]],
   ] as const) {

@@ -1,11 +1,11 @@
-/** A tier's functions: those that every answer runs are ready at load, the others once they are needed or nobody waits. */
+/** A tier's functions: what a first token takes is ready at load, the others once they are needed or nobody waits. */
 import type { Tier } from "../generated/program.js";
 import { type Pipeline, Pipelines } from "../gpu/pipelines.js";
 import type { Planned, Player, Prepared } from "../gpu/player.js";
 import type { Model } from "../program/check.js";
 
-/** What a first answer can do without. */
-const LATER = ["decode_split", "logprobs"];
+/** What a first token takes. */
+const FIRST = ["prefill", "sample"];
 
 export class Functions {
   readonly #pipelines: Pipelines;
@@ -51,9 +51,9 @@ export class Functions {
     return this.#prepared.get(name) as Prepared;
   }
 
-  /** Makes what every answer runs ready. @throws DeviceError */
+  /** Makes ready what a first token takes. @throws DeviceError */
   async prepareFirst(): Promise<void> {
-    await this.prepare(this.missing.filter((name) => !LATER.includes(name)));
+    await this.prepare(FIRST);
   }
 
   /** Starts to compile what is left; `prepare` tells of failures. */

@@ -46,24 +46,26 @@ export async function generate(
   const text = new Detokenizer(tokens);
   const stops = new StopMatcher(generation.stop);
   let completionTokens = 0;
-  // What few answers need is compiled when one does, unless that was done in an idle moment.
-  const ready = async (tokens: number) => {
+  // What a first token does not take is compiled when it is needed, unless that was done in an idle moment.
+  const unready = (tokens: number): Promise<void> | undefined => {
     const missing = executor.missing(sequence, tokens, sample);
-    if (missing.length === 0) return;
-    await Promise.race([executor.prepare(...missing), cancelled.promise]);
+    if (missing.length === 0) return undefined;
+    return Promise.race([executor.prepare(...missing), cancelled.promise]);
   };
   try {
-    const last = await prefill(executor, generation, ready, signal);
-    await ready(last);
+    const last = await prefill(executor, generation, unready, signal);
+    await unready(last);
     submit(last);
     while (true) {
       while (submitted.length < ahead.depth && drawn < maxTokens && sequence.reserve(1)) {
-        await ready(1);
+        const wait = unready(1);
+        if (wait) await wait; // steady decoding yields nowhere between two steps
         submit(1);
       }
       const next = submitted[0];
       if (!next) break;
-      const row = await Promise.race([next, executor.gpu.failed, cancelled.promise]);
+      // An abort goes before results that have arrived.
+      const row = await Promise.race([cancelled.promise, next, executor.gpu.failed]);
       submitted.shift();
       ahead.arrived(performance.now());
       const id = row[0] as number;
@@ -92,7 +94,7 @@ export async function generate(
 async function prefill(
   executor: Executor,
   { prompt, sequence, sampling }: Generation,
-  ready: (tokens: number) => Promise<void>,
+  unready: (tokens: number) => Promise<void> | undefined,
   signal: AbortSignal,
 ): Promise<number> {
   let at = 0;
@@ -103,7 +105,7 @@ async function prefill(
     sequence.reserve(count);
     at += count;
     if (at === prompt.length) return count;
-    await ready(count);
+    await unready(count);
     executor.step([{ sequence, tokens: count, sampling, drawIndex: 0 }], []);
     await executor.idle(); // a long prompt can be aborted between chunks
   }

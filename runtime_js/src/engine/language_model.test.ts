@@ -12,6 +12,7 @@ let model: LanguageModel;
 
 beforeAll(async () => {
   model = await load(testHost(tinyPack(), await dawn()), { url: BASE }, () => {}, never);
+  await model.finish(); // so that no idle moment's work is counted below
 });
 
 afterAll(() => model.unload());

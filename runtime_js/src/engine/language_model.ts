@@ -15,7 +15,6 @@ import type { PackSource } from "../store/pack_source.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { Executor } from "./executor.js";
 import { generate } from "./generate.js";
-import type { BatchRow } from "./plan.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
 import type { TextParts } from "./text_parts.js";
@@ -170,19 +169,7 @@ export class LanguageModel {
   }
 
   /**
-   * Runs every kernel once, so that drivers compile now what they compile late.
-   *
-   * @param most tokens of the step, if chunk and context hold so many
-   * @returns symbol values of that step
-   */
-  async warmUp(most = 1): Promise<number[]> {
-    return this.#scratch(Math.min(most, this.executor.chunk, this.#contextLength), (row) =>
-      this.executor.warmUp(row),
-    );
-  }
-
-  /**
-   * From now on what the first answer does not need is made ready: its kernels compile at once, beside everything else, and
+   * From now on what the first token does not take is made ready: its kernels compile at once, beside everything else, and
    * run for the first time once no request has come for a while, one function after another.
    */
   finishWhenIdle(): void {
@@ -196,7 +183,7 @@ export class LanguageModel {
     if (name === undefined || this.#unloaded || this.executor.gpu.failure()) return;
     this.#idle = setTimeout(async () => {
       try {
-        await this.#enqueue(() => this.#scratch(1, (row) => this.executor.finish(name, row)));
+        await this.#enqueue(() => this.executor.finish(name));
       } catch {
         clearTimeout(this.#idle); // the request that needs it is told
       }
@@ -205,16 +192,10 @@ export class LanguageModel {
     (this.#idle as { unref?: () => void }).unref?.();
   }
 
-  /** Does something with a step of `tokens` on pages that nobody has read. */
-  async #scratch<T>(tokens: number, work: (row: BatchRow) => Promise<T>): Promise<T> {
-    const sequence = new Sequence(this.#pool, this.program.page_size, SLOT);
-    const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
-    const sampling = new SamplingRow(options, {}, 0n);
-    sequence.reserve(tokens);
-    try {
-      return await work({ sequence, tokens, sampling, drawIndex: 0 });
-    } finally {
-      sequence.release();
+  /** Makes everything ready at once. @throws DeviceError */
+  async finish(): Promise<void> {
+    for (const name of this.executor.unfinished) {
+      await this.#enqueue(() => this.executor.finish(name));
     }
   }
 

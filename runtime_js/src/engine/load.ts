@@ -73,13 +73,17 @@ export async function load(
   const progress = new ProgressReporter(onProgress);
   let device: Device | undefined;
   try {
+    // The GPU process looks for an adapter while files are read and checked.
+    const found = findAdapter(host, options);
+    found.catch(() => {});
     const source = await openSource(host, options, loading.signal, () => progress.bytes(source));
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
     const model = await readProgram(source, manifest);
     const context = contextLength(manifest, options.contextLength);
     const symbols = chooseSymbols(model.program, context, 1);
-    const { choice: usual, adapter, has } = await choose(host, model, symbols, options);
+    const adapter = await found;
+    const { choice: usual, has } = choose(adapter, model, symbols, options);
     const report = describeAdapter(adapter);
     const kernels = fileOf(manifest, "kernels") as PackFile;
     const tuning =
@@ -93,6 +97,9 @@ export async function load(
     device = await requestDevice(adapter, choice.needs);
     const vocab = manifest.model.vocab_size;
     const { memory, ready } = await Executor.create(device, model, choice.tier, symbols, vocab);
+    // Before the weights have arrived: what is computed is of no use, what drivers compile for it is.
+    const warm = ready.then((executor) => executor.warmUp());
+    warm.catch(() => {});
     const text = readText(source, manifest);
     const weights = streamWeights(source, manifest, model, memory, device, loading);
     // Whatever fails first ends the download: a kernel that doesn't compile needs no weights.
@@ -114,7 +121,7 @@ export async function load(
       adapter: report,
       tuning: tuning?.report ?? null,
     });
-    await Promise.race([language.warmUp(), cancelled.promise]);
+    await Promise.race([warm, cancelled.promise, device.failed]);
     if (tuning) {
       progress.enter("tune", source);
       if (!(await tuning.run(language, model, choice, has, signal))) {
@@ -184,17 +191,23 @@ export async function readProgram(source: PackSource, manifest: PackManifest): P
   return readModel({ program, kernels, tensorCache }, manifest);
 }
 
-export async function choose(
+/** @throws NoWebGPU */
+export function findAdapter(
   host: Host,
+  options: Pick<LoadOptions, "powerPreference">,
+): Promise<GPUAdapter> {
+  const powerPreference = options.powerPreference ?? "high-performance";
+  return requestAdapter(host.gpu, { powerPreference });
+}
+
+export function choose(
+  adapter: GPUAdapter,
   model: Model,
   symbols: Symbols,
-  options: Pick<LoadOptions, "tier" | "powerPreference">,
-): Promise<{ choice: TierChoice; adapter: GPUAdapter; has: Available }> {
-  const adapter = await requestAdapter(host.gpu, {
-    powerPreference: options.powerPreference ?? "high-performance",
-  });
+  options: Pick<LoadOptions, "tier">,
+): { choice: TierChoice; has: Available } {
   const has = available(adapter);
-  return { choice: chooseTier(model, symbols, has, options.tier), adapter, has };
+  return { choice: chooseTier(model, symbols, has, options.tier), has };
 }
 
 /**

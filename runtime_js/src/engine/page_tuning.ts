@@ -99,7 +99,7 @@ export class PageTuning {
         [names, 1],
         [["prefill"], TUNING_TOKENS],
       ] as const) {
-        const env = await language.warmUp(tokens);
+        const env = await executor.warmUp(tokens);
         const chosen = { ...target, chosen: choice.tier };
         await tuneFunctions(chosen, functions, env, found, deadline, signal);
       }
@@ -124,7 +124,7 @@ export class PageTuning {
     this.#records = found;
     this.report.measured = found.length;
     await executor.adopt(model, this.choose(model, symbols, has, choice.name).tier);
-    await language.warmUp();
+    await executor.warmUp();
     await this.#keep(found);
     return true;
   }

@@ -1,0 +1,90 @@
+"""make figure-load: how long a pack takes from nothing, and from the browser's storage.
+
+A synthetic model in Chromium, with kernels in the driver's cache: time until the engine is ready,
+until the first token, and the parts; from the network, and from OPFS in turns with a worker that
+reads the same bytes from OPFS, uploads them, and does nothing else. Minima over the rounds. Before:
+`make setup build`. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, this_build
+
+#: Parts of a load; some run beside each other.
+PARTS = ("fetch", "store", "hash", "upload", "compile", "compileTail", "warmup", "total", "first")
+
+
+def least(rounds: list[dict[str, Any]], key: str) -> float:
+    """The smallest value over all rounds."""
+    return min(float(one[key]) for one in rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?", default="smollm2-135m", metavar="ALIAS")
+    parser.add_argument("--cold", type=int, default=3, metavar="ROUNDS")
+    parser.add_argument("--cached", type=int, default=7, metavar="ROUNDS")
+    parser.add_argument("--context", type=int, default=512)
+    args = parser.parse_args()
+    pack = this_build().pack(args.model)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        site = Path(folder) / "site"
+        assemble_site(site, pack)
+        script = REPOSITORY / "scripts" / "figures" / "load_starts.mjs"
+        numbers = (str(args.cold), str(args.cached), str(args.context))
+        process = subprocess.run(
+            ["node", str(script), str(site), *numbers],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    rounds = json.loads(process.stdout.splitlines()[-1])
+    starts = {
+        name: {
+            "ready": least(rounds[name], "ready"),
+            "first_token": least(rounds[name], "first_token"),
+            # The parts of the quickest load, so that they belong together.
+            **{
+                part: value
+                for part, value in min(rounds[f"{name}_parts"], key=lambda p: p["total"]).items()
+                if part in PARTS
+            },
+        }
+        for name in ("cold", "cached")
+    }
+    columns = ("ready", "first_token", *PARTS)
+    print("| start, ms | " + " | ".join(columns) + " |")
+    print("|---|" + "---:|" * len(columns))
+    for name, start in starts.items():
+        print(f"| {name} | " + " | ".join(f"{start[column]:.0f}" for column in columns) + " |")
+    copy, page = least(rounds["bare"], "copy"), least(rounds["bare"], "total")
+    megabytes = rounds["bare"][0]["bytes"] / 1e6
+    print(
+        f"\n{megabytes:.1f} MB from OPFS to the GPU and nothing else: {copy:.0f} ms; with worker and"
+    )
+    print(f"device {page:.0f} ms")
+    ready = starts["cached"]["ready"]
+    figures: dict[str, Any] = {
+        "model": args.model,
+        "mb": round(megabytes, 1),
+        **{
+            name: {key: round(value, 1) for key, value in start.items()}
+            for name, start in starts.items()
+        },
+        "bare": {"copy": round(copy, 1), "total": round(page, 1)},
+        "cached_to_copy": round(ready / copy, 2),
+        "cached_to_bare": round(ready / page, 2),
+        "first_token_to_bare": round(starts["cached"]["first_token"] / page, 2),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
