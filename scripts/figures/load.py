@@ -66,10 +66,8 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(f"{start[column]:.0f}" for column in columns) + " |")
     copy, page = least(rounds["bare"], "copy"), least(rounds["bare"], "total")
     megabytes = rounds["bare"][0]["bytes"] / 1e6
-    print(
-        f"\n{megabytes:.1f} MB from OPFS to the GPU and nothing else: {copy:.0f} ms; with worker and"
-    )
-    print(f"device {page:.0f} ms")
+    print(f"\n{megabytes:.1f} MB from OPFS to the GPU and nothing else: {copy:.0f} ms")
+    print(f"the same with its worker and its device: {page:.0f} ms")
     ready = starts["cached"]["ready"]
     figures: dict[str, Any] = {
         "model": args.model,
