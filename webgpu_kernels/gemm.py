@@ -11,16 +11,24 @@ FEW_ROWS = 4
 """A tile of `lanes` that has no more rows than these pays for no more."""
 
 
-def tiles(a: LinearAttrs, tier: Tier, rows: int = 32, lanes: bool = False) -> Constants:
+def tiles(
+    a: LinearAttrs, tier: Tier, rows: int = 32, lanes: bool = False, matrix: bool = False
+) -> Constants:
     """rows: token rows of a tile; a multiple of 16, at most 64, which fill 16 KiB of workgroup
     memory.
 
     lanes: for gemm_lanes.wgsl, where `rows` is a multiple of 4 and, with the columns of an
     invocation, makes its accumulators.
+
+    matrix: for gemm_matrix.wgsl, which takes 32 rows.
     """
     matrices = 2 if a.glu else 1
-    if not lanes:
-        shape: Constants = {"WIDTH": 64 // matrices, "workgroup": (16, 8, 1)}
+    shape: Constants
+    if matrix:
+        # Not a power of two, against bank conflicts, but of whole vectors, which loads want.
+        shape = {"WIDTH": 64 // matrices, "workgroup": (128, 1, 1), "STRIDE": 36}
+    elif not lanes:
+        shape = {"WIDTH": 64 // matrices, "workgroup": (16, 8, 1)}
     else:
         shape = {
             "THREADS": LANES_THREADS,

@@ -20,6 +20,10 @@ Suits = Literal["any", "cpu", "measured"]
 registers and which pay for every load that differs between lanes; `measured` for those where a
 record of a measurement names it."""
 
+F32_MATRICES = "subgroup-matrix-f32-8x8x8"
+"""Beside WebGPU's own, a feature of ours: the adapter has `chromium-experimental-subgroup-matrix`
+for 8 × 8 matrices of f32, in subgroups of at most 32."""
+
 Grid: TypeAlias = tuple[Expr, Expr, Expr]
 
 MAX_GRID = 65535

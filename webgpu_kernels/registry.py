@@ -28,6 +28,7 @@ from .attrs import (
 )
 from .constants import Constants
 from .launch import (
+    F32_MATRICES,
     MAX_BINDINGS,
     Access,
     Binding,
@@ -238,6 +239,15 @@ KERNELS: tuple[Kernel, ...] = (
             # Higher tiles read weights less often; lower ones keep more of a GPU busy.
             Tuning("rows64", {"rows": 64}, suits="measured"),
             Tuning("rows16", {"rows": 16}, suits="measured"),
+            # Apple's GPUs have units for it; not measured on any yet.
+            Tuning(
+                "matrix",
+                {"matrix": True},
+                features=("subgroups", F32_MATRICES),
+                suits="measured",
+                wgsl="gemm_matrix.wgsl",
+                serves=lambda attrs, tier: attrs.K % 32 == 0,
+            ),
             Tuning(
                 "lanes8",
                 {"lanes": True, "rows": 8},
@@ -471,6 +481,7 @@ def _launch(
         "fields": fields,
         "f16": f16,
         "subgroups": "subgroups" in tuning.features,
+        "subgroup_matrix": F32_MATRICES in tuning.features,
     }
     name = "_".join([row.name, *([c["quant"]] if "quant" in c else [])])
     wgsl = render(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from webgpu_kernels import BadAttributeError, KernelLaunch, lower
-from webgpu_kernels.launch import MAX_BINDINGS, MAX_GRID, Tier
+from webgpu_kernels.launch import F32_MATRICES, MAX_BINDINGS, MAX_GRID, Tier
 
 from .cases import MAKERS
 from .test_kernels import ROWS, TIERS, settings
@@ -78,7 +78,11 @@ def test_every_kernel_stays_within_the_default_limits() -> None:
         x, y, z = launch.workgroup_size
         assert x * y * z <= 256 and launch.workgroup_bytes <= 16384
         assert len(launch.bindings) <= MAX_BINDINGS
-        enabled = {"shader-f16": "enable f16;", "subgroups": "enable subgroups;"}
+        enabled = {
+            "shader-f16": "enable f16;",
+            F32_MATRICES: "enable chromium_experimental_subgroup_matrix;",
+            "subgroups": "enable subgroups;",
+        }
         needed = [name for name, directive in enabled.items() if directive in launch.wgsl]
         assert sorted(launch.features) == needed
         assert launch.wgsl.startswith("// ")

@@ -5,9 +5,12 @@ import { create, globals } from "webgpu";
 
 Object.assign(globalThis, globals);
 const kernels = JSON.parse(await text(process.stdin));
-const gpu = create(["backend=null"]);
+// Subgroup matrices are unsafe, says Dawn, as long as they are experimental.
+const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
 const adapter = await gpu.requestAdapter();
-const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16", "subgroups"] });
+const device = await adapter.requestDevice({
+  requiredFeatures: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+});
 const refused = [];
 for (const { name, wgsl, bindings } of kernels) {
   device.pushErrorScope("validation");

@@ -4,6 +4,9 @@ enable f16;
 {% if subgroups %}
 enable subgroups;
 {% endif %}
+{% if subgroup_matrix %}
+enable chromium_experimental_subgroup_matrix;
+{% endif %}
 
 {% for slot, type in slots %}
 @group(0) @binding({{ loop.index0 }}) var<storage, {{ slot.access }}> {{ slot.name }}: array<{{ type }}>;

@@ -71,9 +71,9 @@ SYMBOLS = {
 SPLIT = "decode_split"
 SPLIT_SYMBOL = "works"
 SPLIT_INPUTS = frozenset(("work", "work_rows"))
-FEATURES = frozenset(("shader-f16", "subgroups"))
 #: What kernels may need beyond their tier, as alternatives of one that does not.
-OPTIONAL_FEATURES = frozenset(("subgroups",))
+OPTIONAL_FEATURES = frozenset(("subgroups", "subgroup-matrix-f32-8x8x8"))
+FEATURES = frozenset(("shader-f16", *OPTIONAL_FEATURES))
 
 
 def check(

@@ -33,7 +33,8 @@ class Kernel(Format):
     bindings: tuple[Access, ...]
     params: tuple[ScalarType, ...] = ()
     features: tuple[str, ...] = ()
-    """WebGPU features the source needs, e.g. `shader-f16`, `subgroups`."""
+    """What the source needs: WebGPU features, e.g. `shader-f16`, `subgroups`; or
+    `subgroup-matrix-f32-8x8x8`, Chromium's experimental feature with that configuration."""
     suits: Literal["any", "cpu", "measured"] = "any"
     """`cpu`: shaped for software adapters; others take it only when measured to be faster.
     `measured`: taken only where a record names it."""

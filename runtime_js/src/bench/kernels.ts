@@ -1,6 +1,7 @@
 /** Measures kernels for `webbuild tune`: candidates for one launch on the same arrays. */
 import type { Kernel } from "../generated/kernels.js";
 import { available, describeAdapter, requestAdapter } from "../gpu/device.js";
+import { F32_MATRICES, webgpuFeatures } from "../gpu/features.js";
 import { COPY_DST, COPY_SRC, MAP_READ, MODE_READ, STORAGE, UNIFORM } from "../gpu/flags.js";
 import { Pipelines } from "../gpu/pipelines.js";
 import { difference, type Run, TOLERANCE, takeTurns } from "../gpu/timer.js";
@@ -45,7 +46,7 @@ export interface KernelAdapter {
   software: boolean;
 }
 
-const FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+const FEATURES = ["shader-f16", "subgroups", F32_MATRICES, "timestamp-query"];
 
 export class KernelBench {
   private constructor(
@@ -60,7 +61,7 @@ export class KernelBench {
     const { features, software, limits } = available(adapter);
     const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = limits;
     const open = await adapter.requestDevice({
-      requiredFeatures: FEATURES.filter((f) => features.has(f)),
+      requiredFeatures: webgpuFeatures(FEATURES.filter((f) => features.has(f))),
       requiredLimits: {
         maxBufferSize,
         maxStorageBufferBindingSize,

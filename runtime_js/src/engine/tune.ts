@@ -2,6 +2,7 @@
 import { throwIfAborted } from "../errors.js";
 import type { Kernel, KernelRecord } from "../generated/kernels.js";
 import type { Launch, Tier } from "../generated/program.js";
+import { hasFeature } from "../gpu/features.js";
 import { COPY_DST, COPY_SRC, MAP_READ, MODE_READ, STORAGE } from "../gpu/flags.js";
 import type { Memory } from "../gpu/memory.js";
 import { Pipelines } from "../gpu/pipelines.js";
@@ -74,7 +75,7 @@ export async function tuneFunctions(
       const used = chosen.functions[name]?.launches[i];
       if (!used || key === "" || found.some((record) => record.key === key)) continue;
       const kernels = [launch, ...launch.alternatives].filter(({ kernel }) =>
-        model.kernels[kernel]?.features.every((f) => device.features.has(f)),
+        model.kernels[kernel]?.features.every((f) => hasFeature(device, f)),
       );
       if (kernels.length < 2) continue;
       throwIfAborted(signal);

@@ -39,7 +39,8 @@ export interface Kernel {
   bindings: ("read" | "read_write")[];
   params: ("i32" | "u32" | "f32")[];
   /**
-   * WebGPU features the source needs, e.g. `shader-f16`, `subgroups`.
+   * What the source needs: WebGPU features, e.g. `shader-f16`, `subgroups`; or
+   * `subgroup-matrix-f32-8x8x8`, Chromium's experimental feature with that configuration.
    */
   features: string[];
   /**

@@ -4,6 +4,7 @@ import type { Tier } from "../generated/program.js";
 import type { Model } from "../program/check.js";
 import { chooseKernels } from "./choose_kernels.js";
 import { type Counters, countCalls, newCounters } from "./counters.js";
+import { kernelFeatures, webgpuFeatures } from "./features.js";
 import { adviceOf } from "./records.js";
 import {
   type Available,
@@ -83,7 +84,7 @@ function limitsOf(limits: GPUSupportedLimits): Record<LimitName, number> {
 export function available(adapter: GPUAdapter): Available {
   const { vendor, architecture } = adapter.info;
   const { isFallbackAdapter = false } = adapter.info as { isFallbackAdapter?: boolean };
-  const features = new Set<string>(adapter.features);
+  const features = kernelFeatures(adapter);
   const limits = limitsOf(adapter.limits);
   return { features, software: isFallbackAdapter, vendor, architecture, limits };
 }
@@ -145,7 +146,7 @@ export async function requestDevice(adapter: GPUAdapter, needs: Requirements): P
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({
-      requiredFeatures: needs.features as GPUFeatureName[],
+      requiredFeatures: webgpuFeatures(needs.features),
       requiredLimits,
     });
   } catch (cause) {

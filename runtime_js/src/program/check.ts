@@ -31,7 +31,7 @@ export interface Model {
 const FORMAT_VERSION = 2;
 
 /** What kernels may need beyond their tier, as alternatives of one that does not. */
-const OPTIONAL_FEATURES = ["subgroups"];
+const OPTIONAL_FEATURES = ["subgroups", "subgroup-matrix-f32-8x8x8"];
 
 /** Functions that every tier must have. */
 const FUNCTIONS = ["prefill", "decode", "sample"];

@@ -1,0 +1,43 @@
+/** Features that kernels name: WebGPU's own, and one that also says which configuration the adapter has. */
+
+/** 8 × 8 matrices of f32, multiplied by subgroups of at most 32. */
+export const F32_MATRICES = "subgroup-matrix-f32-8x8x8";
+const MATRICES = "chromium-experimental-subgroup-matrix";
+
+/** Not in WebGPU's types yet: an experimental feature of Chromium's. */
+interface MatrixInfo {
+  subgroupMaxSize?: number;
+  subgroupMatrixConfigs?: Iterable<{
+    componentType: string;
+    resultComponentType: string;
+    M: number;
+    N: number;
+    K: number;
+  }>;
+}
+
+/** The features of an adapter, by the names that kernels use. */
+export function kernelFeatures(adapter: Pick<GPUAdapter, "features" | "info">): Set<string> {
+  const features = new Set<string>(adapter.features);
+  const info = adapter.info as MatrixInfo;
+  const fits = [...(info.subgroupMatrixConfigs ?? [])].some(
+    (c) =>
+      c.componentType === "f32" &&
+      c.resultComponentType === "f32" &&
+      [c.M, c.N, c.K].every((size) => size === 8),
+  );
+  const able = features.has(MATRICES) && features.has("subgroups");
+  if (able && fits && (info.subgroupMaxSize ?? Infinity) <= 32) features.add(F32_MATRICES);
+  return features;
+}
+
+/** What to ask a device for, so that it has these features. */
+export function webgpuFeatures(names: Iterable<string>): GPUFeatureName[] {
+  const asked = [...names].flatMap((f) => (f === F32_MATRICES ? ["subgroups", MATRICES] : [f]));
+  return [...new Set(asked)] as GPUFeatureName[];
+}
+
+/** Whether a device that was asked for `webgpuFeatures` has a feature by the name that kernels use. */
+export function hasFeature(device: Pick<GPUDevice, "features">, name: string): boolean {
+  return webgpuFeatures([name]).every((f) => device.features.has(f));
+}
