@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -37,6 +37,10 @@ class TuningRecord(BaseModel):
     """Of one launch with the kernel that runs anywhere, in the same run."""
     version: str
     """The webbuild that measured."""
+    trace: tuple[Any, ...] | None = None
+    """Of a kernel that TVM schedules: steps and decisions of its schedule, in TVM's own JSON."""
+    seed: int | None = None
+    """Of the search that found the trace."""
 
     @property
     def place(self) -> tuple[str, str, str, str]:
@@ -71,7 +75,10 @@ def merge(old: Iterable[TuningRecord], new: Iterable[TuningRecord]) -> list[Tuni
 
 def write_records(path: Path, records: Iterable[TuningRecord]) -> None:
     """Writes a database file, a record a line; it appears whole, or not at all."""
-    lines = [json.dumps(record.model_dump(), ensure_ascii=False) for record in merge((), records)]
+    lines = [
+        json.dumps(record.model_dump(exclude_none=True), ensure_ascii=False)
+        for record in merge((), records)
+    ]
     text = "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")

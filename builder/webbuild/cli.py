@@ -302,7 +302,9 @@ def bench(quiet: bool, no_profile: bool, **options: Any) -> None:
     show_default=True,
     help="wgpu in Python, Node with Dawn, a headless browser, or the one that opens the URL.",
 )
-@click.option("--ops", metavar="KERNELS", help="Kernels to tune, such as gemv,gemm [all].")
+@click.option("--ops", metavar="KERNELS", help="Kernels to tune, such as gemv,gemm,tvm [all].")
+@click.option("--no-library", is_flag=True, help="PACK was made so: tune what TVM schedules.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the search for traces.")
 @click.option("--tier", help="f16 or f32 [both].")
 @click.option(
     "--seconds", type=click.FloatRange(min=0), default=120, show_default=True, help="Time to take."
@@ -339,6 +341,8 @@ def tune(
     seconds: float,
     out: Path,
     rules: tuple[Path, ...],
+    no_library: bool,
+    seed: int,
     quiet: bool,
     **runner: Any,
 ) -> None:
@@ -354,7 +358,16 @@ def tune(
 
     kernels = tuple(ops.split(",")) if ops else ()
     options = TuneOptions(
-        folder, shapes, RunnerOptions(**runner), kernels, tier, seconds, out, rules
+        folder,
+        shapes,
+        RunnerOptions(**runner),
+        kernels,
+        tier,
+        seconds,
+        out,
+        rules,
+        not no_library,
+        seed,
     )
     run_tune(options, Reporter(quiet=quiet))
 

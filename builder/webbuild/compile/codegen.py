@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import tvm
 from tvm import s_tir, tirx
 from tvm.target import Target
 
 from webbuild.schema import Kernel
-from webbuild.schema.kernels import Access, ScalarType
+from webbuild.schema.kernels import Access
 from webbuild.schema.program import Expr
 
 from .expressions import binary, convert, product
@@ -74,7 +75,8 @@ _BINDING = re.compile(
 )
 _WORKGROUP_SIZE = re.compile(r"@workgroup_size\((\d+), (\d+), (\d+)\)")
 _WORKGROUP_ARRAY = re.compile(r"var<workgroup> \w+ : array<(?:vec(\d)<(\w+)>|(\w+)), (\d+)>")
-_FIELDS = re.compile(r"struct PODArgs \{(.*?)\}", re.DOTALL)
+_FIELDS = re.compile(r"struct PODArgs \{(.*?)\}\n(@group\(0\) @binding\()\d+", re.DOTALL)
+_FIELD = re.compile(r"podArgs\.(\w+)")
 _SCALAR_BYTES = {"f16": 2, "f32": 4, "i32": 4, "u32": 4}
 
 
@@ -83,13 +85,16 @@ class Dispatch:
     """One launch of a kernel of a PrimFunc.
 
     arguments: for each binding, the number of the PrimFunc's parameter, or the name of a scratch
-    buffer. params and grid: over the symbols of the PrimFunc's own shapes.
+    buffer, parameters first and in their order. params: all symbols of the PrimFunc's own shapes;
+    grid: over these. So all schedules of a PrimFunc have the same bindings and params. others:
+    the same work under other schedules.
     """
 
     kernel: Kernel
     arguments: tuple[int | str, ...]
-    params: tuple[Expr, ...]
+    params: tuple[str, ...]
     grid: tuple[Expr, Expr, Expr]
+    others: tuple[Dispatch, ...] = ()
 
 
 @dataclass(slots=True)
@@ -99,6 +104,11 @@ class Lowered:
     shapes: tuple[tuple[Expr, ...], ...]
     scratch: dict[str, Expr] = field(default_factory=dict)
     dispatches: list[Dispatch] = field(default_factory=list)
+
+    @property
+    def single(self) -> Dispatch | None:
+        """The only launch of a PrimFunc that has one, and needs no scratch."""
+        return self.dispatches[0] if len(self.dispatches) == 1 and not self.scratch else None
 
 
 def lower(name: str, function: tirx.PrimFunc) -> Lowered:
@@ -129,9 +139,7 @@ def _kernel(variable: tvm.ir.GlobalVar, function: tirx.PrimFunc) -> Kernel:
             assert int(number) == len(bindings), f"{entry_point} numbers its bindings otherwise"
             bindings.append("read_write" if "write" in kind else "read")
     size = _WORKGROUP_SIZE.search(wgsl)
-    fields = _FIELDS.search(wgsl)
-    assert size is not None and fields is not None, f"cannot read the WGSL of {entry_point}"
-    params = tuple(line.split(":")[1].strip(" ,\n") for line in fields[1].strip().split("\n"))
+    assert size is not None, f"cannot read the WGSL of {entry_point}"
     shared = sum(
         int(lanes or 1) * _SCALAR_BYTES[vector or scalar] * int(count)
         for lanes, vector, scalar, count in _WORKGROUP_ARRAY.findall(wgsl)
@@ -144,7 +152,6 @@ def _kernel(variable: tvm.ir.GlobalVar, function: tirx.PrimFunc) -> Kernel:
         workgroup_size=(int(size[1]), int(size[2]), int(size[3])),
         workgroup_bytes=shared,
         bindings=tuple(bindings),
-        params=cast(tuple[ScalarType, ...], params),
         features=("shader-f16",) if "enable f16;" in wgsl else (),
     )
 
@@ -162,6 +169,8 @@ class _Host:
             assert tirx.is_buffer_var(param), f"scalar parameter {param.name} in a PrimFunc"
         shapes = (tuple(convert(n) for n in p.shape) for p in function.params)
         self.lowered = Lowered(tuple(shapes))
+        sizes = (size for shape in self.lowered.shapes for size in shape)
+        self.symbols = tuple(dict.fromkeys(size for size in sizes if isinstance(size, str)))
         self._statement(function.body)
 
     def _statement(self, statement: Any) -> None:
@@ -202,15 +211,23 @@ class _Host:
         assert threads == kernel.workgroup_size, f"{kernel.name}: {threads} threads"
         x, y, z = (launch.get(f"blockIdx.{d}", 1) for d in "xyz")
         arguments = []
-        params = []
+        scalars = []
         for value in values:
             if getattr(getattr(value, "op", None), "name", "") == "tirx.buffer_data":
                 arguments.append(self.places[self._root(value)])
             else:
-                params.append(convert(value, self.lets))
+                scalars.append(convert(value, self.lets))
         # TVM's kernels read their x from blockIdx.z * gridDim.x + blockIdx.x and stop beyond this.
-        params.append(binary("-", x, 1))
-        self.lowered.dispatches.append(Dispatch(kernel, tuple(arguments), tuple(params), (x, y, z)))
+        scalars.append(binary("-", x, 1))
+        order = sorted(range(len(arguments)), key=lambda i: _order(arguments[i]))
+        self.lowered.dispatches.append(
+            Dispatch(
+                _normal(kernel, order, scalars, self.symbols),
+                tuple(arguments[number] for number in order),
+                self.symbols,
+                (x, y, z),
+            )
+        )
 
     def _root(self, value: Any) -> Any:
         while True:
@@ -220,3 +237,52 @@ class _Host:
                 value = self.aliases[value]
             else:
                 return value
+
+
+def _order(argument: int | str) -> tuple[bool, int | str]:
+    """Parameters by number, then scratch buffers by name."""
+    return isinstance(argument, str), argument
+
+
+def _normal(
+    kernel: Kernel, order: Sequence[int], scalars: Sequence[Expr], symbols: tuple[str, ...]
+) -> Kernel:
+    """The kernel with its bindings in `order`, and with `symbols` for its only params.
+
+    scalars: what the params that it has now stand for, over symbols.
+    """
+    fields = _FIELDS.search(kernel.wgsl)
+    assert fields is not None, f"cannot read the WGSL of {kernel.name}"
+    lines = [line.split(":") for line in fields[1].strip().split("\n")]
+    values = {
+        name.strip(): _wgsl(value) if kind.strip(" ,") == "i32" else f"u32({_wgsl(value)})"
+        for (name, kind), value in zip(lines, scalars, strict=True)
+    }
+    place = {old: new for new, old in enumerate(order)}
+    head, tail = kernel.wgsl[: fields.start()], kernel.wgsl[fields.end() :]
+    head = re.sub(r"@binding\((\d+)\)", lambda match: f"@binding({place[int(match[1])]})", head)
+    code = _FIELD.sub(lambda match: values[match[1]], tail)
+    if symbols:
+        struct = "".join(f"  {name}: i32,\n" for name in symbols)
+        head += f"struct PODArgs {{\n{struct}}}\n{fields[2]}{len(order)}"
+    else:
+        code = code.split("\n", 1)[1].lstrip("\n")  # without the rest of the binding
+    return kernel.model_copy(
+        update={
+            "wgsl": head + code,
+            "bindings": tuple(kernel.bindings[number] for number in order),
+            "params": ("i32",) * len(symbols),
+        }
+    )
+
+
+def _wgsl(expr: Expr) -> str:
+    """An i32 expression; sizes are not negative, so `/` floors."""
+    if isinstance(expr, int):
+        return f"{expr}i"
+    if isinstance(expr, str):
+        return f"podArgs.{expr}"
+    operator, left, right = expr
+    if operator in ("min", "max"):
+        return f"{operator}({_wgsl(left)}, {_wgsl(right)})"
+    return f"({_wgsl(left)} {'/' if operator == '//' else operator} {_wgsl(right)})"

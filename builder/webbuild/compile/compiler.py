@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tvm
+
 from webbuild.models import PAGE_SIZE, Decoder, DecoderConfig, module_spec, parameters, read_config
 from webbuild.models.ops import decode_attention_attrs
 from webbuild.quantize import get_quantization
@@ -27,6 +29,7 @@ from .launches import Launches, LibraryOp
 from .quantize import Weight, matrices
 from .segments import Segments
 from .symbols import Bounds
+from .traces import advised_traces
 from .walk import LibraryCall, Operand, Plan, walk
 
 TIERS: tuple[TierName, ...] = ("f16", "f32")
@@ -42,7 +45,8 @@ SAMPLING_WORDS = 16
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """All that a pack needs beside the weights. memory: by tier. ops: every library op once."""
+    """All that a pack needs beside the weights. memory: by tier. ops: every library op once;
+    tvm_ops: functions that TVM schedules, likewise."""
 
     config: DecoderConfig
     program: Program
@@ -51,6 +55,7 @@ class Compiled:
     limits: Limits
     memory: dict[str, TierMemory]
     ops: tuple[LibraryOp, ...]
+    tvm_ops: tuple[pipeline.TvmOp, ...]
 
 
 def compile_model(
@@ -93,12 +98,15 @@ def compile_model(
     kernels: dict[str, Kernel] = {}
     storages: dict[str, int] = {}
     ops: list[LibraryOp] = []
+    tvm_ops: list[pipeline.TvmOp] = []
     for tier in TIERS:
         if progress is not None:
             progress(f"compiling the {tier} tier")
         advised = advised_anywhere(records, tier)
         launches = Launches(tier, segments, bounds.maxima, advised)
-        functions = _functions(decoder, weights, launches, bounds, library, dump_dir)
+        modules = _modules(decoder, weights, launches, bounds, library, dump_dir)
+        lowered = pipeline.Kernels(modules, tier, advised_traces(records, tier, advised))
+        functions = _functions(decoder, launches, modules["plan"], lowered)
         tiers[tier] = Tier(
             requires=("shader-f16",) if tier == "f16" else (),
             kv_dtype=tier,
@@ -108,6 +116,7 @@ def compile_model(
         )
         kernels |= launches.kernels
         ops += launches.ops.values()
+        tvm_ops += lowered.ops
         storages[tier] = sum(launches.storages)
 
     program = Program(
@@ -135,30 +144,41 @@ def compile_model(
             for name, tier in tiers.items()
         },
         ops=tuple(ops),
+        tvm_ops=tuple(tvm_ops),
     )
 
 
-def _functions(
+def _modules(
     decoder: DecoderConfig,
     weights: Mapping[str, Weight],
     launches: Launches,
     bounds: Bounds,
     library: bool,
     dump_dir: Path | None,
-) -> dict[str, Function]:
+) -> dict[str, tvm.IRModule]:
+    """The module after each pass."""
     tier = launches.tier
     model = Decoder(decoder)
     split = library and _can_split(decoder, tier)
     module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier], split))[0]
     steps = pipeline.passes(weights, tier, bounds.maxima, launches.segments.can_cut, library)
-    module = pipeline.run(module, steps, tier, dump_dir)
-    kernels = pipeline.Kernels(module)
+    return pipeline.run(module, steps, tier, dump_dir)
+
+
+def _functions(
+    decoder: DecoderConfig,
+    launches: Launches,
+    planned: tvm.IRModule,
+    lowered: pipeline.Kernels,
+) -> dict[str, Function]:
+    names = [variable.name_hint for variable in planned.get_global_vars()]
     functions = {}
-    for name in ("prefill", "decode", *(["decode_split"] if split else [])):
-        plan = walk(module[name], _parameter, Operand("buffer", "logits"))
-        functions[name] = launches.function(plan, kernels)
+    for name in ("prefill", "decode", "decode_split"):
+        if name in names:  # the last only where the library can
+            plan = walk(planned[name], _parameter, Operand("buffer", "logits"))
+            functions[name] = launches.function(plan, lowered)
     for name in ("sample", "logprobs"):
-        functions[name] = launches.function(_sampler(name, decoder.vocab_size), kernels)
+        functions[name] = launches.function(_sampler(name, decoder.vocab_size), lowered)
     return functions
 
 

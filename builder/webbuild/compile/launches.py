@@ -25,7 +25,7 @@ from webgpu_kernels.launch import KernelLaunch
 from webgpu_kernels.launch import Tier as TierName
 from webgpu_kernels.variation import lower_with
 
-from .codegen import Lowered
+from .codegen import Dispatch, Lowered
 from .expressions import as_expr, binary, ceil_div, substitute
 from .limits import check_aliases, check_limits
 from .segments import Segments
@@ -116,10 +116,12 @@ class _Builder:
                 operand = call.operands[argument]
                 weight = operand.kind == "weight"
                 operands.append(self.tier.segments.number(operand.name) if weight else operand)
-            x, y, z = (substitute(size, symbols) for size in dispatch.grid)
             values = [substitute(value, symbols) for value in dispatch.params]
-            grid = self._fold(dispatch.kernel.name, (x, y, z))
-            self._launch(label, dispatch.kernel, operands, values, grid)
+            grids = [self._grid(one, symbols) for one in (dispatch, *dispatch.others)]
+            others = [
+                (other.kernel, grid) for other, grid in zip(dispatch.others, grids[1:], strict=True)
+            ]
+            self._launch(label, dispatch.kernel, operands, values, grids[0], others)
 
     def library(self, call: LibraryCall) -> None:
         """The launches of a library op; a cut weight gives one for each piece."""
@@ -209,13 +211,14 @@ class _Builder:
             scratch[name] = Operand("storage", index=index)
         return scratch
 
-    def _fold(self, name: str, grid: Grid) -> Grid:
-        """A grid of a TVM kernel whose x may be too large, with x spread over x and z."""
-        x, y, z = grid
+    def _grid(self, dispatch: Dispatch, symbols: Mapping[str, Expr]) -> Grid:
+        """The grid of a TVM kernel; an x that may be too large is spread over x and z."""
+        x, y, z = (substitute(size, symbols) for size in dispatch.grid)
         if evaluate(x, self.tier.maxima) <= MAX_GRID:
-            return grid
+            return x, y, z
         if z != 1:
-            raise KernelExceedsLimitsError(f"{name}: its grid is too large: {grid}")
+            name = dispatch.kernel.name
+            raise KernelExceedsLimitsError(f"{name}: its grid is too large: {(x, y, z)}")
         return binary("min", x, MAX_GRID), y, ceil_div(x, MAX_GRID)
 
     def _launch(

@@ -14,8 +14,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import tvm
 from tvm import relax, tirx
@@ -23,14 +25,16 @@ from tvm.s_tir import dlight
 
 from webgpu_kernels.launch import Tier
 
-from .codegen import TARGET, Lowered, lower
+from .codegen import TARGET, Dispatch, Lowered, lower
 from .domain import OPAQUE
 from .legalize import legalize
 from .match import CanCut, match
 from .modules import replaced
 from .quantize import Weight, quantize
+from .traces import replay, tuning_key
 
 Pass = Callable[[tvm.IRModule], tvm.IRModule]
+Traces = Mapping[str, Sequence[Any]]
 
 
 def passes(
@@ -54,15 +58,17 @@ def passes(
 
 def run(
     module: tvm.IRModule, passes: list[tuple[str, Pass]], tier: str, dump: Path | None
-) -> tvm.IRModule:
-    """The module after all passes; the text after each goes to `dump` as ``03-legalize.f16.py``."""
+) -> dict[str, tvm.IRModule]:
+    """The module after each pass, by name; their texts go to `dump` as ``03-legalize.f16.py``."""
+    modules = {}
     for number, (name, transform) in enumerate(passes, start=1):
         with TARGET:
             module = transform(module)
+        modules[name] = module
         if dump is not None:
             text = module.script(show_meta=False)
             (dump / f"{number:02}-{name}.{tier}.py").write_text(text, encoding="utf-8")
-    return module
+    return modules
 
 
 def _fuse(module: tvm.IRModule) -> tvm.IRModule:
@@ -112,15 +118,78 @@ def _sequence(*steps: tvm.transform.Pass) -> tvm.transform.Pass:
     return tvm.transform.Sequential(list(steps))
 
 
-class Kernels:
-    """Pass 8 on demand: the PrimFuncs of a planned module, each lowered once."""
+@dataclass(frozen=True)
+class TvmOp:
+    """A PrimFunc that a program runs as one launch, which other schedules could replace.
 
-    def __init__(self, module: tvm.IRModule) -> None:
-        self.module = module
+    function: not scheduled yet. default: its launch as dlight schedules it.
+    """
+
+    name: str
+    key: str
+    tier: Tier
+    function: tirx.PrimFunc
+    default: Dispatch
+
+
+class Kernels:
+    """Pass 8 on demand: the PrimFuncs of a planned module, each lowered once.
+
+    modules: after each pass. traces: what records advise for a tuning key, by tuning.
+    """
+
+    def __init__(
+        self, modules: Mapping[str, tvm.IRModule], tier: Tier, traces: Callable[[str], Traces]
+    ) -> None:
+        self.planned, self.fused = modules["plan"], modules["fuse"]
+        self.tier = tier
+        self.traces = traces
+        self.ops: list[TvmOp] = []
         self._lowered: dict[str, Lowered] = {}
 
     def __call__(self, name: str) -> Lowered:
         if name not in self._lowered:
             with TARGET:
-                self._lowered[name] = lower(name, self.module[name])
+                self._lowered[name] = self._lower(name)
         return self._lowered[name]
+
+    def _lower(self, name: str) -> Lowered:
+        lowered = lower(name, self.planned[name])
+        if lowered.single is None:
+            return lowered
+        function = self.fused[name]
+        key = tuning_key(name, function)
+        default = _tuned(lowered.single, "default", key, "any")
+        others = []
+        for tuning, trace in self.traces(key).items():
+            other = retraced(name, function, default, trace)
+            if other is not None and other.kernel.wgsl != default.kernel.wgsl:
+                others.append(_tuned(other, tuning, key, "measured"))
+        self.ops.append(TvmOp(name, key, self.tier, function, default))
+        lowered.dispatches[:] = [replace(default, others=tuple(others))]
+        return lowered
+
+
+def retraced(
+    name: str, function: tirx.PrimFunc, default: Dispatch, trace: Sequence[Any]
+) -> Dispatch | None:
+    """A function's launch under a trace; None if the trace does not lead to one that can take the
+    default's place."""
+    scheduled = replay(function, trace)
+    if scheduled is None:
+        return None
+    try:
+        with TARGET:
+            other = lower(name, scheduled).single
+    except (RuntimeError, ValueError, TypeError):
+        return None  # a schedule that WGSL cannot express, such as two grids in one
+    if other is None or (other.arguments, other.params) != (default.arguments, default.params):
+        return None
+    return other if other.kernel.bindings == default.kernel.bindings else None
+
+
+def _tuned(
+    dispatch: Dispatch, tuning: str, key: str, suits: Literal["any", "measured"]
+) -> Dispatch:
+    update = {"tuning": tuning, "tuning_key": key, "suits": suits}
+    return replace(dispatch, kernel=dispatch.kernel.model_copy(update=update))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import runpy
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 from rich.console import Console
@@ -25,6 +25,13 @@ from .open_runner import RunnerOptions, open_runner
 from .rules import ROWS
 from .search import Op, Outcome, make_jobs, make_op, search
 
+if TYPE_CHECKING:
+    from webbuild.compile.pipeline import TvmOp
+
+
+TVM = "tvm"
+"""What `--ops` calls the functions that TVM schedules."""
+
 
 @dataclass(frozen=True)
 class TuneOptions:
@@ -38,6 +45,10 @@ class TuneOptions:
     seconds: float = 120.0
     out: Path = Path("tuning.json")
     rules: tuple[Path, ...] = ()
+    library: bool = True
+    """False: as a pack that was made with `--no-library`."""
+    seed: int = 1
+    """Of the search for traces."""
 
 
 def tune(options: TuneOptions, reporter: Reporter) -> Outcome:
@@ -51,11 +62,11 @@ def tune(options: TuneOptions, reporter: Reporter) -> Outcome:
             raise InvalidOptionError(f"--rules {path}: there is no such file")
         runpy.run_path(str(path))
     known = _read(options.out)
-    ops = list(_ops(options, reporter))
+    ops, tvm_ops = _ops(options, reporter)
     outcome = Outcome()
     interrupted = False
     try:
-        asyncio.run(_run(options, ops, outcome, reporter))
+        asyncio.run(_run(options, ops, tvm_ops, outcome, reporter))
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -73,7 +84,13 @@ def tune(options: TuneOptions, reporter: Reporter) -> Outcome:
     return outcome
 
 
-async def _run(options: TuneOptions, ops: list[Op], outcome: Outcome, reporter: Reporter) -> None:
+async def _run(
+    options: TuneOptions,
+    ops: Sequence[Op],
+    tvm_ops: Sequence[TvmOp],
+    outcome: Outcome,
+    reporter: Reporter,
+) -> None:
     async with open_runner(options.runner, reporter.step) as runner:
         adapter = runner.adapter
         if not adapter.kind.vendor:
@@ -83,6 +100,10 @@ async def _run(options: TuneOptions, ops: list[Op], outcome: Outcome, reporter: 
             )
         reporter.step(f"Tuning on {adapter.description or adapter.kind.vendor or 'an adapter'}")
         jobs = make_jobs(ops, adapter, options.ops, outcome)
+        if tvm_ops:
+            from .trace_search import make_tvm_jobs
+
+            jobs += make_tvm_jobs(tvm_ops, adapter, options.seed, outcome)
         if not jobs:
             raise InvalidOptionError("there is nothing to tune: no kernel asked for has a choice")
         with reporter.items("Tuning", len(jobs)) as done:
@@ -98,11 +119,13 @@ def _read(path: Path) -> list[TuningRecord]:
         raise InvalidOptionError(f"--out: {error}") from None
 
 
-def _ops(options: TuneOptions, reporter: Reporter) -> Iterator[Op]:
-    unknown = set(options.ops) - ROWS.keys()
+def _ops(options: TuneOptions, reporter: Reporter) -> tuple[list[Op], list[TvmOp]]:
+    """What was asked for: library ops, and functions that TVM schedules."""
+    unknown = set(options.ops) - ROWS.keys() - {TVM}
     if unknown:
         raise InvalidOptionError(
-            f"--ops: no kernel is called {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}"
+            f"--ops: no kernel is called {', '.join(sorted(unknown))}; there are "
+            f"{', '.join(ROWS)}, {TVM}"
         )
     tiers: tuple[Tier, ...] = get_args(Tier)
     if options.tier is not None and options.tier not in tiers:
@@ -110,24 +133,24 @@ def _ops(options: TuneOptions, reporter: Reporter) -> Iterator[Op]:
     wanted = [tier for tier in tiers if options.tier in (None, tier)]
     if options.pack is None and not options.shapes:
         raise InvalidOptionError("name a PACK, or an op with --shape")
-    if options.pack is not None:
-        from webbuild.compile import compile_model
+    ops = [parse_shape(shape, tier) for shape in options.shapes for tier in wanted]
+    if options.pack is None:
+        return ops, []
+    from webbuild.compile import compile_model
 
-        folder = PackFolder.open(options.pack)
-        reporter.step("Reading the pack's ops")
-        limits = folder.manifest.limits
-        compiled = compile_model(
-            folder.manifest.model.config,
-            folder.manifest.quantization,
-            prefill_chunk=limits.prefill_chunk,
-            max_batch=limits.max_batch,
-        )
-        for op in compiled.ops:
-            if op.tier in wanted:
-                yield make_op(op.op, dict(op.attrs), op.tier)
-    for shape in options.shapes:
-        for tier in wanted:
-            yield parse_shape(shape, tier)
+    folder = PackFolder.open(options.pack)
+    reporter.step("Reading the pack's ops")
+    limits = folder.manifest.limits
+    compiled = compile_model(
+        folder.manifest.model.config,
+        folder.manifest.quantization,
+        prefill_chunk=limits.prefill_chunk,
+        max_batch=limits.max_batch,
+        library=options.library,
+    )
+    own = [make_op(op.op, dict(op.attrs), op.tier) for op in compiled.ops if op.tier in wanted]
+    tvm = TVM in options.ops or not options.ops
+    return [*own, *ops], [op for op in compiled.tvm_ops if tvm and op.tier in wanted]
 
 
 def parse_shape(text: str, tier: Tier) -> Op:

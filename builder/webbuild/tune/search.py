@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import webbuild
 from webbuild.schema.check import MAX_GRID, MAX_INVOCATIONS, MAX_WORKGROUP_BYTES
@@ -36,14 +37,39 @@ class Op:
     tier: Tier
 
 
+class Candidates(Protocol):
+    """Proposes kernels batch by batch, having heard what the last ones took."""
+
+    seed: int
+
+    def start(self, batch: int) -> None:
+        """To be called first. batch: most candidates at a time."""
+
+    def take(self) -> list[KernelCase]:
+        """The next candidates; none: there are no more."""
+
+    def hear(self, took: Mapping[str, Measurement]) -> None:
+        """What those of the last `take` took, by name."""
+
+    def trace(self, name: str) -> list[Any] | None:
+        """What the record of that candidate needs beside its name."""
+
+    def many(self, name: str) -> KernelCase:
+        """The candidate on a larger problem, where a winner must not lose."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """A kernel to tune: its default and its candidates, as cases on one problem."""
+    """A kernel to tune: its default and its candidates, as cases on one problem.
+
+    others: all candidates; or `search` proposes them.
+    """
 
     key: str
     tier: Tier
     default: KernelCase
-    others: tuple[KernelCase, ...]
+    others: tuple[KernelCase, ...] = ()
+    search: Candidates | None = None
 
 
 @dataclass
@@ -71,8 +97,7 @@ def make_jobs(
     """
     jobs: dict[tuple[str, str], Job] = {}
     for op in ops:
-        if op.tier == "f16" and "shader-f16" not in adapter.features:
-            _note(outcome.skipped, "tier f16: the adapter has no shader-f16")
+        if not runs_tier(op.tier, adapter, outcome):
             continue
         for row in rows_of(op.attrs):
             if rows and row.name not in rows:
@@ -81,6 +106,14 @@ def make_jobs(
             if job is not None:
                 jobs.setdefault((job.tier, job.key), job)
     return list(jobs.values())
+
+
+def runs_tier(tier: Tier, adapter: Adapter, outcome: Outcome) -> bool:
+    """Whether the adapter can run a tier; if not, that is noted."""
+    if tier == "f16" and "shader-f16" not in adapter.features:
+        note(outcome.skipped, "tier f16: the adapter has no shader-f16")
+        return False
+    return True
 
 
 def _job(row: Kernel, op: Op, adapter: Adapter, outcome: Outcome) -> Job | None:
@@ -95,7 +128,7 @@ def _job(row: Kernel, op: Op, adapter: Adapter, outcome: Outcome) -> Job | None:
     base = lowered[0][1]
     given = problem(op.attrs, op.tier, base.rows)
     if given is None or any(binding.name not in given.arrays for binding in base.bindings):
-        _note(outcome.skipped, f"{row.name}: nobody has written how to make its inputs")
+        note(outcome.skipped, f"{row.name}: nobody has written how to make its inputs")
         return None
     cases = list(_cases(lowered, given, adapter))
     if len(cases) < 2:
@@ -151,10 +184,8 @@ async def _tune(runner: Runner, job: Job, seconds: float) -> tuple[TuningRecord 
     refused: list[str] = []
     #: Time relative to the default of the same measurement, by candidate.
     ratios: dict[KernelCase, float] = {}
-    for start in range(0, len(job.others), BATCH):
-        if start and time.monotonic() > end:
-            break
-        batch = job.others[start : start + BATCH]
+    for batch in _batches(job):
+        began = time.monotonic()
         base, *took = await _measure(runner, [job.default, *batch])
         if base.seconds is None:
             return None, [*refused, f"{job.key}: {base.failure}"]
@@ -163,23 +194,53 @@ async def _tune(runner: Runner, job: Job, seconds: float) -> tuple[TuningRecord 
                 refused.append(f"{job.key}: {one.failure}")
             else:
                 ratios[case] = one.seconds / base.seconds
+        if job.search is not None:
+            job.search.hear({case.name: one for case, one in zip(batch, took, strict=True)})
+        now = time.monotonic()
+        if 2 * now - began > end:  # the final takes about as long as a batch
+            break
     finalists = sorted(ratios, key=lambda case: ratios[case])[:FINALISTS]
+    if job.search is not None:
+        finalists = [one for one in finalists if await _holds(runner, job.search, one, refused)]
     base, *took = await _measure(runner, [job.default, *finalists])
     if base.seconds is None:
         return None, [*refused, f"{job.key}: {base.failure}"]
-    best = _best(job.default, base.seconds, list(zip(finalists, took, strict=True)))
+    best, best_seconds = _best(job.default, base.seconds, list(zip(finalists, took, strict=True)))
     kind = runner.adapter.kind
+    trace = job.search.trace(best.name) if job.search else None
     record = TuningRecord(
         vendor=kind.vendor,
         architecture=kind.architecture,
         tier=job.tier,
         key=job.key,
-        tuning=best[0].name,
-        microseconds=round(best[1] * 1e6, 3),
+        tuning=best.name,
+        microseconds=round(best_seconds * 1e6, 3),
         baseline=round(base.seconds * 1e6, 3),
         version=webbuild.__version__,
+        trace=tuple(trace) if trace else None,
+        seed=job.search.seed if job.search and trace else None,
     )
     return record, refused
+
+
+def _batches(job: Job) -> Iterator[Sequence[KernelCase]]:
+    """Candidates, as many at a time as are measured together."""
+    if job.search is None:
+        for start in range(0, len(job.others), BATCH):
+            yield job.others[start : start + BATCH]
+        return
+    job.search.start(BATCH)
+    while batch := job.search.take():
+        yield batch
+
+
+async def _holds(runner: Runner, search: Candidates, case: KernelCase, refused: list[str]) -> bool:
+    """Whether a candidate is no slower than the default where there is more to do."""
+    base, one = await _measure(runner, [search.many("default"), search.many(case.name)])
+    if base.seconds is None or one.seconds is None:
+        refused.append(f"{case.name} on more tokens: {one.failure or base.failure}")
+        return False
+    return one.seconds <= base.seconds
 
 
 async def _measure(runner: Runner, cases: Sequence[KernelCase]) -> list[Measurement]:
@@ -196,6 +257,7 @@ def _best(
     return (case, seconds) if base / seconds >= LEAST_GAIN else (default, base)
 
 
-def _note(notes: list[str], text: str) -> None:
+def note(notes: list[str], text: str) -> None:
+    """Adds a line that is not there yet."""
     if text not in notes:
         notes.append(text)
