@@ -60,21 +60,7 @@ class TraceSearch:
         self._spaces = schedules(module, adapter, seed)
         if not self._spaces:
             return
-        self._context = ms.TuneContext(
-            module,
-            target=TARGET,
-            space_generator=ms.space_generator.ScheduleFn(
-                lambda schedule: None,
-                sch_rules=[],
-                postprocs=[],
-                mutator_probs={ms.mutator.MutateTileSize(): 1.0},
-            ),
-            search_strategy=ms.search_strategy.EvolutionarySearch(
-                population_size=32, init_min_unmeasured=8, genetic_num_iters=2
-            ),
-            rand_state=seed,
-            num_threads=1,
-        )
+        self._context = _context(module, seed)
         self._database = ms.database.MemoryDatabase()
         self._workload = self._database.commit_workload(module)
 
@@ -162,6 +148,25 @@ class TraceSearch:
             params=tuple(symbols.values()),
             grid=(x, y, z),
         )
+
+
+def _context(module: tvm.IRModule, seed: int) -> ms.TuneContext:
+    """What `ms.TuneContext(…)` makes, without its import of the tensor intrinsics of every
+    processor, which takes half a minute and serves none of ours."""
+    space = ms.space_generator.ScheduleFn(
+        lambda schedule: None,  # the schedules are made already
+        sch_rules=[],
+        postprocs=[],
+        mutator_probs={ms.mutator.MutateTileSize(): 1.0},
+    )
+    strategy = ms.search_strategy.EvolutionarySearch(
+        population_size=32, init_min_unmeasured=8, genetic_num_iters=2
+    )
+    make = tvm.get_global_func("s_tir.meta_schedule.TuneContext")
+    silent = tvm.runtime.convert(lambda *record: None)  # a logger
+    context = make(module, TARGET, space, strategy, "main", 1, seed, silent)
+    tvm.get_global_func("s_tir.meta_schedule.TuneContextInitialize")(context)
+    return context
 
 
 def make_tvm_jobs(ops: Iterable[TvmOp], adapter: Adapter, seed: int, outcome: Outcome) -> list[Job]:
