@@ -66,7 +66,7 @@ format: setup ## rewrite files in the house style
 figure-%: setup build ## print a figure of the docs: one per file in scripts/figures; ARGS goes to it
 	@$(env) python scripts/figures/$*.py $(ARGS)
 
-screenshots: setup build ## the README's picture, docs/images/chat.png
+screenshots: setup build ## the pictures in docs/images, of the chat and of the benchmark
 	@$(env) node scripts/screenshots.mjs
 
 ##@ Build

@@ -10,9 +10,12 @@ export interface AnswerStats {
   answerTokens: number;
   /** Milliseconds from sending to the first token. */
   firstTokenMs: number;
-  /** Tokens per second after the first token; null for a single token. */
+  /** Tokens per second after the first token; null for answers too short to have a rate. */
   tokensPerSecond: number | null;
 }
+
+/** Tokens reach the page several at a time: over fewer than these there is no rate to tell. */
+const LEAST_TOKENS = 10;
 
 export interface Turn {
   readonly id: number;
@@ -107,7 +110,10 @@ async function answer(engine: LoadedEngine): Promise<void> {
         promptTokens: usage?.prompt_tokens ?? 0,
         answerTokens,
         firstTokenMs: first - started,
-        tokensPerSecond: last > first ? ((answerTokens - 1) * 1000) / (last - first) : null,
+        tokensPerSecond:
+          answerTokens >= LEAST_TOKENS && last > first
+            ? ((answerTokens - 1) * 1000) / (last - first)
+            : null,
       };
     }
   } catch (error) {

@@ -9,7 +9,10 @@ import { plotsOf, sideOf, tableOf } from "./figures.js";
 /** A report as plots, a table, and the JSON that `webbuild bench` reads. */
 export function Results({ report }: { report: BenchReport }) {
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), []);
+  useEffect(() => {
+    heading.current?.scrollIntoView({ block: "start" });
+    heading.current?.focus({ preventScroll: true });
+  }, []);
   return (
     <section class="results" aria-label="Result">
       <div class="card-row">
