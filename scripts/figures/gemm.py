@@ -20,9 +20,8 @@ from webgpu_kernels.launch import Tier
 from webgpu_kernels.tests.cases import Case, linear
 from webgpu_kernels.tests.device import Device
 
-Q4: dict[str, Any] = {
+PLAIN: dict[str, Any] = {
     "mode": "gemm",
-    "quant": "q4",
     "norm": None,
     "bias": False,
     "residual": False,
@@ -63,24 +62,25 @@ class Contender:
         return got["y"]
 
 
-def contenders(device: Device, name: str, tokens: int, tier: Tier) -> list[Contender]:
+def contenders(device: Device, name: str, tokens: int, tier: Tier, quant: str) -> list[Contender]:
     n, k, fusions = SHAPES[name]
     found = []
-    for quant in ("q4", "f32"):
-        case = linear({**Q4, **fusions, "quant": quant, "shape": (tokens, n, k)}, tier)
+    for stored in (quant, "f32"):
+        setting = {**PLAIN, **fusions, "quant": stored, "shape": (tokens, n, k)}
+        case = linear(setting, tier)
         (launch,) = lower("linear", case.attrs, tier)
         for each in (launch, *launch.alternatives):
             if device.has(each.features):
-                found.append(Contender(each, case, quant))
+                found.append(Contender(each, case, stored))
     return found
 
 
 def compare(
-    device: Device, name: str, tokens: int, tier: Tier, rounds: int
+    device: Device, name: str, tokens: int, tier: Tier, rounds: int, quant: str
 ) -> list[dict[str, Any]]:
-    """One row per tuning of the q4 kernel."""
+    """One row per tuning of the kernel for `quant`."""
     n, k, fusions = SHAPES[name]
-    competing = contenders(device, name, tokens, tier)
+    competing = contenders(device, name, tokens, tier, quant)
     results = [each.run(device) for each in competing]  # the first run compiles
     for each in competing:
         each.seconds = math.inf
@@ -93,7 +93,7 @@ def compare(
     flops = 2 * tokens * n * k * (2 if fusions.get("glu") else 1)
     rows = []
     for each, y in zip(competing, results, strict=True):
-        if each.quant == "q4":
+        if each.quant == quant:
             row: dict[str, Any] = {
                 "shape": name,
                 "tokens": tokens,
@@ -113,6 +113,7 @@ def compare(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quant", choices=("q4", "q8", "f16"), default="q4")
     parser.add_argument("--tier", choices=("f16", "f32"), action="append")
     args = parser.parse_args()
     device = Device()
@@ -124,7 +125,7 @@ def main() -> None:
     for tier in args.tier or TIERS:
         if tier == "f32" or device.f16:
             for name, tokens in runs:
-                for row in compare(device, name, tokens, tier, args.rounds):
+                for row in compare(device, name, tokens, tier, args.rounds, args.quant):
                     rows.append(row)
                     print(
                         "| " + " | ".join(str(row.get(key, "")) for key in columns) + " |",
@@ -138,7 +139,12 @@ def main() -> None:
     info = device.adapter.info
     print(
         json.dumps(
-            {"adapter": info["device"], "least_best_to_f32": min(best.values()), "rows": rows}
+            {
+                "adapter": info["device"],
+                "quant": args.quant,
+                "least_best_to_f32": min(best.values()),
+                "rows": rows,
+            }
         )
     )
 

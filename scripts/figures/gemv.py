@@ -18,6 +18,7 @@ import numpy as np
 from webgpu_kernels import KernelLaunch, lower
 from webgpu_kernels.attrs import LinearAttrs, parse
 from webgpu_kernels.launch import Binding, Tier
+from webgpu_kernels.packing import GROUP, PACKINGS
 from webgpu_kernels.registry import KERNELS
 from webgpu_kernels.tests.device import WEIGHTS, Device
 
@@ -33,24 +34,27 @@ SHAPES: dict[str, dict[str, Any]] = {
 TIERS: tuple[Tier, ...] = ("f16", "f32")
 
 
-def arrays_of(shape: dict[str, Any], rows: int) -> dict[str, np.ndarray]:
-    """Random inputs; every word is a good q4 word."""
+def arrays_of(shape: dict[str, Any], rows: int, quant: str) -> dict[str, np.ndarray]:
+    """Random inputs; every word is a good word of weights."""
     rng = np.random.default_rng(0)
     n, k = shape["N"], shape["K"]
+    words = k // GROUP * PACKINGS[quant].words
 
     def normal(*size: int) -> np.ndarray:
         return rng.standard_normal(size).astype(np.float32)
 
     arrays = {"x": normal(rows, k), "gamma": normal(k), "residual": normal(rows, n)}
     for prefix in ("", "up_"):
-        arrays[f"{prefix}q_weight"] = rng.integers(0, 2**32, (n, k // 8), dtype=np.uint32)
-        arrays[f"{prefix}q_scale"] = (0.01 * normal(n, k // 32)).astype(np.float16)
+        arrays[f"{prefix}q_weight"] = rng.integers(0, 2**32, (n, words), dtype=np.uint32)
+        arrays[f"{prefix}q_scale"] = (0.01 * normal(n, k // GROUP)).astype(np.float16)
     return {**arrays, "rows": np.arange(rows, dtype=np.int32), "y": normal(rows, n)}
 
 
 def reader(launch: KernelLaunch, c: dict[str, Any]) -> KernelLaunch:
     """XORs what `launch` reads of its weights: as many invocations, each with the same loads."""
     lanes, rows, chunks = c["LANES"], c["TEAM_ROWS"], c["CHUNKS"]
+    # Loads of 16 bytes in a chunk, and chunks in a group; one of them is 1.
+    in_chunk, in_group = c["K"] // 32 * c["GROUP_WORDS"] // 4 // chunks, chunks // (c["K"] // 32)
     if "RUN" in c:  # a lane's chunks follow each other
         at = [f"(lane + {piece * lanes}u) * {c['RUN']}u + {i}u"
               for piece in range(c["PIECES"]) for i in range(c["RUN"])]  # fmt: skip
@@ -61,7 +65,8 @@ def reader(launch: KernelLaunch, c: dict[str, Any]) -> KernelLaunch:
                 for name, kind in (("q_weight", "vec4<u32>"), ("q_scale", "u32"))]  # fmt: skip
     loads = [
         f"    {{ let i = row + min({place}, {chunks - 1}u); "
-        f"sum ^= {p}q_weight[i]; sum.x ^= {p}q_scale[i >> 1u]; }}"
+        + "".join(f"sum ^= {p}q_weight[i * {in_chunk}u + {j}u]; " for j in range(in_chunk))
+        + f"sum.x ^= {p}q_scale[i / {2 * in_group}u]; }}"
         for place in at
         for p in names
     ]
@@ -96,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--columns", type=int, default=1, help="rows of x for one read of weights")
+    parser.add_argument("--quant", choices=list(PACKINGS), default="q4")
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--tunings", nargs="*", help="these alone")
     args = parser.parse_args()
@@ -106,9 +112,9 @@ def main() -> None:
     print("|---|---|---|---:|---:|---:|---:|")
     for name in args.shapes:
         shape = SHAPES[name]
-        arrays = arrays_of(shape, args.columns)
+        arrays = arrays_of(shape, args.columns, args.quant)
         for tier in TIERS if device.f16 else TIERS[1:]:
-            attrs = {**shape, "quant": "q4", "mode": "gemv", "columns": args.columns}
+            attrs = {**shape, "quant": args.quant, "mode": "gemv", "columns": args.columns}
             (launch,) = lower("linear", attrs, tier)
             runs: dict[str, KernelLaunch] = {}
             for tuning in ROW.tunings:
@@ -138,7 +144,16 @@ def main() -> None:
                     row = {"shape": name, "tier": tier, "tuning": key, "us": best[key] * 1e6}
                     result.append({**row, "gb_s": rate, "reader_gb_s": read})
     adapter = device.adapter.info
-    print(json.dumps({"adapter": adapter["device"], "columns": args.columns, "runs": result}))
+    print(
+        json.dumps(
+            {
+                "adapter": adapter["device"],
+                "quant": args.quant,
+                "columns": args.columns,
+                "runs": result,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
