@@ -1,37 +1,20 @@
-"""What memory gives natively: the kernels of runtime_js/src/bench/bandwidth.ts."""
+"""What memory gives natively; runtime_js/src/bench/bandwidth.ts runs the same kernels."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import wgpu
 
-_WORKGROUPS, _THREADS = 1024, 256
+_WORKGROUPS = 1024
 _BUFFERS = 4  # taken in turn, so that no cache holds them all
 _LEAST_SECONDS = 0.06
 _REPEATS = 4
 _MOST_PASSES = 8192
 
-_KERNEL = f"""
-@group(0) @binding(0) var<storage, read> source: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read_write> destination: array<vec4<u32>>;
-@compute @workgroup_size({_THREADS})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {{
-  let stretch = arrayLength(&source) / {_WORKGROUPS}u;
-  let end = (group.x + 1u) * stretch;
-  var sum = vec4<u32>(0u);
-  for (var i0 = group.x * stretch + thread; i0 < end; i0 += {4 * _THREADS}u) {{
-    let i1 = i0 + {_THREADS}u;
-    let i2 = i1 + {_THREADS}u;
-    let i3 = i2 + {_THREADS}u;
-    BODY
-  }}
-  if (all(sum == vec4<u32>(0x5eed5eedu))) {{ destination[group.x] = sum; }}
-}}
-"""
-_COPY = " ".join(f"destination[i{i}] = source[i{i}];" for i in range(4))
-_READ = "sum += source[i0] + source[i1] + source[i2] + source[i3];"
+_WGSL = Path(__file__).with_name("bandwidth.wgsl").read_text("utf-8")
 
 
 def measure_bandwidth(device: Any, nbytes: int) -> dict[str, float]:
@@ -44,18 +27,18 @@ def measure_bandwidth(device: Any, nbytes: int) -> dict[str, float]:
     try:
         return {
             "nbytes": nbytes,
-            "copy": 2 * nbytes * _passes_per_second(device, _COPY, buffers),
-            "read": nbytes * _passes_per_second(device, _READ, buffers),
+            "copy": 2 * nbytes * _passes_per_second(device, "copy_all", buffers),
+            "read": nbytes * _passes_per_second(device, "read_all", buffers),
         }
     finally:
         for buffer in buffers:
             buffer.destroy()
 
 
-def _passes_per_second(device: Any, body: str, buffers: list[Any]) -> float:
-    module = device.create_shader_module(code=_KERNEL.replace("BODY", body))
+def _passes_per_second(device: Any, entry_point: str, buffers: list[Any]) -> float:
+    module = device.create_shader_module(code=_WGSL)
     pipeline = device.create_compute_pipeline(
-        layout="auto", compute={"module": module, "entry_point": "main"}
+        layout="auto", compute={"module": module, "entry_point": entry_point}
     )
     groups = [
         device.create_bind_group(

@@ -2,7 +2,7 @@
 
 Into runtime_js/src/generated: a JSON Schema for each file of a pack and for a benchmark's report,
 and from those, by scripts/generate_types.mjs (needs `npm ci`), TypeScript types and, for what the
-runtime reads, a validator without `eval`.
+runtime reads, a validator without `eval`; and the WGSL that both languages run.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ def generate(folder: Path) -> None:
         schema = model.model_json_schema(mode="serialization")
         text = json.dumps(_without_titles(schema), indent=2, ensure_ascii=False) + "\n"
         (folder / f"{name}.schema.json").write_text(text, encoding="utf-8")
+    kernels = REPOSITORY / "builder/webbuild/bench/bandwidth.wgsl"
+    text = json.dumps(kernels.read_text("utf-8"), ensure_ascii=False)
+    (folder / "bandwidth.ts").write_text(
+        "// Made from builder/webbuild/bench/bandwidth.wgsl by `make generate`; do not edit.\n"
+        f"export const BANDWIDTH_WGSL =\n  {text};\n",
+        encoding="utf-8",
+    )
     script = REPOSITORY / "scripts" / "generate_types.mjs"
     subprocess.run(["node", str(script), str(folder)], check=True, cwd=REPOSITORY)
 
