@@ -87,7 +87,8 @@ export class ProxyServer {
     const closed = new Promise<void>((resolve) => response.once("close", resolve));
     const headers = { ...answer.headers };
     let body: AsyncIterable<Buffer> | Buffer[] = answer;
-    if (fault.rewrite) {
+    // What the browser has already is what was rewritten.
+    if (fault.rewrite && answer.statusCode !== 304) {
       body = [fault.rewrite(await readAll(answer))];
       headers["content-length"] = String(body[0]?.length);
     }

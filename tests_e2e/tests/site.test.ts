@@ -4,7 +4,9 @@ import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 import { build } from "esbuild";
 import { launch } from "../../scripts/browser.mjs";
+import { recordTasks } from "../../scripts/main_thread.mjs";
 import { expect, test } from "../harness/fixtures.js";
+import type { ProxyServer } from "../harness/proxy_server.js";
 
 const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
 const answers = (page: Page) => page.locator(".turn.assistant");
@@ -21,6 +23,17 @@ async function ask(page: Page, text: string): Promise<string> {
 async function open(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
+}
+
+/** Answers go on to their limit: the model never draws the token that would end them. */
+function endless(server: ProxyServer): void {
+  server.breakPath("/packs/demo/pack.json", {
+    rewrite: (body) => {
+      const manifest = JSON.parse(body.toString());
+      manifest.tokens.eos = [manifest.model.vocab_size - 1];
+      return Buffer.from(JSON.stringify(manifest));
+    },
+  });
 }
 
 test("loads the embedded model, answers, regenerates", async ({ page, server }) => {
@@ -46,6 +59,23 @@ test("loads the embedded model, answers, regenerates", async ({ page, server }) 
   await expect(answers(page)).toHaveCount(0);
 });
 
+test("no task of the page's thread takes 50 ms of processor time while 512 tokens arrive", async ({
+  page,
+  server,
+}) => {
+  endless(server);
+  await page.addInitScript(() => {
+    localStorage.setItem("webbuild.settings", JSON.stringify({ temperature: 1.5, seed: "1" }));
+  });
+  await open(page, server.url);
+  const { tasks } = await recordTasks(page, () => ask(page, "Tell me a story."));
+  await expect(answers(page).last()).toContainText("512 tokens");
+  // Tasks that show text, at least one for some of the frames.
+  expect(tasks.length).toBeGreaterThan(20);
+  expect(tasks.filter(({ cpuMs }) => cpuMs > 0).length).toBeGreaterThan(0);
+  expect(tasks.filter(({ cpuMs }) => cpuMs >= 50)).toEqual([]);
+});
+
 test("settings reach the request and survive a reload", async ({ page, server }) => {
   await open(page, server.url);
   await page.getByRole("button", { name: "Model and settings" }).click();
@@ -63,6 +93,7 @@ test("settings reach the request and survive a reload", async ({ page, server })
 });
 
 test("an answer can be stopped, from the keyboard alone", async ({ page, server }) => {
+  endless(server); // the demo model's answers take a tenth of a second
   await open(page, server.url);
   await page.keyboard.press("Tab");
   await message(page).focus();
