@@ -1,4 +1,5 @@
 /** What memory gives on this adapter: a kernel that copies and one that only reads. */
+import { DeviceLostError } from "../errors.js";
 import { BANDWIDTH_WGSL } from "../generated/bandwidth.js";
 import { requestAdapter } from "../gpu/device.js";
 import { STORAGE } from "../gpu/flags.js";
@@ -13,19 +14,23 @@ const LEAST_MS = 60;
 const REPEATS = 4;
 const MOST_PASSES = 8192;
 
-/** @param nbytes of one buffer; a multiple of 16 MiB, at most 128 MiB. @throws NoWebGPU */
+/** @param nbytes of one buffer; a multiple of 16 MiB, at most 128 MiB. @throws NoWebGPU, DeviceLostError */
 export async function measureBandwidth(gpu: GPU | undefined, nbytes: number): Promise<Bandwidth> {
   const adapter = await requestAdapter(gpu);
   const device = await adapter.requestDevice();
+  let lost: GPUDeviceLostInfo | undefined;
+  void device.lost.then((info) => {
+    lost = info;
+  });
   try {
     const buffers = Array.from({ length: BUFFERS }, (_, i) =>
       device.createBuffer({ label: `bandwidth.${i}`, size: nbytes, usage: STORAGE }),
     );
-    return {
-      nbytes,
-      copy: 2 * nbytes * (await passesPerMs(device, "copy_all", buffers)) * 1000,
-      read: nbytes * (await passesPerMs(device, "read_all", buffers)) * 1000,
-    };
+    const copy = 2 * nbytes * (await passesPerMs(device, "copy_all", buffers)) * 1000;
+    const read = nbytes * (await passesPerMs(device, "read_all", buffers)) * 1000;
+    // A lost device is done with everything at once.
+    if (lost) throw new DeviceLostError(`the GPU device was lost: ${lost.message || lost.reason}`);
+    return { nbytes, copy, read };
   } finally {
     device.destroy();
   }

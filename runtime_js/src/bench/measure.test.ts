@@ -3,11 +3,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AbortError, InvalidRequestError, MissingFile } from "../errors.js";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { AbortError, DeviceLostError, InvalidRequestError, MissingFile } from "../errors.js";
 import { type Model, readModel } from "../program/check.js";
-import { dawn } from "../testing/host.js";
+import { dawn, watched } from "../testing/host.js";
 import { tinyPack } from "../testing/tiny_pack.js";
+import { measureBandwidth } from "./bandwidth.js";
 import { benchCases } from "./cases.js";
 import { type MeasureProgress, measurePack } from "./measure.js";
 import { decodeTraffic } from "./traffic.js";
@@ -143,6 +144,23 @@ describe("a benchmark", () => {
     }
     const signal = AbortSignal.abort();
     await expect(measurePack(pack, { cases, signal })).rejects.toBeInstanceOf(AbortError);
+  });
+
+  test.each(["generate", "profile"])("names a device that is lost in phase %s", async (phase) => {
+    const { gpu, devices } = watched(await dawn());
+    const onProgress = (progress: MeasureProgress) => {
+      if (progress.phase === phase) devices[0]?.destroy();
+    };
+    const running = measurePack(pack, { cases, gpu, onProgress });
+    await expect(running).rejects.toMatchObject({ name: "DeviceLostError" });
+  });
+
+  test("names a device that is lost while its memory is measured", async () => {
+    const { gpu, devices } = watched(await dawn());
+    const measuring = measureBandwidth(gpu, 16 << 20);
+    await vi.waitFor(() => expect(devices).toHaveLength(1), { interval: 1 });
+    devices[0]?.destroy();
+    await expect(measuring).rejects.toBeInstanceOf(DeviceLostError);
   });
 
   test("fails by name", async () => {

@@ -61,12 +61,12 @@ export function serveBench(port: Port, host: Host): () => void {
     },
     generate: (what, { signal }) => measureGeneration(loaded(), what, signal),
     async profile({ what, mode }, { signal }) {
-      const { device } = loaded().executor.gpu;
+      const { device, failed } = loaded().executor.gpu;
       const profiler = new Profiler(device, mode);
       const { detail } = await measureGeneration(loaded(), what, signal).finally(() =>
         profiler.stop(),
       );
-      const steps = await profiler.results();
+      const steps = await Promise.race([profiler.results(), failed]);
       return steps.map((launches, i) => ({ tokens: detail?.steps[i]?.tokens ?? 0, launches }));
     },
     bandwidth: (nbytes) => measureBandwidth(host.gpu, nbytes),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { BASE, dawn, testHost } from "../testing/host.js";
+import { BASE, dawn, testHost, watched } from "../testing/host.js";
 import { drawnToken, IM_END, nextToken, tinyPack } from "../testing/tiny_pack.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
@@ -234,22 +234,8 @@ describe("a loaded model on Dawn", () => {
 });
 
 test("a lost device rejects what is under way and what comes after", async () => {
-  const gpu = await dawn();
-  const devices: GPUDevice[] = [];
-  // The real adapter; it only tells which device it gave away.
-  const watched = {
-    async requestAdapter() {
-      const adapter = (await gpu.requestAdapter()) as GPUAdapter;
-      const requestDevice = adapter.requestDevice.bind(adapter);
-      adapter.requestDevice = async (descriptor) => {
-        const device = await requestDevice(descriptor);
-        devices.push(device);
-        return device;
-      };
-      return adapter;
-    },
-  } as GPU;
-  const lost = await load(testHost(tinyPack(), watched), { url: BASE }, () => {}, never);
+  const { gpu, devices } = watched(await dawn());
+  const lost = await load(testHost(tinyPack(), gpu), { url: BASE }, () => {}, never);
   const running = lost.generate(
     request(),
     {

@@ -29,6 +29,22 @@ export async function dawn(): Promise<GPU> {
   return instance;
 }
 
+/** The real implementation; it only tells which devices it gave away. */
+export function watched(gpu: GPU): { gpu: GPU; devices: GPUDevice[] } {
+  const devices: GPUDevice[] = [];
+  const requestAdapter = async () => {
+    const adapter = (await gpu.requestAdapter()) as GPUAdapter;
+    const requestDevice = adapter.requestDevice.bind(adapter);
+    adapter.requestDevice = async (descriptor) => {
+      const device = await requestDevice(descriptor);
+      devices.push(device);
+      return device;
+    };
+    return adapter;
+  };
+  return { gpu: { requestAdapter } as GPU, devices };
+}
+
 export function testHost(
   files: ReadonlyMap<string, Uint8Array>,
   gpu: GPU,
