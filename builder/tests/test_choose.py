@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from webbuild.native.choose import advice_of, choose_kernels
+from webbuild.native.device import kind_of
 from webbuild.schema.kernels import Kernel, KernelRecord
 from webbuild.schema.program import Alternative, Function, Launch, Tier
-from webbuild.schema.tuning import AdapterKind, shape_distance
+from webbuild.schema.tuning import AdapterKind, adapter_kind, shape_distance
 
 TABLE = json.loads(
     (Path(__file__).parents[2] / "runtime_js/src/testing/kernel_choice.json").read_text("utf-8")
@@ -32,6 +33,22 @@ KERNELS = {
     for name, part in TABLE["kernels"].items()
 }
 FIELDS = ("vendor", "architecture", "tier", "key", "tuning")
+
+
+@pytest.mark.parametrize("case", TABLE["adapters"], ids=[one["name"] for one in TABLE["adapters"]])
+def test_what_records_of_an_adapter_are_kept_by(case: dict[str, Any]) -> None:
+    assert adapter_kind(*case["info"]) == AdapterKind(*case["kind"])
+
+
+def test_wgpu_adapters_have_the_vendors_of_browsers() -> None:
+    info = {
+        "vendor": "NVIDIA",
+        "device": "NVIDIA H200",
+        "description": "570.1",
+        "vendor_id": 0x10DE,
+    }
+    assert kind_of(info) == AdapterKind("nvidia", "")
+    assert kind_of({**info, "vendor_id": 0xABCD}) == AdapterKind("NVIDIA", "")
 
 
 @pytest.mark.parametrize("case", TABLE["cases"], ids=[case["name"] for case in TABLE["cases"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -9,13 +10,29 @@ from typing import Any
 import wgpu
 
 from webbuild.errors import NoAdapterError
-from webbuild.schema.tuning import AdapterKind
+from webbuild.schema.tuning import AdapterKind, adapter_kind
 
 # wgpu-native's names of WebGPU features.
 _FEATURES = {
     "shader-f16": "shader-f16",
     "subgroups": "subgroup",
     "timestamp-query": "timestamp-query",
+}
+# WebGPU's names of vendors by PCI id, as browsers give them (Dawn's gpu_info.json): wgpu tells the
+# driver's name instead. Architectures it does not tell.
+_VENDORS = {
+    0x1002: "amd",
+    0x1010: "img-tec",
+    0x106B: "apple",
+    0x10DE: "nvidia",
+    0x13B5: "arm",
+    0x1414: "microsoft",
+    0x144D: "samsung",
+    0x14E4: "broadcom",
+    0x1AE0: "google",
+    0x5143: "qualcomm",
+    0x8086: "intel",
+    0x10005: "mesa",
 }
 _LIMITS = (
     "max-buffer-size",
@@ -59,11 +76,19 @@ def open_device() -> Device:
     return Device(
         handle=handle,
         adapter=str(adapter.info.get("device")),
-        kind=AdapterKind(
-            str(adapter.info.get("vendor") or ""), str(adapter.info.get("architecture") or "")
-        ),
+        kind=kind_of(adapter.info),
         features=features,
         software=adapter.info.get("adapter_type") == "CPU",
         max_buffer_bytes=limits["max-buffer-size"],
         max_binding_bytes=limits["max-storage-buffer-binding-size"],
     )
+
+
+def kind_of(info: Mapping[str, Any]) -> AdapterKind:
+    """What records are kept by, of wgpu's adapter info; as a browser on the same adapter has it,
+    but for the architecture."""
+    vendor, architecture, device, description = (
+        str(info.get(name) or "") for name in ("vendor", "architecture", "device", "description")
+    )
+    vendor = _VENDORS.get(info.get("vendor_id", 0), vendor)
+    return adapter_kind(vendor, architecture, device, description)

@@ -30,6 +30,23 @@ class AdapterKind:
     architecture: str
 
 
+#: Software adapters by a part of their names: whoever runs them, and whichever ids they claim
+#: (browsers take Mesa's only under SwiftShader's).
+_SOFTWARE = {
+    "llvmpipe": AdapterKind("mesa", "llvmpipe"),
+    "swiftshader": AdapterKind("google", "swiftshader"),
+}
+
+
+def adapter_kind(vendor: str, architecture: str, device: str, description: str) -> AdapterKind:
+    """What records of an adapter are kept by, of what its adapter info says."""
+    names = f"{device} {description}".lower()
+    for name, kind in _SOFTWARE.items():
+        if name in names:
+            return kind
+    return AdapterKind(vendor, architecture)
+
+
 def advised(records: Iterable[Record], adapter: AdapterKind, tier: str, key: str) -> list[str]:
     """Tunings for a tuning key, the most trusted first.
 

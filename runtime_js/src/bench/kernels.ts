@@ -57,8 +57,8 @@ export class KernelBench {
   /** @throws NoWebGPU */
   static async open(gpu: GPU | undefined): Promise<KernelBench> {
     const adapter = await requestAdapter(gpu);
-    const { vendor, architecture, device, description } = describeAdapter(adapter);
-    const { features, software, limits } = available(adapter);
+    const { device, description } = describeAdapter(adapter);
+    const { vendor, architecture, features, software, limits } = available(adapter);
     const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = limits;
     const open = await adapter.requestDevice({
       requiredFeatures: webgpuFeatures(FEATURES.filter((f) => features.has(f))),

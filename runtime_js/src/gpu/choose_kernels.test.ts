@@ -4,7 +4,7 @@ import type { Kernel, KernelRecord } from "../generated/kernels.js";
 import type { Tier } from "../generated/program.js";
 import { tinyKernels, tinyProgram } from "../testing/tiny_pack.js";
 import { chooseKernels } from "./choose_kernels.js";
-import { adviceOf, shapeDistance } from "./records.js";
+import { adapterKind, adviceOf, shapeDistance } from "./records.js";
 
 interface Case {
   name: string;
@@ -19,7 +19,12 @@ interface Case {
 /** The table that the native executor is held to, too. */
 const table = JSON.parse(
   readFileSync(new URL("../testing/kernel_choice.json", import.meta.url), "utf8"),
-) as { key: string; kernels: Record<string, Partial<Kernel>>; cases: Case[] };
+) as {
+  adapters: { name: string; info: [string, string, string, string]; kind: [string, string] }[];
+  key: string;
+  kernels: Record<string, Partial<Kernel>>;
+  cases: Case[];
+};
 
 const kernels = Object.fromEntries(
   Object.entries(table.kernels).map(([name, part]) => [
@@ -27,6 +32,14 @@ const kernels = Object.fromEntries(
     { ...(tinyKernels().kernels.append as Kernel), name, tuning_key: table.key, ...part },
   ]),
 );
+
+describe("adapterKind", () => {
+  it.each(table.adapters)("$name", ({ info, kind }) => {
+    const [vendor, architecture, device, description] = info;
+    const found = adapterKind({ vendor, architecture, device, description });
+    expect([found.vendor, found.architecture]).toEqual(kind);
+  });
+});
 
 describe("chooseKernels", () => {
   it.each(table.cases)("$name", (given) => {

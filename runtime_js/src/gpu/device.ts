@@ -5,7 +5,7 @@ import type { Model } from "../program/check.js";
 import { chooseKernels } from "./choose_kernels.js";
 import { type Counters, countCalls, newCounters } from "./counters.js";
 import { kernelFeatures, webgpuFeatures } from "./features.js";
-import { adviceOf } from "./records.js";
+import { adapterKind, adviceOf } from "./records.js";
 import {
   type Available,
   type LimitName,
@@ -82,11 +82,10 @@ function limitsOf(limits: GPUSupportedLimits): Record<LimitName, number> {
 }
 
 export function available(adapter: GPUAdapter): Available {
-  const { vendor, architecture } = adapter.info;
   const { isFallbackAdapter = false } = adapter.info as { isFallbackAdapter?: boolean };
   const features = kernelFeatures(adapter);
   const limits = limitsOf(adapter.limits);
-  return { features, software: isFallbackAdapter, vendor, architecture, limits };
+  return { features, software: isFallbackAdapter, ...adapterKind(adapter.info), limits };
 }
 
 export interface TierChoice {

@@ -8,6 +8,24 @@ export interface AdapterKind {
 }
 
 /**
+ * Software adapters by a part of their names: whoever runs them, and whichever ids they claim (browsers take Mesa's only
+ * under SwiftShader's).
+ */
+const SOFTWARE: readonly [string, AdapterKind][] = [
+  ["llvmpipe", { vendor: "mesa", architecture: "llvmpipe" }],
+  ["swiftshader", { vendor: "google", architecture: "swiftshader" }],
+];
+
+/** What records of an adapter are kept by, of what its adapter info says. */
+export function adapterKind(
+  info: Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description">,
+): AdapterKind {
+  const names = `${info.device} ${info.description}`.toLowerCase();
+  const known = SOFTWARE.find(([name]) => names.includes(name));
+  return known?.[1] ?? { vendor: info.vendor, architecture: info.architecture };
+}
+
+/**
  * Tunings for a tuning key, the most trusted first: the adapter's own record of the key; then those of other architectures
  * of its vendor; then its own records of the same op variant at other shapes, the nearest first.
  */
