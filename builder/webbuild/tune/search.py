@@ -54,6 +54,9 @@ class Candidates(Protocol):
     def trace(self, name: str) -> list[Any] | None:
         """What the record of that candidate needs beside its name."""
 
+    def case(self, name: str) -> KernelCase:
+        """The candidate once more."""
+
     def many(self, name: str) -> KernelCase:
         """The candidate on a larger problem, where a winner must not lose."""
 
@@ -70,6 +73,12 @@ class Job:
     default: KernelCase
     others: tuple[KernelCase, ...] = ()
     search: Candidates | None = None
+
+    def case(self, name: str) -> KernelCase:
+        """The default, or a candidate; of those that `search` has proposed."""
+        if self.search is not None:
+            return self.search.case(name)
+        return next(case for case in (self.default, *self.others) if case.name == name)
 
 
 @dataclass

@@ -83,7 +83,7 @@ class TraceSearch:
             self._drawn = [(one, self._add(one.sch.trace)) for one in drawn]
             names = dict.fromkeys(name for _, name in self._drawn if name is not None)
             if names:
-                return [self._case(name, self._dispatches[name], TOKENS) for name in names]
+                return [self.case(name) for name in names]
             self.hear({})
 
     def hear(self, took: Mapping[str, Measurement]) -> None:
@@ -109,6 +109,10 @@ class TraceSearch:
     def trace(self, name: str) -> list[Any] | None:
         """The trace of that tuning; None for the default."""
         return self._traces.get(name)
+
+    def case(self, name: str) -> KernelCase:
+        """The candidate once more."""
+        return self._case(name, self._dispatches[name], TOKENS)
 
     def many(self, name: str) -> KernelCase:
         """The candidate on more tokens."""
