@@ -26,7 +26,7 @@ LOWEST = -1e30
 def _halves(tier: Tier) -> Constants:
     """How stored f16 is seen: as f16, or as words of two that unpack2x16float reads without
     shader-f16."""
-    return {"words": tier == "f32", "half": "u32" if tier == "f32" else "f16"}
+    return {"words": tier == "f32", "half": "u32" if tier == "f32" else "f16", "SCALES": 1}
 
 
 def _grouped(packing: Packing | None) -> Constants:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .attrs import LinearAttrs
 from .constants import Constants, linear
 from .launch import MAX_GRID, Grid, Tier, ceil_div
@@ -68,12 +70,14 @@ def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4) -> Constants:
     }
 
 
-def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 8) -> Constants:
-    """workgroups: how many there are at least, for as many cores, if the matrix has enough rows."""
-    grouped, glu, norm = a.quant in PACKINGS, a.glu, a.norm is not None
-    chunks = -(-a.K // (GROUP if grouped else 4 if a.K % 4 == 0 else 1))
-    most = max(1, (4 if grouped else 16) // a.columns)
-    part_bytes = 4 * a.columns * (2 if glu else 1)
+def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
+    """workgroups: of how many there is a multiple, for as many cores, if the matrix has enough
+    rows."""
+    packing, matrices, norm = PACKINGS.get(a.quant), 2 if a.glu else 1, a.norm is not None
+    elements = GROUP if packing else 4 if a.K % 4 == 0 else 1
+    chunks = -(-a.K // elements)
+    # More are more code than a core keeps decoded.
+    most = max(1, (4 if packing else 16) // a.columns)
 
     def plan(run: int, widest: int, teams: int) -> tuple[float, Constants]:
         """Constants for teams of at most `widest` lanes with `run` chunks each, and what a chunk of
@@ -81,15 +85,24 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 8) -> Constants:
         lanes = min(-(-chunks // run), widest)
         pieces = -(-chunks // (run * lanes))
         threads = lanes * teams
-        squares = 4 * a.columns * lanes if norm else 0
-        room = (MEMORY - squares) // (part_bytes * threads)
-        rows = max(1, min(room, 128, -(-a.N // (teams * workgroups))))
+        readers = min(SIMD, threads) if teams > 1 else lanes
+        staged = 4 * a.columns * chunks * elements if teams > 1 else 0
+        room = MEMORY - staged - (4 * a.columns * readers if norm else 0)
+        most_rows = min(room // (4 * a.columns * matrices * threads), 128)
+        if most_rows < 1 or (teams > 1 and pieces > 1):
+            return math.inf, {}
+        groups = -(-a.N // (most_rows * teams) // workgroups) * workgroups
+        rows = -(-a.N // (groups * teams))
         used = chunks / (run * lanes * pieces) * threads / (-(-threads // SIMD) * SIMD)
-        # In the time of one column's product: products, reading x once for all rows, and the parts'
-        # way through memory. Measured on lavapipe.
-        products = (0.75 + 0.25 * a.columns) * (2 if glu else 1)
+        # A load can read several, if rows and lanes begin with the first of them.
+        scales = next(n for n in (4, 2, 1) if chunks % n == 0 and run % n == 0) if packing else 1
+        # In the time of one column's product: products and scales, reading x once for all rows, and
+        # the parts' way through memory. Measured on lavapipe.
+        products = (0.75 + 0.25 * a.columns + (0.2 / scales if packing else 0)) * matrices
         reading = 5 * a.columns * (2 if norm else 1) / rows
-        parts = 0.2 * a.columns * (2 if glu else 1) / run * (1 if pieces == 1 else 2)
+        if teams > 1:
+            reading = reading / teams + 2 * a.columns / rows
+        parts = (0.2 + 0.4 * a.columns) * matrices / run * (1 if pieces == 1 else 2)
         return (products + reading + parts) / used, {
             "RUN": run,
             "LANES": lanes,
@@ -98,6 +111,11 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 8) -> Constants:
             "THREADS": threads,
             "workgroup": (threads, 1, 1),
             "TEAM_ROWS": rows,
+            # Several teams share x in workgroup memory; one has no use for that.
+            "STAGED": teams > 1,
+            "READERS": readers,
+            "SCALES": scales,
+            **({"half": {2: "u32", 4: "vec2<u32>"}[scales]} if scales > 1 else {}),
             **_blocks(a, rows * teams),
         }
 

@@ -4,7 +4,7 @@ once."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,50 @@ class Device:
         Weights of a launch with `rows` are those rows of the given arrays. A scratch array that is
         given is an input; one that is not is made.
         """
+        buffers, written, steps = self._bind(launches, arrays, symbols)
+        begin = time.perf_counter()
+        self._submit(steps * repeat)
+        results = {}
+        for name, like in written.items():
+            raw = self.device.queue.read_buffer(buffers[name, None])
+            results[name] = np.frombuffer(raw, like.dtype)[: like.size].reshape(like.shape).copy()
+        seconds = (time.perf_counter() - begin) / repeat
+        for buffer in buffers.values():
+            buffer.destroy()
+        return results, seconds
+
+    def timer(
+        self, launch: KernelLaunch, arrays: Arrays, symbols: Mapping[str, int]
+    ) -> Callable[[int], float]:
+        """Of a launch on buffers of its own: a function that runs it so many times and returns
+        seconds per run; of processor time, over all cores, if the adapter is the processor."""
+        buffers, _, steps = self._bind([launch], arrays, symbols)
+        software = self.adapter.info["adapter_type"] == "CPU"
+        clock = time.process_time if software else time.perf_counter
+        smallest = min(buffers.values(), key=lambda buffer: buffer.size)
+
+        def seconds(repeat: int) -> float:
+            begin = clock()
+            self._submit(steps * repeat)
+            self.device.queue.read_buffer(smallest, size=4)
+            return (clock() - begin) / repeat
+
+        return seconds
+
+    def _submit(self, steps: Sequence[Any]) -> None:
+        encoder = self.device.create_command_encoder()
+        compute = encoder.begin_compute_pass()
+        for pipeline, group, grid in steps:
+            compute.set_pipeline(pipeline)
+            compute.set_bind_group(0, group)
+            compute.dispatch_workgroups(*grid)
+        compute.end()
+        self.device.queue.submit([encoder.finish()])
+
+    def _bind(
+        self, launches: Sequence[KernelLaunch], arrays: Arrays, symbols: Mapping[str, int]
+    ) -> tuple[dict[Any, Any], dict[str, np.ndarray], list[Any]]:
+        """Buffers, the arrays that may be written, and pipelines with bind groups and grids."""
         buffers: dict[Any, Any] = {}
         written: dict[str, np.ndarray] = {}
         steps = []
@@ -124,23 +168,7 @@ class Device:
                 ],
             )
             steps.append((pipeline, group, [evaluate(e, symbols) for e in launch.grid]))
-        begin = time.perf_counter()
-        encoder = self.device.create_command_encoder()
-        compute = encoder.begin_compute_pass()
-        for pipeline, group, grid in steps * repeat:
-            compute.set_pipeline(pipeline)
-            compute.set_bind_group(0, group)
-            compute.dispatch_workgroups(*grid)
-        compute.end()
-        self.device.queue.submit([encoder.finish()])
-        results = {}
-        for name, like in written.items():
-            raw = self.device.queue.read_buffer(buffers[name, None])
-            results[name] = np.frombuffer(raw, like.dtype)[: like.size].reshape(like.shape).copy()
-        seconds = (time.perf_counter() - begin) / repeat
-        for buffer in buffers.values():
-            buffer.destroy()
-        return results, seconds
+        return buffers, written, steps
 
     def _buffer(self, data: np.ndarray) -> Any:
         raw = np.ascontiguousarray(data).tobytes()

@@ -97,6 +97,19 @@ def test_long_rows_are_multiplied_in_pieces(device: Device) -> None:
     check_case(device, [cpu], case)
 
 
+@pytest.mark.parametrize(("k", "loads"), [(96, 3), (64, 1), (896, 1), (4096, 1)])
+def test_scales_are_read_several_at_a_time(device: Device, k: int, loads: int) -> None:
+    """By software adapters, which pay for each load: four chunks' in one if rows allow it."""
+    variants = {"norm": None, "bias": False, "residual": True, "glu": False, "gather": False}
+    shape = {"shape": (1, 41, k), "row_splits": None}
+    case = MAKERS["linear"]({"mode": "gemv", "quant": "q4", **variants, **shape}, "f32")
+    (launch,) = lower("linear", case.attrs, "f32")
+    (cpu,) = (one for one in launch.alternatives if one.suits == "cpu")
+    _, _, products = cpu.wgsl.partition("left--")
+    assert products.count("= scale") == loads
+    check_case(device, [cpu], case)
+
+
 def test_every_row_has_an_oracle_and_cases() -> None:
     for row in KERNELS:
         assert callable(getattr(oracle, row.oracle))

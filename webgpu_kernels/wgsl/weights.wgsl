@@ -9,7 +9,7 @@ fn steps(word: u32) -> vec4<f32> {
 }
 
 {% endif %}
-{% if words and (grouped or (dense_f16 and not wide)) %}
+{% if words and ((grouped and SCALES == 1) or (dense_f16 and not wide)) %}
 // Element `index` of an array of f16, out of the word that holds it.
 fn half(word: u32, index: u32) -> f32 {
   let pair = unpack2x16float(word);
@@ -18,7 +18,18 @@ fn half(word: u32, index: u32) -> f32 {
 
 {% endif %}
 {% for p in matrices %}
-{% if grouped %}
+{% if grouped and SCALES > 1 %}
+// Of {{ SCALES }} groups, from `index` on, a multiple of {{ SCALES }}.
+fn {{ p }}scales(index: u32) -> vec{{ SCALES }}<f32> {
+{% if SCALES == 2 %}
+  return unpack2x16float({{ p }}q_scale[index / 2u]);
+{% else %}
+  let pairs = {{ p }}q_scale[index / 4u];
+  return vec4<f32>(unpack2x16float(pairs.x), unpack2x16float(pairs.y));
+{% endif %}
+}
+
+{% elif grouped %}
 fn {{ p }}scale(index: u32) -> f32 {
   return {{ ("half(" ~ p ~ "q_scale[index >> 1u], index)") if words else ("f32(" ~ p ~ "q_scale[index])") }};
 }
