@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from inspect import signature
 
-from .attrs import LinearAttrs
+from .attrs import BadAttributeError, LinearAttrs
 from .constants import Constants, linear
 from .launch import MAX_GRID, Grid, Tier, ceil_div
 from .packing import GROUP, PACKINGS
@@ -131,5 +132,9 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
 
 
 def constants(a: LinearAttrs, tier: Tier, cores: bool = False, **tuned: int) -> Constants:
-    """cores: for software adapters."""
-    return cpu(a, tier, **tuned) if cores else gpu(a, tier, **tuned)
+    """cores: for software adapters. Raises BadAttributeError for an unknown keyword."""
+    choose = cpu if cores else gpu
+    unknown = tuned.keys() - signature(choose).parameters.keys()
+    if unknown:
+        raise BadAttributeError(a.op, "tuning", f"has {sorted(unknown)}, which mean nothing here")
+    return choose(a, tier, **tuned)

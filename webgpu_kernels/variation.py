@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 from .attrs import BadAttributeError, OpAttrs, parse
@@ -48,14 +49,20 @@ def lower_as(row: Kernel, tuning: Tuning, attrs: OpAttrs, tier: Tier) -> list[Ke
     do not take what the tuning sets."""
     if not allowed(tuning, attrs, tier):
         return None
+    if not takes(row.constants, tuning.constants):
+        return None
     try:
         return lower_tuned(row, tuning, attrs, tier)
     except BadAttributeError:
         return None
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        return None
+
+
+def takes(function: Callable[..., object], keywords: Iterable[str]) -> bool:
+    """Whether a function has these keywords; one that passes on what it gets must say so itself."""
+    parameters = signature(function).parameters
+    return set(keywords) <= parameters.keys() or any(
+        one.kind is one.VAR_KEYWORD for one in parameters.values()
+    )
 
 
 def lower_with(
@@ -72,16 +79,11 @@ def lower_with(
         launches = lower_row(row, parsed, tier)
         own = {tuning.name for tuning in row.tunings}
         names = dict.fromkeys(name for one in launches for name in advised(one.tuning_key))
-        for name in names:
-            tuning = None if name in own else named(row, name)
-            others = lower_as(row, tuning, parsed, tier) if tuning else None
-            launches = (
-                [
-                    replace(one, alternatives=(*one.alternatives, other))
-                    for one, other in zip(launches, others or (), strict=True)
-                ]
-                if others
-                else launches
-            )
-        result += launches
+        tunings = [named(row, name) for name in names if name not in own]
+        lowered = [lower_as(row, tuning, parsed, tier) for tuning in tunings if tuning]
+        found = [others for others in lowered if others]
+        result += [
+            replace(one, alternatives=(*one.alternatives, *others))
+            for one, *others in zip(launches, *found, strict=True)
+        ]
     return result
