@@ -65,6 +65,19 @@ export async function load(
   onProgress: (progress: LoadProgress) => void,
   signal: AbortSignal,
 ): Promise<LanguageModel> {
+  for (let tune = options.tune ?? false; ; tune = false) {
+    const model = await loadOnce(host, { ...options, tune }, onProgress, signal);
+    if (model) return model;
+  }
+}
+
+/** @returns nothing if tuning has lost the device */
+async function loadOnce(
+  host: Host,
+  options: LoadOptions,
+  onProgress: (progress: LoadProgress) => void,
+  signal: AbortSignal,
+): Promise<LanguageModel | undefined> {
   const loading = new AbortController();
   const stop = () => loading.abort(signal.reason);
   signal.addEventListener("abort", stop, { once: true });
@@ -126,7 +139,7 @@ export async function load(
       progress.enter("tune", source);
       if (!(await tuning.run(language, model, choice, has, signal))) {
         device.destroy();
-        return await load(host, { ...options, tune: false }, onProgress, signal);
+        return undefined;
       }
     }
     await source.tidy();
