@@ -128,6 +128,42 @@ class RemoteAgent:
         self._waiting.clear()
 
 
+class PageChannel:
+    """The WebSocket of a page that measures: the first page becomes an agent, others are sent away.
+
+    gone: what calls raise once the page is gone. heartbeat: seconds within which it must answer;
+    for a page that no process of ours watches.
+    """
+
+    def __init__(self, gone: str, heartbeat: float | None = None) -> None:
+        self._gone = gone
+        self._heartbeat = heartbeat
+        self._agent: RemoteAgent | None = None
+        self.opened: asyncio.Future[web.WebSocketResponse]
+        self.opened = asyncio.get_running_loop().create_future()
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Handles the route of the channel."""
+        socket = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE, heartbeat=self._heartbeat)
+        await socket.prepare(request)
+        if self.opened.done():
+            await socket.close(message=b"Another page is being measured.")
+            return socket
+        self.opened.set_result(socket)
+        async for message in socket:
+            if message.type == WSMsgType.TEXT and self._agent:
+                self._agent.receive(message.data)
+        if self._agent:
+            self._agent.end(self._gone)
+        return socket
+
+    async def agent(self, urls: Mapping[Path, str]) -> RemoteAgent:
+        """The first page, once there is one. urls: how it names folders."""
+        socket = await self.opened
+        self._agent = RemoteAgent(socket.send_str, urls)
+        return self._agent
+
+
 @contextlib.asynccontextmanager
 async def chromium_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Agent]:
     """A page of a headless browser. Raises BrowserNotFoundError.
@@ -135,29 +171,15 @@ async def chromium_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Ag
     runtime: the build whose agent runs; one of `folders`, which the page can read.
     """
     names = {folder: f"folder{number}" for number, folder in enumerate(dict.fromkeys(folders))}
-    connected: asyncio.Future[web.WebSocketResponse] = asyncio.get_running_loop().create_future()
-    agent: RemoteAgent | None = None
+    channel = PageChannel("the page went away: its browser crashed, or ran out of memory")
 
     async def page(_: web.Request) -> web.Response:
         html = _PAGE.replace("RUNTIME", names[runtime])
         return web.Response(text=html, content_type="text/html", headers=ISOLATION)
 
-    async def channel(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE)
-        await socket.prepare(request)
-        if connected.done():
-            return socket
-        connected.set_result(socket)
-        async for message in socket:
-            if message.type == WSMsgType.TEXT and agent:
-                agent.receive(message.data)
-        if agent:
-            agent.end("the page went away: its browser crashed, or ran out of memory")
-        return socket
-
     app = web.Application()
     app.router.add_get("/", page)
-    app.router.add_get("/channel", channel)
+    app.router.add_get("/channel", channel.serve)
     for folder, name in names.items():
         app.add_subapp(f"/{name}", folder_app(folder, any_origin=False))
     runner = web.AppRunner(app, access_log=None)
@@ -166,24 +188,21 @@ async def chromium_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Ag
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         origin = f"http://127.0.0.1:{runner.addresses[0][1]}/"
         with open_browser(origin) as process:
-            socket = await _first_page(connected, process)
+            await _first_page(channel.opened, process)
             urls = {folder: f"{origin}{name}/" for folder, name in names.items()}
-            agent = RemoteAgent(socket.send_str, urls)
-            yield agent
+            yield await channel.agent(urls)
     finally:
         await runner.cleanup()
 
 
-async def _first_page(
-    connected: asyncio.Future[web.WebSocketResponse], process: subprocess.Popen[bytes]
-) -> web.WebSocketResponse:
-    """The page's connection. Raises BrowserNotFoundError if the browser ends, or opens none."""
+async def _first_page(opened: asyncio.Future[Any], process: subprocess.Popen[bytes]) -> None:
+    """Waits for a page. Raises BrowserNotFoundError if the browser ends, or opens none."""
     for _ in range(int(_START_SECONDS / _POLL_SECONDS)):
-        done, _ = await asyncio.wait([connected], timeout=_POLL_SECONDS)
+        done, _ = await asyncio.wait([opened], timeout=_POLL_SECONDS)
         if done or process.poll() is not None:
             break
-    if connected.done():
-        return connected.result()
+    if opened.done():
+        return
     code = process.poll()
     state = "does not open a page" if code is None else f"ended with status {code}"
     raise BrowserNotFoundError(f"the browser {state}: name another one in WEBBUILD_CHROMIUM")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 import socket
@@ -10,14 +9,13 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from webbuild.bench.agent import Agent, RemoteAgent
+from webbuild.bench.agent import Agent, PageChannel
 from webbuild.errors import CannotServeError, InvalidOptionError
 from webbuild.serve import ISOLATION, folder_app
 
 _PAGE = Path(__file__).with_name("page.html")
-_LARGEST_MESSAGE = 64 << 20
 
 
 @contextlib.asynccontextmanager
@@ -35,30 +33,15 @@ async def page_agent(
     Raises CannotServeError; calls raise BenchmarkFailedError once the page is gone.
     """
     token = secrets.token_urlsafe(12)
-    opened: asyncio.Future[web.WebSocketResponse] = asyncio.get_running_loop().create_future()
-    agent: RemoteAgent | None = None
+    channel = PageChannel("the page went away: keep it in front, and the screen on", heartbeat=30)
 
     async def page(_: web.Request) -> web.Response:
         text = _PAGE.read_text("utf-8")
         return web.Response(text=text, content_type="text/html", headers=ISOLATION)
 
-    async def channel(request: web.Request) -> web.WebSocketResponse:
-        connection = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE, heartbeat=30)
-        await connection.prepare(request)
-        if opened.done():
-            await connection.close(message=b"Another page is being tuned.")
-            return connection
-        opened.set_result(connection)
-        async for message in connection:
-            if message.type == WSMsgType.TEXT and agent:
-                agent.receive(message.data)
-        if agent:
-            agent.end("the page went away: keep it in front, and the screen on")
-        return connection
-
     app = web.Application()
     app.router.add_get(f"/{token}/", page)
-    app.router.add_get(f"/{token}/channel", channel)
+    app.router.add_get(f"/{token}/channel", channel.serve)
     app.add_subapp(f"/{token}/runtime", folder_app(runtime, any_origin=False))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -75,10 +58,8 @@ async def page_agent(
         scheme = "https" if certificate else "http"
         for name in _names(host):
             say(f"Open {scheme}://{name}:{runner.addresses[0][1]}/{token}/ on the device to tune")
-        connection = await opened
-        agent = RemoteAgent(connection.send_str, {})
-        yield agent
-        await connection.close(message=b"You may close this page.")
+        yield await channel.agent({})
+        await channel.opened.result().close(message=b"You may close this page.")
     finally:
         await runner.cleanup()
 
