@@ -89,6 +89,15 @@ export class LoadMeter {
       kind: store.kind,
       size: (key) => store.size(key),
       read: (key, at, length) => busy.during(store.read(key, at, length)),
+      open: async (key) => {
+        const reader = await store.open?.(key);
+        return (
+          reader && {
+            read: (into, at) => busy.during(reader.read(into, at)),
+            close: () => reader.close(),
+          }
+        );
+      },
       append: async (key) => {
         const appender = await store.append(key);
         return (

@@ -1,5 +1,5 @@
 /** A store that lives as long as the process: the twin that the others are tested against, and Node's default. */
-import type { Appender, Store } from "./store.js";
+import type { Appender, Reader, Store } from "./store.js";
 
 export class MemoryStore implements Store {
   readonly kind = "memory";
@@ -23,6 +23,18 @@ export class MemoryStore implements Store {
       from += piece.length;
     }
     return out;
+  }
+
+  async open(key: string): Promise<Reader | undefined> {
+    if (this.#open.has(key)) return undefined;
+    return {
+      read: async (into, at) => {
+        const length = Math.max(0, Math.min(into.length, ((await this.size(key)) ?? 0) - at));
+        into.set(await this.read(key, at, length));
+        return length;
+      },
+      close() {},
+    };
   }
 
   async append(key: string): Promise<Appender | undefined> {

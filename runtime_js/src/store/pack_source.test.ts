@@ -14,6 +14,7 @@ import { tinyPack } from "../testing/tiny_pack.js";
 import { MemoryStore } from "./memory.js";
 import { PackCache } from "./pack_cache.js";
 import { PackSource, type SourceOptions } from "./pack_source.js";
+import type { Store } from "./store.js";
 
 const SIZE = 300_000;
 const data = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (i >> 8)) & 255);
@@ -224,6 +225,22 @@ describe("a pack's files", () => {
     expect(same(await s.read(file), data)).toBe(true);
     expect(s.cacheProblem).toMatch(/storage for this site is full/);
     expect(await store.size(file.sha256)).toBeUndefined();
+  });
+
+  test("a store that reads ranges only serves as well", async () => {
+    await source().read(file);
+    const { kind } = store;
+    const ranges: Store = {
+      kind,
+      size: (key) => store.size(key),
+      read: (key, at, length) => store.read(key, at, length),
+      append: (key) => store.append(key),
+      remove: (key) => store.remove(key),
+      keys: () => store.keys(),
+    };
+    const s = source({ cache: new PackCache(ranges) });
+    expect(same(await s.read(file), data)).toBe(true);
+    expect([s.networkBytes, s.cacheBytes]).toEqual([0, SIZE]);
   });
 
   test("without a store everything still arrives", async () => {

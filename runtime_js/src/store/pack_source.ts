@@ -143,19 +143,28 @@ export class PackSource {
     consumer: Consumer,
     hasher: Hasher | undefined,
   ): Promise<void> {
-    const { cache, signal, onBytes } = this.options;
-    for (let at = 0; at < nbytes; ) {
-      throwIfAborted(signal);
-      const length = Math.min(PIECE_BYTES, nbytes - at);
-      const bytes = await (cache as PackCache).store.read(key, at, length);
-      if (bytes.length !== length)
-        throw new HashMismatch(`a stored file ends early`, { sha256: key });
-      hasher?.update(bytes);
-      await consumer.bytes(bytes);
-      at += length;
-      this.cacheBytes += length;
-      this.fileBytes += length;
-      onBytes?.();
+    const { signal, onBytes } = this.options;
+    const { store } = this.options.cache as PackCache;
+    const reader = await store.open?.(key);
+    const staging = new Uint8Array(reader ? Math.min(PIECE_BYTES, nbytes) : 0);
+    try {
+      for (let at = 0; at < nbytes; ) {
+        throwIfAborted(signal);
+        const length = Math.min(PIECE_BYTES, nbytes - at);
+        const bytes = reader
+          ? staging.subarray(0, await reader.read(staging.subarray(0, length), at))
+          : await store.read(key, at, length);
+        if (bytes.length !== length)
+          throw new HashMismatch(`a stored file ends early`, { sha256: key });
+        hasher?.update(bytes);
+        await consumer.bytes(bytes);
+        at += length;
+        this.cacheBytes += length;
+        this.fileBytes += length;
+        onBytes?.();
+      }
+    } finally {
+      reader?.close();
     }
   }
 

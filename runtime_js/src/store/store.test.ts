@@ -24,6 +24,19 @@ describe("MemoryStore", () => {
     expect(await store.size("x")).toBeUndefined();
   });
 
+  test("opens a blob that nobody writes, reads what fits, and tells where it ends", async () => {
+    const store = new MemoryStore();
+    const appender = await store.append("x");
+    await appender?.append(bytes(1, 2, 3, 4, 5));
+    expect(await store.open("x")).toBeUndefined();
+    await appender?.close();
+    const reader = await store.open("x");
+    const into = bytes(9, 9, 9);
+    expect([await reader?.read(into, 1), ...into]).toEqual([3, 2, 3, 4]);
+    expect([await reader?.read(into, 4), ...into]).toEqual([1, 5, 3, 4]);
+    reader?.close();
+  });
+
   test("one writer at a time", async () => {
     const store = new MemoryStore();
     const first = await store.append("x");

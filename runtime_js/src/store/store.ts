@@ -9,6 +9,13 @@ export interface Appender {
   close(): Promise<void>;
 }
 
+/** One blob, open for reading into memory that is there already. */
+export interface Reader {
+  /** Bytes from `at` on go to `into`, as many as fit. @returns how many the blob had */
+  read(into: Uint8Array, at: number): Promise<number>;
+  close(): void;
+}
+
 export interface Store {
   readonly kind: "opfs" | "cache" | "memory";
   /** Bytes of a blob; undefined when there is none. */
@@ -17,6 +24,8 @@ export interface Store {
   read(key: string, at: number, length: number): Promise<Uint8Array>;
   /** Opens a blob, new or unfinished; undefined when another tab has it open. */
   append(key: string): Promise<Appender | undefined>;
+  /** A quicker way to read all of a blob, in stores that have one; undefined where it can't be taken now. */
+  open?(key: string): Promise<Reader | undefined>;
   remove(key: string): Promise<void>;
   keys(): Promise<string[]>;
 }
