@@ -81,39 +81,58 @@ DECODE_TILE = 128
 
 
 def decode(
-    a: DecodeAttentionAttrs,
-    tier: Tier,
-    one_slice: bool = False,
-    positions: int = 1,
-    heads: int = DECODE_HEADS,
+    a: DecodeAttentionAttrs, tier: Tier, teams: bool = False, heads: int = DECODE_HEADS
 ) -> Constants:
-    """one_slice: as few invocations as there are chunks in a row, so that all of them go through
-    the same positions together. positions: that an invocation scores at once. heads: most query
-    heads of a workgroup."""
+    """teams: for attention_teams.wgsl. heads: most query heads of a workgroup."""
     split = a.mode == "split"
     c = _grouped(replace(a, sinks=a.sinks and not split), tier, heads)  # else the merge adds them
     norm = a.qk_norm is not None
-    threads = -(-c["CHUNKS"] // 8) * 8 if one_slice else DECODE_THREADS
-    slices = 1 if one_slice else threads // c["CHUNKS"]
+    shape = _teams(c) if teams else _slices(c, norm)
+    return {
+        **c,
+        **shape,
+        "qk_norm": norm,
+        "eps": a.qk_norm or 0.0,
+        "split": split,
+        "workgroup": (shape["THREADS"], 1, 1),
+        "variant": ["qk_norm"] * norm + c["variant"],
+        "parts_bytes": ("*", "works", 4 * a.H * (a.D + 4)),
+    }
+
+
+def _slices(c: Constants, norm: bool) -> Constants:
+    threads = DECODE_THREADS
+    slices = threads // c["CHUNKS"]
     team = threads // _power_of_two(c["HEADS"])
-    fixed = 4 * a.D * (c["HEADS"] + 2) + 4 * (threads + threads // team)
+    fixed = 4 * c["D"] * (c["HEADS"] + 2) + 4 * (threads + threads // team)
     fixed += 16 * threads * c["QPC"] * (slices > 1) + 64 * (c["HEADS"] + 1) * norm
     tile = DECODE_TILE
     while fixed + 4 * tile * (c["HEADS"] + 1) > WORKGROUP_BYTES:
         tile //= 2
+    return {"THREADS": threads, "SLICES": slices, "TEAM": team, "TILE": tile}
+
+
+TEAMS_THREADS = 8
+TEAMS_SLACK = 40.0
+"""How far above the score that weights refer to others may be: exp(40) times the longest context
+is far from what f32 holds, and exp(-40) from what it tells apart."""
+
+
+def halves_of_chunks(a: DecodeAttentionAttrs, tier: Tier) -> bool:
+    """Whether attention_teams.wgsl can run it: the halves of a head, which RoPE turns against each
+    other, are whole chunks."""
+    return a.D % (16 if tier == "f16" else 8) == 0
+
+
+def _teams(c: Constants) -> Constants:
+    own = -(-c["CHUNKS"] // 8)
     return {
-        **c,
-        "qk_norm": norm,
-        "eps": a.qk_norm or 0.0,
-        "split": split,
-        "THREADS": threads,
-        "workgroup": (threads, 1, 1),
-        "SLICES": slices,
-        "POSITIONS": positions if c["HEADS"] <= 4 else min(positions, 2),
-        "TEAM": team,
-        "TILE": tile,
-        "variant": ["qk_norm"] * norm + c["variant"],
-        "parts_bytes": ("*", "works", 4 * a.H * (a.D + 4)),
+        "THREADS": TEAMS_THREADS,
+        "OWN_CHUNKS": own,
+        "RAGGED": c["CHUNKS"] != 8 * own,
+        # As long as the loop's code stays short: what a processor cannot keep decoded is slow.
+        "POSITIONS": 2 if own == 1 and c["PAGE"] % 2 == 0 else 1,
+        "SLACK": TEAMS_SLACK,
     }
 
 

@@ -170,10 +170,16 @@ _ATTENTION_VARIANTS: Mapping[str, tuple[Any, ...]] = {
     "sinks": (False, True),
 }
 _DECODE_VARIANTS = {**_ATTENTION_VARIANTS, "qk_norm": (None, 1e-6)}
-# Together at one position, invocations read weights at addresses that all share: one load for all.
 _DECODE_TUNINGS = (
     Tuning("default"),
-    Tuning("cpu", {"one_slice": True, "positions": 4}, suits="cpu"),
+    Tuning(
+        "teams",
+        {"teams": True},
+        features=("subgroups",),
+        suits="cpu",
+        wgsl="attention_teams.wgsl",
+        serves=attention.halves_of_chunks,
+    ),
 )
 
 KERNELS: tuple[Kernel, ...] = (

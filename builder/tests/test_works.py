@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from webbuild.native.works import plan_works
+from webbuild.native.works import PIECE_TOKENS, SOFTWARE_PIECE_TOKENS, plan_works
 
 PAGE = 16
 
@@ -38,9 +38,10 @@ def test_every_position_is_in_one_piece(limit: int) -> None:
             assert work[end - 1][2] == length, "the last piece holds the newest position"
 
 
-def test_no_piece_of_long_contexts_is_a_quarter_above_the_mean() -> None:
+@pytest.mark.parametrize("tokens", [PIECE_TOKENS, SOFTWARE_PIECE_TOKENS])
+def test_no_piece_of_long_contexts_is_a_quarter_above_the_mean(tokens: int) -> None:
     for lengths in batches(1024, 131072):
-        work, _ = plan_works(lengths, PAGE, 16 * 8)
+        work, _ = plan_works(lengths, PAGE, 16 * 8, tokens)
         sizes = work[:, 2] - work[:, 1]
         assert sizes.max() / sizes.mean() <= 1.25
 
@@ -50,6 +51,11 @@ def test_as_the_runtime_cuts() -> None:
     work, work_rows = plan_works([1, 300, 2049], PAGE, 64)
     assert work_rows.tolist() == [0, 1, 4, 21]
     assert work[:6, 1:3].tolist() == [[0, 1], [0, 96], [96, 192], [192, 300], [0, 112], [112, 240]]
+
+
+def test_longer_pieces_on_software_adapters() -> None:
+    _, work_rows = plan_works([1, 300, 2049], PAGE, 64, SOFTWARE_PIECE_TOKENS)
+    assert work_rows.tolist() == [0, 1, 3, 12]
 
 
 def test_never_fewer_pieces_than_rows() -> None:

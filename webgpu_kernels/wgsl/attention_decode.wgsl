@@ -157,41 +157,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   for (; begin < end; begin += {{ TILE }}u) {
     let count = min(end - begin, {{ TILE }}u);
-    for (var i = tid; i < count; i += {{ THREADS * POSITIONS }}u) {
-{% for p in range(POSITIONS) %}
-      let i{{ p }} = {{ "min(i + %du, count - 1u)" % (p * THREADS) if p else "i" }};
-      let place{{ p }} = page_row(row, kv_head, begin + i{{ p }});
+    for (var i = tid; i < count; i += {{ THREADS }}u) {
+      let place = page_row(row, kv_head, begin + i);
 {% for r in range(HEADS) %}
-      var score{{ r }}_{{ p }} = 0.0f;
-{% endfor %}
+      var score{{ r }} = 0.0f;
 {% endfor %}
       for (var c = 0u; c < params.chunks; c++) {
-{% for p in range(POSITIONS) %}
-        let k_{{ p }} = kv_k[place{{ p }} + c];
-{% endfor %}
+        let k = kv_k[place + c];
 {% for n in range(QPC) %}
-{% for p in range(POSITIONS) %}
-        let k{{ n }}_{{ p }} = {{ quad("k_%d" % p, n) }};
-{% endfor %}
+        let k{{ n }} = {{ quad("k", n) }};
 {% for r in range(HEADS) %}
-        let q{{ n }}_{{ r }} = heads[{{ r * QUADS + n }}u + c * {{ QPC }}u];
-{% for p in range(POSITIONS) %}
-        score{{ r }}_{{ p }} += dot(q{{ n }}_{{ r }}, k{{ n }}_{{ p }});
-{% endfor %}
+        score{{ r }} += dot(heads[{{ r * QUADS + n }}u + c * {{ QPC }}u], k{{ n }});
 {% endfor %}
 {% endfor %}
       }
-{% for p in range(POSITIONS) %}
-{% if p %}
-      if (i + {{ p * THREADS }}u < count) {
-{% else %}
-      {
-{% endif %}
-        places[i{{ p }}] = place{{ p }};
+      places[i] = place;
 {% for r in range(HEADS) %}
-        scores[{{ r * TILE }}u + i{{ p }}] = capped(score{{ r }}_{{ p }});
-{% endfor %}
-      }
+      scores[{{ r * TILE }}u + i] = capped(score{{ r }});
 {% endfor %}
     }
     workgroupBarrier();

@@ -21,6 +21,7 @@ from .pack import Pack
 from .player import Player
 from .sampling import Sampling
 from .sequence import PagePool, Sequence, StepPlan
+from .works import PIECE_TOKENS, SOFTWARE_PIECE_TOKENS
 
 F32 = npt.NDArray[np.float32]
 
@@ -43,6 +44,7 @@ class NativeModel:
         self._load = {"max_pages": max_pages, "pages": pages}
         maxima = largest_symbols(pack.manifest, program) | self._load
         self._most_works = maxima.get("works", 0)
+        self._piece_tokens = SOFTWARE_PIECE_TOKENS if device.software else PIECE_TOKENS
         self._functions = program.tiers[tier].functions.keys()
         self.split_context = SPLIT_CONTEXT
         """Tokens of the longest context from which contexts are decoded in pieces."""
@@ -244,7 +246,9 @@ class NativeModel:
         self, batch: list[tuple[Sequence, int]]
     ) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, int]]:
         page_size = self.pack.program.page_size
-        plan = StepPlan.make(batch, self._load["max_pages"], page_size, self._most_works)
+        plan = StepPlan.make(
+            batch, self._load["max_pages"], page_size, self._most_works, self._piece_tokens
+        )
         return plan.inputs, plan.symbols | self._load
 
     def _check_token(self, token: int) -> None:

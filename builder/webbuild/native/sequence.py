@@ -11,7 +11,7 @@ import numpy.typing as npt
 from webbuild.errors import ContextFullError
 
 from .sampling import Sampling
-from .works import plan_works
+from .works import PIECE_TOKENS, plan_works
 
 TILE = 16  # most rows of a prefill attention tile
 
@@ -66,11 +66,17 @@ class StepPlan:
 
     @classmethod
     def make(
-        cls, batch: List[tuple[Sequence, int]], max_pages: int, page_size: int, most_works: int
+        cls,
+        batch: List[tuple[Sequence, int]],
+        max_pages: int,
+        page_size: int,
+        most_works: int,
+        piece_tokens: int = PIECE_TOKENS,
     ) -> StepPlan:
         """Plans a step that appends `count` tokens to each sequence of `batch`, in that order.
 
-        Every sequence must already have its pages. most_works: of a split decode.
+        Every sequence must already have its pages. most_works: of a split decode, whose pieces have
+        piece_tokens at least.
         """
         counts = np.array([count for _, count in batch], np.int32)
         ends = np.cumsum(counts, dtype=np.int32)
@@ -88,7 +94,7 @@ class StepPlan:
             for sequence, count in batch
         ]
         lengths = [sequence.length + count for sequence, count in batch]
-        work, work_rows = plan_works(lengths, page_size, most_works)
+        work, work_rows = plan_works(lengths, page_size, most_works, piece_tokens)
         rows = [sequence.sampling.row(sequence.generated) for sequence, _ in batch]
         inputs: dict[str, npt.NDArray[np.generic]] = {
             "positions": np.concatenate(positions),

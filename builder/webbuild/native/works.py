@@ -14,11 +14,15 @@ I32 = npt.NDArray[np.int32]
 
 PIECE_TOKENS = 128
 """A piece holds at least so many, if its context does: each costs a rotation and a merge."""
+SOFTWARE_PIECE_TOKENS = 256
+"""The same for software adapters, which have few cores to keep busy."""
 ROW_PIECES, LEAST_PIECES = 16, 32
 """Pieces aimed at: so many per row, and in all."""
 
 
-def plan_works(lengths: Sequence[int], page_size: int, limit: int) -> tuple[I32, I32]:
+def plan_works(
+    lengths: Sequence[int], page_size: int, limit: int, piece_tokens: int = PIECE_TOKENS
+) -> tuple[I32, I32]:
     """Cuts contexts of `lengths` ≥ 1 positions into at most max(limit, rows) pieces of whole pages.
 
     Returns `work` i32[works, 4] = (row, first position, end position, 0), in order, and `work_rows`
@@ -27,7 +31,7 @@ def plan_works(lengths: Sequence[int], page_size: int, limit: int) -> tuple[I32,
     """
     pages = [-(-length // page_size) for length in lengths]
     target = max(len(pages), min(limit, max(LEAST_PIECES, ROW_PIECES * len(pages))))
-    most = max(-(-PIECE_TOKENS // page_size), -(-sum(pages) // target))
+    most = max(-(-piece_tokens // page_size), -(-sum(pages) // target))
     while sum(-(-count // most) for count in pages) > target:
         most += 1
     work: list[tuple[int, int, int, int]] = []

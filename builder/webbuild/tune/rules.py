@@ -78,11 +78,10 @@ def gemm(attrs: OpAttrs, tier: Tier, adapter: Adapter) -> Iterator[Tuning]:
 
 @rule("attention_decode")
 def attention_decode(attrs: OpAttrs, tier: Tier, adapter: Adapter) -> Iterator[Tuning]:
-    """Query heads of a workgroup; on software adapters also with one slice of the context."""
+    """Query heads of a workgroup."""
     row = ROWS["attention_decode"]
-    base = row.tunings[0].name
-    slices = (0, 1) if adapter.software else (0,)
-    yield from sweep(row, base, heads=(1, 2, 4, 8), one_slice=slices)
+    for base in ("default", "teams"):
+        yield from sweep(row, base, heads=(1, 2, 4, 8))
 
 
 @rule("attention_prefill")

@@ -13,6 +13,7 @@ import { Functions } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { MAX_AHEAD } from "./run_ahead.js";
 import { SamplingRow } from "./sampling.js";
+import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
 /** Words per row of `sampled`. */
 export const SAMPLED_WORDS = 64;
@@ -41,7 +42,8 @@ export class Executor {
     this.#ring = parts.ring;
     this.#pageSize = parts.pageSize;
     const canSplit = parts.functions.has("decode_split");
-    this.#planner = new Planner(memory.block, symbols, parts.pageSize, canSplit);
+    const pieceTokens = gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS;
+    this.#planner = new Planner(memory.block, symbols, parts.pageSize, canSplit, pieceTokens);
   }
 
   /**

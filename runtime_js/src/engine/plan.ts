@@ -7,7 +7,7 @@ import type { Symbols } from "../gpu/sizes.js";
 import type { StepBlock } from "../gpu/step_block.js";
 import type { Sequence } from "../kv/sequence.js";
 import type { SamplingRow } from "./sampling.js";
-import { planWorks, SPLIT_CONTEXT } from "./works.js";
+import { PIECE_TOKENS, planWorks, SPLIT_CONTEXT } from "./works.js";
 
 /** Rows of a prefill attention tile. */
 const TILE_ROWS = 16;
@@ -47,12 +47,13 @@ export class Planner {
   readonly #mostWorks: number;
   readonly #tableWidth: number;
 
-  /** canSplit: the program has `decode_split`. */
+  /** canSplit: the program has `decode_split`; pieceTokens: of a piece, at least. */
   constructor(
     block: StepBlock,
     symbols: Symbols,
     private readonly pageSize: number,
     private readonly canSplit: boolean,
+    private readonly pieceTokens = PIECE_TOKENS,
   ) {
     // check.ts has proved that these exist.
     this.#positions = block.i32("positions") as Int32Array;
@@ -101,8 +102,14 @@ export class Planner {
     if (kind !== "prefill" && this.#works !== undefined && this.#work && this.#workRows) {
       // Contexts are cut in every decode, so that a warm-up runs those kernels too.
       const all = lengths.map(({ length }) => length);
-      const works = planWorks(all, this.pageSize, this.#mostWorks, this.#work, this.#workRows);
-      this.#env[this.#works] = works;
+      this.#env[this.#works] = planWorks(
+        all,
+        this.pageSize,
+        this.#mostWorks,
+        this.#work,
+        this.#workRows,
+        this.pieceTokens,
+      );
     }
     return { kind, env: this.#env, rows: batch.length };
   }

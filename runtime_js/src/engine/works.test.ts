@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { planWorks } from "./works.js";
+import { PIECE_TOKENS, planWorks, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
 const PAGE = 16;
 
 /** Pieces of contexts, and the first of each row. */
-function plan(lengths: readonly number[], limit: number) {
+function plan(lengths: readonly number[], limit: number, pieceTokens = PIECE_TOKENS) {
   const work = new Int32Array(4 * Math.max(limit, lengths.length));
   const workRows = new Int32Array(lengths.length + 1);
-  const works = planWorks(lengths, PAGE, limit, work, workRows);
+  const works = planWorks(lengths, PAGE, limit, work, workRows, pieceTokens);
   const pieces = Array.from({ length: works }, (_, i) => [...work.subarray(4 * i, 4 * i + 4)]);
   return { pieces: pieces as [number, number, number, number][], workRows: [...workRows] };
 }
@@ -49,9 +49,11 @@ describe("pieces of contexts", () => {
 
   test("no piece of long contexts is 1.25 times the mean", () => {
     for (const lengths of batches(1024, 131072)) {
-      const sizes = plan(lengths, 16 * 8).pieces.map(([, begin, end]) => end - begin);
-      const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
-      expect(Math.max(...sizes) / mean).toBeLessThanOrEqual(1.25);
+      for (const tokens of [PIECE_TOKENS, SOFTWARE_PIECE_TOKENS]) {
+        const sizes = plan(lengths, 16 * 8, tokens).pieces.map(([, begin, end]) => end - begin);
+        const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+        expect(Math.max(...sizes) / mean).toBeLessThanOrEqual(1.25);
+      }
     }
   });
 
@@ -67,6 +69,10 @@ describe("pieces of contexts", () => {
       [0, 112],
       [112, 240],
     ]);
+  });
+
+  test("longer pieces on software adapters", () => {
+    expect(plan([1, 300, 2049], 64, SOFTWARE_PIECE_TOKENS).workRows).toEqual([0, 1, 3, 12]);
   });
 
   test("never fewer pieces than rows, however low the limit", () => {

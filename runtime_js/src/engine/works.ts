@@ -6,7 +6,9 @@
 /** Tokens of the longest context from which decoding in pieces pays. */
 export const SPLIT_CONTEXT = 1024;
 /** A piece holds at least so many, if its context does: each costs a query's rotation and a merge. */
-const PIECE_TOKENS = 128;
+export const PIECE_TOKENS = 128;
+/** The same for software adapters, which have few cores to keep busy. */
+export const SOFTWARE_PIECE_TOKENS = 256;
 /** Pieces aimed at: so many per row, and in all. */
 const ROW_PIECES = 16;
 const LEAST_PIECES = 32;
@@ -16,6 +18,7 @@ const LEAST_PIECES = 32;
  * many pages as the smallest number allows that keeps them few enough; the pieces of a context differ by at most one page.
  *
  * @param work gets (row, first position, end position, 0) for each piece, in order
+ * @param pieceTokens of a piece, at least
  * @param workRows gets the first piece of each row, and their number at the end
  * @returns the number of pieces
  */
@@ -25,12 +28,13 @@ export function planWorks(
   limit: number,
   work: Int32Array,
   workRows: Int32Array,
+  pieceTokens = PIECE_TOKENS,
 ): number {
   const rows = lengths.length;
   const target = Math.max(rows, Math.min(limit, Math.max(LEAST_PIECES, ROW_PIECES * rows)));
   const pages = (length: number) => Math.ceil(length / pageSize);
   const total = lengths.reduce((sum, length) => sum + pages(length), 0);
-  let most = Math.max(Math.ceil(PIECE_TOKENS / pageSize), Math.ceil(total / target));
+  let most = Math.max(Math.ceil(pieceTokens / pageSize), Math.ceil(total / target));
   const cut = (length: number) => Math.ceil(pages(length) / most);
   while (lengths.reduce((sum, length) => sum + cut(length), 0) > target) most++;
   let works = 0;

@@ -129,6 +129,8 @@ export function chooseTier(
 /** A device with its failure modes turned into errors. */
 export interface Device {
   device: GPUDevice;
+  /** A software adapter's. */
+  software: boolean;
   counters: Counters;
   /** Rejects, and never resolves, when the device is lost or refuses a command. */
   failed: Promise<never>;
@@ -180,6 +182,7 @@ export async function requestDevice(adapter: GPUAdapter, needs: Requirements): P
   device.onuncapturederror = ({ error }) => fail(deviceError(error));
   return {
     device,
+    software: available(adapter).software,
     counters,
     failed,
     failure: () => failure,

@@ -1,0 +1,308 @@
+// The work of attention_decode.wgsl for software adapters, {{ "in pieces" if split else "whole" }}.
+// Grid: x = {{ HEADS }} query head(s) of a KV head, which read its keys and values once; y = {{ "piece" if split else "sequence" }}.
+//
+// There a load costs by the number that each invocation loads, and a barrier makes the compiler keep every variable in
+// memory and compile all several times: so there are neither barriers nor workgroup memory. Four invocations of a subgroup are
+// a team; each owns every fourth chunk of {{ 4 * QPC }} columns in both halves of a head, of queries, keys, values and sums alike. A position
+// is loaded once, by one team, which adds its score up. As subgroups have at least 4 invocations, no team is cut; where they have
+// fewer than the workgroup's {{ THREADS }}, every subgroup does the same work.
+{% from "turn.wgsl" import turn_functions %}
+{% from "attention.wgsl" import page_row, capped, quad with context %}
+{% include "bindings.wgsl" %}
+
+{% set QUADS = D // 4 %}
+{% set HALF = D // 8 %}
+{% set OWN = 2 * OWN_CHUNKS * QPC %}
+{% macro keep(pages) %}
+{% for half in ("low", "high") %}
+{% set at = "place" ~ (" + %du" % (CHUNKS // 2) if half == "high") %}
+{% if kv == "f16" %}
+            {{ pages }}[{{ at }}][i % 2u * 2u] = {{ half }}_words.x;
+            {{ pages }}[{{ at }}][i % 2u * 2u + 1u] = {{ half }}_words.y;
+{% else %}
+            {{ pages }}[{{ at }}] = {{ half }};
+{% endif %}
+{% endfor %}
+{%- endmacro %}
+{{ turn_functions("vec4<f32>", QUARTER_TURN) }}
+{{ page_row() }}
+{{ capped("f32") }}
+fn team_sum(mine: f32) -> f32 {
+  let pair = mine + subgroupShuffleXor(mine, 1u);
+  return pair + subgroupShuffleXor(pair, 2u);
+}
+
+// Member m gets the team's sum of component m: fewer exchanges than four sums, and scores that no two invocations share.
+fn team_sums(mine: vec4<f32>, member: u32) -> f32 {
+  let odd = (member & 1u) == 1u;
+  let pair = select(mine.xz, mine.yw, odd) + subgroupShuffleXor(select(mine.yw, mine.xz, odd), 1u);
+  let upper = member >= 2u;
+  return select(pair.x, pair.y, upper) + subgroupShuffleXor(select(pair.y, pair.x, upper), 2u);
+}
+
+// First quad in qkv of head r of this workgroup: a query head, then the KV head's key and value. Heads past the group repeat its last.
+fn source(row: u32, kv_head: u32, first: u32, r: u32) -> u32 {
+  let query = min(first + r, (kv_head + 1u) * {{ GROUP }}u - 1u);
+  let head = select(query, {{ H }}u + (r - {{ HEADS }}u) * {{ KV }}u + kv_head, r >= {{ HEADS }}u);
+  return (row * {{ H + 2 * KV }}u + head) * {{ QUADS }}u;
+}
+
+@compute @workgroup_size({{ THREADS }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgroup: u32,
+        @builtin(subgroup_invocation_id) lane: u32) {
+  let kv_head = group.x / {{ PARTS }}u;
+  let first_head = kv_head * {{ GROUP }}u + group.x % {{ PARTS }}u * {{ HEADS }}u;
+{% if split %}
+  let piece = work[group.y];
+  let row = u32(piece.x);
+{% else %}
+  let row = group.y;
+{% endif %}
+  let position = min(u32(max(positions[row], 0)), params.max_pages * {{ PAGE }}u - 1u);
+{% if split %}
+  var begin = u32(piece.y);
+  let end = min(u32(piece.z), position);
+  let newest = u32(piece.z) > position;
+{% else %}
+  var begin = 0u;
+  let end = position;
+  let newest = true;
+{% endif %}
+{% if window %}
+  begin = max(begin, max(position + 1u, {{ WINDOW }}u) - {{ WINDOW }}u);
+{% endif %}
+  let teams = min(subgroup / 4u, {{ THREADS // 4 }}u);
+  let team = lane / 4u % teams;
+  let member = lane % 4u;
+  // Only the compiler does not know that this is 1: so it leaves loops as they are, and is quick.
+  let once = params.chunks / {{ CHUNKS }}u;
+
+  // The member's columns of the query heads, scaled; after them, if this has the newest position, of its key and value. First
+  // those of a head's low half, then those of its high half.
+  var heads: array<vec4<f32>, {{ (HEADS + 2) * OWN }}>;
+  let sources = select({{ HEADS }}u, {{ HEADS + 2 }}u, newest) * once;
+{% if qk_norm %}
+  var rstd: array<f32, {{ HEADS + 2 }}>;
+  for (var r = 0u; r < {{ HEADS + 1 }}u * once; r++) {
+    let at = source(row, kv_head, first_head, r);
+    var square = 0.0f;
+    for (var c = member; c < {{ QUADS }}u; c += 4u) {
+      square += dot(qkv[at + c], qkv[at + c]);
+    }
+    rstd[r] = inverseSqrt(team_sum(square) / {{ D | float | f32 }} + {{ eps | f32 }});
+  }
+{% endif %}
+  let page = page_row(row, kv_head, position);
+  for (var i = 0u; i < {{ OWN // 2 }}u * once; i++) {
+    let chunk = min(i / {{ QPC }}u * 4u + member, {{ CHUNKS // 2 - 1 }}u);
+{% if RAGGED %}
+    let inside = i / {{ QPC }}u * 4u + member < {{ CHUNKS // 2 }}u;
+{% endif %}
+    let c = chunk * {{ QPC }}u + i % {{ QPC }}u;
+    let turn = turn_by(f32(position) * inv_freq[c]);
+    for (var r = 0u; r < sources; r++) {
+      let at = source(row, kv_head, first_head, r) + c;
+      var low = qkv[at];
+      var high = qkv[at + {{ HALF }}u];
+      if (r <= {{ HEADS }}u) {
+        let scale = select({{ SCALE | f32 }}, 1.0f, r == {{ HEADS }}u){{ " * rstd[r]" if qk_norm }};
+{% if qk_norm %}
+        low *= scale * select(q_gamma[c], k_gamma[c], r == {{ HEADS }}u);
+        high *= scale * select(q_gamma[c + {{ HALF }}u], k_gamma[c + {{ HALF }}u], r == {{ HEADS }}u);
+{% else %}
+        low *= scale;
+        high *= scale;
+{% endif %}
+        let turned = low * turn.cos - high * turn.sin;
+        high = high * turn.cos + low * turn.sin;
+        low = turned;
+      }
+      if (r >= {{ HEADS }}u) {
+{% if kv == "f16" %}
+        // What is kept is rounded, and the rest goes by it: without `once` compilers take the values before.
+        let low_words = vec2<u32>(pack2x16float(low.xy), pack2x16float(low.zw)) * once;
+        let high_words = vec2<u32>(pack2x16float(high.xy), pack2x16float(high.zw)) * once;
+        low = vec4<f32>(unpack2x16float(low_words.x), unpack2x16float(low_words.y));
+        high = vec4<f32>(unpack2x16float(high_words.x), unpack2x16float(high_words.y));
+{% endif %}
+        if (lane < 4u{{ " && inside" if RAGGED }}{{ " && group.x %% %du == 0u" % PARTS if PARTS > 1 }}) {
+          let place = page + chunk;
+          if (r == {{ HEADS }}u) {
+{{ keep("kv_k") }}
+          } else {
+{{ keep("kv_v") }}
+          }
+        }
+      }
+      heads[r * {{ OWN }}u + i] = low{{ " * select(0.0f, 1.0f, inside)" if RAGGED }};
+      heads[r * {{ OWN }}u + i + {{ OWN // 2 }}u] = high{{ " * select(0.0f, 1.0f, inside)" if RAGGED }};
+    }
+  }
+{% for k in range(OWN_CHUNKS) %}
+  let column{{ k }} = {{ "min(member + %du, %du)" % (4 * k, CHUNKS // 2 - 1) if RAGGED else "member + %du" % (4 * k) }};
+  let column{{ OWN_CHUNKS + k }} = column{{ k }} + {{ CHUNKS // 2 }}u;
+{% endfor %}
+
+  // Weights are relative to `highest`, at most {{ SLACK }} below the highest score: so sums are seldom scaled anew.
+{% for r in range(HEADS) %}
+  var highest{{ r }} = -3.0e38f;
+  var total{{ r }} = 0.0f;
+{% for i in range(OWN) %}
+  var sum{{ r }}_{{ i }} = vec4<f32>();
+{% endfor %}
+{% endfor %}
+  if (newest) {
+{% for r in range(HEADS) %}
+    highest{{ r }} = capped(team_sum({% for i in range(OWN) %}{{ " + " if i }}dot(heads[{{ r * OWN + i }}], heads[{{ HEADS * OWN + i }}]){% endfor %}));
+{% endfor %}
+    if (team == 0u) {
+{% for r in range(HEADS) %}
+      total{{ r }} = 1.0f;
+{% for i in range(OWN) %}
+      sum{{ r }}_{{ i }} = heads[{{ (HEADS + 1) * OWN + i }}];
+{% endfor %}
+{% endfor %}
+    }
+  }
+
+  let first_member = lane - member;
+  var touched = 0u;
+{% set SCORES = HEADS * POSITIONS %}
+  // Neighbouring positions lie in one page. Score {{ HEADS }}·p + r is that of position p and head r.
+  for (var at = begin{{ " / %du * %du" % (POSITIONS, POSITIONS) if POSITIONS > 1 }}; at < end; at += {{ POSITIONS }}u * teams) {
+    if (at % {{ PAGE }}u < {{ POSITIONS }}u * teams) {
+      // A page is not near the one before: touched a page ahead, it is at hand in time.
+      let ahead = page_row(row, kv_head, min((at / {{ PAGE }}u + 1u) * {{ PAGE }}u, end - 1u)) + {{ "lane * 4u %% %du" % (PAGE * CHUNKS) }};
+      touched |= {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_k[ahead].x) | {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_v[ahead].x);
+    }
+    let position0 = at + team * {{ POSITIONS }}u;
+    let place0 = page_row(row, kv_head, min(position0, end - 1u));
+{% for p in range(1, POSITIONS) %}
+    let position{{ p }} = position0 + {{ p }}u;
+    let place{{ p }} = place0 + select(0u, {{ p * CHUNKS }}u, position{{ p }} < end);
+{% endfor %}
+{% for p in range(POSITIONS) %}
+{% for k in range(2 * OWN_CHUNKS) %}
+    let k{{ k }}_{{ p }} = kv_k[place{{ p }} + column{{ k }}];
+{% endfor %}
+{% for r in range(HEADS) %}
+    var product{{ p * HEADS + r }} = 0.0f;
+{% endfor %}
+{% for i in range(OWN) %}
+    let kq{{ i }}_{{ p }} = {{ quad("k%d_%d" % (i // QPC, p), i % QPC) }};
+{% for r in range(HEADS) %}
+    product{{ p * HEADS + r }} += dot(heads[{{ r * OWN + i }}], kq{{ i }}_{{ p }});
+{% endfor %}
+{% endfor %}
+{% endfor %}
+{% for g in range((SCORES + 3) // 4) %}
+{% set slots = [] %}
+{% for j in range(4) %}{% set _ = slots.append([4 * g + j, SCORES - 1] | min) %}{% endfor %}
+    let own{{ g }} = vec4<u32>({% for s in slots %}position{{ s // HEADS }}{{ ", " if not loop.last }}{% endfor %})[member];
+    let seen{{ g }} = own{{ g }} >= begin && own{{ g }} < end;
+    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for s in slots %}product{{ s }}{{ ", " if not loop.last }}{% endfor %}), member)), seen{{ g }});
+{% endfor %}
+{% for r in range(HEADS) %}
+{% for p in range(POSITIONS) %}
+{% set s = p * HEADS + r %}
+    let score{{ s }} = subgroupShuffle(kept{{ s // 4 }}, first_member + {{ s % 4 }}u);
+{% endfor %}
+    let above{{ r }} = {% for p in range(POSITIONS - 1) %}max(score{{ p * HEADS + r }}, {% endfor %}score{{ (POSITIONS - 1) * HEADS + r }}{{ ")" * (POSITIONS - 1) }};
+{% endfor %}
+    if ({% for r in range(HEADS) %}{{ " || " if r }}above{{ r }} - highest{{ r }} > {{ SLACK | f32 }}{% endfor %}) {
+{% for r in range(HEADS) %}
+      let higher{{ r }} = max(highest{{ r }}, above{{ r }});
+      let decay{{ r }} = exp(highest{{ r }} - higher{{ r }});
+      highest{{ r }} = higher{{ r }};
+      total{{ r }} *= decay{{ r }};
+{% for i in range(OWN) %}
+      sum{{ r }}_{{ i }} *= decay{{ r }};
+{% endfor %}
+{% endfor %}
+    }
+{% for g in range((SCORES + 3) // 4) %}
+{% set slots = [] %}
+{% for j in range(4) %}{% set _ = slots.append([4 * g + j, SCORES - 1] | min) %}{% endfor %}
+    let share{{ g }} = select(0.0f, exp(kept{{ g }} - vec4<f32>({% for s in slots %}highest{{ s % HEADS }}{{ ", " if not loop.last }}{% endfor %})[member]), seen{{ g }});
+{% endfor %}
+{% for s in range(SCORES) %}
+    let weight{{ s }} = subgroupShuffle(share{{ s // 4 }}, first_member + {{ s % 4 }}u);
+{% endfor %}
+    // Not sooner: while the processor reads these, the weights become ready.
+{% for p in range(POSITIONS) %}
+{% for k in range(2 * OWN_CHUNKS) %}
+    let v{{ k }}_{{ p }} = kv_v[place{{ p }} + column{{ k }}];
+{% endfor %}
+{% endfor %}
+{% for r in range(HEADS) %}
+    total{{ r }} += {% for p in range(POSITIONS) %}{{ " + " if p }}weight{{ p * HEADS + r }}{% endfor %};
+{% endfor %}
+{% for i in range(OWN) %}
+{% for p in range(POSITIONS) %}
+    let vq{{ i }}_{{ p }} = {{ quad("v%d_%d" % (i // QPC, p), i % QPC) }};
+{% endfor %}
+{% for r in range(HEADS) %}
+    sum{{ r }}_{{ i }} += {% for p in range(POSITIONS) %}{{ " + " if p }}weight{{ p * HEADS + r }} * vq{{ i }}_{{ p }}{% endfor %};
+{% endfor %}
+{% endfor %}
+  }
+  // For the compiler, a use of what was touched; the score stays what it is.
+  highest0 = select(highest0, highest0 + 1.0e-37f, touched == 1u);
+
+  // The two teams of a subgroup meet; then each writes a half.
+  if (teams > 1u) {
+{% for r in range(HEADS) %}
+    let higher{{ r }} = max(highest{{ r }}, subgroupShuffleXor(highest{{ r }}, 4u));
+    let decay{{ r }} = exp(highest{{ r }} - higher{{ r }});
+    highest{{ r }} = higher{{ r }};
+    total{{ r }} *= decay{{ r }};
+    total{{ r }} += subgroupShuffleXor(total{{ r }}, 4u);
+{% for i in range(OWN) %}
+    sum{{ r }}_{{ i }} *= decay{{ r }};
+    sum{{ r }}_{{ i }} += subgroupShuffleXor(sum{{ r }}_{{ i }}, 4u);
+{% endfor %}
+{% endfor %}
+  }
+  for (var half = team; half < 2u; half += teams) {
+{% for r in range(HEADS) %}
+{% if PARTS * HEADS > GROUP %}
+    if (first_head + {{ r }}u < (kv_head + 1u) * {{ GROUP }}u) {
+{% else %}
+    {
+{% endif %}
+{% if split %}
+      let out = (group.y * {{ H }}u + first_head + {{ r }}u) * {{ QUADS + 1 }}u + half * {{ HALF }}u;
+      if (member == 0u) {
+        scratch0[out - half * {{ HALF }}u + {{ QUADS }}u] = vec4<f32>(highest{{ r }}, total{{ r }}, 0.0f, 0.0f);
+      }
+{% else %}
+      let out = (row * {{ H }}u + first_head + {{ r }}u) * {{ QUADS }}u + half * {{ HALF }}u;
+{% if sinks %}
+      let sink = sinks[first_head + {{ r }}u];
+      let most = max(highest{{ r }}, sink);
+      let share = exp(highest{{ r }} - most);
+      let inverse = share / (total{{ r }} * share + exp(sink - most));
+{% else %}
+      let inverse = 1.0f / total{{ r }};
+{% endif %}
+{% endif %}
+{% for k in range(OWN_CHUNKS) %}
+{% if RAGGED and loop.last %}
+      if (member + {{ 4 * k }}u < {{ CHUNKS // 2 }}u) {
+{% else %}
+      {
+{% endif %}
+{% for n in range(QPC) %}
+{% set value = "select(sum%d_%d, sum%d_%d, half == 1u)" % (r, k * QPC + n, r, OWN // 2 + k * QPC + n) %}
+{% if split %}
+        scratch0[out + column{{ k }} * {{ QPC }}u + {{ n }}u] = {{ value }};
+{% else %}
+        y[out + column{{ k }} * {{ QPC }}u + {{ n }}u] = {{ value }} * inverse;
+{% endif %}
+{% endfor %}
+      }
+{% endfor %}
+    }
+{% endfor %}
+  }
+}
