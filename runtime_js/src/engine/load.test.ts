@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { MemoryStore } from "../store/memory.js";
 import { BASE, dawn, fetchFrom, testHost } from "../testing/host.js";
-import { replaceJson, tinyPack } from "../testing/tiny_pack.js";
+import { GAMMA, replaceJson, tinyPack, VOCAB } from "../testing/tiny_pack.js";
 import { canRun } from "./can_run.js";
 import type { Host } from "./host.js";
 import type { LanguageModel } from "./language_model.js";
@@ -20,6 +20,23 @@ async function loadTiny(host: Host, options: Partial<LoadOptions> = {}, signal =
   const model = await load(host, { url: BASE, ...options }, (p) => progress.push(p), signal);
   loaded.push(model);
   return { model, progress };
+}
+
+/** Dawn, whose devices are shown to `look` before the engine gets them. */
+async function watched(look: (device: GPUDevice) => void): Promise<GPU> {
+  const gpu = await dawn();
+  return {
+    async requestAdapter(options?: GPURequestAdapterOptions) {
+      const adapter = (await gpu.requestAdapter(options)) as GPUAdapter;
+      const requestDevice = adapter.requestDevice.bind(adapter);
+      adapter.requestDevice = async (descriptor) => {
+        const device = await requestDevice(descriptor);
+        look(device);
+        return device;
+      };
+      return adapter;
+    },
+  } as GPU;
 }
 
 /** The tiny pack with one JSON file changed, and pack.json's hash with it. */
@@ -60,6 +77,60 @@ describe("loading", () => {
     const { model } = await loadTiny(offline);
     expect(model.stats().networkBytes).toBe(0);
     expect(model.info().cache).toEqual({ kind: "memory", problem: null });
+  });
+
+  test("kernels of a first token begin to compile, all at once, before the first weight is asked for", async () => {
+    const begun: string[] = [];
+    const gpu = await watched((device) => {
+      const create = device.createComputePipelineAsync.bind(device);
+      device.createComputePipelineAsync = (descriptor) => {
+        begun.push(descriptor.label ?? "");
+        return create(descriptor);
+      };
+    });
+    const pack = tinyPack();
+    let compiling: string[] = [];
+    const fetch: Host["fetch"] = (url, init) => {
+      if (url.endsWith(".bin")) compiling = [...begun];
+      return fetchFrom(pack)(url, init);
+    };
+    await loadTiny({ ...testHost(pack, gpu), fetch });
+    expect(compiling.sort()).toEqual(["append", "head", "sample", "sum"]);
+    expect(begun.slice(4)).toEqual(["logprobs"]); // and each kernel once
+  });
+
+  test("weights go to the GPU from the memory that they were read into, each byte once", async () => {
+    const store = new MemoryStore();
+    const pack = tinyPack();
+    await loadTiny(testHost(pack, await dawn(), store));
+    const read = new Set<ArrayBufferLike>();
+    const open = store.open.bind(store);
+    store.open = async (key) => {
+      const reader = await open(key);
+      return (
+        reader && {
+          read: (into, at) => {
+            read.add(into.buffer);
+            return reader.read(into, at);
+          },
+          close: () => reader.close(),
+        }
+      );
+    };
+    const written = { asRead: 0, converted: 0 };
+    const gpu = await watched(({ queue }) => {
+      const write = queue.writeBuffer.bind(queue);
+      queue.writeBuffer = (buffer: GPUBuffer, offset: number, data: Uint8Array<ArrayBuffer>) => {
+        if (buffer.label.startsWith("weights.")) {
+          written[read.has(data.buffer) ? "asRead" : "converted"] += data.byteLength;
+        }
+        return write(buffer, offset, data);
+      };
+    });
+    const { model } = await loadTiny(testHost(pack, gpu, store));
+    expect(model.stats().networkBytes).toBe(0);
+    // The table, and gamma, which is stored in f16 and resident in f32.
+    expect(written).toEqual({ asRead: VOCAB * 4, converted: GAMMA.length * 4 });
   });
 
   test("contextLength decides the pages; too large or senseless ones are refused", async () => {

@@ -18,7 +18,7 @@ const MAX_BATCH = 2;
 const tableValue = (t: number): number => (t * 7 + 3) % 13;
 
 /** The converted vector; odd length, so that its last half word is alone. */
-const GAMMA = [1, 0.5, 3, 2, 5];
+export const GAMMA = [1, 0.5, 3, 2, 5];
 
 /** The twin: greedy next token after `tokens`. */
 export function nextToken(tokens: readonly number[]): number {
