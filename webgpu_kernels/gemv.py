@@ -72,8 +72,8 @@ def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4) -> Constants:
 
 
 def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
-    """workgroups: of how many there is a multiple, for as many cores, if the matrix has enough
-    rows."""
+    """workgroups: how many there are at least, for as many cores, if the matrix has enough rows; a
+    few are a multiple of it."""
     packing, matrices, norm = PACKINGS.get(a.quant), 2 if a.glu else 1, a.norm is not None
     elements = GROUP if packing else 4 if a.K % 4 == 0 else 1
     chunks = -(-a.K // elements)
@@ -92,7 +92,9 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
         most_rows = min(room // (4 * a.columns * matrices * threads), 128)
         if most_rows < 1 or (teams > 1 and pieces > 1):
             return math.inf, {}
-        groups = -(-a.N // (most_rows * teams) // workgroups) * workgroups
+        groups = -(-a.N // (most_rows * teams))
+        if groups < 4 * workgroups:
+            groups = -(-groups // workgroups) * workgroups
         rows = -(-a.N // (groups * teams))
         used = chunks / (run * lanes * pieces) * threads / (-(-threads // SIMD) * SIMD)
         # A load can read several, if rows and lanes begin with the first of them.
@@ -103,7 +105,8 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
         reading = 5 * a.columns * (2 if norm else 1) / rows
         if teams > 1:
             reading = reading / teams + 2 * a.columns / rows
-        parts = (0.2 + 0.4 * a.columns) * matrices / run * (1 if pieces == 1 else 2)
+        parts = (0.2 + 0.15 * a.columns * min(pieces, 2)) * matrices / run
+        parts += 0.25 * a.columns * matrices * lanes / chunks
         return (products + reading + parts) / used, {
             "RUN": run,
             "LANES": lanes,

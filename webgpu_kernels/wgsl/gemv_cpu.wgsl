@@ -56,9 +56,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 {% set t = "min(group.y * %du + column, params.rows - 1u)" % COLUMNS if many else "group.y" %}
 {% set source = ("u32(rows[%s])" % t if gather else t) ~ " * %du" % (CHUNKS * VALUES) %}
-  // Not a constant, as lavapipe would unroll the loop, and take a second to compile it.
+{% if not many %}
+  // Not a constant, as lavapipe would unroll the loop, and take half a second to compile it.
   let lanes = min({{ LANES }}u, arrayLength(&x));
 
+{% endif %}
 {% if STAGED %}
   // By as many invocations as run at once.
   for (var column = 0u; column < {{ COLUMNS }}u; column++) {
@@ -124,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% if q4 %}
       let words = {{ p }}q_weight[chunk + {{ "c%d" % i if RAGGED else "%du" % i }}];
 {% for j in range(COLUMNS) %}
-      var a{{ j }} = vec4<f32>(-offset[{{ j * RUN + i }}], 0.0f, 0.0f, 0.0f);
+      var a{{ j }} = {{ ("-offset[%d]" if many else "vec4<f32>(-offset[%d], 0.0f, 0.0f, 0.0f)") % (j * RUN + i) }};
 {% endfor %}
 {% for k in range(32) %}
 {% set word = "words." ~ "xyzw"[k // 8] %}
@@ -133,15 +135,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let n{{ k }} = f32(i32({{ nibble }}));
 {% endif %}
 {% for j in range(COLUMNS) %}
-      a{{ j }}.{{ "xyzw"[k // 8] }} += {{ "n%d" % k if COLUMNS > 1 else "f32(i32(%s))" % nibble }} * v[{{ (j * RUN + i) * 8 + k // 4 }}].{{ "xyzw"[k % 4] }};
+      a{{ j }}{{ "." ~ "xyzw"[k // 8] if not many }} += {{ "n%d" % k if COLUMNS > 1 else "f32(i32(%s))" % nibble }} * v[{{ (j * RUN + i) * 8 + k // 4 }}].{{ "xyzw"[k % 4] }};
 {% endfor %}
 {% endfor %}
 {% for j in range(COLUMNS) %}
-      {{ p }}sum{{ j }} += {{ p }}s{{ i // SCALES * SCALES }}{{ "." ~ "xyzw"[i % SCALES] if SCALES > 1 }} * (a{{ j }}.x + a{{ j }}.y + a{{ j }}.z + a{{ j }}.w);
+      {{ p }}sum{{ j }} += {{ p }}s{{ i // SCALES * SCALES }}{{ "." ~ "xyzw"[i % SCALES] if SCALES > 1 }} * {{ "a%d" % j if many else "(a0.x + a0.y + a0.z + a0.w)" }};
 {% endfor %}
 {% elif grouped %}
 {% for j in range(COLUMNS) %}
-      var a{{ j }} = vec4<f32>(-offset[{{ j * RUN + i }}], 0.0f, 0.0f, 0.0f);
+      var a{{ j }} = {{ ("-offset[%d]" if many else "vec4<f32>(-offset[%d], 0.0f, 0.0f, 0.0f)") % (j * RUN + i) }};
 {% endfor %}
 {% for w in range(GROUP_WORDS // 4) %}
       let words{{ w }} = {{ p }}q_weight[(chunk + {{ "c%d" % i if RAGGED else "%du" % i }}) * {{ GROUP_WORDS // 4 }}u + {{ w }}u];
@@ -150,11 +152,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% set word = "words%d.%s" % (k // 16, "xyzw"[k // 4 % 4]) %}
       let n{{ k }} = f32(i32({{ "%s & %du" % (word, 255 * 256 ** (k % 4)) if k % 4 < 3 else "%s >> 24u" % word }}));
 {% for j in range(COLUMNS) %}
-      a{{ j }}.{{ "xyzw"[k // 8] }} += n{{ k }} * v[{{ (j * RUN + i) * 8 + k // 4 }}].{{ "xyzw"[k % 4] }};
+      a{{ j }}{{ "." ~ "xyzw"[k // 8] if not many }} += n{{ k }} * v[{{ (j * RUN + i) * 8 + k // 4 }}].{{ "xyzw"[k % 4] }};
 {% endfor %}
 {% endfor %}
 {% for j in range(COLUMNS) %}
-      {{ p }}sum{{ j }} += {{ p }}s{{ i // SCALES * SCALES }}{{ "." ~ "xyzw"[i % SCALES] if SCALES > 1 }} * (a{{ j }}.x + a{{ j }}.y + a{{ j }}.z + a{{ j }}.w);
+      {{ p }}sum{{ j }} += {{ p }}s{{ i // SCALES * SCALES }}{{ "." ~ "xyzw"[i % SCALES] if SCALES > 1 }} * {{ "a%d" % j if many else "(a0.x + a0.y + a0.z + a0.w)" }};
 {% endfor %}
 {% else %}
       let w = {{ p }}element(chunk + {{ "c%d" % i if RAGGED else "%du" % i }});
@@ -209,7 +211,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for p in matrices %}
     var {{ p }}value = 0.0f;
 {% endfor %}
-    for (var i = 0u; i < lanes; i++) {
+    for (var i = 0u; i < {{ "%du" % LANES if many else "lanes" }}; i++) {
 {% for p in matrices %}
       {{ p }}value += {{ p }}parts[begin + i];
 {% endfor %}
