@@ -6,13 +6,8 @@
 {% if norm %}
 // RMSNorm: rstd is one scalar per row, so Σx² is summed while x is staged and applied at the end.
 {% endif %}
-{% include "bindings.wgsl" %}
+{% include "linear.wgsl" %}
 
-{% include "weights.wgsl" %}
-{% if glu %}
-{% include "silu.wgsl" %}
-
-{% endif %}
 // Rows of 32 values as 8 vectors.
 var<workgroup> x_tile: array<vec4<f32>, {{ 8 * ROWS }}>;
 var<workgroup> w_tile: array<vec4<f32>, 512>;
@@ -161,24 +156,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   }
   workgroupBarrier();
 {% endif %}
-{% for i in range(ROWS // 8) %}
-  {
-    let t_tile = local.y + {{ 8 * i }}u;
-    let t = first_t + t_tile;
-{% if norm %}
-    sum{{ i }} *= x_tile[t_tile].x;
-{% endif %}
-    for (var j = 0u; j < {{ columns }}u; j++) {
-      let row = first_n + local.x + 16u * j;
-      if (t < params.rows && row < count) {
-        let n = row{{ " + params.row_begin" if split }};
-        let out = t * {{ N }}u + n;
-{% for p in matrices %}
-        let {{ p }}value = sum{{ i }}[j{{ " + 2u" if not loop.first }}]{{ (" + " ~ p ~ "bias[n]") if bias }};
-{% endfor %}
-        y[out] = {{ "silu(value) * up_value" if glu else "value" }}{{ " + residual[out]" if residual }};
-      }
-    }
-  }
-{% endfor %}
+{% set rstd = "x_tile[t_tile].x" %}
+{% include "gemm_write.wgsl" %}
 }

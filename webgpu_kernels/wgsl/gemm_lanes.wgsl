@@ -8,13 +8,8 @@
 {% if norm %}
 // RMSNorm: rstd is one scalar per row, so Σx² is summed by the invocation that loads the row and applied at the end.
 {% endif %}
-{% include "bindings.wgsl" %}
+{% include "linear.wgsl" %}
 
-{% include "weights.wgsl" %}
-{% if glu %}
-{% include "silu.wgsl" %}
-
-{% endif %}
 {% set columns = "vec%d<f32>" % COLUMNS %}
 {# Adds the products of the first `rows` rows of the tile, over the first `end` vectors of x. #}
 {% macro products(rows, end) %}

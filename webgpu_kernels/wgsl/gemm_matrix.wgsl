@@ -9,13 +9,8 @@
 {% endif %}
 // What subgroups do differs by their number alone, which the uniformity analysis, of whole workgroups, cannot know.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
-{% include "bindings.wgsl" %}
+{% include "linear.wgsl" %}
 
-{% include "weights.wgsl" %}
-{% if glu %}
-{% include "silu.wgsl" %}
-
-{% endif %}
 // Rows of 32 values, {{ STRIDE }} apart: neighbouring rows lie in other banks.
 var<workgroup> x_tile: array<f32, {{ 32 * STRIDE }}>;
 // In the end, 32 rows of 64 sums.

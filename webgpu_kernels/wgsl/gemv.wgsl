@@ -5,13 +5,8 @@
 {% if norm %}
 // RMSNorm: rstd is one scalar per row, so Σx² is summed while x is staged and applied at the end.
 {% endif %}
-{% include "bindings.wgsl" %}
+{% include "linear.wgsl" %}
 
-{% include "weights.wgsl" %}
-{% if glu %}
-{% include "silu.wgsl" %}
-
-{% endif %}
 {% if q4 %}
 // Four weights of half a word, times 1, 16, 256 and 4096. A nibble in the mantissa of 2^23 is 2^23 + nibble · 16^i:
 // subtracting that with the offset of 7 is exact, and cheaper on GPUs than a conversion.

@@ -6,13 +6,8 @@
 {% if norm %}
 // RMSNorm: rstd is one scalar per row, so Σx² is summed while x is read and applied at the end.
 {% endif %}
-{% include "bindings.wgsl" %}
+{% include "linear.wgsl" %}
 
-{% include "weights.wgsl" %}
-{% if glu %}
-{% include "silu.wgsl" %}
-
-{% endif %}
 {% if q4 %}
 // A masked nibble stays where it is in its word: x is divided by what that multiplies it by. The eighth nibble is shifted,
 // as the sign bit is in the way.
