@@ -68,9 +68,10 @@ export interface LoadParts {
   /** Reading and writing the browser's storage. */
   store: number;
   hash: number;
-  /** `writeBuffer`, and waiting for the queue to take more. */
+  /** `writeBuffer`, and waiting for the queue to take more, which may be busy with the warm-up. */
   upload: number;
   compile: number;
+  /** What was left of the warm-up when weights and kernels were there. */
   warmup: number;
   /** From the last weight byte to the last compiled kernel. */
   compileTail: number;

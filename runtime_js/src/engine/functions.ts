@@ -58,24 +58,24 @@ export class Functions {
 
   /** Starts to compile what is left; `prepare` tells of failures. */
   compileRest(): void {
-    for (const name of this.missing) this.#compile(name).catch(() => {});
+    this.#compile(this.#missing).catch(() => {});
   }
 
   /** Makes functions ready that are not. @throws DeviceError */
   async prepare(names: readonly string[]): Promise<void> {
     const missing = names.filter((name) => this.#missing.includes(name));
-    const compiled = await Promise.all(missing.map((name) => this.#compile(name)));
-    for (const [i, name] of missing.entries()) {
+    const pipelines = await this.#compile(missing);
+    for (const name of missing) {
       if (this.#prepared.has(name)) continue;
+      const planned = this.#planned.get(name) as Planned;
       const fn = this.tier.functions[name] as Tier["functions"][string];
-      const pipelines = compiled[i] as ReadonlyMap<string, Pipeline>;
-      this.#prepared.set(name, this.player.bind(this.#planned.get(name) as Planned, fn, pipelines));
+      this.#prepared.set(name, this.player.bind(planned, fn, pipelines));
     }
     this.#missing = this.#missing.filter((name) => !this.#prepared.has(name));
   }
 
-  #compile(name: string): Promise<ReadonlyMap<string, Pipeline>> {
-    const launches = this.tier.functions[name]?.launches ?? [];
+  #compile(names: readonly string[]): Promise<ReadonlyMap<string, Pipeline>> {
+    const launches = names.flatMap((name) => this.tier.functions[name]?.launches ?? []);
     return this.#pipelines.compile(new Set(launches.map(({ kernel }) => kernel)));
   }
 }

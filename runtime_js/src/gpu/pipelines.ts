@@ -18,8 +18,14 @@ export class Pipelines {
     private readonly kernels: KernelFile["kernels"],
   ) {}
 
-  /** @throws DeviceError naming the kernel and the first compiler message */
+  /**
+   * Compiles kernels beside each other, the longest first: what begins last should not be what all others wait for.
+   *
+   * @throws DeviceError naming the kernel and the first compiler message
+   */
   async compile(names: Iterable<string>): Promise<Map<string, Pipeline>> {
+    const length = (name: string) => this.kernels[name]?.wgsl.length ?? 0;
+    const ordered = [...names].sort((a, b) => length(b) - length(a));
     const compile = async (name: string): Promise<[string, Pipeline]> => {
       let pipeline = this.#compiled.get(name);
       if (!pipeline) {
@@ -28,7 +34,7 @@ export class Pipelines {
       }
       return [name, await pipeline];
     };
-    return new Map(await Promise.all([...names].map(compile)));
+    return new Map(await Promise.all(ordered.map(compile)));
   }
 
   async #compile(kernel: Kernel): Promise<Pipeline> {
