@@ -180,6 +180,19 @@ def test_a_space_is_all_that_a_search_needs(monkeypatch: pytest.MonkeyPatch) -> 
     assert "SamplePerfectTile" in json.dumps(record.trace)
 
 
+def test_a_space_that_tvm_stops_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crooked(schedule: Any, work: spaces.Work, adapter: Adapter) -> bool:
+        schedule.fuse(*reversed(schedule.get_loops(work.reductions[0])))
+        return True
+
+    monkeypatch.setattr(spaces, "_SPACES", [crooked, *spaces._SPACES])
+    outcome = Outcome()
+    op = op_of("linear")
+    assert len(make_tvm_jobs([op], ADAPTER, 1, outcome)) == 1
+    (line,) = outcome.skipped
+    assert line.startswith(f"{op.key}: crooked fails: Error message: ")
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize(
     ("name", "tier"), [("linear", "f16"), *((name, "f32") for name in TUNABLE)]

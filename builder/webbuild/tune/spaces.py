@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import tvm
 from tvm import tirx
 from tvm.s_tir import Schedule
+
+from webbuild.compile.traces import copied
 
 from .runner import Adapter
 
@@ -45,19 +48,28 @@ def space(function: Space) -> Space:
     return function
 
 
-def schedules(function: tirx.IRModule, adapter: Adapter, seed: int) -> list[Schedule]:
-    """One schedule for each space that knows the function, `main` of the module."""
+def schedules(
+    function: tirx.PrimFunc, adapter: Adapter, seed: int, problems: list[str]
+) -> list[Schedule]:
+    """One schedule for each space that knows the function.
+
+    problems: gets a line for each space that TVM stopped.
+    """
     found = []
     for number, attempt in enumerate(_SPACES):
-        schedule = Schedule(function, seed=seed + number)
-        work = _inlined(schedule)
-        if work is not None and attempt(schedule, work, adapter):
-            found.append(schedule)
+        schedule = Schedule(tvm.IRModule({"main": copied(function)}), seed=seed + number)
+        try:
+            if attempt(schedule, _inlined(schedule), adapter):
+                found.append(schedule)
+        except (
+            RuntimeError
+        ) as error:  # TVM's errors: the last line says why, after the whole module
+            problems.append(f"{attempt.__name__} fails: {str(error).strip().splitlines()[-1]}")
     return found
 
 
-def _inlined(schedule: Schedule) -> Work | None:
-    """Inlines every block that is no reduction and not the last; None if one cannot be."""
+def _inlined(schedule: Schedule) -> Work:
+    """Inlines every block that is no reduction and not the last."""
     blocks = list(schedule.get_child_blocks(schedule.get_sblock("root", "main")))
     reductions = []
     for number, block in enumerate(blocks):

@@ -56,10 +56,13 @@ class TraceSearch:
         self._dispatches = {"default": op.default}
         self._traces: dict[str, list[Any]] = {}
         self._drawn: list[tuple[Any, str | None]] = []
-        module = tvm.IRModule({"main": _sized(copied(op.function))})
-        self._spaces = schedules(module, adapter, seed)
+        function = _sized(copied(op.function))
+        self.problems: list[str] = []
+        """Of spaces that TVM stopped."""
+        self._spaces = schedules(function, adapter, seed, self.problems)
         if not self._spaces:
             return
+        module = tvm.IRModule({"main": function})
         self._context = _context(module, seed)
         self._database = ms.database.MemoryDatabase()
         self._workload = self._database.commit_workload(module)
@@ -186,6 +189,8 @@ def make_tvm_jobs(ops: Iterable[TvmOp], adapter: Adapter, seed: int, outcome: Ou
             )
             continue
         search = TraceSearch(op, adapter, seed)
+        for problem in search.problems:
+            note(outcome.skipped, f"{op.key}: {problem}")
         if not search.known:
             note(outcome.skipped, f"{op.key}: no space knows how to schedule it")
             continue
