@@ -3,7 +3,11 @@ registry's rows."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +112,30 @@ def test_scales_are_read_several_at_a_time(device: Device, k: int, loads: int) -
     _, _, products = cpu.wgsl.partition("left--")
     assert products.count("= scale") == loads
     check_case(device, [cpu], case)
+
+
+def test_decode_attention_where_subgroups_are_narrow(device: Device) -> None:
+    """SwiftShader's hold four invocations, so lavapipe's have to hold as many for once."""
+    if "llvmpipe" not in device.adapter.info["device"]:
+        pytest.skip("needs lavapipe, whose subgroups can be made narrow")
+    program = f"from {__name__} import check_narrow; check_narrow()"
+    path = {"PYTHONPATH": str(Path(__file__).parents[2]), "LP_NATIVE_VECTOR_WIDTH": "128"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def check_narrow() -> None:
+    device = Device()
+    assert "128 bits" in device.adapter.info["device"]
+    for mode in ("whole", "split"):
+        setting = {"mode": mode, "shape": (6, 2, 64, (0, 37, 300)), "window": 200, "qk_norm": 1e-6}
+        case = MAKERS["decode_attention"](setting, "f32")
+        launches = lower("decode_attention", case.attrs, "f32")
+        first = launches[0]
+        (launches[0],) = (one for one in first.alternatives if one.suits == "cpu")
+        assert "Barrier" not in launches[0].wgsl and "var<workgroup>" not in launches[0].wgsl
+        check_case(device, launches, case)
 
 
 def test_every_row_has_an_oracle_and_cases() -> None:
