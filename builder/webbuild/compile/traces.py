@@ -23,7 +23,6 @@ from webgpu_kernels.launch import Tier
 from webgpu_kernels.records import TuningRecord
 
 _ENTRY = "main"  # the name that traces give their function
-_REDUCTION = 2  # tirx.IterVar.CommReduce
 
 
 def tuning_key(name: str, function: tirx.PrimFunc) -> str:
@@ -49,7 +48,9 @@ def blocks(function: tirx.PrimFunc) -> list[tirx.SBlock]:
 
 
 def _reduced(block: tirx.SBlock) -> int:
-    extents = [one.dom.extent for one in block.iter_vars if one.iter_type == _REDUCTION]
+    extents = [
+        one.dom.extent for one in block.iter_vars if one.iter_type == tirx.IterVar.CommReduce
+    ]
     return prod(int(n) for n in extents if isinstance(n, tirx.IntImm))
 
 

@@ -20,7 +20,6 @@ from webbuild.compile.traces import copied
 
 from .runner import Adapter
 
-_REDUCTION = 2  # tirx.IterVar.CommReduce
 #: Loops up to so many steps are written out.
 _UNROLL = (0, 16, 64)
 
@@ -74,7 +73,7 @@ def _inlined(schedule: Schedule) -> Work:
     reductions = []
     for number, block in enumerate(blocks):
         kinds = {one.iter_type for one in schedule.get(block).iter_vars}
-        if _REDUCTION in kinds:
+        if tirx.IterVar.CommReduce in kinds:
             reductions.append(block)
         elif number < len(blocks) - 1:
             schedule.compute_inline(block)
