@@ -165,11 +165,18 @@ PREFILL_BLOCK = 8
 """Rows that are scored together."""
 PREFILL_SUMS = 64
 """Most numbers of the output that an invocation holds."""
+TEAMS_NUMBERS = 1024
+"""Most numbers of the output that a team holds, if 4 rows have no more: twice as many would take a
+seventh less time, and twice as long to compile."""
 
 
-def prefill(a: AttentionAttrs, tier: Tier, row_groups: int = 4, heads: int = 3) -> Constants:
+def prefill(
+    a: AttentionAttrs, tier: Tier, row_groups: int = 4, heads: int = 3, team_rows: int = 0
+) -> Constants:
     """row_groups: most groups of invocations that share the rows. heads: most query heads of a
-    workgroup."""
+    workgroup. team_rows: not 0 for attention_prefill_teams.wgsl, most rows that share a load."""
+    if team_rows:
+        return _prefill_teams(_grouped(a, tier, 1), team_rows)
     threads = PREFILL_THREADS
     width = 2 if tier == "f16" else 1
     words = a.D // width
@@ -204,3 +211,25 @@ def prefill(a: AttentionAttrs, tier: Tier, row_groups: int = 4, heads: int = 3) 
 
 def prefill_grid(c: Constants, rows: int) -> Grid:
     return (c["KV"] * c["PARTS"], "q_tiles", 1)
+
+
+def _prefill_teams(c: Constants, rows: int) -> Constants:
+    own = -(-c["CHUNKS"] // 4)
+    while rows > 4 and rows * c["D"] > TEAMS_NUMBERS:
+        rows //= 2
+    return {
+        **c,
+        "THREADS": TEAMS_THREADS,
+        "workgroup": (TEAMS_THREADS, 1, 1),
+        "TILE_ROWS": TILE_ROWS,
+        "ROWS": rows,
+        "OWN_CHUNKS": own,
+        "RAGGED": c["CHUNKS"] != 4 * own,
+        "SLACK": TEAMS_SLACK,
+        "word": c["chunk"],
+        "output": "vec4<f32>",
+    }
+
+
+def prefill_teams_grid(c: Constants, rows: int) -> Grid:
+    return (c["H"], "q_tiles", TILE_ROWS // c["ROWS"])

@@ -352,7 +352,14 @@ KERNELS: tuple[Kernel, ...] = (
         variants=_ATTENTION_VARIANTS,
         tunings=(
             Tuning("default"),
-            Tuning("cpu", {"row_groups": 1, "heads": 1}, suits="cpu"),
+            Tuning(
+                "teams",
+                {"team_rows": 8},
+                features=("subgroups",),
+                suits="cpu",
+                wgsl="attention_prefill_teams.wgsl",
+                grid=attention.prefill_teams_grid,
+            ),
         ),
     ),
     Kernel(

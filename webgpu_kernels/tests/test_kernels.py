@@ -114,7 +114,7 @@ def test_scales_are_read_several_at_a_time(device: Device, k: int, loads: int) -
     check_case(device, [cpu], case)
 
 
-def test_decode_attention_where_subgroups_are_narrow(device: Device) -> None:
+def test_attention_where_subgroups_are_narrow(device: Device) -> None:
     """SwiftShader's hold four invocations, so lavapipe's have to hold as many for once."""
     if "llvmpipe" not in device.adapter.info["device"]:
         pytest.skip("needs lavapipe, whose subgroups can be made narrow")
@@ -128,10 +128,15 @@ def test_decode_attention_where_subgroups_are_narrow(device: Device) -> None:
 def check_narrow() -> None:
     device = Device()
     assert "128 bits" in device.adapter.info["device"]
-    for mode in ("whole", "split"):
-        setting = {"mode": mode, "shape": (6, 2, 64, (0, 37, 300)), "window": 200, "qk_norm": 1e-6}
-        case = MAKERS["decode_attention"](setting, "f32")
-        launches = lower("decode_attention", case.attrs, "f32")
+    decode = {"shape": (6, 2, 64, (0, 37, 300)), "window": 200, "qk_norm": 1e-6}
+    prefill = {"shape": (6, 2, 64, ((0, 3), (290, 30))), "window": 200, "sinks": True}
+    for op, setting in (
+        ("decode_attention", {"mode": "whole", **decode}),
+        ("decode_attention", {"mode": "split", **decode}),
+        ("attention", prefill),
+    ):
+        case = MAKERS[op](setting, "f32")
+        launches = lower(op, case.attrs, "f32")
         first = launches[0]
         (launches[0],) = (one for one in first.alternatives if one.suits == "cpu")
         assert "Barrier" not in launches[0].wgsl and "var<workgroup>" not in launches[0].wgsl

@@ -8,6 +8,7 @@
 // fewer than the workgroup's {{ THREADS }}, every subgroup does the same work.
 {% from "turn.wgsl" import turn_functions %}
 {% from "attention.wgsl" import page_row, capped, quad with context %}
+{% from "teams.wgsl" import team_sums %}
 {% include "bindings.wgsl" %}
 
 {% set QUADS = D // 4 %}
@@ -32,14 +33,7 @@ fn team_sum(mine: f32) -> f32 {
   return pair + subgroupShuffleXor(pair, 2u);
 }
 
-// Member m gets the team's sum of component m: fewer exchanges than four sums, and scores that no two invocations share.
-fn team_sums(mine: vec4<f32>, member: u32) -> f32 {
-  let odd = (member & 1u) == 1u;
-  let pair = select(mine.xz, mine.yw, odd) + subgroupShuffleXor(select(mine.yw, mine.xz, odd), 1u);
-  let upper = member >= 2u;
-  return select(pair.x, pair.y, upper) + subgroupShuffleXor(select(pair.y, pair.x, upper), 2u);
-}
-
+{{ team_sums() }}
 // First quad in qkv of head r of this workgroup: a query head, then the KV head's key and value. Heads past the group repeat its last.
 fn source(row: u32, kv_head: u32, first: u32, r: u32) -> u32 {
   let query = min(first + r, (kv_head + 1u) * {{ GROUP }}u - 1u);

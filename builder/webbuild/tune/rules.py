@@ -86,6 +86,7 @@ def attention_decode(attrs: OpAttrs, tier: Tier, adapter: Adapter) -> Iterator[T
 
 @rule("attention_prefill")
 def attention_prefill(attrs: OpAttrs, tier: Tier, adapter: Adapter) -> Iterator[Tuning]:
-    """Query heads of a workgroup, groups of invocations that share the rows."""
+    """Query heads of a workgroup, groups of invocations that share the rows; rows of a team."""
     row = ROWS["attention_prefill"]
     yield from sweep(row, row.tunings[0].name, heads=(1, 2, 3, 4), row_groups=(1, 2, 4, 8))
+    yield from sweep(row, "teams", team_rows=(4, 8, 16))

@@ -1,0 +1,166 @@
+// The work of attention_prefill.wgsl for software adapters: as attention_teams.wgsl, without barriers and workgroup memory.
+// Grid: x = query head, y = tile, z = {{ ROWS }} rows of it, which share each load of keys and values.
+//
+// Of four invocations of a subgroup, a team, each owns every fourth chunk of {{ 4 * QPC }} columns, of queries, keys, values and sums
+// alike. A position is loaded once, by one team, which adds its scores up. Where subgroups have fewer invocations than the
+// workgroup's {{ THREADS }}, every subgroup does the same work.
+{% from "attention.wgsl" import page_row, capped, quad with context %}
+{% from "teams.wgsl" import team_sums %}
+{% include "bindings.wgsl" %}
+
+{% set QUADS = D // 4 %}
+{% set OWN = OWN_CHUNKS * QPC %}
+{{ page_row() }}
+{{ capped("f32") }}
+{{ team_sums() }}
+
+@compute @workgroup_size({{ THREADS }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgroup: u32,
+        @builtin(subgroup_invocation_id) lane: u32) {
+  let head = group.x;
+  let kv_head = head / {{ GROUP }}u;
+  let tile = tiles[group.y];
+  let rows = clamp(u32(tile.y), 1u, {{ TILE_ROWS }}u);
+  let first_row = group.z * {{ ROWS }}u;
+  let count = min(rows - min(first_row, rows), {{ ROWS }}u);
+  let first = u32(tile.x) + first_row;
+  let seq = u32(tile.z);
+  let position = u32(tile.w) + first_row;
+  let end = select(0u, min(position + count, params.max_pages * {{ PAGE }}u), count > 0u);
+{% if window %}
+  let begin = max(position + 1u, {{ WINDOW }}u) - {{ WINDOW }}u;
+{% else %}
+  let begin = 0u;
+{% endif %}
+  let teams = min(subgroup / 4u, {{ THREADS // 4 }}u);
+  let team = lane / 4u % teams;
+  let member = lane % 4u;
+  let first_member = lane - member;
+  // Only the compiler does not know that this is 1: so it leaves loops as they are, and is quick.
+  let once = params.chunks / {{ CHUNKS }}u;
+
+  // The member's columns of the queries, scaled; rows past the last repeat it.
+  var mine: array<vec4<f32>, {{ ROWS * OWN }}>;
+  for (var i = 0u; i < {{ ROWS * OWN }}u * once; i++) {
+    let row = first + min(i / {{ OWN }}u, max(count, 1u) - 1u);
+    let chunk = i % {{ OWN }}u / {{ QPC }}u * 4u + member;
+    let at = (row * {{ H }}u + head) * {{ QUADS }}u + {{ "min(chunk, %du)" % (CHUNKS - 1) if RAGGED else "chunk" }} * {{ QPC }}u + i % {{ QPC }}u;
+    mine[i] = q[at] * {{ "select(0.0f, %s, chunk < %du)" % (SCALE | f32, CHUNKS) if RAGGED else SCALE | f32 }};
+  }
+{% for k in range(OWN_CHUNKS) %}
+  let column{{ k }} = {{ "min(member + %du, %du)" % (4 * k, CHUNKS - 1) if RAGGED else "member + %du" % (4 * k) }};
+{% endfor %}
+
+  // Weights are relative to `highest`, at most {{ SLACK }} below the highest score: so sums are seldom scaled anew. Every member has
+  // the `highest` of all rows; `own_highest` and `total` are those of the row whose score it adds up.
+{% for g in range(ROWS // 4) %}
+  var own_highest{{ g }} = -3.0e38f;
+  var total{{ g }} = 0.0f;
+  let last{{ g }} = position + {{ 4 * g }}u + member;
+{% endfor %}
+{% for r in range(ROWS) %}
+  var highest{{ r }} = -3.0e38f;
+{% for i in range(OWN) %}
+  var sum{{ r }}_{{ i }} = vec4<f32>();
+{% endfor %}
+{% endfor %}
+  for (var at = begin; at < end; at += teams) {
+    let own = at + team;
+    let place = page_row(seq, kv_head, min(own, end - 1u));
+{% for k in range(OWN_CHUNKS) %}
+    let k{{ k }} = kv_k[place + column{{ k }}];
+{% endfor %}
+{% for i in range(OWN) %}
+    let kq{{ i }} = {{ quad("k%d" % (i // QPC), i % QPC) }};
+{% endfor %}
+{% for r in range(ROWS) %}
+    let product{{ r }} = {% for i in range(OWN) %}{{ " + " if i }}dot(mine[{{ r * OWN + i }}], kq{{ i }}){% endfor %};
+{% endfor %}
+    var jump = 0.0f;
+{% for g in range(ROWS // 4) %}
+{% if window %}
+    let seen{{ g }} = own < end && own <= last{{ g }} && last{{ g }} < own + {{ WINDOW }}u;
+{% else %}
+    let seen{{ g }} = own < end && own <= last{{ g }};
+{% endif %}
+    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for m in range(4) %}product{{ 4 * g + m }}{{ ", " if m < 3 }}{% endfor %}), member)), seen{{ g }});
+    jump = max(jump, kept{{ g }} - own_highest{{ g }});
+{% endfor %}
+{% for r in range(ROWS) %}
+    let score{{ r }} = subgroupShuffle(kept{{ r // 4 }}, first_member + {{ r % 4 }}u);
+{% endfor %}
+    jump = max(jump, subgroupShuffleXor(jump, 1u));
+    jump = max(jump, subgroupShuffleXor(jump, 2u));
+    if (jump > {{ SLACK | f32 }}) {
+{% for g in range(ROWS // 4) %}
+      let own_higher{{ g }} = max(own_highest{{ g }}, kept{{ g }});
+      total{{ g }} *= exp(own_highest{{ g }} - own_higher{{ g }});
+      own_highest{{ g }} = own_higher{{ g }};
+{% endfor %}
+{% for r in range(ROWS) %}
+      let higher{{ r }} = max(highest{{ r }}, score{{ r }});
+      let decay{{ r }} = exp(highest{{ r }} - higher{{ r }});
+      highest{{ r }} = higher{{ r }};
+{% for i in range(OWN) %}
+      sum{{ r }}_{{ i }} *= decay{{ r }};
+{% endfor %}
+{% endfor %}
+    }
+{% for g in range(ROWS // 4) %}
+    let share{{ g }} = select(0.0f, exp(kept{{ g }} - own_highest{{ g }}), seen{{ g }});
+    total{{ g }} += share{{ g }};
+{% endfor %}
+{% for k in range(OWN_CHUNKS) %}
+    let v{{ k }} = kv_v[place + column{{ k }}];
+{% endfor %}
+{% for i in range(OWN) %}
+    let vq{{ i }} = {{ quad("v%d" % (i // QPC), i % QPC) }};
+{% endfor %}
+{% for r in range(ROWS) %}
+    let weight{{ r }} = subgroupShuffle(share{{ r // 4 }}, first_member + {{ r % 4 }}u);
+{% for i in range(OWN) %}
+    sum{{ r }}_{{ i }} += weight{{ r }} * vq{{ i }};
+{% endfor %}
+{% endfor %}
+  }
+
+  // What each sum is multiplied with; then the two teams of a subgroup meet.
+{% for g in range(ROWS // 4) %}
+  var factor{{ g }} = 1.0f;
+{% endfor %}
+  if (teams > 1u) {
+{% for g in range(ROWS // 4) %}
+    let own_higher{{ g }} = max(own_highest{{ g }}, subgroupShuffleXor(own_highest{{ g }}, 4u));
+    factor{{ g }} = exp(own_highest{{ g }} - own_higher{{ g }});
+    own_highest{{ g }} = own_higher{{ g }};
+    total{{ g }} *= factor{{ g }};
+    total{{ g }} += subgroupShuffleXor(total{{ g }}, 4u);
+{% endfor %}
+  }
+{% for g in range(ROWS // 4) %}
+{% if sinks %}
+  let sink{{ g }} = sinks[head];
+  let most{{ g }} = max(own_highest{{ g }}, sink{{ g }});
+  let share{{ g }} = exp(own_highest{{ g }} - most{{ g }});
+  factor{{ g }} *= share{{ g }} / (total{{ g }} * share{{ g }} + exp(sink{{ g }} - most{{ g }}));
+{% else %}
+  factor{{ g }} /= total{{ g }};
+{% endif %}
+{% endfor %}
+{% for r in range(ROWS) %}
+  let factor_of{{ r }} = subgroupShuffle(factor{{ r // 4 }}, first_member + {{ r % 4 }}u);
+{% for i in range(OWN) %}
+  mine[{{ r * OWN + i }}] = sum{{ r }}_{{ i }} * factor_of{{ r }};
+{% endfor %}
+{% endfor %}
+  for (var i = 0u; i < count * {{ OWN }}u; i++) {
+    var value = mine[i];
+    if (teams > 1u) {
+      value += subgroupShuffleXor(value, 4u);
+    }
+    let chunk = i % {{ OWN }}u / {{ QPC }}u * 4u + member;
+    if (i % teams == team{{ " && chunk < %du" % CHUNKS if RAGGED }}) {
+      y[((first + i / {{ OWN }}u) * {{ H }}u + head) * {{ QUADS }}u + chunk * {{ QPC }}u + i % {{ QPC }}u] = value;
+    }
+  }
+}
