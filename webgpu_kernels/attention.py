@@ -166,8 +166,8 @@ PREFILL_BLOCK = 8
 PREFILL_SUMS = 64
 """Most numbers of the output that an invocation holds."""
 TEAMS_NUMBERS = 1024
-"""Most numbers of the output that a team holds, if 4 rows have no more: twice as many would take a
-seventh less time, and twice as long to compile."""
+"""Most numbers of the output that a team holds, unless 4 rows have more: twice as many would take a
+fifth less time, and more than twice as long to compile."""
 
 
 def prefill(
