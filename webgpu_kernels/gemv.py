@@ -15,6 +15,9 @@ MEMORY = 16000
 SIMD = 8
 """Invocations that a software adapter runs at once: vectors half empty waste its time."""
 
+MOST_CHUNKS = 10
+"""Of x in a lane's registers at once: more are more code than a core keeps decoded."""
+
 
 def _blocks(a: LinearAttrs, rows: int) -> Constants:
     """The grid's width for workgroups of `rows` matrix rows; z takes what x cannot."""
@@ -134,9 +137,52 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
     return {**linear(a, tier), "CHUNKS": chunks, "COLUMNS": a.columns, **best}
 
 
-def constants(a: LinearAttrs, tier: Tier, cores: bool = False, **tuned: int) -> Constants:
-    """cores: for software adapters. Raises BadAttributeError for an unknown keyword."""
-    choose = cpu if cores else gpu
+def in_teams(a: LinearAttrs, tier: Tier) -> bool:
+    """Whether gemv_teams.wgsl can run it, and gemv_cpu.wgsl need not."""
+    return a.quant in PACKINGS and a.columns == 1
+
+
+def teams(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
+    """For packed weights and one row of x; workgroups: as in `cpu`."""
+    chunks = a.K // GROUP
+    # Two chunks that are left over are halved among the lanes.
+    half = chunks % 4 == 2 and 4 < chunks < 4 * (MOST_CHUNKS + 1)
+    share = chunks // 4 if half else -(-chunks // 4)
+    # A piece costs half a chunk besides its own.
+    runs = range(1, min(share, MOST_CHUNKS) + 1)
+    run = share if half else min(runs, key=lambda run: -(-share // run) * (run + 0.5))
+    pieces = -(-share // run)
+    abreast = SIMD // 4
+    groups = -(-a.N // (256 * abreast))
+    if groups < 4 * workgroups:
+        groups = -(-groups // workgroups) * workgroups
+    rows = -(-a.N // (groups * abreast))
+    scales = next(n for n in (4, 2, 1) if chunks % n == 0 and run % n == 0)
+    return {
+        **linear(a, tier),
+        "CHUNKS": chunks,
+        "COLUMNS": 1,
+        "RUN": run,
+        "PIECES": pieces,
+        "HALF": half,
+        "RAGGED": not half and 4 * run * pieces > chunks,
+        "LANES": 4,
+        "TEAMS": abreast,
+        "TEAM_ROWS": rows,
+        "THREADS": SIMD,
+        "workgroup": (SIMD, 1, 1),
+        "SCALES": scales,
+        **({"half": {2: "u32", 4: "vec2<u32>"}[scales]} if scales > 1 else {}),
+        **_blocks(a, rows * abreast),
+    }
+
+
+def constants(
+    a: LinearAttrs, tier: Tier, cores: bool = False, exchange: bool = False, **tuned: int
+) -> Constants:
+    """cores: for software adapters; exchange: for those of them with subgroups. Raises
+    BadAttributeError for an unknown keyword."""
+    choose = (teams if exchange else cpu) if cores else gpu
     unknown = tuned.keys() - signature(choose).parameters.keys()
     if unknown:
         raise BadAttributeError(a.op, "tuning", f"has {sorted(unknown)}, which mean nothing here")

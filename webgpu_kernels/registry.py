@@ -218,7 +218,21 @@ KERNELS: tuple[Kernel, ...] = (
                 features=("subgroups",),
                 serves=lambda attrs, tier: attrs.columns == 1,
             ),
-            Tuning("cpu", {"cores": True}, suits="cpu", wgsl="gemv_cpu.wgsl"),
+            Tuning(
+                "teams",
+                {"cores": True, "exchange": True},
+                features=("subgroups",),
+                suits="cpu",
+                wgsl="gemv_teams.wgsl",
+                serves=gemv.in_teams,
+            ),
+            Tuning(
+                "cpu",
+                {"cores": True},
+                suits="cpu",
+                wgsl="gemv_cpu.wgsl",
+                serves=lambda attrs, tier: not gemv.in_teams(attrs, tier),
+            ),
         ),
     ),
     Kernel(

@@ -11,7 +11,7 @@ from webbuild.schema.tuning import AdapterKind
 from webgpu_kernels.records import TuningRecord
 
 CONFIG = TINY["llama-gqa"]
-FOUND = "cpu:workgroups=3"
+FOUND = "default:team_rows=12"
 
 
 def record(key: str, tuning: str, architecture: str = "one") -> TuningRecord:
@@ -44,7 +44,7 @@ def test_a_pack_holds_what_records_name_and_executors_take_it() -> None:
     near = down.replace("N=", "N=1")  # another shape of the same variant
     records = [
         record(head, FOUND),
-        record(near, "cpu:workgroups=5"),
+        record(near, "default:team_rows=20"),
         record(head, "no-such-tuning", "two"),
         record("gemv_q4.unheard N=1 K=1", FOUND),
     ]
@@ -59,7 +59,7 @@ def test_a_pack_holds_what_records_name_and_executors_take_it() -> None:
     chosen = choose_kernels(tier, kernels, set(), False, advice).functions["decode"].launches
     tunings = {one.label: kernels[one.kernel].tuning for one in chosen}
     assert tunings["head"] == FOUND
-    assert tunings["layers.0.down_proj"] == "cpu:workgroups=5"
+    assert tunings["layers.0.down_proj"] == "default:team_rows=20"
     found = next(kernel for kernel in kernels.values() if kernel.tuning == FOUND)
     assert found.suits == "measured"
 

@@ -110,6 +110,15 @@ def same_loads(launch: KernelLaunch, c: dict[str, Any]) -> KernelLaunch:
         for place, scaled in at
         for p in (["", "up_"] if c["glu"] else [""])
     ]
+    if c.get("HALF"):  # of a chunk that two lanes share
+        loads += [
+            f"    {{ let i = row + {lanes * c['RUN']}u + lane / 2u; let j = lane % 2u * 2u;"
+            + (f" sum ^= {p}q_weight[i * 2u + lane % 2u];" if in_chunk == 2 else "")
+            + (f" sum.x ^= {p}q_weight[i][j];" if in_chunk == 1 else "")
+            + (f" sum.y ^= {p}q_weight[i][j + 1u];" if in_chunk == 1 else "")
+            + f" sum.x ^= {p}{scale}; }}"
+            for p in (["", "up_"] if c["glu"] else [""])
+        ]
     lines = [
         f"@compute @workgroup_size({c['THREADS']})",
         "fn main(@builtin(workgroup_id) group: vec3<u32>,"

@@ -101,20 +101,48 @@ def test_long_rows_are_multiplied_in_pieces(device: Device) -> None:
     check_case(device, [cpu], case)
 
 
-@pytest.mark.parametrize(("k", "loads"), [(96, 3), (64, 1), (896, 1), (4096, 1)])
+@pytest.mark.parametrize(("k", "loads"), [(96, 1), (576, 3), (896, 7), (4096, 2)])
 def test_scales_are_read_several_at_a_time(device: Device, k: int, loads: int) -> None:
     """By software adapters, which pay for each load: four chunks' in one if rows allow it."""
-    variants = {"norm": None, "bias": False, "residual": True, "glu": False, "gather": False}
-    shape = {"shape": (1, 41, k), "row_splits": None}
-    case = MAKERS["linear"]({"mode": "gemv", "quant": "q4", **variants, **shape}, "f32")
+    case, cpu = software_gemv({"residual": True}, (1, 41, k))
+    _, _, products = cpu.wgsl.partition("turn++")
+    assert products.count("= scale") == loads
+    if device.has(cpu.features):
+        check_case(device, [cpu], case)
+
+
+def software_gemv(variants: Attrs, shape: tuple[int, int, int]) -> tuple[Case, KernelLaunch]:
+    """A product, and the kernel for software adapters with subgroups."""
+    none = {"norm": None, "bias": False, "residual": False, "glu": False, "gather": False}
+    attrs = {"quant": "q4", "row_splits": None, **none, **variants}
+    case = MAKERS["linear"]({"mode": "gemv", "shape": shape, **attrs}, "f32")
     (launch,) = lower("linear", case.attrs, "f32")
     (cpu,) = (one for one in launch.alternatives if one.suits == "cpu")
-    _, _, products = cpu.wgsl.partition("left--")
-    assert products.count("= scale") == loads
-    check_case(device, [cpu], case)
+    assert cpu.tuning == "teams"
+    return case, cpu
 
 
-def test_attention_where_subgroups_are_narrow(device: Device) -> None:
+FUSED: Attrs = {"norm": 1e-5, "bias": True, "glu": True, "gather": True}
+
+
+@pytest.mark.parametrize("quant", ["q4", "q8"])
+@pytest.mark.parametrize(
+    ("k", "pieces"), [(32, 1), (64, 1), (192, 1), (544, 1), (576, 1), (1088, 1), (1472, 2)]
+)
+@pytest.mark.parametrize("n", [5, 37, 2052])
+def test_teams_share_rows_of_any_length(
+    device: Device, n: int, k: int, pieces: int, quant: str
+) -> None:
+    """Whole chunks for each lane, halves left over, more than registers hold; rows for one team
+    only, and for several workgroups."""
+    case, cpu = software_gemv({**FUSED, "quant": quant}, (2, n, k))
+    assert ("piece++" in cpu.wgsl) == (pieces > 1)
+    assert "Barrier" not in cpu.wgsl and "var<workgroup>" not in cpu.wgsl
+    if device.has(cpu.features):
+        check_case(device, [cpu], case)
+
+
+def test_teams_where_subgroups_are_narrow(device: Device) -> None:
     """SwiftShader's hold four invocations, so lavapipe's have to hold as many for once."""
     if "llvmpipe" not in device.adapter.info["device"]:
         pytest.skip("needs lavapipe, whose subgroups can be made narrow")
@@ -141,6 +169,9 @@ def check_narrow() -> None:
         (launches[0],) = (one for one in first.alternatives if one.suits == "cpu")
         assert "Barrier" not in launches[0].wgsl and "var<workgroup>" not in launches[0].wgsl
         check_case(device, launches, case)
+    for k in (576, 1472):
+        case, cpu = software_gemv(FUSED, (2, 37, k))
+        check_case(device, [cpu], case)
 
 
 def test_every_row_has_an_oracle_and_cases() -> None:

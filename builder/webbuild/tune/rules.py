@@ -62,7 +62,8 @@ def gemv(attrs: OpAttrs, tier: Tier, adapter: Adapter) -> Iterator[Tuning]:
     """Threads, rows of a team; for software adapters the number of workgroups."""
     row = ROWS["gemv"]
     if adapter.software:
-        yield from sweep(row, "cpu", workgroups=(2, 4, 8, 16, 32))
+        for base in ("teams", "cpu"):
+            yield from sweep(row, base, workgroups=(2, 4, 8, 16, 32))
     for base in ("default", "subgroups"):
         yield from sweep(row, base, team_rows=(4, 8, 16))
 
