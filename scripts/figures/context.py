@@ -118,7 +118,12 @@ def draw(path: Path, coarse: Times, fine: Times, edges: dict[str, int], clock: s
             axes.grid(alpha=0.3)
             axes.legend(fontsize=7, frameon=False, loc="lower right")
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(
+            path,
+            metadata={"Date": None, "Title": "Decode time as the context grows"}
+            if path.suffix == ".svg"
+            else None,
+        )
 
 
 def main() -> None:

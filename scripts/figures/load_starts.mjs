@@ -41,7 +41,9 @@ const BARE = `
       access.close();
     }
   }
-  onmessage = async ({ data: way }) => {
+  // A rejection would reach nobody; thrown outside of promises it reaches the page.
+  onmessage = ({ data: way }) => measure(way).catch((error) => setTimeout(() => { throw error; }));
+  async function measure(way) {
     const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
     const device = await adapter.requestDevice();
     const ready = performance.now();
@@ -64,7 +66,7 @@ const BARE = `
     const done = performance.now();
     postMessage({ way, device: ready - began, copy: done - ready, bytes });
     device.destroy();
-  };`;
+  }`;
 
 const server = await serve(site);
 const browser = await launch(chosenAdapter());
@@ -144,12 +146,15 @@ const bare = (/** @type {"slices" | "handles"} */ way) =>
 const rounds = { cold: [], cold_parts: [], cached: [], cached_parts: [], bare: [] };
 const context = Number(contextLength);
 try {
-  await engine({ contextLength: context, empty: true }); // the driver's shader cache is filled
+  console.error("filling the driver's shader cache");
+  await engine({ contextLength: context, empty: true });
   for (let i = 0; i < Number(cold); i++) {
+    console.error(`from the network, round ${i + 1} of ${cold}`);
     rounds.cold?.push(await engine({ contextLength: context, empty: true }));
     rounds.cold_parts?.push(await parts({ contextLength: context, empty: true }));
   }
   for (let i = 0; i < Number(cached); i++) {
+    console.error(`from the browser's storage, round ${i + 1} of ${cached}`);
     rounds.bare?.push(await bare("slices"), await bare("handles"));
     rounds.cached?.push(await engine({ contextLength: context, empty: false }));
     rounds.cached_parts?.push(await parts({ contextLength: context, empty: false }));
