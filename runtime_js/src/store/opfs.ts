@@ -20,16 +20,28 @@ interface SharedFileHandle extends FileSystemFileHandle {
   createSyncAccessHandle(options?: { mode: "read-only" }): Promise<FileSystemSyncAccessHandle>;
 }
 
-/** Messages and the GPU's answers come in between; a timer would wait longer. */
-function nextTask(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
+/**
+ * Lets other tasks have a turn, without the wait of a timer. Somebody must hold it: a channel of which only the posted
+ * message is left can be collected with it.
+ */
+class Turns {
+  readonly #channel = new MessageChannel();
+  readonly #waiting: (() => void)[] = [];
+
+  constructor() {
+    this.#channel.port1.onmessage = () => this.#waiting.shift()?.();
+  }
+
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#channel.port2.postMessage(null);
+    });
+  }
+
+  close(): void {
+    this.#channel.port1.close();
+  }
 }
 
 class OpfsStore implements Store {
@@ -70,13 +82,17 @@ class OpfsStore implements Store {
     } catch {
       return undefined; // another tab writes it
     }
+    const turns = new Turns();
     return {
       async read(into, at) {
         const count = access.read(into as Uint8Array<ArrayBuffer>, { at });
-        await nextTask();
+        await turns.next(); // for messages and the GPU's answers
         return count;
       },
-      close: () => access.close(),
+      close() {
+        turns.close();
+        access.close();
+      },
     };
   }
 
