@@ -9,9 +9,22 @@ export async function openOpfs(): Promise<Store | undefined> {
   if (!handle || !("createSyncAccessHandle" in handle)) return undefined;
   try {
     const root = await navigator.storage.getDirectory();
-    return new OpfsStore(await root.getDirectoryHandle(DIRECTORY, { create: true }));
+    const open = () => root.getDirectoryHandle(DIRECTORY, { create: true });
+    return new OpfsStore(await ask(root, open));
   } catch {
     return undefined; // private windows of some browsers refuse it
+  }
+}
+
+const asked = new Set<FileSystemHandle>();
+
+/** Chromium never answers a handle that was collected while it was asked: so somebody holds it until then. */
+async function ask<T>(handle: FileSystemHandle, question: () => Promise<T>): Promise<T> {
+  asked.add(handle);
+  try {
+    return await question();
+  } finally {
+    asked.delete(handle);
   }
 }
 
@@ -51,7 +64,8 @@ class OpfsStore implements Store {
 
   async #file(key: string): Promise<File | undefined> {
     try {
-      return await (await this.directory.getFileHandle(key)).getFile();
+      const handle = await this.directory.getFileHandle(key);
+      return await ask(handle, () => handle.getFile());
     } catch (error) {
       if (isNamed(error, "NotFoundError")) return undefined;
       throw error;
@@ -78,7 +92,7 @@ class OpfsStore implements Store {
     let access: FileSystemSyncAccessHandle;
     try {
       const handle = (await this.directory.getFileHandle(key)) as SharedFileHandle;
-      access = await handle.createSyncAccessHandle({ mode: "read-only" });
+      access = await ask(handle, () => handle.createSyncAccessHandle({ mode: "read-only" }));
     } catch {
       return undefined; // another tab writes it
     }
@@ -100,7 +114,7 @@ class OpfsStore implements Store {
     const handle = await this.directory.getFileHandle(key, { create: true });
     let access: FileSystemSyncAccessHandle;
     try {
-      access = await handle.createSyncAccessHandle();
+      access = await ask(handle, () => handle.createSyncAccessHandle());
     } catch (error) {
       if (isNamed(error, "NoModificationAllowedError")) return undefined;
       throw error;
