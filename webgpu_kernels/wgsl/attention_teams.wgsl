@@ -8,7 +8,7 @@
 // fewer than the workgroup's {{ THREADS }}, every subgroup does the same work.
 {% from "turn.wgsl" import turn_functions %}
 {% from "attention.wgsl" import page_row, capped, quad with context %}
-{% from "teams.wgsl" import team_sums %}
+{% from "teams.wgsl" import team_sum, team_sums %}
 {% include "bindings.wgsl" %}
 
 {% set QUADS = D // 4 %}
@@ -28,11 +28,7 @@
 {{ turn_functions("vec4<f32>", QUARTER_TURN) }}
 {{ page_row() }}
 {{ capped("f32") }}
-fn team_sum(mine: f32) -> f32 {
-  let pair = mine + subgroupShuffleXor(mine, 1u);
-  return pair + subgroupShuffleXor(pair, 2u);
-}
-
+{{ team_sum() }}
 {{ team_sums() }}
 // First quad in qkv of head r of this workgroup: a query head, then the KV head's key and value. Heads past the group repeat its last.
 fn source(row: u32, kv_head: u32, first: u32, r: u32) -> u32 {

@@ -7,6 +7,7 @@
 {% if norm %}
 // RMSNorm: rstd is one scalar, so Σx² is summed while x is read and applied at the end.
 {% endif %}
+{% from "teams.wgsl" import team_sum %}
 {% include "linear.wgsl" %}
 
 {% if q4 %}
@@ -21,11 +22,7 @@ const odd_steps = vec4<f32>(0.0000152587890625f, 9.5367431640625e-7f, 5.96046447
 const places = vec4<f32>(1.0f, 0.00390625f, 0.0000152587890625f, 1.0f);
 
 {% endif %}
-fn team_sum(mine: f32) -> f32 {
-  let pair = mine + subgroupShuffleXor(mine, 1u);
-  return pair + subgroupShuffleXor(pair, 2u);
-}
-
+{{ team_sum() }}
 {# Element k of a chunk, as f32, times what its place multiplies it by. #}
 {% macro step(k) %}
 {% if q4 %}

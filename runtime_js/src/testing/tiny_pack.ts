@@ -443,7 +443,6 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
 }
 
 /** Changes a JSON file of a pack, and its size and hash in pack.json. */
-/** Changes a JSON file of a pack, and its size and hash in pack.json. */
 export function replaceJson(
   pack: Map<string, Uint8Array>,
   name: string,
