@@ -2,8 +2,9 @@
 import type { Kernel } from "../generated/kernels.js";
 import { available, describeAdapter, requestAdapter } from "../gpu/device.js";
 import { F32_MATRICES, webgpuFeatures } from "../gpu/features.js";
-import { COPY_DST, COPY_SRC, MAP_READ, MODE_READ, STORAGE, UNIFORM } from "../gpu/flags.js";
+import { COPY_DST, COPY_SRC, STORAGE, UNIFORM } from "../gpu/flags.js";
 import { Pipelines } from "../gpu/pipelines.js";
+import { copyFloats } from "../gpu/readback.js";
 import { difference, type Run, TOLERANCE, takeTurns } from "../gpu/timer.js";
 import { contents, type FilledArray } from "./fill.js";
 
@@ -186,22 +187,11 @@ export class KernelBench {
     pass.setBindGroup(0, bindGroup);
     pass.dispatchWorkgroups(...grid);
     pass.end();
-    const copies = outputs.map((i) => {
-      const source = buffers[i] as GPUBuffer;
-      const copy = device.createBuffer({ size: source.size, usage: MAP_READ | COPY_DST });
-      encoder.copyBufferToBuffer(source, 0, copy, 0, source.size);
-      return copy;
-    });
+    const written = outputs.map((i) => buffers[i] as GPUBuffer);
+    const read = copyFloats(device, encoder, written);
     device.queue.submit([encoder.finish()]);
     const refused = await device.popErrorScope();
     if (refused) throw new Error(`${name} is refused: ${refused.message}`);
-    return Promise.all(
-      copies.map(async (copy) => {
-        await copy.mapAsync(MODE_READ);
-        const data = new Float32Array(copy.getMappedRange().slice(0));
-        copy.destroy();
-        return data;
-      }),
-    );
+    return read();
   }
 }

@@ -3,9 +3,10 @@ import { throwIfAborted } from "../errors.js";
 import type { Kernel, KernelRecord } from "../generated/kernels.js";
 import type { Launch, Tier } from "../generated/program.js";
 import { hasFeature } from "../gpu/features.js";
-import { COPY_DST, COPY_SRC, MAP_READ, MODE_READ, STORAGE } from "../gpu/flags.js";
+import { COPY_DST, COPY_SRC, STORAGE } from "../gpu/flags.js";
 import type { Memory } from "../gpu/memory.js";
 import { Pipelines } from "../gpu/pipelines.js";
+import { copyFloats } from "../gpu/readback.js";
 import type { AdapterKind } from "../gpu/records.js";
 import type { Symbols } from "../gpu/sizes.js";
 import { paramBytes } from "../gpu/step_block.js";
@@ -195,18 +196,7 @@ async function results(
   pass.setBindGroup(0, bindGroup);
   pass.dispatchWorkgroups(...grid);
   pass.end();
-  const copies = buffers.map((buffer) => {
-    const copy = device.createBuffer({ size: buffer.size, usage: MAP_READ | COPY_DST });
-    encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
-    return copy;
-  });
+  const read = copyFloats(device, encoder, buffers);
   device.queue.submit([encoder.finish()]);
-  return Promise.all(
-    copies.map(async (copy) => {
-      await copy.mapAsync(MODE_READ);
-      const data = new Float32Array(copy.getMappedRange().slice(0));
-      copy.destroy();
-      return data;
-    }),
-  );
+  return read();
 }

@@ -32,3 +32,23 @@ export class ReadbackRing {
     };
   }
 }
+
+/** Encodes copies of whole buffers of floats; call the returned function after the submit, once. */
+export function copyFloats(
+  device: GPUDevice,
+  encoder: GPUCommandEncoder,
+  buffers: readonly GPUBuffer[],
+): () => Promise<Float32Array[]> {
+  const copies = buffers.map((buffer) => {
+    const copy = device.createBuffer({ size: buffer.size, usage: MAP_READ | COPY_DST });
+    encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
+    return copy;
+  });
+  const read = async (copy: GPUBuffer) => {
+    await copy.mapAsync(MODE_READ);
+    const data = new Float32Array(copy.getMappedRange().slice(0));
+    copy.destroy();
+    return data;
+  };
+  return () => Promise.all(copies.map(read));
+}
