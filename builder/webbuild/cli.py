@@ -157,15 +157,18 @@ def synth(model: str, out: Path, seed: int, layers: int | None, force: bool, qui
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
-def serve(folder: Path, host: str, port: int) -> None:
+@click.option("--relay", is_flag=True, help="Let engines of two machines meet at /relay/TOKEN.")
+def serve(folder: Path, host: str, port: int, relay: bool) -> None:
     """Serve FOLDER, a pack or a site, as a static host should.
 
     Ranges, immutable caching of hashed files, compressed text, the headers that give a page
     threads (COOP/COEP), and leave for any page to load a pack (CORS). Port 0 takes a free one.
+    With --relay, two who open a WebSocket at /relay/TOKEN with one secret TOKEN exchange binary
+    frames: docs/routing.md says how engines do. --host 0.0.0.0 lets other machines in.
     """
     from webbuild.serve import serve_folder
 
-    serve_folder(folder, host, port, click.echo)
+    serve_folder(folder, host, port, click.echo, relay=relay)
 
 
 def _lengths(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:

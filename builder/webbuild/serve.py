@@ -22,6 +22,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from webbuild.errors import CannotServeError
+from webbuild.relay import Relay
 
 # Python's own table depends on the system's.
 _TYPES = {
@@ -70,10 +71,10 @@ _PREFLIGHT = {
 }
 
 
-def make_app(folder: Path) -> web.Application:
+def make_app(folder: Path, *, relay: Relay | None = None) -> web.Application:
     """The server of one folder: a pack, or a site (which may hold packs further down).
 
-    Raises CannotServeError if there is nothing to serve.
+    relay: lets engines meet at /relay/TOKEN. Raises CannotServeError if there is nothing to serve.
     """
     is_pack = (folder / "pack.json").is_file()
     if not is_pack and not (folder / "index.html").is_file():
@@ -81,10 +82,10 @@ def make_app(folder: Path) -> web.Application:
             f"{folder} has neither pack.json nor index.html: give a pack (`webbuild pack MODEL` "
             "makes one) or a built site"
         )
-    return folder_app(folder, any_origin=is_pack)
+    return folder_app(folder, any_origin=is_pack, relay=relay)
 
 
-def folder_app(folder: Path, *, any_origin: bool) -> web.Application:
+def folder_app(folder: Path, *, any_origin: bool, relay: Relay | None = None) -> web.Application:
     """The server of one folder, whatever it holds; also as a part of another server.
 
     any_origin: pages of other origins may read it.
@@ -99,15 +100,22 @@ def folder_app(folder: Path, *, any_origin: bool) -> web.Application:
 
     app = web.Application()
     app.on_response_prepare.append(add_headers)
+    if relay:
+        app.router.add_get("/relay/{token}", relay.join)
     app.router.add_get("/{path:.*}", _Folder(folder.resolve()).get)
     if any_origin:
         app.router.add_route("OPTIONS", "/{path:.*}", preflight)
     return app
 
 
-def serve_folder(folder: Path, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serves until Ctrl-C; `say` gets the URL. Raises CannotServeError."""
-    app = make_app(folder)
+def serve_folder(
+    folder: Path, host: str, port: int, say: Callable[[str], None], *, relay: bool = False
+) -> None:
+    """Serves until Ctrl-C; `say` gets the URL. Raises CannotServeError.
+
+    relay: lets engines meet at /relay/TOKEN.
+    """
+    app = make_app(folder, relay=Relay() if relay else None)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(app, folder, host, port, say))
 
