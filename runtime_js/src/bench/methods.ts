@@ -5,8 +5,8 @@ import { type LoadOptions, load, openSource, readProgram } from "../engine/load.
 import type { LoadProgress } from "../engine/progress.js";
 import { EngineUnloaded } from "../errors.js";
 import { Profiler } from "../gpu/profiler.js";
+import { dispatch } from "../worker/dispatch.js";
 import type { Port } from "../worker/protocol.js";
-import { dispatch } from "../worker/server.js";
 import { measureBandwidth } from "./bandwidth.js";
 import { measureGeneration } from "./generation.js";
 import { LoadMeter } from "./load_meter.js";

@@ -13,6 +13,8 @@ import {
 export interface CallOptions<E = unknown> {
   signal?: AbortSignal | undefined;
   onEvent?: ((event: E) => void) | undefined;
+  /** Of the arguments, what this side gives away. */
+  transfer?: Transferable[] | undefined;
 }
 
 export type Calls<M extends MethodMap = Methods> = {
@@ -72,7 +74,11 @@ export async function connectClient<M extends MethodMap = Methods>(
   };
   failed.catch(close);
 
-  const call = (method: string, args: unknown, { signal, onEvent }: CallOptions = {}) =>
+  const call = (
+    method: string,
+    args: unknown,
+    { signal, onEvent, transfer = [] }: CallOptions = {},
+  ) =>
     new Promise((resolve, reject) => {
       if (closed) return reject(closed);
       if (signal?.aborted) return reject(abortError(signal));
@@ -91,7 +97,7 @@ export async function connectClient<M extends MethodMap = Methods>(
           reject(error);
         },
       });
-      port.postMessage({ id, method, args });
+      port.postMessage({ id, method, args }, transfer);
     });
 
   port.postMessage({ hello: PROTOCOL_VERSION });

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from "vitest";
 import * as errors from "../errors.js";
 import { connectClient } from "./client.js";
+import { dispatch, type Handlers } from "./dispatch.js";
 import type { Port } from "./protocol.js";
-import { dispatch, type Handlers } from "./server.js";
 
 const open: MessagePort[] = [];
 afterEach(() => {

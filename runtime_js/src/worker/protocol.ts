@@ -53,7 +53,7 @@ export type ServerMessage =
 
 /** A worker, a worker's own scope, or one end of a MessageChannel. */
 export interface Port {
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, transfer?: Transferable[]): void;
   addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
   start?(): void;
   close?(): void;

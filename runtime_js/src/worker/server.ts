@@ -1,68 +1,19 @@
-/** The worker's end of the protocol: dispatches calls to the engine, one abort signal per call. */
+/** The worker's end of the protocol: the engine behind its methods. */
 import { canRun } from "../engine/can_run.js";
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
 import { load } from "../engine/load.js";
 import type { Delta } from "../engine/request.js";
-import { AbortError, EngineUnloaded, toWire, WebbuildError } from "../errors.js";
+import { EngineUnloaded } from "../errors.js";
 import { PackCache } from "../store/pack_cache.js";
-import {
-  type Args,
-  type ClientMessage,
-  type Event,
-  type MethodMap,
-  type Methods,
-  type Port,
-  PROTOCOL_VERSION,
-  type ServerMessage,
-} from "./protocol.js";
-
-interface Context<E> {
-  signal: AbortSignal;
-  emit(event: E): void;
-}
-
-export type Handlers<M extends MethodMap = Methods> = {
-  [K in keyof M]: (
-    args: Args<M[K]>,
-    context: Context<Event<M[K]>>,
-  ) => Promise<ReturnType<M[K]>> | ReturnType<M[K]>;
-};
+import { dispatch, type Handlers } from "./dispatch.js";
+import type { Port } from "./protocol.js";
 
 /** Serves the engine on a port. @returns frees the engine */
 export function serve(port: Port, host: Host): () => void {
   const handlers = engineHandlers(host);
   dispatch(port, handlers);
   return () => void handlers.unload(null, { signal: new AbortController().signal, emit: () => {} });
-}
-
-/** Answers calls with handlers; what they throw crosses as a named error. */
-export function dispatch<M extends MethodMap>(port: Port, handlers: Handlers<M>): void {
-  const running = new Map<number, AbortController>();
-  const send = (message: ServerMessage) => port.postMessage(message);
-
-  const run = async (id: number, method: string, args: unknown) => {
-    const controller = new AbortController();
-    running.set(id, controller);
-    const emit = (event: unknown) => send({ id, event });
-    try {
-      const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
-      if (!handler) throw new WebbuildError(`the worker has no method ${method}`);
-      send({ id, result: await handler(args as never, { signal: controller.signal, emit }) });
-    } catch (error) {
-      send({ id, error: toWire(error) });
-    } finally {
-      running.delete(id);
-    }
-  };
-
-  port.addEventListener("message", ({ data }) => {
-    const message = data as ClientMessage;
-    if ("hello" in message) send({ hello: PROTOCOL_VERSION });
-    else if ("cancel" in message) running.get(message.id)?.abort(new AbortError(message.cancel));
-    else void run(message.id, message.method, message.args);
-  });
-  port.start?.();
 }
 
 function engineHandlers(host: Host): Handlers {
