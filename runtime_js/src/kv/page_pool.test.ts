@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PagePool } from "./page_pool.js";
-import { Sequence } from "./sequence.js";
 
 describe("PagePool", () => {
   test("agrees with a table of counts, whatever the order of calls", () => {
@@ -34,23 +33,5 @@ describe("PagePool", () => {
         }
       }),
     );
-  });
-});
-
-describe("Sequence", () => {
-  test("takes a page when a token needs it, all or nothing, and gives all back", () => {
-    const pool = new PagePool(4);
-    const sequence = new Sequence(pool, 4, 0);
-    expect(sequence.reserve(4)).toBe(true);
-    expect(sequence.pages).toHaveLength(1);
-    sequence.length = 4;
-    expect(sequence.reserve(1)).toBe(true);
-    expect(sequence.pages).toHaveLength(2);
-    expect(sequence.reserve(13)).toBe(false);
-    expect(pool.free).toBe(2);
-    expect(sequence.reserve(12)).toBe(true);
-    expect(new Set(sequence.pages).size).toBe(4);
-    sequence.release();
-    expect(pool.free).toBe(4);
   });
 });
