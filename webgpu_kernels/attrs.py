@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Final, Literal, TypeVar, get_args
 
 from .packing import GROUP, PACKINGS
 
 Quant = Literal["q4", "q8", "f16", "f32"]
 RowSplits = tuple[tuple[int, int], ...]
 
-MOST_COLUMNS = 8
-"""Output rows that one launch of a matrix-vector product serves."""
+COLUMNS: Final = (4, 8)
+"""How many output rows of a matrix-vector product one read of the weights may serve, besides one:
+attribute `columns` of `linear`. Each is a kernel of its own; see `columns_for`."""
+
+
+def columns_for(rows: int) -> int:
+    """The `columns` to compile for steps of at most `rows` output rows: the fewest that serve them
+    with one read of the weights, else the most there are; 1 for one row."""
+    return 1 if rows <= 1 else next((n for n in COLUMNS if n >= rows), COLUMNS[-1])
 
 
 class BadAttributeError(ValueError):
@@ -86,7 +93,8 @@ class LinearAttrs(OpAttrs):
     row_splits: RowSplits | None = None
     columns: int = 1
     """Mode gemv: output rows (columns of the transposed product) that one read of the weights
-    serves."""
+    serves: 1 or one of COLUMNS. More rows than that are served by a higher grid, fewer by less of
+    the kernel; a row's result is the same bit for bit, whatever the number."""
     approximate: bool = False
     """Alternatives may round the activations to int8, with a scale for each group of 32."""
 
@@ -95,8 +103,8 @@ class LinearAttrs(OpAttrs):
         self.require_matrix(self.quant, self.N, "K", self.row_splits)
         self.require(self.mode in ("gemv", "gemm"), "mode", "must be 'gemv' or 'gemm'")
         self.require(self.norm is None or self.norm >= 0, "norm", "must be None or an ε ≥ 0")
-        most = MOST_COLUMNS if self.mode == "gemv" else 1
-        self.require(self.columns <= most, "columns", f"must be at most {most} in this mode")
+        known = (1, *COLUMNS) if self.mode == "gemv" else (1,)
+        self.require(self.columns in known, "columns", f"must be one of {known} in this mode")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ test matrix are made from the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from . import attention, constants, gemm, gemv
 from .attrs import (
+    COLUMNS,
     AttentionAttrs,
     BadAttributeError,
     DecodeAttentionAttrs,
@@ -30,86 +31,14 @@ from .constants import Constants
 from .launch import (
     F32_MATRICES,
     MAX_BINDINGS,
-    Access,
     Binding,
-    Grid,
     KernelLaunch,
     Param,
-    ScalarType,
-    Suits,
     Tier,
 )
 from .packing import PACKINGS
+from .row import Field, Kernel, Slot, Tuning
 from .template import render, workgroup_bytes
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A storage binding of a row."""
-
-    name: str
-    type: str
-    """WGSL element type; `{name}` stands for a constant."""
-    access: Access = "read"
-    when: tuple[str, ...] = ()
-    """Constants that must all be true for the binding to exist."""
-    nbytes: str | None = None
-    """For scratch: the constant that holds its size."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """A uniform field of a row; `value` names the constant that holds its expression."""
-
-    name: str
-    dtype: ScalarType
-    value: str
-    when: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """One way to run a row: constants, or a source of its own, for the same op and bindings."""
-
-    name: str
-    """Key in tuning records."""
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    """What the row's `constants` gets as keyword arguments."""
-    features: tuple[str, ...] = ()
-    """WebGPU features beyond the tier's, such as `subgroups`."""
-    suits: Suits = "any"
-    wgsl: str | None = None
-    """Its own template, instead of the row's."""
-    grid: Callable[[Constants, int], Grid] | None = None
-    """Its own grid, instead of the row's."""
-    serves: Callable[[Any, Tier], bool] = lambda attrs, tier: True
-    """Whether it can run an op with these attributes; the first tuning of a row always can."""
-    approximate: bool = False
-    """Changes the numbers by more than rounding: only for an op whose attributes allow it."""
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One row."""
-
-    name: str
-    attrs: type[OpAttrs]
-    wgsl: str
-    slots: tuple[Slot, ...]
-    constants: Callable[..., Constants]
-    """Of attributes, tier and a tuning's keywords: what the template, the slots and the grid need
-    to know; `workgroup` is its size."""
-    grid: Callable[[Constants, int], Grid]
-    """From the constants and the matrix rows that the launch covers."""
-    oracle: str
-    """The numpy twin: a function of oracle.py."""
-    fields: tuple[Field, ...] = ()
-    mode: str | None = None
-    """The value of attribute `mode` that this row serves."""
-    variants: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    """Attribute values that select different code; tests cover them all."""
-    tunings: tuple[Tuning, ...] = (Tuning("default"),)
-    """The first runs anywhere; the others are its alternatives, best first."""
 
 
 def _matrix_slots(word: str) -> tuple[Slot, ...]:
@@ -142,6 +71,9 @@ _SPLIT_FIELDS = (
     Field("row_begin", "u32", "row_begin", when=("split",)),
     Field("row_count", "u32", "row_count", when=("split",)),
 )
+# The same for all kernels of `linear`, with any number of columns, so that a launch can run either.
+# K: unrolled, a loop over it takes software adapters many seconds to compile.
+_LINEAR_FIELDS = (Field("rows", "u32", "rows"), Field("k", "u32", "K"), *_SPLIT_FIELDS)
 _LINEAR_VARIANTS: Mapping[str, tuple[Any, ...]] = {
     "quant": ("q4", "q8", "f16", "f32"),
     "norm": (None, 1e-5),
@@ -204,11 +136,11 @@ KERNELS: tuple[Kernel, ...] = (
         mode="gemv",
         wgsl="gemv.wgsl",
         slots=_linear_slots("vec4<u32>"),
-        fields=(Field("rows", "u32", "rows", when=("many",)), *_SPLIT_FIELDS),
+        fields=_LINEAR_FIELDS,
         constants=gemv.constants,
         grid=gemv.grid,
         oracle="linear",
-        variants={**_LINEAR_VARIANTS, "columns": (1, 2, 4, 8)},
+        variants={**_LINEAR_VARIANTS, "columns": (1, *COLUMNS)},
         tunings=(
             Tuning("default"),
             Tuning("subgroups", features=("subgroups",)),
@@ -241,8 +173,7 @@ KERNELS: tuple[Kernel, ...] = (
         mode="gemm",
         wgsl="gemm.wgsl",
         slots=_linear_slots("u32"),
-        # Unrolled, a loop over K takes software adapters many seconds to compile.
-        fields=(Field("rows", "u32", "rows"), Field("k", "u32", "K"), *_SPLIT_FIELDS),
+        fields=_LINEAR_FIELDS,
         constants=gemm.tiles,
         grid=gemm.grid,
         oracle="linear",

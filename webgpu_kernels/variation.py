@@ -14,7 +14,8 @@ from typing import Any
 
 from .attrs import BadAttributeError, OpAttrs, parse
 from .launch import KernelLaunch, Tier
-from .registry import OPS, Kernel, Tuning, allowed, lower_row, lower_tuned, rows_of
+from .registry import OPS, allowed, lower_row, lower_tuned, rows_of
+from .row import Kernel, Tuning
 
 _NAME = re.compile(r"([\w.-]+)(?::(\w+=\d+(?:,\w+=\d+)*))?")
 

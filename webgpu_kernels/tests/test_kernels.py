@@ -15,7 +15,8 @@ import pytest
 
 from webgpu_kernels import lower, oracle
 from webgpu_kernels.launch import MAX_GRID, KernelLaunch, Tier
-from webgpu_kernels.registry import KERNELS, OPS, Kernel
+from webgpu_kernels.registry import KERNELS, OPS
+from webgpu_kernels.row import Kernel
 
 from .cases import MAKERS, SHAPES, Attrs, Case, pairwise
 from .device import Device, evaluate

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from webgpu_kernels.attrs import OpAttrs
 from webgpu_kernels.launch import Tier
-from webgpu_kernels.registry import KERNELS, Kernel, Tuning
+from webgpu_kernels.registry import KERNELS
+from webgpu_kernels.row import Kernel, Tuning
 from webgpu_kernels.variation import vary
 
 from .runner import Adapter

@@ -13,7 +13,8 @@ from webbuild.schema.check import MAX_GRID, MAX_INVOCATIONS, MAX_WORKGROUP_BYTES
 from webgpu_kernels.attrs import OpAttrs, parse
 from webgpu_kernels.launch import KernelLaunch, Tier
 from webgpu_kernels.records import TuningRecord
-from webgpu_kernels.registry import OPS, Kernel, rows_of
+from webgpu_kernels.registry import OPS, rows_of
+from webgpu_kernels.row import Kernel
 from webgpu_kernels.variation import lower_as
 
 from .case import KernelCase, Measurement, Problem
