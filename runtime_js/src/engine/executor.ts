@@ -2,6 +2,7 @@
 
 import type { Tier } from "../generated/program.js";
 import type { Device } from "../gpu/device.js";
+import { KvPages } from "../gpu/kv_pages.js";
 import { allocate, type Memory } from "../gpu/memory.js";
 import { Player, type Prepared } from "../gpu/player.js";
 import { ReadbackRing } from "../gpu/readback.js";
@@ -28,6 +29,7 @@ export class Executor {
   readonly #player: Player;
   readonly #planner: Planner;
   readonly #ring: ReadbackRing;
+  readonly #pages: KvPages;
   readonly #pageSize: number;
 
   private constructor(
@@ -35,11 +37,18 @@ export class Executor {
     readonly memory: Memory,
     readonly symbols: Symbols,
     private readonly vocab: number,
-    parts: { functions: Functions; player: Player; ring: ReadbackRing; pageSize: number },
+    parts: {
+      functions: Functions;
+      player: Player;
+      ring: ReadbackRing;
+      pages: KvPages;
+      pageSize: number;
+    },
   ) {
     this.#functions = parts.functions;
     this.#player = parts.player;
     this.#ring = parts.ring;
+    this.#pages = parts.pages;
     this.#pageSize = parts.pageSize;
     const canSplit = parts.functions.has("decode_split");
     const pieceTokens = gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS;
@@ -64,8 +73,10 @@ export class Executor {
     const ready = functions.prepareFirst().then(() => {
       const seqs = symbols.maxima[symbols.index.get("seqs") as number] as number;
       const ring = new ReadbackRing(gpu.device, RING_DEPTH, seqs * SAMPLED_WORDS * 4);
+      const pages = new KvPages(gpu.device, memory, tier, symbols);
       const pageSize = model.program.page_size;
-      return new Executor(gpu, memory, symbols, vocab, { functions, player, ring, pageSize });
+      const parts = { functions, player, ring, pages, pageSize };
+      return new Executor(gpu, memory, symbols, vocab, parts);
     });
     ready.catch(() => {}); // awaited after the weights; a failure before that is not lost
     return { memory, ready };
@@ -145,13 +156,51 @@ export class Executor {
   step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined {
     const { kind, env, rows } = this.#planner.plan(batch);
     const functions = [kind, ...sample].map((name) => this.#functions.get(name));
+    const copies = this.#copies(batch[0]?.sequence.pool);
     if (sample.length === 0) {
-      this.#player.run(functions, env);
+      this.#player.run(functions, env, undefined, copies);
       return undefined;
     }
     const source = this.memory.buffers.get("sampled") as GPUBuffer;
     const bytes = rows * SAMPLED_WORDS * 4;
-    return this.#player.run(functions, env, { ring: this.#ring, source, bytes });
+    return this.#player.run(functions, env, { ring: this.#ring, source, bytes }, copies);
+  }
+
+  /** Encodes the copies that a pool waits for; undefined when it waits for none. */
+  #copies(pool: PagePool | undefined): ((encoder: GPUCommandEncoder) => void) | undefined {
+    const copies = pool?.takeCopies() ?? [];
+    if (copies.length === 0) return undefined;
+    return (encoder) => this.#pages.encodeCopies(encoder, copies);
+  }
+
+  /** Bytes of a KV page in all layers. */
+  get pageBytes(): number {
+    return this.#pages.bytes;
+  }
+
+  /**
+   * The content of KV pages once all steps so far have run, page after page: for each layer the keys, then the values, each
+   * [kv_heads, page_size, head_dim] in the tier's type. The caller holds the pages until it has them.
+   *
+   * @throws DeviceLostError
+   */
+  async readPages(pool: PagePool, pages: readonly number[]): Promise<Uint8Array> {
+    this.#copyNow(pool);
+    return Promise.race([this.#pages.read(pages), this.gpu.failed]);
+  }
+
+  /** Writes KV pages that the caller holds, from bytes in the order of `readPages`; steps from now on see them. */
+  writePages(pool: PagePool, pages: readonly number[], content: Uint8Array): void {
+    this.#copyNow(pool);
+    this.#pages.write(pages, content);
+  }
+
+  #copyNow(pool: PagePool): void {
+    const copies = this.#copies(pool);
+    if (!copies) return;
+    const encoder = this.gpu.device.createCommandEncoder();
+    copies(encoder);
+    this.gpu.device.queue.submit([encoder.finish()]);
   }
 
   /**

@@ -145,17 +145,20 @@ export class Player {
    * Plays functions, one after another, in one pass and one submit.
    *
    * @param env symbol values of this step
+   * @param before encodes what is to be done before the pass
    * @returns resolves with the results, or with nothing when `readback` is undefined
    */
   run(
     functions: readonly Prepared[],
     env: Environment,
     readback?: Readback,
+    before?: (encoder: GPUCommandEncoder) => void,
   ): Promise<Uint32Array> | undefined {
     const { device, memory } = this;
     for (const fn of functions) this.#compute(fn, env);
     memory.block.upload(device.queue, memory.blockBuffer, env);
     const encoder = device.createCommandEncoder();
+    before?.(encoder);
     const pass = encoder.beginComputePass();
     let current: GPUComputePipeline | undefined;
     let launches = 0;
