@@ -1,11 +1,11 @@
 // Which file may import which. One sentence:
 //   demo_site → the npm package's public entries;
-//   {api, bench} → worker → engine → {program, gpu, cpu, kv, text, grammar, store} → {generated, errors}.
+//   {api, bench, router} → {worker, peer} → engine → {program, gpu, cpu, kv, text, grammar, store} → {generated, errors}.
 // A layer may import the layers after it, never one before it.
 
 const layers = [
-  ["api", "bench"],
-  ["worker"],
+  ["api", "bench", "router"],
+  ["worker", "peer"],
   ["engine"],
   ["program", "gpu", "cpu", "kv", "text", "grammar", "store"],
   ["generated"],

@@ -124,6 +124,28 @@ export class EngineUnloaded extends WebbuildError {
   static override readonly className: string = "EngineUnloaded";
 }
 
+// --- peers
+
+/** The other engine went away: its tab, worker or machine, or the link to it. What was under way with it is undone. */
+export class PeerLost extends WebbuildError {
+  static override readonly className: string = "PeerLost";
+}
+
+/** The other engine did not answer in time. */
+export class PeerTimeout extends WebbuildError {
+  static override readonly className: string = "PeerTimeout";
+}
+
+/** No link leads to the engine that was named; `data: {engine}`. */
+export class PeerUnknown extends WebbuildError {
+  static override readonly className: string = "PeerUnknown";
+}
+
+/** Keys and values can't cross: the engines run another pack or tier; or the address has expired, or was used. */
+export class KvRefused extends WebbuildError {
+  static override readonly className: string = "KvRefused";
+}
+
 type ErrorClass = new (message: string, data?: ErrorData, options?: ErrorOptions) => WebbuildError;
 
 const classes = new Map<string, ErrorClass>(
@@ -148,6 +170,10 @@ const classes = new Map<string, ErrorClass>(
     WorkerFailed,
     ProtocolMismatch,
     EngineUnloaded,
+    PeerLost,
+    PeerTimeout,
+    PeerUnknown,
+    KvRefused,
   ].map((c) => [c.className, c]),
 );
 
