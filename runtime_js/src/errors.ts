@@ -80,6 +80,23 @@ export class NetworkError extends WebbuildError {
   static override readonly className: string = "NetworkError";
 }
 
+// --- storage
+
+/** The browser's storage can't keep what it should; the message says what to do. */
+export class StorageError extends WebbuildError {
+  static override readonly className: string = "StorageError";
+}
+
+/** A saved prefix is of another pack, tier or format than the loaded model: save it again; `data: {name, field, saved, expected}`. */
+export class StaleKvFile extends WebbuildError {
+  static override readonly className: string = "StaleKvFile";
+}
+
+/** A saved prefix is damaged: save it again; `data: {name, problem}`. */
+export class InvalidKvFile extends WebbuildError {
+  static override readonly className: string = "InvalidKvFile";
+}
+
 // --- devices
 
 /** There is no WebGPU here, or no adapter. */
@@ -162,6 +179,9 @@ const classes = new Map<string, ErrorClass>(
     TokenizerError,
     TemplateError,
     NetworkError,
+    StorageError,
+    StaleKvFile,
+    InvalidKvFile,
     NoWebGPU,
     AdapterLimit,
     OutOfMemory,

@@ -6,6 +6,7 @@
  */
 import type { PackManifest } from "../generated/pack.js";
 import { readManifest } from "../program/manifest.js";
+import { KV, removeSaved } from "./kv_store.js";
 import { sha256 } from "./sha256.js";
 import { get, put, type Store } from "./store.js";
 
@@ -59,8 +60,9 @@ export class PackCache {
     await put(this.store, await recordKey(url), new TextEncoder().encode(JSON.stringify(record)));
   }
 
-  /** Removes a pack; files that another pack uses stay. */
+  /** Removes a pack and the prefixes saved of it; files that another pack uses stay. */
   async forget(url: string): Promise<void> {
+    await removeSaved(this.store, url);
     await this.store.remove(await recordKey(url));
     await this.prune();
   }
@@ -80,14 +82,15 @@ export class PackCache {
     );
   }
 
-  /** Removes every blob that no pack names. */
+  /** Removes every blob that no pack names, but for saved prefixes. */
   async prune(): Promise<void> {
     const records = await this.#records();
     const used = new Set(records.flatMap((r) => [r.manifest, ...r.files.map((f) => f.sha256)]));
     for (const key of await this.store.keys()) {
+      if (key.startsWith(RECORD) || key.startsWith(KV)) continue;
       const blob = key.endsWith(COMPLETE) ? key.slice(0, -COMPLETE.length) : key;
       const [tuned] = key.startsWith(TUNED) ? key.slice(TUNED.length).split("-") : [blob];
-      if (!key.startsWith(RECORD) && !used.has(tuned as string)) await this.store.remove(key);
+      if (!used.has(tuned as string)) await this.store.remove(key);
     }
   }
 
