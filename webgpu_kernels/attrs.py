@@ -109,7 +109,7 @@ class LinearAttrs(OpAttrs):
 
 @dataclass(frozen=True)
 class EmbedAttrs(OpAttrs):
-    """x[T, D] = table[token_ids]."""
+    """x[T, D] = table[token_ids]; a negative id stands for last_tokens[-1 - id]."""
 
     op: ClassVar[str] = "embed"
     vocab: int
@@ -190,7 +190,7 @@ class DecodeAttentionAttrs(AttentionAttrs):
 
 @dataclass(frozen=True)
 class SampleAttrs(OpAttrs):
-    """Draws the next token of each sequence."""
+    """Draws the token that follows each row of logits."""
 
     op: ClassVar[str] = "sample"
     vocab: int

@@ -142,8 +142,8 @@ def sample(a: SampleAttrs, tier: Tier, threads: int = PICK_THREADS) -> Constants
         "TOP_MAX": TOP_MAX,
         "LOWEST": LOWEST,
         "PADDING": 2 * LOWEST,
-        "adjusted_bytes": ("*", "seqs", 4 * padded),
-        "blocks_bytes": ("*", "seqs", 16 * blocks),
+        "adjusted_bytes": ("*", "outs", 4 * padded),
+        "blocks_bytes": ("*", "outs", 16 * blocks),
         "variant": [],
     }
 

@@ -98,9 +98,11 @@ def linear(
     return y + (0 if residual is None else residual)
 
 
-def embed(token_ids: I32, table: F32) -> F32:
-    """x[t] = table[token_ids[t]], ids clamped to the vocabulary."""
-    found: F32 = table[np.clip(token_ids, 0, len(table) - 1)]
+def embed(token_ids: I32, last_tokens: I32, table: F32) -> F32:
+    """x[t] = table[token_ids[t]], or of last_tokens[-1 - token_ids[t]] where that is negative; ids
+    clamped to the vocabulary."""
+    ids = [last_tokens[-1 - given] if given < 0 else given for given in token_ids]
+    found: F32 = table[np.clip(ids, 0, len(table) - 1)]
     return found
 
 

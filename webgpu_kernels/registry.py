@@ -121,6 +121,7 @@ KERNELS: tuple[Kernel, ...] = (
         wgsl="embed.wgsl",
         slots=(
             Slot("token_ids", "i32"),
+            Slot("last_tokens", "i32"),
             *_matrix_slots("u32"),
             Slot("x", "{value}", "read_write"),
         ),
@@ -321,7 +322,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("scratch1", "vec4<f32>", "read_write", nbytes="blocks_bytes"),
         ),
         constants=constants.sample_adjust,
-        grid=lambda c, rows: (c["GROUPS"], "seqs", 1),
+        grid=lambda c, rows: (c["GROUPS"], "outs", 1),
         oracle="adjust_logits",
     ),
     Kernel(
@@ -334,13 +335,13 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("slots", "i32"),
             Slot("sampling", "u32"),
             Slot("sampled", "u32", "read_write"),
-            Slot("token_ids", "i32", "read_write"),
+            Slot("last_tokens", "i32", "read_write"),
             Slot("token_counts", "u32", "read_write"),
         ),
         # As a constant, it has software adapters unroll loops and take many seconds to compile.
         fields=(Field("sixteen", "u32", "SIXTEEN"),),
         constants=constants.sample,
-        grid=lambda c, rows: ("seqs", 1, 1),
+        grid=lambda c, rows: ("outs", 1, 1),
         oracle="sample",
     ),
     Kernel(
@@ -353,7 +354,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("sampled", "u32", "read_write"),
         ),
         constants=constants.sample,
-        grid=lambda c, rows: ("seqs", 1, 1),
+        grid=lambda c, rows: ("outs", 1, 1),
         oracle="logprobs",
     ),
 )

@@ -24,7 +24,7 @@ from webbuild.errors import (
 )
 from webbuild.native import NativeModel, Sampling
 from webbuild.native.device import open_device
-from webbuild.native.sequence import Sequence, StepPlan
+from webbuild.native.sequence import Row, Sequence, StepPlan
 from webbuild.schema.kernels import kernel_id
 
 pytestmark = pytest.mark.gpu
@@ -86,6 +86,41 @@ def test_a_ragged_batch_equals_single_runs(model: NativeModel, pack: tuple[Path,
         model.release(sequence)
 
 
+def test_drawn_tokens_stay_on_the_gpu_wherever_their_rows_go(
+    model: NativeModel, pack: tuple[Path, Toy]
+) -> None:
+    """Decodes and chunks of a prompt share steps, rows move, and no token passes the host."""
+    first, second = model.sequence(), model.sequence()
+    a, b = TOKENS[:4], TOKENS[4:11]
+
+    def greedy(tokens: list[int]) -> int:
+        return int(pack[1].logits(tokens)[-1].argmax())
+
+    model.prefill(first, a)
+    a.append(model.sample()[0])
+    assert a[-1] == greedy(a[:-1])
+    # A chunk without logits beside a decode.
+    model.run([Row(second, b[:3], []), Row(first, [-1 - first.slot], [0])])
+    assert len(model.logits()) == 1
+    a += model.sample()
+    assert a[-1] == greedy(a[:-1])
+    model.run([Row(first, [-1 - first.slot], [0]), Row(second, b[3:], [1, 3])])
+    _close(model, model.logits()[1], pack[1].logits(b[:5])[-1])
+    drawn = model.sample()
+    assert drawn == [greedy(a), greedy(b[:5]), greedy(b)]
+    a.append(drawn[0])
+    b.append(drawn[2])
+    for order in ([second, first], [first, second]):
+        model.decode(order)
+        texts = [a if sequence is first else b for sequence in order]
+        drawn = model.sample()
+        assert drawn == [greedy(text) for text in texts]
+        for text, token in zip(texts, drawn, strict=True):
+            text.append(token)
+    model.release(first)
+    model.release(second)
+
+
 def test_generate_is_greedy_and_reuses_pages(model: NativeModel, pack: tuple[Path, Toy]) -> None:
     expected = list(TOKENS[:3])
     for _ in range(12):
@@ -117,19 +152,30 @@ def test_the_plan_of_a_step() -> None:
     second = Sequence(
         slot=0, sampling=Sampling(temperature=1.0), generated=3, pages=[1, 0, 3, 5, 6]
     )
-    plan = StepPlan.make([(first, 2), (second, 18)], max_pages=8, page_size=4, most_works=32)
-    assert plan.symbols == {"tokens": 20, "seqs": 2, "q_tiles": 3, "works": 2}
+    third = Sequence(slot=2, sampling=Sampling(), pages=[7])
+    rows = [Row(first, [8, -2], [0, 1]), Row(second, [*range(18)], [17]), Row(third, [5], [])]
+    plan = StepPlan.make(rows, max_pages=8, page_size=4, most_works=32)
+    assert plan.symbols == {"tokens": 21, "seqs": 3, "outs": 3, "q_tiles": 4, "works": 3}
     inputs = {name: array.tolist() for name, array in plan.inputs.items()}
-    assert inputs["positions"] == [7, 8, *range(18)]
-    assert inputs["token_seq"] == [0] * 2 + [1] * 18
-    assert inputs["page_table"] == [[4, 2, 9] + [0] * 5, [1, 0, 3, 5, 6] + [0] * 3]
-    assert inputs["logit_rows"] == [1, 19]
-    assert inputs["tiles"] == [[0, 2, 0, 7], [2, 16, 1, 0], [18, 2, 1, 16]]
-    assert (inputs["work"], inputs["work_rows"]) == ([[0, 0, 9, 0], [1, 0, 18, 0]], [0, 1, 2])
-    assert inputs["slots"] == [1, 0]
+    assert inputs["token_ids"] == [8, -2, *range(18), 5]
+    assert inputs["positions"] == [7, 8, *range(18), 0]
+    assert inputs["token_seq"] == [0] * 2 + [1] * 18 + [2]
+    assert inputs["page_table"] == [
+        [4, 2, 9] + [0] * 5,
+        [1, 0, 3, 5, 6] + [0] * 3,
+        [7] + [0] * 7,
+    ]
+    assert inputs["logit_rows"] == [0, 1, 19]
+    assert inputs["tiles"] == [[0, 2, 0, 7], [2, 16, 1, 0], [18, 2, 1, 16], [20, 1, 2, 0]]
+    assert (inputs["work"], inputs["work_rows"]) == (
+        [[0, 0, 9, 0], [1, 0, 18, 0], [2, 0, 1, 0]],
+        [0, 1, 2, 3],
+    )
+    assert inputs["slots"] == [1, 1, 0]
     assert inputs["sampling"][0][5:11] == [3, 5, 1, 0, 0, 0]
-    assert inputs["sampling"][1][0] == np.float32(1).view(np.uint32)
-    assert inputs["sampling"][1][8] == 3
+    assert inputs["sampling"][1][5:11] == [3, 5, 1, 1, 0, 0]  # the next draw
+    assert inputs["sampling"][2][0] == np.float32(1).view(np.uint32)
+    assert inputs["sampling"][2][8] == 3
     assert all(array.dtype.itemsize == 4 for array in plan.inputs.values())
 
 
@@ -146,14 +192,20 @@ def test_limits_of_context_slots_and_requests(model: NativeModel) -> None:
         model.prefill(sequences[1], [V])
     with pytest.raises(InvalidRequestError, match="no tokens"):
         model.prefill(sequences[1], [])
-    with pytest.raises(InvalidRequestError, match="other sequences"):
+    with pytest.raises(InvalidRequestError, match="drawn nothing"):
         model.decode([sequences[1]])
     with pytest.raises(InvalidRequestError, match="one token for each"):
         model.decode([sequences[1]], [1, 2])
     with pytest.raises(InvalidRequestError, match="1 to 3 sequences"):
         model.step([])
-    with pytest.raises(ContextFullError, match="exceed a step's 8"):
+    with pytest.raises(ContextFullError, match="9 tokens exceed a step's 8"):
         model.step([(sequences[1], [1] * 5), (sequences[2], [1] * 4)])
+    with pytest.raises(ContextFullError, match=f"7 outs exceed a step's {2 * BATCH}"):
+        model.run([Row(sequences[1], [1] * 7, range(7))])
+    with pytest.raises(InvalidRequestError, match=r"outs \[2\] of 2 tokens"):
+        model.run([Row(sequences[1], [1, 1], [2])])
+    with pytest.raises(InvalidRequestError, match=f"token {-1 - BATCH}"):
+        model.run([Row(sequences[1], [-1 - BATCH], [0])])
     for sequence in sequences:
         model.release(sequence)
     with pytest.raises(InvalidRequestError, match="token -1"):

@@ -162,7 +162,7 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda d: d["program"]["symbols"][0].update(scope="load"),
         "symbol 'tokens'",
     ),
-    "symbol missing": (lambda d: d["program"]["symbols"].pop(2), "'q_tiles'.* missing"),
+    "symbol missing": (lambda d: d["program"]["symbols"].pop(3), "'q_tiles'.* missing"),
     "symbol without a bound": (
         lambda d: d["program"]["symbols"][0].update(max=None),
         "no positive maximum",
@@ -170,6 +170,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     "chunk differs": (
         lambda d: d["manifest"]["limits"].update(prefill_chunk=9),
         "max ≠ prefill_chunk",
+    ),
+    "too few outs": (
+        lambda d: d["program"]["symbols"][2].update(max=1),
+        "symbol 'outs': max < max_batch",
     ),
     "unknown input": (
         lambda d: d["program"]["inputs"][0].update(name="mood"),
@@ -186,29 +190,29 @@ WRONG: dict[str, tuple[Change, str]] = {
     "alternative of another shape": (_alternative(kernel="head"), "other bindings or parameters"),
     "alternative's grid": (_alternative(grid=["tokens", "beams", 1]), "'beams'"),
     "no such segment": (
-        lambda d: _launch(d, "embed")["bindings"][1].update(segment=4),
+        lambda d: _launch(d, "embed")["bindings"][2].update(segment=4),
         "no segment 4",
     ),
     "no such storage": (
-        lambda d: _launch(d, "embed")["bindings"][2].update(index=2),
+        lambda d: _launch(d, "embed")["bindings"][3].update(index=2),
         "no storage 2",
     ),
     "no such buffer": (
-        lambda d: _launch(d, "embed")["bindings"][0].update(name="ids"),
+        lambda d: _launch(d, "embed")["bindings"][1].update(name="ids"),
         "no buffer 'ids'",
     ),
     "no such input": (
         lambda d: _launch(d, "head")["bindings"][1].update(name="rows"),
         "no input 'rows'",
     ),
-    "too few bindings": (lambda d: _launch(d, "embed")["bindings"].pop(), "2 bindings, not 3"),
+    "too few bindings": (lambda d: _launch(d, "embed")["bindings"].pop(), "3 bindings, not 4"),
     "weight written": (
-        lambda d: _launch(d, "embed")["bindings"].__setitem__(2, {"kind": "weight", "segment": 0}),
+        lambda d: _launch(d, "embed")["bindings"].__setitem__(3, {"kind": "weight", "segment": 0}),
         "writes a weight",
     ),
     "input written": (
         lambda d: _launch(d, "embed")["bindings"].__setitem__(
-            2, {"kind": "input", "name": "slots"}
+            3, {"kind": "input", "name": "slots"}
         ),
         "writes the input",
     ),

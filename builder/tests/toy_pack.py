@@ -37,6 +37,9 @@ EOS = 10
 
 F32 = npt.NDArray[np.float32]
 
+SCALE = 0.5
+"""Of the logits. No whole number: JSON would not tell it from an integer."""
+
 _HEADER = """
 struct Params {{ {params} }}
 {bindings}
@@ -69,7 +72,7 @@ class Toy:
         """f32 [tokens, V]: logits at every position."""
         x = self.table[tokens]
         y: F32 = np.cumsum(x, axis=0) / np.arange(1, len(x) + 1, dtype=np.float32)[:, None]
-        result: F32 = (y * self.gamma.astype(np.float32)) @ self.head.T
+        result: F32 = (y * self.gamma.astype(np.float32)) @ self.head.T * np.float32(SCALE)
         return result
 
 
@@ -112,10 +115,17 @@ def _kernels(kv: str) -> dict[str, Kernel]:
         "embed": _kernel(
             "embed",
             kv,
-            {"token_ids": ("i32", "read"), "table": ("f32", "read"), "x": ("f32", "read_write")},
+            {
+                "token_ids": ("i32", "read"),
+                "last_tokens": ("i32", "read"),
+                "table": ("f32", "read"),
+                "x": ("f32", "read_write"),
+            },
             {"tokens": "u32"},
             f"""if (i >= p.tokens * {D}u) {{ return; }}
-  x[i] = table[u32(token_ids[i / {D}u]) * {D}u + i % {D}u];""",
+  var token = token_ids[i / {D}u];
+  if (token < 0) {{ token = last_tokens[-1 - token]; }}
+  x[i] = table[u32(token) * {D}u + i % {D}u];""",
         ),
         "append": _kernel(
             "append",
@@ -148,8 +158,8 @@ def _kernels(kv: str) -> dict[str, Kernel]:
                 "head": ("f32", "read"),
                 "logits": ("f32", "read_write"),
             },
-            {"seqs": "u32", "first": "u32", "count": "u32", "scale": "f32"},
-            f"""if (i >= p.seqs * p.count) {{ return; }}
+            {"outs": "u32", "first": "u32", "count": "u32", "scale": "f32"},
+            f"""if (i >= p.outs * p.count) {{ return; }}
   let s = i / p.count; let v = i % p.count; var dot = 0.0;
   for (var d = 0u; d < {D}u; d++) {{
     dot += y[u32(rows[s]) * {D}u + d] * gamma[d] * head[v * {D}u + d];
@@ -164,25 +174,25 @@ def _kernels(kv: str) -> dict[str, Kernel]:
                 "slots": ("i32", "read"),
                 "bias": ("f32", "read"),
                 "counts": ("u32", "read_write"),
-                "token_ids": ("i32", "read_write"),
+                "last_tokens": ("i32", "read_write"),
                 "sampled": ("u32", "read_write"),
             },
-            {"seqs": "u32"},
-            f"""if (i >= p.seqs) {{ return; }}
-  var best = 0u; let slot = u32(slots[i]) * {V}u;
+            {"outs": "u32"},
+            f"""if (i >= p.outs) {{ return; }}
+  var best = 0u; let own = u32(slots[i]); let slot = own * {V}u;
   for (var v = 1u; v < {V}u; v++) {{
     if (logits[i * {V}u + v] + bias[slot + v] > logits[i * {V}u + best] + bias[slot + best]) {{
       best = v;
     }}
   }}
-  sampled[i * 64u] = best; token_ids[i] = i32(best); counts[slot + best] += 1u;""",
+  sampled[i * 64u] = best; last_tokens[own] = i32(best); counts[slot + best] += 1u;""",
         ),
         "logprobs": _kernel(
             "logprobs",
             kv,
             {"logits": ("f32", "read"), "sampled": ("u32", "read_write")},
-            {"seqs": "u32"},
-            f"""if (i >= p.seqs) {{ return; }}
+            {"outs": "u32"},
+            f"""if (i >= p.outs) {{ return; }}
   var sum = 0.0;
   for (var v = 0u; v < {V}u; v++) {{ sum += exp(logits[i * {V}u + v]); }}
   let token = sampled[i * 64u];
@@ -202,7 +212,7 @@ def _tier(kv: str, kernels: dict[str, Kernel]) -> Tier:
     table, gamma, *head = (WeightBinding(segment=i) for i in range(4))
     places = tuple(InputBinding(name=name) for name in ("positions", "token_seq", "page_table"))
     tokens = Param(dtype="u32", value="tokens")
-    seqs = Param(dtype="u32", value="seqs")
+    outs = Param(dtype="u32", value="outs")
 
     def grid(items: Expr) -> tuple[Expr, Expr, Expr]:
         return (("//", ("+", items, 63), 64), 1, 1)
@@ -214,10 +224,10 @@ def _tier(kv: str, kernels: dict[str, Kernel]) -> Tier:
             (tokens, Param(dtype="u32", value="max_pages")),
             *(
                 (
-                    seqs,
+                    outs,
                     Param(dtype="u32", value=first),
                     Param(dtype="u32", value=count),
-                    Param(dtype="f32", value=1.0),
+                    Param(dtype="f32", value=SCALE),
                 )
                 for first, count in ((0, SPLIT), (SPLIT, V - SPLIT))
             ),
@@ -226,7 +236,7 @@ def _tier(kv: str, kernels: dict[str, Kernel]) -> Tier:
             Launch(
                 kernel=ids["embed"],
                 label="embed",
-                bindings=(buffer("token_ids"), table, x),
+                bindings=(InputBinding(name="token_ids"), buffer("last_tokens"), table, x),
                 params=0,
                 grid=grid(rows),
             ),
@@ -250,7 +260,7 @@ def _tier(kv: str, kernels: dict[str, Kernel]) -> Tier:
                     label="head",
                     bindings=(y, InputBinding(name="logit_rows"), gamma, weight, buffer("logits")),
                     params=2 + i,
-                    grid=grid(("*", "seqs", V)),
+                    grid=grid(("*", "outs", V)),
                 )
                 for i, weight in enumerate(head)
             ),
@@ -264,38 +274,38 @@ def _tier(kv: str, kernels: dict[str, Kernel]) -> Tier:
             InputBinding(name="slots"),
             buffer("logit_bias"),
             buffer("token_counts"),
-            buffer("token_ids"),
+            buffer("last_tokens"),
             buffer("sampled"),
         ),
         params=0,
-        grid=grid("seqs"),
+        grid=grid("outs"),
     )
     logprobs = Launch(
         kernel=ids["logprobs"],
         label="logprobs",
         bindings=(buffer("logits"), buffer("sampled")),
         params=0,
-        grid=grid("seqs"),
+        grid=grid("outs"),
     )
     return Tier(
         requires=("shader-f16",) if kv == "f16" else (),
         kv_dtype="f16" if kv == "f16" else "f32",
         storages=(("*", "tokens", 4 * D), ("*", "tokens", 4 * D)),
         buffers=(
-            Buffer(name="token_ids", dtype="i32", shape=("tokens",)),
+            Buffer(name="last_tokens", dtype="i32", shape=("slots",)),
             Buffer(
                 name="kv_k.0", dtype="f16" if kv == "f16" else "f32", shape=("pages", 1, PAGE, D)
             ),
-            Buffer(name="logits", dtype="f32", shape=("seqs", V)),
-            Buffer(name="token_counts", dtype="u32", shape=(BATCH, V)),
-            Buffer(name="logit_bias", dtype="f32", shape=(BATCH, V)),
-            Buffer(name="sampled", dtype="u32", shape=("seqs", 64)),
+            Buffer(name="logits", dtype="f32", shape=("outs", V)),
+            Buffer(name="token_counts", dtype="u32", shape=("slots", V)),
+            Buffer(name="logit_bias", dtype="f32", shape=("slots", V)),
+            Buffer(name="sampled", dtype="u32", shape=("outs", 64)),
         ),
         functions={
             "prefill": forward,
             "decode": forward,
-            "sample": Function(params=((seqs,),), launches=(sample,)),
-            "logprobs": Function(params=((seqs,),), launches=(logprobs,)),
+            "sample": Function(params=((outs,),), launches=(sample,)),
+            "logprobs": Function(params=((outs,),), launches=(logprobs,)),
         },
     )
 
@@ -313,17 +323,20 @@ def toy_program() -> tuple[Program, KernelFile]:
         symbols=(
             Symbol(name="tokens", description="new tokens", scope="step", max=CHUNK),
             Symbol(name="seqs", description="sequences", scope="step", max=BATCH),
+            Symbol(name="outs", description="sampled rows", scope="step", max=2 * BATCH),
             Symbol(name="q_tiles", description="attention tiles", scope="step", max=1 + BATCH),
             Symbol(name="pages", description="pages of the pool", scope="load"),
             Symbol(name="max_pages", description="pages of a sequence", scope="load"),
+            Symbol(name="slots", description="sampler slots", scope="load"),
         ),
         inputs=(
+            Input(name="token_ids", dtype="i32", shape=("tokens",)),
             Input(name="positions", dtype="i32", shape=("tokens",)),
             Input(name="token_seq", dtype="i32", shape=("tokens",)),
             Input(name="page_table", dtype="i32", shape=("seqs", "max_pages")),
-            Input(name="logit_rows", dtype="i32", shape=("seqs",)),
-            Input(name="slots", dtype="i32", shape=("seqs",)),
-            Input(name="sampling", dtype="u32", shape=("seqs", 16)),
+            Input(name="logit_rows", dtype="i32", shape=("outs",)),
+            Input(name="slots", dtype="i32", shape=("outs",)),
+            Input(name="sampling", dtype="u32", shape=("outs", 16)),
         ),
         segments=(
             Segment(tensor="table", offset=0, nbytes=V * D * 4),

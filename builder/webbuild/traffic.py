@@ -35,6 +35,7 @@ Kind = Literal["weights", "norms", "kv", "activations"]
 count as activations."""
 
 _UNUSED = ("token_counts", "logit_bias")
+_ONES = ("tokens", "seqs", "outs", "q_tiles", "slots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class _Count:
         pages = -(-context // program.page_size)
         self._maxima = {symbol.name: symbol.max or pages for symbol in program.symbols}
         # One token of one sequence.
-        self._now = self._maxima | {"tokens": 1, "seqs": 1, "q_tiles": 1}
+        self._now = self._maxima | dict.fromkeys(_ONES, 1)
         self._buffers = {buffer.name: buffer for buffer in tier.buffers}
         self._inputs = {item.name: item for item in program.inputs}
         self.parts: Counter[Kind] = Counter(dict.fromkeys(get_args(Kind), 0))

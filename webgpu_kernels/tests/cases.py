@@ -136,12 +136,15 @@ def embed(setting: Attrs, tier: Tier) -> Case:
     rng = seeded(setting, tier)
     stored, table = matrix(rng, vocab, dim, attrs["quant"], tier)
     ids = rng.integers(0, vocab, tokens, dtype=np.int32)
-    ids[:4] = [0, vocab - 1, -7, vocab + 9][: len(ids[:4])]
+    last = rng.integers(0, vocab, 3, dtype=np.int32)
+    last[1] = -7
+    ids[:6] = [0, -3, vocab - 1, -1, vocab + 9, -2][: len(ids[:6])]
     attrs |= {"vocab": vocab, "D": dim}
     if attrs["row_splits"]:
         attrs["row_splits"] = two(vocab)
-    arrays = {"token_ids": ids, "x": np.full((tokens, dim), np.nan, np.float32), **stored}
-    return Case(attrs, arrays, {"tokens": tokens}, {"x": oracle.embed(ids, table)})
+    x = np.full((tokens, dim), np.nan, np.float32)
+    arrays = {"token_ids": ids, "last_tokens": last, "x": x, **stored}
+    return Case(attrs, arrays, {"tokens": tokens}, {"x": oracle.embed(ids, last, table)})
 
 
 @dataclass

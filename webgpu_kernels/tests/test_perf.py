@@ -110,8 +110,8 @@ def test_sampler_speed(device: Device, name: str, vocab: int) -> None:
         "slots": np.zeros(1, np.int32),
         "sampling": settings.words()[None],
         "sampled": np.zeros((1, RESULT_WORDS), np.uint32),
-        "token_ids": np.zeros(1, np.int32),
+        "last_tokens": np.zeros(1, np.int32),
     }
-    seconds = measure(device, op, {"vocab": vocab}, arrays, {"seqs": 1})
+    seconds = measure(device, op, {"vocab": vocab}, arrays, {"outs": 1})
     report(f"{op} {name} {vocab}", seconds, 4 * vocab)
     assert seconds >= 0

@@ -1,4 +1,5 @@
-// embed: x[t, :] = table[token_ids[t], :], dequantised to f32. Ids outside the vocabulary are clamped.
+// embed: x[t, :] = table[id, :], dequantised to f32, of id = token_ids[t]; if that is negative, of the token that slot
+// -1 - token_ids[t] drew last. Ids outside the vocabulary are clamped.
 // Grid: x = blocks of {{ THREADS }} chunks of a row, y = token t. Each invocation writes one chunk.
 {% if split %}
 // The launch covers table rows row_begin .. row_begin + row_count and leaves the other tokens' rows alone.
@@ -12,14 +13,19 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (chunk >= {{ CHUNKS }}u) {
     return;
   }
+  var given = token_ids[id.y];
+  if (given < 0) {
+    given = last_tokens[-1 - given];
+  }
+  let token = u32(clamp(given, 0, {{ VOCAB - 1 }}));
 {% if split %}
   // Ids below row_begin wrap around to huge values.
-  let row = u32(clamp(token_ids[id.y], 0, {{ VOCAB - 1 }})) - params.row_begin;
+  let row = token - params.row_begin;
   if (row >= params.row_count) {
     return;
   }
 {% else %}
-  let row = u32(clamp(token_ids[id.y], 0, {{ VOCAB - 1 }}));
+  let row = token;
 {% endif %}
 {% if grouped %}
   let word = q_weight[row * {{ CHUNKS }}u + chunk];

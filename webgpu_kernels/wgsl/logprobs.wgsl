@@ -1,4 +1,4 @@
-// logprobs: log-softmax of the raw logits of a sequence. Grid: x = sequence s.
+// logprobs: log-softmax of a row of raw logits. Grid: x = row s.
 // Writes sampled[s, 1] = log-probability (f32 bits) of the token in sampled[s, 0], and for as many of the likeliest
 // tokens as the settings ask (at most {{ TOP_MAX }}) their ids from sampled[s, {{ TOP_IDS }}] and their log-probabilities from
 // sampled[s, {{ TOP_LOGPROBS }}]; equal ones in order of id. Each invocation remembers the likeliest of its own tokens.

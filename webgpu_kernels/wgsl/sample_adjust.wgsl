@@ -1,7 +1,7 @@
 // sample_adjust: scratch0[s, v] = (logits[s, v] + bias - penalties) / temperature, finite; rows are padded to whole
 // blocks with what no logit is as low as. scratch1[s, b] = of block b of {{ BLOCK }} tokens the likeliest (logit, id) and
 // the sum of exp(logit - that logit). Greedy (temperature 0) divides by nothing and needs the likeliest only: nothing
-// else is written. Grid: x = {{ TEAMS }} blocks, y = sequence s. {{ LANES }} invocations share a block.
+// else is written. Grid: x = {{ TEAMS }} blocks, y = row s. {{ LANES }} invocations share a block.
 {% include "bindings.wgsl" %}
 
 {% include "logits.wgsl" %}

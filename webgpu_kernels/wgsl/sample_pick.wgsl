@@ -1,7 +1,7 @@
-// sample_pick: draws the next token of a sequence from its adjusted logits (scratch0) and what is known of their blocks
-// (scratch1). Grid: x = sequence s. Greedy reads blocks only, a draw without limits one block more; top-k, top-p and
+// sample_pick: draws a token from a row of adjusted logits (scratch0) and what is known of their blocks
+// (scratch1). Grid: x = row s. Greedy reads blocks only, a draw without limits one block more; top-k, top-p and
 // min-p read the blocks that reach their thresholds. The draw inverts the distribution in token order.
-// Writes sampled[s, 0], token_ids[s] and, when asked for, the token's count in its slot.
+// Writes sampled[s, 0], last_tokens of the row's slot and, when asked for, the token's count in that slot.
 {% from "reduce.wgsl" import reductions %}
 {% include "bindings.wgsl" %}
 
@@ -167,9 +167,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (tid == 0u) {
     sampled[seq * {{ RESULT }}u] = picked;
-    token_ids[seq] = i32(picked);
+    let slot = u32(slots[seq]);
+    last_tokens[slot] = i32(picked);
     if ((sampling[settings + 9u] & 2u) != 0u) {
-      token_counts[u32(slots[seq]) * {{ VOCAB }}u + picked] += 1u;
+      token_counts[slot * {{ VOCAB }}u + picked] += 1u;
     }
   }
 }

@@ -197,29 +197,30 @@ def _parameter(name: str) -> Operand:
     """What a parameter of prefill or decode stands for."""
     if name in _INPUT_NAMES:
         return Operand("input", name)
-    if name == "token_ids" or name.startswith(("kv_k.", "kv_v.")):
+    if name == "last_tokens" or name.startswith(("kv_k.", "kv_v.")):
         return Operand("buffer", name)
     return Operand("weight", name)
 
 
 def _sampler(op: str, vocab: int) -> Plan:
     """`sample` and `logprobs` are library ops on persistent buffers, whatever the model."""
-    names = ("logits", "token_counts", "logit_bias", "sampled", "token_ids")
+    names = ("logits", "token_counts", "logit_bias", "sampled", "last_tokens")
     operands = {name: Operand("buffer", name) for name in names}
     operands |= {name: Operand("input", name) for name in ("slots", "sampling")}
     return Plan(calls=[LibraryCall(op, {"vocab": vocab}, operands)])
 
 
 _INPUTS = (
+    Input(name="token_ids", dtype="i32", shape=("tokens",)),
     Input(name="positions", dtype="i32", shape=("tokens",)),
     Input(name="token_seq", dtype="i32", shape=("tokens",)),
     Input(name="page_table", dtype="i32", shape=("seqs", "max_pages")),
-    Input(name="logit_rows", dtype="i32", shape=("seqs",)),
+    Input(name="logit_rows", dtype="i32", shape=("outs",)),
     Input(name="tiles", dtype="i32", shape=("q_tiles", 4)),
     Input(name="work", dtype="i32", shape=("works", 4)),
     Input(name="work_rows", dtype="i32", shape=(("+", "seqs", 1),)),
-    Input(name="slots", dtype="i32", shape=("seqs",)),
-    Input(name="sampling", dtype="u32", shape=("seqs", SAMPLING_WORDS)),
+    Input(name="slots", dtype="i32", shape=("outs",)),
+    Input(name="sampling", dtype="u32", shape=("outs", SAMPLING_WORDS)),
 )
 _INPUT_NAMES = frozenset(item.name for item in _INPUTS)
 
@@ -227,11 +228,11 @@ _INPUT_NAMES = frozenset(item.name for item in _INPUTS)
 def _buffers(decoder: DecoderConfig, tier: DType) -> tuple[Buffer, ...]:
     page = ("pages", decoder.kv_heads, PAGE_SIZE, decoder.head_dim)
     table: list[tuple[str, DType, tuple[Expr, ...]]] = [
-        ("token_ids", "i32", ("tokens",)),
-        ("logits", "f32", ("seqs", decoder.vocab_size)),
-        ("token_counts", "u32", ("seqs", decoder.vocab_size)),
-        ("logit_bias", "f32", ("seqs", decoder.vocab_size)),
-        ("sampled", "u32", ("seqs", RESULT_WORDS)),
+        ("last_tokens", "i32", ("slots",)),
+        ("logits", "f32", ("outs", decoder.vocab_size)),
+        ("token_counts", "u32", ("slots", decoder.vocab_size)),
+        ("logit_bias", "f32", ("slots", decoder.vocab_size)),
+        ("sampled", "u32", ("outs", RESULT_WORDS)),
     ]
     for layer in range(decoder.layers):
         table += [(f"kv_k.{layer}", tier, page), (f"kv_v.{layer}", tier, page)]

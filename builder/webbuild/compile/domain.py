@@ -60,6 +60,16 @@ def take_rows(quant: str, shape: tuple[int, int], ids: te.Tensor, *arrays: te.Te
     return te.compute((ids.shape[0], shape[1]), lambda t, k: w[ids[t], k], name="take_rows")
 
 
+def resolve(token_ids: te.Tensor, last_tokens: te.Tensor) -> te.Tensor:
+    """i32[T]: each id, or last_tokens[-1 - id] for a negative one."""
+
+    def value(t: tirx.Var) -> tirx.Expr:
+        given = token_ids[t]
+        return tirx.if_then_else(given < 0, last_tokens[-1 - given], given)
+
+    return te.compute(token_ids.shape, value, name="resolve")
+
+
 def _f32(array: te.Tensor, row: tirx.Expr, column: tirx.Expr, columns: int) -> tirx.Expr:
     """Element [row, column] of a float array, which may be f16 seen as words of two."""
     if array.dtype != "uint32":

@@ -103,6 +103,9 @@ class _Domain(PyExprMutator):
             primfunc_name_hint="dequantize",
         )
 
+    def _resolve(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
+        return self.builder_.call_te(domain.resolve, *inputs.values(), primfunc_name_hint="resolve")
+
     def _rope_append(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
         if attrs["qk_norm"] is not None:
             gammas = inputs.pop("q_gamma"), inputs.pop("k_gamma")

@@ -217,21 +217,21 @@ class _Embed(_Rule):
 
     def __init__(self, tier: Tier, can_cut: CanCut) -> None:
         super().__init__(tier, can_cut)
-        self.table, self.ids = _domain("dequantize"), wildcard()
+        self.table, self.ids = _domain("dequantize"), _domain("resolve")
         self.pattern = is_op("relax.take")(self.table, self.ids)
 
     def rewrite(self, call: relax.Call, matched: Matched) -> relax.Expr:
-        table, ids = domain_call_of(matched[self.table]), matched[self.ids]
-        assert table is not None
+        table, ids = domain_call_of(matched[self.table]), domain_call_of(matched[self.ids])
+        assert table is not None and ids is not None
         # The kernel's grid counts `tokens`; in decode there are as many as sequences.
-        if call.attrs.axis != 0 or ids.ty.ndim != 1:
+        if call.attrs.axis != 0:
             return call
         attrs = {
             "vocab": table.attrs["N"],
             "D": table.attrs["K"],
             "quant": table.attrs["quant"],
         }
-        return self.library_call(call, "embed", {"token_ids": ids, **table.inputs}, "x", attrs)
+        return self.library_call(call, "embed", {**ids.inputs, **table.inputs}, "x", attrs)
 
 
 class _Domain(_Rule):

@@ -12,6 +12,8 @@ TILE_ROWS = 16
 ROW_WORKS, LEAST_WORKS = 16, 32
 """Pieces of contexts in a split decode: at most so many for each sequence, but for one sequence
 more."""
+ROW_OUTS, LEAST_OUTS = 2, 16
+"""Rows whose logits a step can want: so many for each sequence, but for one sequence more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,12 @@ class Bounds:
         return {
             "tokens": self.prefill_chunk,
             "seqs": self.max_batch,
+            "outs": max(LEAST_OUTS, ROW_OUTS * self.max_batch),
             "q_tiles": -(-self.prefill_chunk // TILE_ROWS) + self.max_batch,
             "works": max(LEAST_WORKS, ROW_WORKS * self.max_batch),
             "pages": pages * self.max_batch,
             "max_pages": pages,
+            "slots": self.max_batch,
         }
 
     def symbols(self) -> tuple[Symbol, ...]:
@@ -40,12 +44,14 @@ class Bounds:
         step = {
             "tokens": "new tokens of the step, over all sequences",
             "seqs": "sequences of the step",
+            "outs": "rows of the step whose logits are wanted, and sampled",
             "q_tiles": f"prefill attention tiles: at most {TILE_ROWS} rows of one sequence each",
             "works": "pieces of contexts in a split decode",
         }
         load = {
             "pages": "pages of the KV pool",
             "max_pages": "width of a page-table row: most pages of a sequence",
+            "slots": "sampler slots: most sequences at once",
         }
         return (
             *(

@@ -100,7 +100,7 @@ class Rotation(nn.Module):
 
 
 class Decoder(nn.Module):
-    """token ids and KV pages → KV pages (in place) and logits f32[seqs, vocab]."""
+    """token ids and KV pages → KV pages (in place) and logits f32[outs, vocab]."""
 
     def __init__(self, config: DecoderConfig) -> None:
         self.config = config
@@ -113,6 +113,7 @@ class Decoder(nn.Module):
     def prefill(
         self,
         token_ids: Tensor,
+        last_tokens: Tensor,
         positions: Tensor,
         token_seq: Tensor,
         page_table: Tensor,
@@ -123,12 +124,13 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Any number of tokens per sequence; logits of the rows named by `logit_rows`."""
         step = Step(positions, token_seq, page_table, self.rope.inv_freq, tiles=tiles)
-        x = self._layers(token_ids, step, kv_k, kv_v)
+        x = self._layers((token_ids, last_tokens), step, kv_k, kv_v)
         return self._head(op.take(x, logit_rows, axis=0))
 
     def decode(
         self,
         token_ids: Tensor,
+        last_tokens: Tensor,
         positions: Tensor,
         token_seq: Tensor,
         page_table: Tensor,
@@ -137,11 +139,12 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """One token per sequence: row i is sequence i; logits of all rows."""
         step = Step(positions, token_seq, page_table, self.rope.inv_freq)
-        return self._head(self._layers(token_ids, step, kv_k, kv_v))
+        return self._head(self._layers((token_ids, last_tokens), step, kv_k, kv_v))
 
     def decode_split(
         self,
         token_ids: Tensor,
+        last_tokens: Tensor,
         positions: Tensor,
         token_seq: Tensor,
         page_table: Tensor,
@@ -153,12 +156,16 @@ class Decoder(nn.Module):
         """`decode`, with contexts cut into pieces that several workgroups share."""
         works = (work, work_rows)
         step = Step(positions, token_seq, page_table, self.rope.inv_freq, works=works)
-        return self._head(self._layers(token_ids, step, kv_k, kv_v))
+        return self._head(self._layers((token_ids, last_tokens), step, kv_k, kv_v))
 
     def _layers(
-        self, token_ids: Tensor, step: Step, kv_k: list[Tensor], kv_v: list[Tensor]
+        self,
+        tokens: tuple[Tensor, Tensor],
+        step: Step,
+        kv_k: list[Tensor],
+        kv_v: list[Tensor],
     ) -> Tensor:
-        x = self.model.embed_tokens(token_ids)
+        x = self.model.embed_tokens(ops.resolve(*tokens))
         for layer, k, v in zip(self.model.layers, kv_k, kv_v, strict=True):
             x = layer(x, step, (k, v))
         return x
@@ -184,6 +191,7 @@ def module_spec(module: Decoder, kv_dtype: str, split: bool = True) -> nn.spec.M
     def signature(tokens: str, **more: nn.spec.Tensor) -> dict[str, object]:
         return {
             "token_ids": ints(tokens),
+            "last_tokens": ints("slots"),
             "positions": ints(tokens),
             "token_seq": ints(tokens),
             "page_table": ints("seqs", "max_pages"),
@@ -194,7 +202,7 @@ def module_spec(module: Decoder, kv_dtype: str, split: bool = True) -> nn.spec.M
         }
 
     functions = {
-        "prefill": signature("tokens", logit_rows=ints("seqs"), tiles=ints("q_tiles", 4)),
+        "prefill": signature("tokens", logit_rows=ints("outs"), tiles=ints("q_tiles", 4)),
         "decode": signature("seqs"),
     }
     if split:

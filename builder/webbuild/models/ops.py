@@ -85,6 +85,14 @@ def _named(names: Sequence[str], tensors: Sequence[Tensor]) -> dict[str, Tensor]
     return dict(zip(names, tensors, strict=True))
 
 
+def resolve(token_ids: Tensor, last_tokens: Tensor) -> Tensor:
+    """i32[tokens]: each id itself, or for a negative one the token that slot -1 - id drew last."""
+    out = relax.TensorType([token_ids.shape[0]], "int32")
+    inputs = {"token_ids": token_ids._expr, "last_tokens": last_tokens._expr}
+    call = domain_call("resolve", inputs, "ids", out, {})
+    return Tensor(_expr=relax.BlockBuilder.current().emit(call, name_hint="ids"))
+
+
 def rope_append(
     qkv: Tensor,
     inv_freq: Tensor,

@@ -20,7 +20,7 @@ from .memory import Memory
 from .pack import Pack
 from .player import Player
 from .sampling import Sampling
-from .sequence import PagePool, Sequence, StepPlan
+from .sequence import PagePool, Row, Sequence, StepPlan, sampling_rows
 from .works import PIECE_TOKENS, SOFTWARE_PIECE_TOKENS
 
 F32 = npt.NDArray[np.float32]
@@ -41,8 +41,9 @@ class NativeModel:
         self.vocab_size = pack.manifest.model.vocab_size
         max_pages = -(-context_length // program.page_size)
         pages = max_pages * limits.max_batch
-        self._load = {"max_pages": max_pages, "pages": pages}
+        self._load = {"max_pages": max_pages, "pages": pages, "slots": limits.max_batch}
         maxima = largest_symbols(pack.manifest, program) | self._load
+        self._most = maxima
         self._most_works = maxima.get("works", 0)
         self._piece_tokens = SOFTWARE_PIECE_TOKENS if device.software else PIECE_TOKENS
         self._functions = program.tiers[tier].functions.keys()
@@ -59,7 +60,7 @@ class NativeModel:
         self._player = Player(device, kernels, chosen, self._memory)
         self._pool = PagePool(pages, program.page_size)
         self._slots = list(range(limits.max_batch - 1, -1, -1))
-        self._last: list[Sequence] = []
+        self._last: tuple[list[Row], StepPlan] | None = None
 
     @classmethod
     def open(
@@ -144,60 +145,65 @@ class NativeModel:
             raise InvalidRequestError("no tokens: a prompt has at least one")
         chunk = self.pack.manifest.limits.prefill_chunk
         for start in range(0, len(tokens), chunk):
-            self.step([(sequence, tokens[start : start + chunk])])
+            part = tokens[start : start + chunk]
+            last = start + chunk >= len(tokens)
+            self.run([Row(sequence, part, [len(part) - 1] if last else [])])
 
     def step(self, batch: List[tuple[Sequence, List[int]]]) -> None:
-        """One ragged `prefill` step: appends tokens to each of several sequences."""
-        limits = self.pack.manifest.limits
-        counts = [len(tokens) for _, tokens in batch]
-        if not batch or len(batch) > limits.max_batch or not all(counts):
-            raise InvalidRequestError(f"a step has 1 to {limits.max_batch} sequences with tokens")
-        if sum(counts) > limits.prefill_chunk:
-            raise ContextFullError(f"{sum(counts)} tokens exceed a step's {limits.prefill_chunk}")
-        ids = [token for _, tokens in batch for token in tokens]
-        for token in ids:
-            self._check_token(token)
-        self._run("prefill", list(zip([s for s, _ in batch], counts, strict=True)), ids)
+        """Appends tokens to each of several sequences; the last of each has logits."""
+        self.run([Row(sequence, tokens, [len(tokens) - 1]) for sequence, tokens in batch])
 
     def decode(self, sequences: List[Sequence], tokens: List[int] | None = None) -> None:
-        """Appends one token to each sequence: `tokens`, or (None) those that `sample` has drawn.
+        """Appends one token to each sequence: `tokens`, or (None) those that `sample` has drawn."""
+        if tokens is None:
+            if not all(sequence.drawn for sequence in sequences):
+                raise InvalidRequestError("a sequence has drawn nothing yet: give its token")
+            tokens = [-1 - sequence.slot for sequence in sequences]
+        if len(tokens) != len(sequences):
+            raise InvalidRequestError("decode takes one token for each sequence")
+        self.run([Row(one, [token], [0]) for one, token in zip(sequences, tokens, strict=True)])
 
-        The latter needs the same sequences in the same order as in the step that was sampled.
+    def run(self, batch: list[Row]) -> None:
+        """One step: every row's tokens are appended to its sequence. Then: `logits()`, `sample()`.
+
+        Rows of one token, all of them sampled, are decoded; any other step is a `prefill`.
         """
-        limits = self.pack.manifest.limits
-        if not 0 < len(sequences) <= limits.max_batch:
-            raise InvalidRequestError(f"a step has 1 to {limits.max_batch} sequences")
-        if tokens is None and sequences != self._last:
-            raise InvalidRequestError("other sequences than in the last step: give their tokens")
-        if tokens is not None:
-            if len(tokens) != len(sequences):
-                raise InvalidRequestError("decode takes one token for each sequence")
-            for token in tokens:
-                self._check_token(token)
-        longest = max(sequence.length for sequence in sequences) + 1
-        split = longest >= self.split_context and "decode_split" in self._functions
-        name = "decode_split" if split else "decode"
-        self._run(name, [(sequence, 1) for sequence in sequences], tokens)
+        self._check(batch)
+        for row in batch:
+            self._pool.grow(row.sequence, row.sequence.length + len(row.tokens))
+        plan = StepPlan.make(
+            batch,
+            self._load["max_pages"],
+            self.pack.program.page_size,
+            self._most_works,
+            self._piece_tokens,
+        )
+        self._player.run(self._function(batch), plan.inputs, plan.symbols | self._load)
+        for row in batch:
+            row.sequence.length += len(row.tokens)
+            row.sequence.drawn = False
+        self._last = (batch, plan)
 
     def logits(self) -> F32:
-        """f32 [sequences, vocab]: raw logits after the last token of each, of the last step."""
-        data = self._read("logits", len(self._last) * self.vocab_size * 4)
-        return data.view("<f4").reshape(len(self._last), self.vocab_size)
+        """f32 [outs, vocab]: raw logits of the last step's rows, in order."""
+        count = self._outs().symbols["outs"]
+        data = self._read("logits", count * self.vocab_size * 4)
+        return data.view("<f4").reshape(count, self.vocab_size)
 
     def sample(self) -> list[int]:
-        """Draws the next token of each sequence of the last step."""
-        self._player.run("sample", *self._plan([(sequence, 1) for sequence in self._last]))
-        for sequence in self._last:
-            sequence.generated += 1
-        rows = self._read("sampled", len(self._last) * 256).view("<u4").reshape(-1, 64)
+        """Draws a token after each out of the last step."""
+        rows = self._sampler("sample")
+        for row in self._rows():
+            row.sequence.generated += len(row.outs)
+            row.sequence.drawn = row.outs[-1:] == [len(row.tokens) - 1]
         return [int(token) for token in rows[:, 0]]
 
     def logprobs(self) -> list[tuple[float, dict[int, float]]]:
-        """Per sequence of the last `sample`: log-probability of its token and of the top ones."""
-        self._player.run("logprobs", *self._plan([(sequence, 1) for sequence in self._last]))
-        rows = self._read("sampled", len(self._last) * 256).view("<u4").reshape(-1, 64)
+        """Per token of the last `sample`: its log-probability, and those of the top ones."""
+        rows = self._sampler("logprobs")
         result = []
-        for row, sequence in zip(rows, self._last, strict=True):
+        sequences = [row.sequence for row in self._rows() for _ in row.outs]
+        for row, sequence in zip(rows, sequences, strict=True):
             top = min(sequence.sampling.top_logprobs, self.vocab_size)
             values = row[24 : 24 + top].view("<f4")
             pairs = zip(row[4 : 4 + top], values, strict=True)
@@ -229,27 +235,48 @@ class NativeModel:
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _run(self, function: str, batch: list[tuple[Sequence, int]], ids: List[int] | None) -> None:
-        for sequence, count in batch:
-            length = sequence.length + count
-            if length > self.context_length:
-                raise ContextFullError(f"the context of {self.context_length} tokens is full")
-            self._pool.grow(sequence, length)
-        if ids is not None:
-            self._write("token_ids", np.array(ids, "<i4"), 0)
-        self._player.run(function, *self._plan(batch))
-        for sequence, count in batch:
-            sequence.length += count
-        self._last = [sequence for sequence, _ in batch]
+    def _function(self, batch: list[Row]) -> str:
+        if any(len(row.tokens) > 1 or not row.outs for row in batch):
+            return "prefill"
+        longest = max(row.sequence.length for row in batch) + 1
+        split = longest >= self.split_context and "decode_split" in self._functions
+        return "decode_split" if split else "decode"
 
-    def _plan(
-        self, batch: list[tuple[Sequence, int]]
-    ) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, int]]:
-        page_size = self.pack.program.page_size
-        plan = StepPlan.make(
-            batch, self._load["max_pages"], page_size, self._most_works, self._piece_tokens
-        )
-        return plan.inputs, plan.symbols | self._load
+    def _check(self, batch: list[Row]) -> None:
+        limits, slots = self.pack.manifest.limits, range(-self._load["slots"], 0)
+        if not 0 < len(batch) <= limits.max_batch or not all(row.tokens for row in batch):
+            raise InvalidRequestError(f"a step has 1 to {limits.max_batch} sequences with tokens")
+        for row in batch:
+            for token in row.tokens:
+                if token not in slots:
+                    self._check_token(token)
+            if not all(0 <= out < len(row.tokens) for out in row.outs):
+                raise InvalidRequestError(f"outs {row.outs} of {len(row.tokens)} tokens")
+            if row.sequence.length + len(row.tokens) > self.context_length:
+                raise ContextFullError(f"the context of {self.context_length} tokens is full")
+        for symbol, count in (
+            ("tokens", sum(len(row.tokens) for row in batch)),
+            ("outs", sum(len(row.outs) for row in batch)),
+        ):
+            if count > self._most[symbol]:
+                raise ContextFullError(f"{count} {symbol} exceed a step's {self._most[symbol]}")
+
+    def _outs(self) -> StepPlan:
+        """The last step's plan. Raises InvalidRequestError before the first step."""
+        if self._last is None:
+            raise InvalidRequestError("no step has run yet: prefill a sequence first")
+        return self._last[1]
+
+    def _rows(self) -> list[Row]:
+        return [] if self._last is None else self._last[0]
+
+    def _sampler(self, function: str) -> npt.NDArray[np.uint32]:
+        """u32 [outs, 64]: what `sampled` holds after `function`."""
+        plan = self._outs()
+        inputs = plan.inputs | {"sampling": sampling_rows(self._rows())}
+        self._player.run(function, inputs, plan.symbols | self._load)
+        data = self._read("sampled", plan.symbols["outs"] * 256)
+        return data.view("<u4").reshape(-1, 64)
 
     def _check_token(self, token: int) -> None:
         if not 0 <= token < self.vocab_size:

@@ -73,9 +73,12 @@ class Player:
         encoder = self._device.create_command_encoder()
         compute = encoder.begin_compute_pass()
         for dispatch in self._dispatches[name]:
+            grid = [evaluate(size, symbols) for size in dispatch.grid]
+            if 0 in grid:
+                continue  # a step without outs has no use for the head
             compute.set_pipeline(dispatch.pipeline)
             compute.set_bind_group(0, dispatch.bind_group)
-            compute.dispatch_workgroups(*(evaluate(size, symbols) for size in dispatch.grid))
+            compute.dispatch_workgroups(*grid)
         compute.end()
         self._device.queue.submit([encoder.finish()])
 

@@ -26,6 +26,8 @@ class Sequence:
     """Tokens whose keys and values are in the pool."""
     generated: int = 0
     pages: list[int] = field(default_factory=list)
+    drawn: bool = False
+    """Whether the token that its slot drew last is the next one to append."""
 
 
 class PagePool:
@@ -56,61 +58,87 @@ class PagePool:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """What a step appends to one sequence, and which of it is sampled."""
+
+    sequence: Sequence
+    tokens: List[int]
+    """Ids, or -1 - slot for the token that a slot drew last."""
+    outs: List[int]
+    """Places in `tokens` after which a token is drawn, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepPlan:
     """What the host tells the GPU about one step."""
 
     inputs: dict[str, npt.NDArray[np.generic]]
     """By name of docs/architecture.md's step-block table."""
     symbols: dict[str, int]
-    """`tokens`, `seqs`, `q_tiles` and `works`."""
+    """`tokens`, `seqs`, `outs`, `q_tiles` and `works`."""
 
     @classmethod
     def make(
         cls,
-        batch: List[tuple[Sequence, int]],
+        batch: List[Row],
         max_pages: int,
         page_size: int,
         most_works: int,
         piece_tokens: int = PIECE_TOKENS,
     ) -> StepPlan:
-        """Plans a step that appends `count` tokens to each sequence of `batch`, in that order.
+        """Plans a step of these rows, in that order.
 
         Every sequence must already have its pages. most_works: of a split decode, whose pieces have
         piece_tokens at least.
         """
-        counts = np.array([count for _, count in batch], np.int32)
-        ends = np.cumsum(counts, dtype=np.int32)
+        counts = np.array([len(row.tokens) for row in batch], np.int32)
+        firsts = np.cumsum(counts, dtype=np.int32) - counts
         page_table = np.zeros((len(batch), max_pages), np.int32)
         tiles: list[tuple[int, int, int, int]] = []
-        for row, (sequence, count) in enumerate(batch):
-            page_table[row, : len(sequence.pages)] = sequence.pages
-            first = int(ends[row]) - count
+        positions: list[int] = []
+        lengths: list[int] = []
+        logit_rows: list[int] = []
+        slots: list[int] = []
+        for i, (row, first) in enumerate(zip(batch, firsts, strict=True)):
+            sequence, count = row.sequence, len(row.tokens)
+            page_table[i, : len(sequence.pages)] = sequence.pages
             tiles += [
-                (first + i, min(TILE, count - i), row, sequence.length + i)
-                for i in range(0, count, TILE)
+                (int(first) + at, min(TILE, count - at), i, sequence.length + at)
+                for at in range(0, count, TILE)
             ]
-        positions = [
-            np.arange(sequence.length, sequence.length + count, dtype=np.int32)
-            for sequence, count in batch
-        ]
-        lengths = [sequence.length + count for sequence, count in batch]
+            positions += range(sequence.length, sequence.length + count)
+            lengths.append(sequence.length + count)
+            logit_rows += [int(first) + out for out in row.outs]
+            slots += [sequence.slot] * len(row.outs)
         work, work_rows = plan_works(lengths, page_size, most_works, piece_tokens)
-        rows = [sequence.sampling.row(sequence.generated) for sequence, _ in batch]
         inputs: dict[str, npt.NDArray[np.generic]] = {
-            "positions": np.concatenate(positions),
+            "token_ids": np.concatenate([np.array(row.tokens, np.int32) for row in batch]),
+            "positions": np.array(positions, np.int32),
             "token_seq": np.repeat(np.arange(len(batch), dtype=np.int32), counts),
             "page_table": page_table,
-            "logit_rows": ends - 1,
+            "logit_rows": np.array(logit_rows, np.int32),
             "tiles": np.array(tiles, np.int32),
             "work": work,
             "work_rows": work_rows,
-            "slots": np.array([sequence.slot for sequence, _ in batch], np.int32),
-            "sampling": np.stack(rows),
+            "slots": np.array(slots, np.int32),
+            "sampling": sampling_rows(batch),
         }
         symbols = {
-            "tokens": int(ends[-1]),
+            "tokens": len(positions),
             "seqs": len(batch),
+            "outs": len(slots),
             "q_tiles": len(tiles),
             "works": len(work),
         }
         return cls(inputs, symbols)
+
+
+def sampling_rows(batch: List[Row]) -> npt.NDArray[np.uint32]:
+    """u32[outs, 16]: the settings of each draw; those of a sequence count on from what it has
+    drawn."""
+    rows = [
+        row.sequence.sampling.row(row.sequence.generated + draw)
+        for row in batch
+        for draw in range(len(row.outs))
+    ]
+    return np.array(rows, np.uint32).reshape(-1, 16)

@@ -41,6 +41,7 @@ ITEM_BYTES = {"float16": 2, "float32": 4, "uint32": 4, "f16": 2, "f32": 4, "i32"
 FUNCTIONS = ("prefill", "decode", "sample", "logprobs")
 #: Step-block arrays that hosts know how to fill, with their types.
 INPUTS = {
+    "token_ids": "i32",
     "positions": "i32",
     "token_seq": "i32",
     "page_table": "i32",
@@ -53,7 +54,7 @@ INPUTS = {
 }
 #: Persistent buffers that hosts write or read, with their types.
 BUFFERS = {
-    "token_ids": "i32",
+    "last_tokens": "i32",
     "logits": "f32",
     "token_counts": "u32",
     "logit_bias": "f32",
@@ -62,10 +63,12 @@ BUFFERS = {
 SYMBOLS = {
     "tokens": "step",
     "seqs": "step",
+    "outs": "step",
     "q_tiles": "step",
     "works": "step",
     "pages": "load",
     "max_pages": "load",
+    "slots": "load",
 }
 #: What only a program with `decode_split` needs.
 SPLIT = "decode_split"
@@ -95,7 +98,11 @@ def largest_symbols(manifest: PackManifest, program: Program) -> dict[str, int]:
     """Every symbol at the largest value it can take with the pack's own limits."""
     limits = manifest.limits
     max_pages = -(-limits.context_length // program.page_size)
-    known = {"max_pages": max_pages, "pages": max_pages * limits.max_batch}
+    known = {
+        "max_pages": max_pages,
+        "pages": max_pages * limits.max_batch,
+        "slots": limits.max_batch,
+    }
     symbols: dict[str, int] = {}
     for symbol in program.symbols:
         place = f"symbol {symbol.name!r}"
@@ -110,6 +117,7 @@ def largest_symbols(manifest: PackManifest, program: Program) -> dict[str, int]:
     _need(not missing, "symbols", f"{sorted(missing)} are missing")
     _need(symbols["tokens"] == limits.prefill_chunk, "symbol 'tokens'", "max ≠ prefill_chunk")
     _need(symbols["seqs"] == limits.max_batch, "symbol 'seqs'", "max ≠ max_batch")
+    _need(symbols["outs"] >= limits.max_batch, "symbol 'outs'", "max < max_batch")
     return symbols
 
 

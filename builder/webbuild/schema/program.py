@@ -15,7 +15,7 @@ from typing_extensions import TypeAliasType
 from .base import Format
 from .kernels import ScalarType
 
-PROGRAM_VERSION: Literal[2] = 2
+PROGRAM_VERSION: Literal[3] = 3
 
 SPLIT_CONTEXT = 1024
 """Tokens of the longest context from which executors run `decode_split`, where a tier has it:
@@ -35,7 +35,7 @@ class Symbol(Format):
     name: str
     description: str
     scope: Literal["load", "step"]
-    """`load`: chosen once by the runtime (pages, max_pages); `step`: varies per step."""
+    """`load`: chosen once by the runtime (pages, max_pages, slots); `step`: varies per step."""
     max: int | None = None
     """Upper bound fixed by the pack (tokens ≤ prefill chunk, seqs ≤ batch); None: set at load."""
 
@@ -69,7 +69,7 @@ class StorageBinding(Format):
 
 
 class BufferBinding(Format):
-    """A persistent named buffer (`Tier.buffers`): KV pages, logits, token ids, sampler state."""
+    """A persistent named buffer (`Tier.buffers`): KV pages, logits, sampler state."""
 
     kind: Literal["buffer"] = "buffer"
     name: str
@@ -160,7 +160,7 @@ class Tier(Format):
 class Program(Format):
     """program.json."""
 
-    format_version: Literal[2] = PROGRAM_VERSION
+    format_version: Literal[3] = PROGRAM_VERSION
     page_size: Annotated[int, Field(gt=0)]
     """Tokens per KV page."""
     symbols: tuple[Symbol, ...]

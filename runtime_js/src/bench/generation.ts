@@ -50,7 +50,7 @@ export async function measureGeneration(
     const begin = now();
     const result = step.call(executor, batch, sample);
     const end = now();
-    steps.push({ begin, end, tokens: batch.reduce((n, row) => n + row.tokens, 0) });
+    steps.push({ begin, end, tokens: batch.reduce((n, row) => n + row.tokens.length, 0) });
     if (arrived !== undefined) {
       js += end - arrived;
       jsTokens++;

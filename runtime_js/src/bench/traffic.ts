@@ -67,7 +67,7 @@ class Count {
     const { symbols } = program;
     this.#index = new Map(symbols.map(({ name }, i) => [name, i]));
     this.#maxima = symbols.map(({ max }) => max || pages);
-    const ones = ["tokens", "seqs", "q_tiles"];
+    const ones = ["tokens", "seqs", "outs", "q_tiles", "slots"];
     this.#now = symbols.map(({ name }, i) =>
       ones.includes(name) ? 1 : (this.#maxima[i] as number),
     );

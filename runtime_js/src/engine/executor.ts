@@ -71,8 +71,8 @@ export class Executor {
     const player = new Player(gpu.device, memory, symbols, gpu.counters);
     const functions = new Functions(gpu.device, model, tier, player);
     const ready = functions.prepareFirst().then(() => {
-      const seqs = symbols.maxima[symbols.index.get("seqs") as number] as number;
-      const ring = new ReadbackRing(gpu.device, RING_DEPTH, seqs * SAMPLED_WORDS * 4);
+      const outs = symbols.maxima[symbols.index.get("outs") as number] as number;
+      const ring = new ReadbackRing(gpu.device, RING_DEPTH, outs * SAMPLED_WORDS * 4);
       const pages = new KvPages(gpu.device, memory, tier, symbols);
       const pageSize = model.program.page_size;
       const parts = { functions, player, ring, pages, pageSize };
@@ -101,12 +101,11 @@ export class Executor {
     this.#functions.compileRest();
   }
 
-  /** What a step with `tokens` new ones of this sequence needs and is not ready: `prepare` it first. */
-  missing(sequence: Sequence, tokens: number, sample: readonly string[]): readonly string[] {
+  /** What a step of these rows needs and is not ready: `prepare` it first. */
+  missing(batch: readonly BatchRow[], sample: readonly string[]): readonly string[] {
     const functions = this.#functions;
     if (functions.missing.length === 0) return functions.missing;
-    const kind = this.#planner.kindOf([{ tokens, length: sequence.length + tokens }]);
-    return [kind, ...sample].filter((name) => functions.missing.includes(name));
+    return [this.#planner.kindOf(batch), ...sample].filter((name) => functions.missing.includes(name));
   }
 
   /** @throws DeviceError when a kernel does not compile */
@@ -117,11 +116,6 @@ export class Executor {
   /** The most new tokens a step takes. */
   get chunk(): number {
     return this.symbols.maxima[this.symbols.index.get("tokens") as number] as number;
-  }
-
-  /** Writes the input tokens of a prefill step, rows 0 onward. */
-  writeTokens(ids: Int32Array): void {
-    this.#write("token_ids", 0, ids);
   }
 
   /** Sets the additive bias of a sampler slot. */
@@ -136,7 +130,7 @@ export class Executor {
     this.#write("token_counts", slot * this.vocab * 4, new Uint32Array(this.vocab));
   }
 
-  #write(buffer: string, offset: number, data: Int32Array | Uint32Array | Float32Array): void {
+  #write(buffer: string, offset: number, data: Uint32Array | Float32Array): void {
     const target = this.memory.buffers.get(buffer) as GPUBuffer;
     this.gpu.device.queue.writeBuffer(
       target,
@@ -151,18 +145,20 @@ export class Executor {
    * Submits one step.
    *
    * @param sample what follows the model's own function: nothing, `sample`, or `sample` and `logprobs`; all must be ready
-   * @returns rows of `sampled`, 64 words each, once the GPU has them; undefined when nothing is sampled
+   * @returns a row of `sampled`, 64 words, for each out of the batch, once the GPU has them; undefined when nothing is sampled
+   * @throws RangeError when the batch holds more than a step can
    */
   step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined {
-    const { kind, env, rows } = this.#planner.plan(batch);
-    const functions = [kind, ...sample].map((name) => this.#functions.get(name));
+    const { kind, env, outs } = this.#planner.plan(batch);
+    const names = outs === 0 ? [kind] : [kind, ...sample];
+    const functions = names.map((name) => this.#functions.get(name));
     const copies = this.#copies(batch[0]?.sequence.pool);
-    if (sample.length === 0) {
+    if (names.length === 1) {
       this.#player.run(functions, env, undefined, copies);
       return undefined;
     }
     const source = this.memory.buffers.get("sampled") as GPUBuffer;
-    const bytes = rows * SAMPLED_WORDS * 4;
+    const bytes = outs * SAMPLED_WORDS * 4;
     return this.#player.run(functions, env, { ring: this.#ring, source, bytes }, copies);
   }
 
@@ -229,7 +225,8 @@ export class Executor {
     sequence.reserve(tokens);
     const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
     const sampling = new SamplingRow(options, {}, 0n);
-    const { env } = this.#planner.plan([{ sequence, tokens, sampling, drawIndex: 0 }]);
+    const outs = [{ index: tokens - 1, sampling, drawIndex: 0 }];
+    const { env } = this.#planner.plan([{ sequence, tokens: new Int32Array(tokens), outs }]);
     this.#player.run(this.#player.sampleOf(functions, this.#warm), env);
     await this.idle();
     return [...env];

@@ -6,6 +6,7 @@ import { StopMatcher } from "../text/stop_matcher.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import type { Executor } from "./executor.js";
 import type { Delta, FinishReason, SamplingOptions, TokenLogprobs } from "./request.js";
+import { type BatchRow, lastOf } from "./plan.js";
 import { RunAhead } from "./run_ahead.js";
 import type { SamplingRow } from "./sampling.js";
 
@@ -38,34 +39,40 @@ export async function generate(
   const submitted: Promise<Uint32Array>[] = [];
   const ahead = new RunAhead();
   let drawn = 0;
-  const submit = (tokens: number) => {
-    const row = { sequence, tokens, sampling, drawIndex: drawn++ };
-    submitted.push(executor.step([row], sample) as Promise<Uint32Array>);
-  };
+  const next = Int32Array.of(lastOf(sequence.slot));
+  /** A row that draws a token after its last one. */
+  const drawing = (tokens: Int32Array): BatchRow[] => [
+    { sequence, tokens, outs: [{ index: tokens.length - 1, sampling, drawIndex: drawn }] },
+  ];
 
   const text = new Detokenizer(tokens);
   const stops = new StopMatcher(generation.stop);
   let completionTokens = 0;
   // What a first token does not take is compiled when it is needed, unless that was done in an idle moment.
-  const unready = (tokens: number): Promise<void> | undefined => {
-    const missing = executor.missing(sequence, tokens, sample);
+  const unready = (batch: BatchRow[]): Promise<void> | undefined => {
+    const missing = executor.missing(batch, sample);
     if (missing.length === 0) return undefined;
     return Promise.race([executor.prepare(...missing), cancelled.promise]);
   };
+  const submit = (batch: BatchRow[]) => {
+    submitted.push(executor.step(batch, sample) as Promise<Uint32Array>);
+    drawn++;
+  };
   try {
-    const last = await prefill(executor, generation, unready, signal);
+    const last = drawing(await prefill(executor, generation, unready, signal));
     await unready(last);
     submit(last);
     while (true) {
       while (submitted.length < ahead.depth && drawn < maxTokens && sequence.reserve(1)) {
-        const wait = unready(1);
+        const batch = drawing(next);
+        const wait = unready(batch);
         if (wait) await wait; // steady decoding yields nowhere between two steps
-        submit(1);
+        submit(batch);
       }
-      const next = submitted[0];
-      if (!next) break;
+      const oldest = submitted[0];
+      if (!oldest) break;
       // An abort goes before results that have arrived.
-      const row = await Promise.race([cancelled.promise, next, executor.gpu.failed]);
+      const row = await Promise.race([cancelled.promise, oldest, executor.gpu.failed]);
       submitted.shift();
       ahead.arrived(performance.now());
       const id = row[0] as number;
@@ -90,23 +97,24 @@ export async function generate(
   }
 }
 
-/** Submits all of the prompt but its last chunk, whose tokens are written and whose length is returned. */
+/** Submits all of the prompt but its last chunk, which is returned. */
 async function prefill(
   executor: Executor,
-  { prompt, sequence, sampling }: Generation,
-  unready: (tokens: number) => Promise<void> | undefined,
+  { prompt, sequence }: Generation,
+  unready: (batch: BatchRow[]) => Promise<void> | undefined,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<Int32Array> {
   let at = 0;
   while (true) {
     const count = Math.min(executor.chunk, prompt.length - at);
     throwIfAborted(signal);
-    executor.writeTokens(prompt.subarray(at, at + count));
+    const tokens = prompt.subarray(at, at + count);
     sequence.reserve(count);
     at += count;
-    if (at === prompt.length) return count;
-    await unready(count);
-    executor.step([{ sequence, tokens: count, sampling, drawIndex: 0 }], []);
+    if (at === prompt.length) return tokens;
+    const batch = [{ sequence, tokens, outs: [] }];
+    await unready(batch);
+    executor.step(batch, []);
     await executor.idle(); // a long prompt can be aborted between chunks
   }
 }

@@ -5,7 +5,7 @@ import { layoutStepBlock, StepBlock } from "../gpu/step_block.js";
 import { PagePool } from "../kv/page_pool.js";
 import { Sequence } from "../kv/sequence.js";
 import { tinyProgram } from "../testing/tiny_pack.js";
-import { Planner } from "./plan.js";
+import { type BatchRow, lastOf, Planner } from "./plan.js";
 import { SamplingRow, seedBits } from "./sampling.js";
 
 /** The toy program with room for 40 tokens of 3 sequences. */
@@ -15,7 +15,7 @@ function setUp() {
     ...json,
     symbols: json.symbols.map((s) => ({
       ...s,
-      max: { tokens: 40, seqs: 3, q_tiles: 6 }[s.name] ?? null,
+      max: { tokens: 40, seqs: 3, outs: 6, q_tiles: 6 }[s.name] ?? null,
     })),
   } as unknown as Program;
   const symbols = chooseSymbols(program, 64, 3);
@@ -34,21 +34,34 @@ describe("planning a ragged batch", () => {
       Sequence,
       Sequence,
     ];
-    const row = (sequence: Sequence, tokens: number, drawIndex = 0) => {
-      sequence.reserve(tokens);
-      return { sequence, tokens, drawIndex, sampling: new SamplingRow(neutral, {}, 7n) };
+    const row = (sequence: Sequence, tokens: number[], draws: [number, number][]): BatchRow => {
+      sequence.reserve(tokens.length);
+      const sampling = new SamplingRow(neutral, {}, 7n);
+      const outs = draws.map(([index, drawIndex]) => ({ index, drawIndex, sampling }));
+      return { sequence, tokens: Int32Array.from(tokens), outs };
     };
-    planner.plan([row(a, 5)]);
-    const { kind, env, rows } = planner.plan([row(a, 1, 3), row(b, 17), row(c, 2)]);
-    expect({ kind, rows }).toEqual({ kind: "prefill", rows: 3 });
-    expect(["tokens", "seqs", "q_tiles"].map((s) => env[symbols.index.get(s) as number])).toEqual([
-      20, 3, 4,
+    expect(planner.plan([row(a, [1, 2, 3, 4, 5], [])])).toMatchObject({ kind: "prefill", outs: 0 });
+    const prompt = Array.from({ length: 17 }, (_, i) => 100 + i);
+    const verified: [number, number][] = [
+      [0, 8],
+      [1, 9],
+    ];
+    const { kind, env, outs } = planner.plan([
+      row(a, [lastOf(2)], [[0, 3]]),
+      row(b, prompt, []),
+      row(c, [7, 9], verified),
     ]);
+    expect({ kind, outs }).toEqual({ kind: "prefill", outs: 3 });
+    const values = ["tokens", "seqs", "outs", "q_tiles"].map(
+      (s) => env[symbols.index.get(s) as number],
+    );
+    expect(values).toEqual([20, 3, 3, 4]);
     const i32 = (name: string, n: number) => [...(block.i32(name) as Int32Array).slice(0, n)];
+    expect(i32("token_ids", 20)).toEqual([-3, ...prompt, 7, 9]);
     expect(i32("positions", 20)).toEqual([5, ...Array.from({ length: 17 }, (_, i) => i), 0, 1]);
     expect(i32("token_seq", 20)).toEqual([0, ...Array(17).fill(1), 2, 2]);
-    expect(i32("logit_rows", 3)).toEqual([0, 17, 19]);
-    expect(i32("slots", 3)).toEqual([0, 1, 2]);
+    expect(i32("logit_rows", 3)).toEqual([0, 18, 19]);
+    expect(i32("slots", 3)).toEqual([0, 2, 2]);
     expect(i32("tiles", 16)).toEqual([0, 1, 0, 5, 1, 16, 1, 0, 17, 1, 1, 16, 18, 2, 2, 0]);
     const table = block.i32("page_table") as Int32Array;
     for (const [r, s] of [a, b, c].entries()) {
@@ -56,18 +69,35 @@ describe("planning a ragged batch", () => {
     }
     expect([a, b, c].map((s) => s.length)).toEqual([6, 17, 2]);
     const sampling = block.u32("sampling") as Uint32Array;
-    expect([sampling[6], sampling[8], sampling[16 + 8]]).toEqual([7, 3, 0]);
+    expect([sampling[6], sampling[8], sampling[16 + 8], sampling[32 + 8]]).toEqual([7, 3, 8, 9]);
   });
 
-  test("one new token per sequence is a decode", () => {
-    const { planner } = setUp();
+  /** Rows of `tokens` tokens, each with `outs` draws. */
+  const rowsOf = (count: number, tokens: number, outs = 1): BatchRow[] => {
     const pool = new PagePool(48);
-    const rows = [0, 1].map((slot) => {
+    const sampling = new SamplingRow(neutral, {}, 0n);
+    return Array.from({ length: count }, (_, slot) => {
       const sequence = new Sequence(pool, 4, slot);
-      sequence.reserve(1);
-      return { sequence, tokens: 1, drawIndex: 0, sampling: new SamplingRow(neutral, {}, 0n) };
+      sequence.reserve(tokens);
+      const draws = Array.from({ length: outs }, (_, index) => ({ index, sampling, drawIndex: 0 }));
+      return { sequence, tokens: new Int32Array(tokens), outs: draws };
     });
-    expect(planner.plan(rows).kind).toBe("decode");
+  };
+
+  test("one new token per sequence is a decode, if all of them are followed", () => {
+    const { planner } = setUp();
+    expect(planner.plan(rowsOf(2, 1)).kind).toBe("decode");
+    expect(planner.plan([...rowsOf(1, 1), ...rowsOf(1, 1, 0)]).kind).toBe("prefill");
+  });
+
+  test("what a step can't hold is refused before anything is written", () => {
+    const { planner } = setUp();
+    const rows = rowsOf(4, 1);
+    expect(() => planner.plan(rows)).toThrow(/4 sequences exceed a step's 3/);
+    expect(() => planner.plan(rowsOf(1, 41))).toThrow(/41 tokens exceed a step's 40/);
+    expect(() => planner.plan(rowsOf(1, 7, 7))).toThrow(/7 outs exceed a step's 6/);
+    expect(() => planner.plan(rowsOf(1, 0))).toThrow(/no token/);
+    expect(rows.map(({ sequence }) => sequence.length)).toEqual([0, 0, 0, 0]);
   });
 });
 

@@ -12,24 +12,38 @@ import { PIECE_TOKENS, planWorks, SPLIT_CONTEXT } from "./works.js";
 /** Rows of a prefill attention tile. */
 const TILE_ROWS = 16;
 
-/** One row of a ragged batch: `tokens` new tokens of a sequence whose KV pages have room for them. */
-export interface BatchRow {
-  sequence: Sequence;
-  tokens: number;
+/** A token to draw. */
+export interface Out {
+  /** The place in the row's tokens after which it comes. */
+  index: number;
   sampling: SamplingRow;
-  /** Tokens generated so far. */
+  /** Tokens that its sequence has drawn before it. */
   drawIndex: number;
 }
 
+/** One row of a ragged batch: new tokens of a sequence whose KV pages have room for them. */
+export interface BatchRow {
+  sequence: Sequence;
+  /** Ids, or {@link lastOf} a slot. */
+  tokens: Int32Array;
+  /** What is drawn, in the order of the places; a chunk of a prompt that is not its last draws nothing. */
+  outs: readonly Out[];
+}
+
+/** What stands for the token that a sampler slot drew last, in the place of its id: it may still be on the GPU. */
+export const lastOf = (slot: number): number => -1 - slot;
+
 export interface Step {
-  /** `decode` when every sequence has one new token, in pieces of a context where that pays and the program can. */
+  /** `decode` when every row has one token and draws one, in pieces of a context where that pays and the program can. */
   kind: "prefill" | "decode" | "decode_split";
   /** Symbol values. */
   env: number[];
-  rows: number;
+  /** Tokens that it draws: rows of `sampled`, in the order of the batch's outs. */
+  outs: number;
 }
 
 export class Planner {
+  readonly #tokenIds: Int32Array;
   readonly #positions: Int32Array;
   readonly #tokenSeq: Int32Array;
   readonly #pageTable: Int32Array;
@@ -39,9 +53,11 @@ export class Planner {
   readonly #tileList: Int32Array;
   readonly #work: Int32Array | undefined;
   readonly #workRows: Int32Array | undefined;
+  readonly #most: readonly number[];
   readonly #env: number[];
   readonly #tokens: number;
   readonly #seqs: number;
+  readonly #outs: number;
   readonly #tiles: number;
   readonly #works: number | undefined;
   readonly #mostWorks: number;
@@ -56,6 +72,7 @@ export class Planner {
     private readonly pieceTokens = PIECE_TOKENS,
   ) {
     // check.ts has proved that these exist.
+    this.#tokenIds = block.i32("token_ids") as Int32Array;
     this.#positions = block.i32("positions") as Int32Array;
     this.#tokenSeq = block.i32("token_seq") as Int32Array;
     this.#pageTable = block.i32("page_table") as Int32Array;
@@ -65,45 +82,59 @@ export class Planner {
     this.#tileList = block.i32("tiles") as Int32Array;
     this.#work = block.i32("work");
     this.#workRows = block.i32("work_rows");
+    this.#most = symbols.maxima;
     this.#env = [...symbols.maxima];
     this.#tokens = symbols.index.get("tokens") as number;
     this.#seqs = symbols.index.get("seqs") as number;
+    this.#outs = symbols.index.get("outs") as number;
     this.#tiles = symbols.index.get("q_tiles") as number;
     this.#works = symbols.index.get("works");
     this.#mostWorks = this.#works === undefined ? 0 : (symbols.maxima[this.#works] as number);
     this.#tableWidth = symbols.maxima[symbols.index.get("max_pages") as number] as number;
   }
 
-  /** Fills the step block for this batch and advances its sequences. */
+  /**
+   * Fills the step block for this batch and advances its sequences.
+   *
+   * @throws RangeError when it holds more than a step can
+   */
   plan(batch: readonly BatchRow[]): Step {
+    this.#check(batch);
+    const kind = this.kindOf(batch);
     let token = 0;
+    let out = 0;
     let tiles = 0;
-    batch.forEach(({ sequence, tokens, sampling, drawIndex }, row) => {
-      for (let i = 0; i < tokens; i++) {
+    batch.forEach(({ sequence, tokens, outs }, row) => {
+      this.#tokenIds.set(tokens, token);
+      for (let i = 0; i < tokens.length; i++) {
         this.#positions[token + i] = sequence.length + i;
         this.#tokenSeq[token + i] = row;
       }
-      for (let at = 0; at < tokens; at += TILE_ROWS, tiles++) {
-        const tile = [token + at, Math.min(TILE_ROWS, tokens - at), row, sequence.length + at];
-        this.#tileList.set(tile, 4 * tiles);
+      for (let at = 0; at < tokens.length; at += TILE_ROWS, tiles++) {
+        const place = 4 * tiles;
+        this.#tileList[place] = token + at;
+        this.#tileList[place + 1] = Math.min(TILE_ROWS, tokens.length - at);
+        this.#tileList[place + 2] = row;
+        this.#tileList[place + 3] = sequence.length + at;
       }
       this.#pageTable.set(sequence.pages, row * this.#tableWidth);
-      this.#slots[row] = sequence.slot;
-      sampling.write(this.#sampling, row, drawIndex);
-      sequence.length += tokens;
-      token += tokens;
-      this.#logitRows[row] = token - 1;
+      for (const { index, sampling, drawIndex } of outs) {
+        this.#logitRows[out] = token + index;
+        this.#slots[out] = sequence.slot;
+        sampling.write(this.#sampling, out, drawIndex);
+        out++;
+      }
+      sequence.length += tokens.length;
+      token += tokens.length;
     });
     this.#env[this.#tokens] = token;
     this.#env[this.#seqs] = batch.length;
+    this.#env[this.#outs] = out;
     this.#env[this.#tiles] = tiles;
-    const lengths = batch.map(({ sequence: { length }, tokens }) => ({ length, tokens }));
-    const kind = this.kindOf(lengths);
     if (kind !== "prefill" && this.#works !== undefined && this.#work && this.#workRows) {
       // Contexts are cut in every decode, so that a warm-up runs those kernels too.
-      const all = lengths.map(({ length }) => length);
       this.#env[this.#works] = planWorks(
-        all,
+        batch.map(({ sequence }) => sequence.length),
         this.pageSize,
         this.#mostWorks,
         this.#work,
@@ -111,13 +142,34 @@ export class Planner {
         this.pieceTokens,
       );
     }
-    return { kind, env: this.#env, rows: batch.length };
+    return { kind, env: this.#env, outs: out };
   }
 
-  /** What a step is: `tokens` new ones of each sequence, whose length counts them. */
-  kindOf(rows: readonly { tokens: number; length: number }[]): Step["kind"] {
-    if (rows.some(({ tokens }) => tokens > 1)) return "prefill";
-    const longest = Math.max(...rows.map(({ length }) => length));
+  /** What a step of these rows is, before it is planned. */
+  kindOf(batch: readonly BatchRow[]): Step["kind"] {
+    let longest = 0;
+    for (const { sequence, tokens, outs } of batch) {
+      if (tokens.length !== 1 || outs.length !== 1) return "prefill";
+      longest = Math.max(longest, sequence.length + 1);
+    }
     return this.canSplit && longest >= SPLIT_CONTEXT ? "decode_split" : "decode";
+  }
+
+  #check(batch: readonly BatchRow[]): void {
+    let tokens = 0;
+    let outs = 0;
+    for (const row of batch) {
+      if (row.tokens.length === 0) throw new RangeError("a row of a step has no token");
+      tokens += row.tokens.length;
+      outs += row.outs.length;
+    }
+    for (const [count, symbol, what] of [
+      [batch.length, this.#seqs, "sequences"],
+      [tokens, this.#tokens, "tokens"],
+      [outs, this.#outs, "outs"],
+    ] as const) {
+      const most = this.#most[symbol] as number;
+      if (count > most) throw new RangeError(`${count} ${what} exceed a step's ${most}`);
+    }
   }
 }

@@ -7,7 +7,7 @@ export type Binding = WeightBinding | StorageBinding | BufferBinding | InputBind
  * program.json.
  */
 export interface Program {
-  format_version: 2;
+  format_version: 3;
   /**
    * Tokens per KV page.
    */
@@ -29,7 +29,7 @@ export interface ProgramSymbol {
   name: string;
   description: string;
   /**
-   * `load`: chosen once by the runtime (pages, max_pages); `step`: varies per step.
+   * `load`: chosen once by the runtime (pages, max_pages, slots); `step`: varies per step.
    */
   scope: "load" | "step";
   /**
@@ -150,7 +150,7 @@ export interface StorageBinding {
   index: number;
 }
 /**
- * A persistent named buffer (`Tier.buffers`): KV pages, logits, token ids, sampler state.
+ * A persistent named buffer (`Tier.buffers`): KV pages, logits, sampler state.
  */
 export interface BufferBinding {
   kind: "buffer";

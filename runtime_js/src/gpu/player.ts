@@ -164,18 +164,17 @@ export class Player {
     let launches = 0;
     for (const { pipelines, bindGroups, counts } of functions) {
       for (let i = 0; i < pipelines.length; i++) {
+        const x = counts[3 * i] as number;
+        const y = counts[3 * i + 1] as number;
+        const z = counts[3 * i + 2] as number;
+        if (x * y * z === 0) continue; // a step without outs has no use for the head
         const pipeline = pipelines[i] as GPUComputePipeline;
         if (pipeline !== current) pass.setPipeline(pipeline);
         current = pipeline;
         pass.setBindGroup(0, bindGroups[i] as GPUBindGroup);
-        const at = 3 * i;
-        pass.dispatchWorkgroups(
-          counts[at] as number,
-          counts[at + 1] as number,
-          counts[at + 2] as number,
-        );
+        pass.dispatchWorkgroups(x, y, z);
+        launches++;
       }
-      launches += pipelines.length;
     }
     pass.end();
     const read = readback?.ring.copy(encoder, readback.source, readback.bytes);

@@ -24,10 +24,10 @@ describe("the step block", () => {
   });
 
   test("inputs hold their shapes at symbol maxima", () => {
-    // 8 tokens; 2 sequences; 16 pages in a row of the table.
+    // 8 tokens; 2 sequences; 4 outs; 16 pages in a row of the table.
     expect(layout.inputs.get("positions")?.nbytes).toBe(8 * 4);
     expect(layout.inputs.get("page_table")?.nbytes).toBe(2 * 16 * 4);
-    expect(layout.inputs.get("sampling")?.nbytes).toBe(2 * 16 * 4);
+    expect(layout.inputs.get("sampling")?.nbytes).toBe(4 * 16 * 4);
   });
 
   test("a step uploads once, no further than what it uses", () => {
@@ -37,6 +37,7 @@ describe("the step block", () => {
     const env = [...symbols.maxima];
     env[symbols.index.get("tokens") as number] = 1;
     env[symbols.index.get("seqs") as number] = 1;
+    env[symbols.index.get("outs") as number] = 1;
     block.upload(queue as unknown as GPUQueue, {} as GPUBuffer, env);
     block.upload(queue as unknown as GPUQueue, {} as GPUBuffer, symbols.maxima);
     expect(writes).toHaveLength(2);

@@ -138,7 +138,7 @@ describe("reading a pack's files", () => {
     [
       "an unknown buffer",
       "program",
-      (j) => (j.tiers.f32.functions.decode.launches[0].bindings[0].name = "z"),
+      (j) => (j.tiers.f32.functions.decode.launches[0].bindings[7].name = "z"),
       /binds what/,
     ],
     [
@@ -165,11 +165,11 @@ describe("reading a pack's files", () => {
       /param 0 is f32/,
     ],
     ["no decode", "program", (j) => delete j.tiers.f32.functions.decode, /lacks decode/],
-    ["no page table", "program", (j) => j.inputs.splice(2, 1), /lacks page_table/],
+    ["no page table", "program", (j) => j.inputs.splice(3, 1), /lacks page_table/],
     [
       "a page table too narrow",
       "program",
-      (j) => (j.inputs[2].shape = ["seqs", 4]),
+      (j) => (j.inputs[3].shape = ["seqs", 4]),
       /input page_table is not i32\[seqs, max_pages\]/,
     ],
     [
@@ -181,9 +181,17 @@ describe("reading a pack's files", () => {
     [
       "tokens of another type",
       "program",
-      (j) => (j.tiers.f32.buffers[0].dtype = "u32"),
-      /buffer token_ids is not i32/,
+      (j) => (j.inputs[0].dtype = "u32"),
+      /input token_ids is not i32\[tokens\]/,
     ],
+    [
+      "last tokens by sequence",
+      "program",
+      (j) => (j.tiers.f32.buffers[0].shape = ["seqs"]),
+      /buffer last_tokens is not i32\[slots\]/,
+    ],
+    ["no outs", "program", (j) => j.symbols.splice(2, 1), /lacks outs/],
+    ["too few outs", "program", (j) => (j.symbols[2].max = 1), /outs is less than max_batch/],
     ["another chunk", "manifest", (j) => (j.limits.prefill_chunk = 4), /prefill_chunk/],
     ["no tier", "program", (j) => (j.tiers = {}), /no tier/],
     [

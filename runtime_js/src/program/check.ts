@@ -27,8 +27,8 @@ export interface Model {
   tensors: TensorCache;
 }
 
-/** Of program.json and kernels.json. */
-const FORMAT_VERSION = 2;
+const PROGRAM_VERSION = 3;
+const KERNELS_VERSION = 2;
 
 /** What kernels may need beyond their tier, as alternatives of one that does not. */
 const OPTIONAL_FEATURES = ["subgroups", "subgroup-matrix-f32-8x8x8"];
@@ -41,13 +41,14 @@ const FUNCTIONS = ["prefill", "decode", "sample"];
  * "The step". A program may add others, which only its kernels touch.
  */
 const INPUTS: Record<string, { dtype: string; shape: (string | number)[] }> = {
+  token_ids: { dtype: "i32", shape: ["tokens"] },
   positions: { dtype: "i32", shape: ["tokens"] },
   token_seq: { dtype: "i32", shape: ["tokens"] },
   page_table: { dtype: "i32", shape: ["seqs", "max_pages"] },
-  logit_rows: { dtype: "i32", shape: ["seqs"] },
+  logit_rows: { dtype: "i32", shape: ["outs"] },
   tiles: { dtype: "i32", shape: ["q_tiles", 4] },
-  slots: { dtype: "i32", shape: ["seqs"] },
-  sampling: { dtype: "u32", shape: ["seqs", 16] },
+  slots: { dtype: "i32", shape: ["outs"] },
+  sampling: { dtype: "u32", shape: ["outs", 16] },
 };
 /** What only a program with `decode_split` needs. */
 const SPLIT = "decode_split";
@@ -57,25 +58,25 @@ const SPLIT_INPUTS: typeof INPUTS = {
   work_rows: { dtype: "i32", shape: ["seqs + 1"] },
 };
 const BUFFERS: Record<string, { dtype: string; shape: (string | number)[] }> = {
-  token_ids: { dtype: "i32", shape: ["tokens"] },
-  logits: { dtype: "f32", shape: ["seqs", "vocab"] },
-  token_counts: { dtype: "u32", shape: ["seqs", "vocab"] },
-  logit_bias: { dtype: "f32", shape: ["seqs", "vocab"] },
-  sampled: { dtype: "u32", shape: ["seqs", 64] },
+  last_tokens: { dtype: "i32", shape: ["slots"] },
+  logits: { dtype: "f32", shape: ["outs", "vocab"] },
+  token_counts: { dtype: "u32", shape: ["slots", "vocab"] },
+  logit_bias: { dtype: "f32", shape: ["slots", "vocab"] },
+  sampled: { dtype: "u32", shape: ["outs", 64] },
 };
-const SYMBOLS = ["tokens", "seqs", "q_tiles", "pages", "max_pages"];
+const SYMBOLS = ["tokens", "seqs", "outs", "q_tiles", "pages", "max_pages", "slots"];
 
 /** Values for `load` symbols that no other number in a shape is likely to be: what differs in the symbols differs in size. */
-const PROBES: Record<string, number> = { pages: 8191, max_pages: 127 };
+const PROBES: Record<string, number> = { pages: 8191, max_pages: 127, slots: 61 };
 
 /** @throws InvalidPack, UnsupportedFormatVersion */
 export function readModel(
   files: { program: Uint8Array; kernels: Uint8Array; tensorCache: Uint8Array },
   manifest: PackManifest,
 ): Model {
-  const file = readJson("kernels.json", files.kernels, isKernelFile, FORMAT_VERSION);
+  const file = readJson("kernels.json", files.kernels, isKernelFile, KERNELS_VERSION);
   const model: Model = {
-    program: readJson("program.json", files.program, isProgram, FORMAT_VERSION),
+    program: readJson("program.json", files.program, isProgram, PROGRAM_VERSION),
     kernels: file.kernels,
     records: file.records,
     tensors: readJson("tensor-cache.json", files.tensorCache, isTensorCache),
@@ -138,6 +139,7 @@ function checkProgram({ program, kernels, tensors }: Model, manifest: PackManife
   if (maximum("tokens") !== prefill_chunk || maximum("seqs") !== max_batch) {
     fail("the maxima of tokens and seqs are not pack.json's prefill_chunk and max_batch");
   }
+  if ((maximum("outs") ?? 0) < max_batch) fail("the maximum of outs is less than max_batch");
 
   const inputs = unique(
     program.inputs.map((i) => i.name),

@@ -41,12 +41,14 @@ const append = `
 @group(0) @binding(4) var<storage, read> low: array<f32>;
 @group(0) @binding(5) var<storage, read> high: array<f32>;
 @group(0) @binding(6) var<storage, read_write> kv: array<f32>;
+@group(0) @binding(7) var<storage, read> last: array<i32>;
 struct Params { tokens: u32, max_pages: i32 }
-@group(0) @binding(7) var<uniform> p: Params;
+@group(0) @binding(8) var<uniform> p: Params;
 @compute @workgroup_size(4) fn main(@builtin(global_invocation_id) g: vec3u) {
   let t = g.x;
   if (t >= p.tokens) { return; }
-  let id = ids[t];
+  var id = ids[t];
+  if (id < 0) { id = last[-1 - id]; }
   var value = 0.0;
   if (id < 100) { value = low[id]; } else { value = high[id - 100]; }
   let pos = positions[t];
@@ -60,14 +62,16 @@ const sum = `
 @group(0) @binding(2) var<storage, read> page_table: array<i32>;
 @group(0) @binding(3) var<storage, read> kv: array<f32>;
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(5) var<storage, read> token_seq: array<i32>;
 struct Params { max_pages: i32 }
-@group(0) @binding(5) var<uniform> p: Params;
+@group(0) @binding(6) var<uniform> p: Params;
 @compute @workgroup_size(1) fn main(@builtin(workgroup_id) g: vec3u) {
   let s = i32(g.x);
-  let last = positions[logit_rows[s]];
+  let row = logit_rows[s];
+  let table = token_seq[row] * p.max_pages;
   var total = 0.0;
-  for (var pos = 0; pos <= last; pos++) {
-    total += kv[page_table[s * p.max_pages + pos / ${PAGE}] * ${PAGE} + pos % ${PAGE}];
+  for (var pos = 0; pos <= positions[row]; pos++) {
+    total += kv[page_table[table + pos / ${PAGE}] * ${PAGE} + pos % ${PAGE}];
   }
   sums[s] = total;
 }`;
@@ -76,10 +80,10 @@ const head = `
 @group(0) @binding(0) var<storage, read> sums: array<f32>;
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;
 @group(0) @binding(2) var<storage, read_write> logits: array<f32>;
-struct Params { seqs: u32, scale: f32 }
+struct Params { outs: u32, scale: f32 }
 @group(0) @binding(3) var<uniform> p: Params;
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) g: vec3u) {
-  if (g.x >= ${VOCAB}u || g.y >= p.seqs) { return; }
+  if (g.x >= ${VOCAB}u || g.y >= p.outs) { return; }
   let total = u32(sums[g.y]);
   let next = u32(f32(total) * p.scale + gamma[total % 5u] * 2.0) % 256u;
   logits[g.y * ${VOCAB}u + g.x] = -abs(f32(g.x) - f32(next));
@@ -92,11 +96,12 @@ const sample = `
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> sampled: array<u32>;
-@group(0) @binding(6) var<storage, read_write> ids: array<i32>;
+@group(0) @binding(6) var<storage, read_write> last: array<i32>;
 @compute @workgroup_size(1) fn main(@builtin(workgroup_id) g: vec3u) {
   let s = g.x;
   let row = s * 16u;
-  let slot = u32(slots[s]) * ${VOCAB}u;
+  let own = u32(slots[s]);
+  let slot = own * ${VOCAB}u;
   var best = 0u;
   var most = -1e30;
   for (var v = 0u; v < ${VOCAB}u; v++) {
@@ -112,7 +117,7 @@ const sample = `
   }
   if ((sampling[row + 9u] & 2u) != 0u) { counts[slot + best] += 1u; }
   sampled[s * 64u] = best;
-  ids[s] = i32(best);
+  last[own] = i32(best);
 }`;
 
 const logprobs = `
@@ -162,7 +167,7 @@ export function tinyProgram() {
       ],
       [{ dtype: "i32", value: "max_pages" }],
       [
-        { dtype: "u32", value: "seqs" },
+        { dtype: "u32", value: "outs" },
         { dtype: "f32", value: 3.0 },
       ],
     ],
@@ -171,13 +176,14 @@ export function tinyProgram() {
         kernel: "append",
         label: "append",
         bindings: [
-          buffer("token_ids"),
+          input("token_ids"),
           input("positions"),
           input("token_seq"),
           input("page_table"),
           weight(0),
           weight(1),
           buffer("kv_k.0"),
+          buffer("last_tokens"),
         ],
         params: 0,
         grid: [["//", ["+", "tokens", 3], 4], 1, 1],
@@ -192,9 +198,10 @@ export function tinyProgram() {
           input("page_table"),
           buffer("kv_k.0"),
           storage(0),
+          input("token_seq"),
         ],
         params: 1,
-        grid: ["seqs", 1, 1],
+        grid: ["outs", 1, 1],
         alternatives: [],
       },
       {
@@ -202,7 +209,7 @@ export function tinyProgram() {
         label: "head",
         bindings: [storage(0), weight(2), buffer("logits")],
         params: 2,
-        grid: [Math.ceil(VOCAB / 64), "seqs", 1],
+        grid: [Math.ceil(VOCAB / 64), "outs", 1],
         alternatives: [],
       },
     ],
@@ -220,10 +227,10 @@ export function tinyProgram() {
           buffer("logit_bias"),
           buffer("token_counts"),
           buffer("sampled"),
-          buffer("token_ids"),
+          buffer("last_tokens"),
         ],
         params: null,
-        grid: ["seqs", 1, 1],
+        grid: ["outs", 1, 1],
         alternatives: [],
       },
     ],
@@ -236,7 +243,7 @@ export function tinyProgram() {
         label: "logprobs",
         bindings: [buffer("logits"), buffer("sampled")],
         params: null,
-        grid: ["seqs", 1, 1],
+        grid: ["outs", 1, 1],
         alternatives: [],
       },
     ],
@@ -244,23 +251,26 @@ export function tinyProgram() {
   const step = (name: string, max: number) => ({ name, description: name, scope: "step", max });
   const load = (name: string) => ({ name, description: name, scope: "load", max: null });
   return {
-    format_version: 2,
+    format_version: 3,
     page_size: PAGE,
     symbols: [
       step("tokens", CHUNK),
       step("seqs", MAX_BATCH),
+      step("outs", 2 * MAX_BATCH),
       step("q_tiles", MAX_BATCH + 1),
       load("pages"),
       load("max_pages"),
+      load("slots"),
     ],
     inputs: [
+      { name: "token_ids", dtype: "i32", shape: ["tokens"] },
       { name: "positions", dtype: "i32", shape: ["tokens"] },
       { name: "token_seq", dtype: "i32", shape: ["tokens"] },
       { name: "page_table", dtype: "i32", shape: ["seqs", "max_pages"] },
-      { name: "logit_rows", dtype: "i32", shape: ["seqs"] },
+      { name: "logit_rows", dtype: "i32", shape: ["outs"] },
       { name: "tiles", dtype: "i32", shape: ["q_tiles", 4] },
-      { name: "slots", dtype: "i32", shape: ["seqs"] },
-      { name: "sampling", dtype: "u32", shape: ["seqs", 16] },
+      { name: "slots", dtype: "i32", shape: ["outs"] },
+      { name: "sampling", dtype: "u32", shape: ["outs", 16] },
     ],
     segments: [
       { tensor: "table", offset: 0, nbytes: 400, transform: "none" },
@@ -271,14 +281,14 @@ export function tinyProgram() {
       f32: {
         requires: [] as string[],
         kv_dtype: "f32",
-        storages: [["*", "seqs", 4]],
+        storages: [["*", "outs", 4]],
         buffers: [
-          { name: "token_ids", dtype: "i32", shape: ["tokens"] },
+          { name: "last_tokens", dtype: "i32", shape: ["slots"] },
           { name: "kv_k.0", dtype: "f32", shape: ["pages", 1, PAGE, 1] },
-          { name: "logits", dtype: "f32", shape: ["seqs", VOCAB] },
-          { name: "token_counts", dtype: "u32", shape: [MAX_BATCH, VOCAB] },
-          { name: "logit_bias", dtype: "f32", shape: [MAX_BATCH, VOCAB] },
-          { name: "sampled", dtype: "u32", shape: ["seqs", 64] },
+          { name: "logits", dtype: "f32", shape: ["outs", VOCAB] },
+          { name: "token_counts", dtype: "u32", shape: ["slots", VOCAB] },
+          { name: "logit_bias", dtype: "f32", shape: ["slots", VOCAB] },
+          { name: "sampled", dtype: "u32", shape: ["outs", 64] },
         ],
         functions: { prefill: model, decode: model, sample: sampler, logprobs: report },
       },
