@@ -105,7 +105,9 @@ export class Executor {
   missing(batch: readonly BatchRow[], sample: readonly string[]): readonly string[] {
     const functions = this.#functions;
     if (functions.missing.length === 0) return functions.missing;
-    return [this.#planner.kindOf(batch), ...sample].filter((name) => functions.missing.includes(name));
+    return [this.#planner.kindOf(batch), ...sample].filter((name) =>
+      functions.missing.includes(name),
+    );
   }
 
   /** @throws DeviceError when a kernel does not compile */

@@ -5,8 +5,8 @@ import { Detokenizer } from "../text/detokenizer.js";
 import { StopMatcher } from "../text/stop_matcher.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import type { Executor } from "./executor.js";
-import type { Delta, FinishReason, SamplingOptions, TokenLogprobs } from "./request.js";
 import { type BatchRow, lastOf } from "./plan.js";
+import type { Delta, FinishReason, SamplingOptions, TokenLogprobs } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
 import type { SamplingRow } from "./sampling.js";
 

@@ -18,7 +18,11 @@ export interface Symbols {
 export function chooseSymbols(program: Program, contextLength: number, sequences: number): Symbols {
   const maxPages = Math.ceil(contextLength / program.page_size);
   const slots = program.symbols.find(({ name }) => name === "seqs")?.max ?? 1;
-  const chosen: Record<string, number> = { max_pages: maxPages, pages: maxPages * sequences, slots };
+  const chosen: Record<string, number> = {
+    max_pages: maxPages,
+    pages: maxPages * sequences,
+    slots,
+  };
   const index = new Map(program.symbols.map((s, i) => [s.name, i]));
   const maxima = program.symbols.map((s) => {
     const value = s.max ?? chosen[s.name];
