@@ -6,6 +6,7 @@ export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
 export type { EngineInfo, EngineStats } from "./engine/language_model.js";
 export type { LoadPhase, LoadProgress } from "./engine/progress.js";
+export type { ServingStats } from "./engine/serving_stats.js";
 export {
   AbortError,
   AdapterLimit,

@@ -1,5 +1,5 @@
 /** `engine.chat.completions`: OpenAI's chat completions over the worker's `generate`. */
-import type { Delta, GenerateResult, TokenLogprobs } from "../engine/request.js";
+import type { Delta, GenerateRequest, GenerateResult, TokenLogprobs } from "../engine/request.js";
 import { abortError } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { GenerateEvent } from "../worker/protocol.js";
@@ -62,50 +62,65 @@ export class ChatCompletions {
   }
 
   async #whole(
-    { generate }: ParsedRequest,
+    { choices }: ParsedRequest,
     signal: AbortSignal | undefined,
   ): Promise<ChatCompletion> {
     const head = this.#head();
-    const deltas: Delta[] = [];
-    const onEvent = (event: GenerateEvent) => {
-      if (event.kind === "deltas") deltas.push(...event.deltas);
-    };
-    const result = await this.call.generate(generate, { signal, onEvent });
-    const content = deltas.map((d) => d.text).join("");
-    const withLogprobs = generate.sampling.logprobs !== null;
+    const answers = await this.#answer(choices, signal, async (generate, index, own) => {
+      const deltas: Delta[] = [];
+      const onEvent = (event: GenerateEvent) => {
+        if (event.kind === "deltas") deltas.push(...event.deltas);
+      };
+      const result = await this.call.generate(generate, { signal: own, onEvent });
+      const choice = {
+        index,
+        message: {
+          role: "assistant" as const,
+          content: deltas.map((d) => d.text).join(""),
+          refusal: null,
+        },
+        finish_reason: result.finishReason,
+        logprobs: generate.sampling.logprobs !== null ? choiceLogprobs(deltas) : null,
+      };
+      return { choice, result };
+    });
     return {
       ...head,
       object: "chat.completion",
-      choices: [
-        {
-          index: 0,
-          message: { role: "assistant", content, refusal: null },
-          finish_reason: result.finishReason,
-          logprobs: withLogprobs ? choiceLogprobs(deltas) : null,
-        },
-      ],
-      usage: usageOf(result),
+      choices: answers.map(({ choice }) => choice),
+      usage: usageOf(answers.map(({ result }) => result)),
     };
+  }
+
+  /** Runs one call for each choice; the first that fails ends the others. */
+  async #answer<T>(
+    choices: readonly GenerateRequest[],
+    signal: AbortSignal | undefined,
+    run: (generate: GenerateRequest, index: number, signal: AbortSignal) => Promise<T>,
+  ): Promise<T[]> {
+    const all = new AbortController();
+    const onAbort = () => all.abort(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.all(choices.map((generate, i) => run(generate, i, all.signal)));
+    } catch (error) {
+      all.abort(error);
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
   }
 
   /** Resolves once the engine has accepted the request, so that a refusal rejects here and not while iterating. */
   async #stream(
-    { generate, includeUsage }: ParsedRequest,
+    { choices, includeUsage }: ParsedRequest,
     signal: AbortSignal | undefined,
   ): Promise<ChatCompletionStream> {
     const head = { ...this.#head(), object: "chat.completion.chunk" as const };
     const stream = new ChatCompletionStream(new AbortController());
-    const withLogprobs = generate.sampling.logprobs !== null;
     type Choice = ChatCompletionChunk["choices"][number];
     const push = (choices: Choice[], usage: CompletionUsage | null = null) =>
       stream.push({ ...head, choices, ...(includeUsage ? { usage } : {}) });
-    const choice = (delta: Choice["delta"], rest: Partial<Choice> = {}): Choice => ({
-      index: 0,
-      delta,
-      finish_reason: null,
-      logprobs: null,
-      ...rest,
-    });
 
     const onAbort = () => {
       stream.end(abortError(signal));
@@ -116,22 +131,28 @@ export class ChatCompletions {
     const accepted = new Promise<void>((resolve) => {
       accept = resolve;
     });
-    const onEvent = (event: GenerateEvent) => {
-      if (event.kind === "accepted") {
-        push([choice({ role: "assistant", content: "", refusal: null })]);
-        accept();
-        return;
-      }
-      const content = event.deltas.map((d) => d.text).join("");
-      const logprobs = withLogprobs ? { logprobs: choiceLogprobs(event.deltas) } : {};
-      const empty = content === "" && !logprobs.logprobs?.content?.length;
-      if (!empty) push([choice({ content }, logprobs)]);
+    const answer = async (generate: GenerateRequest, index: number, own: AbortSignal) => {
+      const withLogprobs = generate.sampling.logprobs !== null;
+      const pushChoice = (delta: Choice["delta"], rest: Partial<Choice> = {}) =>
+        push([{ index, delta, finish_reason: null, logprobs: null, ...rest }]);
+      const onEvent = (event: GenerateEvent) => {
+        if (event.kind === "accepted") {
+          pushChoice({ role: "assistant", content: "", refusal: null });
+          accept(); // they have one prompt: what is accepted for one is for all
+          return;
+        }
+        const content = event.deltas.map((d) => d.text).join("");
+        const logprobs = withLogprobs ? { logprobs: choiceLogprobs(event.deltas) } : {};
+        const empty = content === "" && !logprobs.logprobs?.content?.length;
+        if (!empty) pushChoice({ content }, logprobs);
+      };
+      const result = await this.call.generate(generate, { signal: own, onEvent });
+      pushChoice({}, { finish_reason: result.finishReason });
+      return result;
     };
-    const running = this.call
-      .generate(generate, { signal: stream.controller.signal, onEvent })
-      .then((result) => {
-        push([choice({}, { finish_reason: result.finishReason })]);
-        if (includeUsage) push([], usageOf(result));
+    const running = this.#answer(choices, stream.controller.signal, answer)
+      .then((results) => {
+        if (includeUsage) push([], usageOf(results));
         stream.end();
       })
       .finally(() => signal?.removeEventListener("abort", onAbort));
@@ -141,11 +162,14 @@ export class ChatCompletions {
   }
 }
 
-function usageOf({ promptTokens, completionTokens }: GenerateResult): CompletionUsage {
+function usageOf(results: readonly GenerateResult[]): CompletionUsage {
+  const { promptTokens = 0, cachedTokens = 0 } = results[0] ?? {};
+  const completionTokens = results.reduce((sum, r) => sum + r.completionTokens, 0);
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
   };
 }
 

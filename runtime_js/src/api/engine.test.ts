@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   ContextLengthExceeded,
   Engine,
+  type EngineStats,
   EngineUnloaded,
   InvalidRequestError,
   MissingFile,
@@ -54,7 +55,12 @@ describe("Engine", () => {
           logprobs: null,
         },
       ],
-      usage: { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 },
+      usage: {
+        prompt_tokens: 10,
+        completion_tokens: 5,
+        total_tokens: 15,
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
     });
     expect(answer.id).toMatch(/^chatcmpl-/);
     expect(answer.created).toBeGreaterThanOrEqual(before);
@@ -76,7 +82,9 @@ describe("Engine", () => {
       whole.choices[0]?.message.content,
     );
     expect(chunks.at(-2)?.choices[0]).toMatchObject({ delta: {}, finish_reason: "length" });
-    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: whole.usage });
+    // The second time all of the prompt but its last token is known.
+    const usage = { ...whole.usage, prompt_tokens_details: { cached_tokens: 9 } };
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage });
     expect(chunks.slice(0, -1).every((c) => c.usage === null)).toBe(true);
     expect(new Set(chunks.map((c) => c.id)).size).toBe(1);
   });
@@ -151,6 +159,54 @@ describe("Engine", () => {
     };
     expect(await draw(11)).toBe(await draw(11));
     expect(await draw(11)).not.toBe(await draw(12));
+  });
+
+  test("n choices are those of n requests, streamed or not, and share the prompt", async () => {
+    const params = {
+      messages: [{ role: "user" as const, content: "one of several" }],
+      temperature: 1,
+      max_tokens: 6,
+    };
+    const whole = await engine.chat.completions.create({ ...params, n: 3, seed: 20 });
+    expect(whole.usage).toMatchObject({ completion_tokens: 18 });
+    expect(whole.choices.map(({ index }) => index)).toEqual([0, 1, 2]);
+    const chunks = await collect(
+      await engine.chat.completions.create({ ...params, n: 3, seed: 20, stream: true }),
+    );
+    for (const [i, choice] of whole.choices.entries()) {
+      const alone = await engine.chat.completions.create({ ...params, seed: 20 + i });
+      expect(choice.message).toEqual(alone.choices[0]?.message);
+      const own = chunks.flatMap((c) => c.choices).filter(({ index }) => index === i);
+      expect(own[0]?.delta.role).toBe("assistant");
+      expect(own.map((c) => c.delta.content ?? "").join("")).toBe(choice.message.content);
+      expect(own.at(-1)?.finish_reason).toBe("length");
+    }
+    const bad = { ...params, n: 2, logit_bias: { "999": 1 } };
+    await expect(engine.chat.completions.create(bad)).rejects.toMatchObject({
+      param: "logit_bias",
+    });
+    const stream = await engine.chat.completions.create({ ...params, n: 2, stream: true });
+    for await (const _ of stream) break;
+    const { running, waiting } = await engine.stats();
+    expect({ running, waiting }).toEqual({ running: 0, waiting: 0 });
+  });
+
+  test("whoever looks on sees requests run, and the engine at rest", async () => {
+    const seen: EngineStats[] = [];
+    const end = engine.on("step", (stats) => seen.push(stats), { every: 0 });
+    await engine.chat.completions.create({ messages, max_tokens: 12 });
+    await vi.waitFor(() => expect(seen.at(-1)).toMatchObject({ running: 0, waiting: 0 }));
+    expect(seen.some(({ running }) => running === 1)).toBe(true);
+    const { pages, meanBatch, stepMs, cache } = seen.at(-1) as EngineStats;
+    expect(pages.cached).toBeGreaterThan(0);
+    expect(pages.running).toBe(0);
+    expect(meanBatch).toBeGreaterThanOrEqual(1);
+    expect(Object.values(stepMs).every((ms) => ms >= 0)).toBe(true);
+    expect(cache.hitRate).toBeGreaterThan(0);
+    end();
+    const told = seen.length;
+    await engine.chat.completions.create({ messages, max_tokens: 3 });
+    expect(seen).toHaveLength(told);
   });
 
   test("several engines live side by side, and unloading one rejects what it was doing", async () => {

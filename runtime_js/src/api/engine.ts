@@ -70,9 +70,30 @@ export class Engine {
     await once(options, ({ call }) => call.deleteCached(url));
   }
 
-  /** Counts since the load began. */
+  /** The state now, and counts since the load began. */
   stats(): Promise<EngineStats> {
     return this.connection.call.stats(null);
+  }
+
+  /**
+   * Calls `listener` with {@link stats} now, while steps run (at most once in `every` milliseconds), and when the last of them
+   * is done.
+   *
+   * @returns ends it
+   */
+  on(
+    _event: "step",
+    listener: (stats: EngineStats) => void,
+    { every = 250 }: { every?: number } = {},
+  ): () => void {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const onEvent = (stats: EngineStats) => {
+      if (!signal.aborted) listener(stats);
+    };
+    // It ends by being cancelled, or with the engine.
+    this.connection.call.watch(every, { signal, onEvent }).catch(() => {});
+    return () => controller.abort();
   }
 
   /** Token ids of a text. */

@@ -46,39 +46,53 @@ describe("a chat completion request", () => {
       logprobs: true,
       top_logprobs: 3,
       n: 1,
+      priority: -2,
       response_format: { type: "text" },
     });
     expect(parsed).toEqual({
       stream: true,
       includeUsage: true,
-      generate: {
-        messages: [
-          { role: "system", content: "be brief" },
-          { role: "user", content: "ab", name: "kim" },
-          {
-            role: "assistant",
-            content: null,
-            tool_calls: [
-              { id: "c1", type: "function", function: { name: "f", arguments: { x: 1 } } },
-            ],
+      choices: [
+        {
+          messages: [
+            { role: "system", content: "be brief" },
+            { role: "user", content: "ab", name: "kim" },
+            {
+              role: "assistant",
+              content: null,
+              tool_calls: [
+                { id: "c1", type: "function", function: { name: "f", arguments: { x: 1 } } },
+              ],
+            },
+            { role: "tool", content: "2", tool_call_id: "c1" },
+          ],
+          maxTokens: 9,
+          stop: ["END"],
+          priority: -2,
+          streams: true,
+          sampling: {
+            temperature: 0.5,
+            topP: 0.9,
+            topK: 40,
+            minP: 0.1,
+            seed: -3,
+            frequencyPenalty: 1,
+            presencePenalty: -1,
+            logitBias: [[5, -100]],
+            logprobs: 3,
           },
-          { role: "tool", content: "2", tool_call_id: "c1" },
-        ],
-        maxTokens: 9,
-        stop: ["END"],
-        sampling: {
-          temperature: 0.5,
-          topP: 0.9,
-          topK: 40,
-          minP: 0.1,
-          seed: -3,
-          frequencyPenalty: 1,
-          presencePenalty: -1,
-          logitBias: [[5, -100]],
-          logprobs: 3,
         },
-      },
+      ],
     });
+  });
+
+  test("n choices are n requests, of seeds one after another", () => {
+    const seeds = (seed?: number) =>
+      parseRequest({ messages, n: 3, seed }).choices.map(({ sampling }) => sampling.seed);
+    expect(seeds(5)).toEqual([5, 6, 7]);
+    expect(seeds()).toEqual([undefined, undefined, undefined]);
+    const [first, second] = parseRequest({ messages, n: 2, max_tokens: 4 }).choices;
+    expect(second).toEqual(first);
   });
 
   test("null is absent, as in OpenAI's API", () => {
@@ -93,11 +107,9 @@ describe("a chat completion request", () => {
       logprobs: null,
     };
     expect(parseRequest({ messages, ...nulls })).toEqual(bare);
-    expect(bare.generate).toMatchObject({
-      maxTokens: null,
-      stop: [],
-      sampling: { logprobs: null },
-    });
+    expect(bare.choices).toMatchObject([
+      { maxTokens: null, stop: [], sampling: { logprobs: null } },
+    ]);
   });
 
   const bad: [object, string][] = [
@@ -146,7 +158,10 @@ describe("a chat completion request", () => {
     [{ logprobs: 1 }, "logprobs"],
     [{ top_logprobs: 1 }, "top_logprobs"],
     [{ logprobs: true, top_logprobs: 21 }, "top_logprobs"],
-    [{ n: 2 }, "n"],
+    [{ n: 0 }, "n"],
+    [{ n: 129 }, "n"],
+    [{ priority: "high" }, "priority"],
+    [{ priority: 101 }, "priority"],
     [{ stream: "yes" }, "stream"],
     [{ stream_options: {} }, "stream_options"],
     [{ stream: true, stream_options: { x: 1 } }, "stream_options.x"],

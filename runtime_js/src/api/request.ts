@@ -4,12 +4,15 @@ import { InvalidRequestError } from "../errors.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
 export interface ParsedRequest {
-  generate: GenerateRequest;
+  /** One for each choice. */
+  choices: [GenerateRequest, ...GenerateRequest[]];
   stream: boolean;
   includeUsage: boolean;
 }
 
 const MAX_TOP_LOGPROBS = 20;
+const MAX_CHOICES = 128;
+const MAX_PRIORITY = 100;
 
 /** Parameters without effect here, accepted because they can't change an answer. */
 const HARMLESS = ["model", "user", "metadata", "store"];
@@ -33,6 +36,7 @@ const KNOWN = new Set([
   "logprobs",
   "top_logprobs",
   "n",
+  "priority",
   "response_format",
 ]);
 
@@ -47,30 +51,34 @@ export function parseRequest(params: unknown): ParsedRequest {
   const stream = read.boolean("stream") ?? false;
   const includeUsage = parseStreamOptions(params["stream_options"], stream);
   const n = read.integer("n", 1) ?? 1;
-  if (n !== 1) throw invalid("n", "must be 1: several answers at once are not supported yet");
+  if (n > MAX_CHOICES) throw invalid("n", `must be at most ${MAX_CHOICES}, not ${n}`);
   parseResponseFormat(params["response_format"]);
   const optional = <K extends string>(key: K, value: number | undefined) =>
     (value === undefined ? {} : { [key]: value }) as { [P in K]?: number };
-  return {
-    stream,
-    includeUsage,
-    generate: {
-      messages: parseMessages(params["messages"]),
-      maxTokens: parseMaxTokens(read),
-      stop: parseStop(params["stop"]),
-      sampling: {
-        ...optional("temperature", read.number("temperature", 0, 2)),
-        ...optional("topP", read.number("top_p", 0, 1)),
-        ...optional("topK", read.integer("top_k", 0)),
-        ...optional("minP", read.number("min_p", 0, 1)),
-        ...optional("seed", read.integer("seed")),
-        frequencyPenalty: read.number("frequency_penalty", -2, 2) ?? 0,
-        presencePenalty: read.number("presence_penalty", -2, 2) ?? 0,
-        logitBias: parseLogitBias(params["logit_bias"]),
-        logprobs: parseLogprobs(read),
-      },
+  const seed = read.integer("seed");
+  const first: GenerateRequest = {
+    messages: parseMessages(params["messages"]),
+    maxTokens: parseMaxTokens(read),
+    stop: parseStop(params["stop"]),
+    ...optional("priority", read.number("priority", -MAX_PRIORITY, MAX_PRIORITY)),
+    streams: stream,
+    sampling: {
+      ...optional("temperature", read.number("temperature", 0, 2)),
+      ...optional("topP", read.number("top_p", 0, 1)),
+      ...optional("topK", read.integer("top_k", 0)),
+      ...optional("minP", read.number("min_p", 0, 1)),
+      ...optional("seed", seed),
+      frequencyPenalty: read.number("frequency_penalty", -2, 2) ?? 0,
+      presencePenalty: read.number("presence_penalty", -2, 2) ?? 0,
+      logitBias: parseLogitBias(params["logit_bias"]),
+      logprobs: parseLogprobs(read),
     },
   };
+  const others = Array.from({ length: n - 1 }, (_, i) => ({
+    ...first,
+    sampling: { ...first.sampling, ...optional("seed", seed === undefined ? seed : seed + i + 1) },
+  }));
+  return { stream, includeUsage, choices: [first, ...others] };
 }
 
 function invalid(param: string, what: string): InvalidRequestError {

@@ -12,10 +12,9 @@ test("answers and chunks can be used where OpenAI's are expected", () => {
   expectTypeOf<ours.ChatCompletionChunk>().toExtend<TheirChunk>();
 });
 
-test("requests can be written for both, but for the two parameters that are ours", () => {
-  type Request = Omit<ours.ChatCompletionCreateParamsNonStreaming, "top_k" | "min_p"> & {
-    model: string;
-  };
+test("requests can be written for both, but for the three parameters that are ours", () => {
+  type Ours = "top_k" | "min_p" | "priority";
+  type Request = Omit<ours.ChatCompletionCreateParamsNonStreaming, Ours> & { model: string };
   expectTypeOf<Request>().toExtend<TheirParams>();
   expectTypeOf<ours.ChatCompletionMessageParam>().toExtend<OpenAI.Chat.Completions.ChatCompletionMessageParam>();
 });

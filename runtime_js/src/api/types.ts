@@ -51,8 +51,10 @@ interface ChatCompletionParamsBase {
   logprobs?: boolean | null;
   /** 0..20; needs `logprobs`. */
   top_logprobs?: number | null;
-  /** Only 1. */
-  n?: 1 | null;
+  /** How many answers to give, 1..128; choice `i` draws with `seed + i`. Their common prompt is computed once. */
+  n?: number | null;
+  /** Not in OpenAI's API: higher goes first, -100..100, default 0. Ten seconds of waiting count as one point. */
+  priority?: number | null;
   /** Only text. */
   response_format?: { type: "text" };
   /** Ignored. */
@@ -76,8 +78,11 @@ export type ChatCompletionCreateParams =
 
 export interface CompletionUsage {
   prompt_tokens: number;
+  /** Of all choices. */
   completion_tokens: number;
   total_tokens: number;
+  /** `cached_tokens`: tokens of the prompt that the first choice found in the prefix cache. */
+  prompt_tokens_details: { cached_tokens: number };
 }
 
 export interface TopLogprob {

@@ -1,13 +1,8 @@
 /** One measured generation on a loaded model, as a request runs it, without its text. */
-import { generate } from "../engine/generate.js";
 import type { LanguageModel } from "../engine/language_model.js";
 import { SamplingRow } from "../engine/sampling.js";
 import { InvalidRequestError } from "../errors.js";
-import { PagePool } from "../kv/page_pool.js";
-import { Sequence } from "../kv/sequence.js";
 import type { Case, Generation, StepSpan } from "./types.js";
-
-const SLOT = 0;
 
 /** @throws InvalidRequestError for a case that the loaded context does not hold */
 export async function measureGeneration(
@@ -23,11 +18,6 @@ export async function measureGeneration(
       { param: "case" },
     );
   }
-  const { maxima, index } = executor.symbols;
-  const pool = new PagePool(maxima[index.get("pages") as number] as number);
-  const sequence = new Sequence(pool, model.program.page_size, SLOT);
-  sequence.reserve(start);
-  sequence.length = start;
   const options = {
     temperature: 0,
     frequencyPenalty: 0,
@@ -65,17 +55,20 @@ export async function measureGeneration(
     });
   };
   try {
-    await generate(
-      executor,
-      model.text.tokenizer.bytes,
+    const all = fixedTokens(start + prompt, shape.vocabSize);
+    all.set(fixedTokens(prompt, shape.vocabSize), start);
+    await model.scheduler.generate(
       {
-        prompt: fixedTokens(prompt, shape.vocabSize),
-        sequence,
+        prompt: all,
         sampling: new SamplingRow(options, {}, 0n),
         options,
         maxTokens: tokens,
         stop: [],
         eos: new Set(),
+        priority: 0,
+        streams: true,
+        cache: false,
+        start,
       },
       (delta) => {
         for (let i = 0; i < delta.tokens; i++) arrivals.push(now());
@@ -84,7 +77,6 @@ export async function measureGeneration(
     );
   } finally {
     Reflect.deleteProperty(executor, "step"); // the class's own again
-    sequence.release();
   }
   const first = arrivals[0] as number;
   const since = (name: keyof typeof counters) => counters[name] - prefilled[name];

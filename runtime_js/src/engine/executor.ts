@@ -10,6 +10,7 @@ import type { Symbols } from "../gpu/sizes.js";
 import { PagePool } from "../kv/page_pool.js";
 import { Sequence } from "../kv/sequence.js";
 import type { Model } from "../program/check.js";
+import type { Environment } from "../program/expression.js";
 import { Functions } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { MAX_AHEAD } from "./run_ahead.js";
@@ -28,6 +29,8 @@ export class Executor {
   #warm = new Set<GPUComputePipeline>();
   readonly #player: Player;
   readonly #planner: Planner;
+  /** Milliseconds that steps took on the host so far. */
+  readonly hostMs = { plan: 0, encode: 0 };
   readonly #ring: ReadbackRing;
   readonly #pages: KvPages;
   readonly #pageSize: number;
@@ -117,7 +120,21 @@ export class Executor {
 
   /** The most new tokens a step takes. */
   get chunk(): number {
-    return this.symbols.maxima[this.symbols.index.get("tokens") as number] as number;
+    return this.#most("tokens");
+  }
+
+  /** The most sequences in a step; there are at least as many sampler slots. */
+  get maxBatch(): number {
+    return Math.min(this.#most("seqs"), this.#most("slots"));
+  }
+
+  /** Results whose buffers are in use. */
+  get unread(): number {
+    return RING_DEPTH - this.#ring.available;
+  }
+
+  #most(symbol: string): number {
+    return this.symbols.maxima[this.symbols.index.get(symbol) as number] as number;
   }
 
   /** Sets the additive bias of a sampler slot. */
@@ -127,9 +144,11 @@ export class Executor {
     this.#write("logit_bias", slot * row.byteLength, row);
   }
 
-  /** Forgets which tokens a sampler slot has generated. */
-  clearCounts(slot: number): void {
-    this.#write("token_counts", slot * this.vocab * 4, new Uint32Array(this.vocab));
+  /** Sets which tokens a sampler slot has generated. */
+  writeCounts(slot: number, tokens: Int32Array): void {
+    const counts = new Uint32Array(this.vocab);
+    for (const id of tokens) counts[id] = (counts[id] as number) + 1;
+    this.#write("token_counts", slot * counts.byteLength, counts);
   }
 
   #write(buffer: string, offset: number, data: Uint32Array | Float32Array): void {
@@ -151,7 +170,22 @@ export class Executor {
    * @throws RangeError when the batch holds more than a step can
    */
   step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined {
+    const began = performance.now();
     const { kind, env, outs } = this.#planner.plan(batch);
+    const planned = performance.now();
+    const result = this.#play(kind, env, outs, batch, sample);
+    this.hostMs.plan += planned - began;
+    this.hostMs.encode += performance.now() - planned;
+    return result;
+  }
+
+  #play(
+    kind: string,
+    env: Environment,
+    outs: number,
+    batch: readonly BatchRow[],
+    sample: readonly string[],
+  ): Promise<Uint32Array> | undefined {
     const names = outs === 0 ? [kind] : [kind, ...sample];
     const functions = names.map((name) => this.#functions.get(name));
     const copies = this.#copies(batch[0]?.sequence.pool);
@@ -210,20 +244,28 @@ export class Executor {
    */
   async warmUp(most = 1): Promise<number[]> {
     this.#warm.clear();
-    return this.#warmUp(this.#functions.prepared, most);
-  }
-
-  /** Makes one of the unfinished functions ready and runs its own kernels, as `warmUp` does. @throws DeviceError */
-  async finish(name: string): Promise<void> {
-    await this.prepare(name);
-    await this.#warmUp([this.#functions.get(name)], 1);
-  }
-
-  async #warmUp(functions: readonly Prepared[], most: number): Promise<number[]> {
-    const { maxima, index } = this.symbols;
-    const pool = new PagePool(maxima[index.get("pages") as number] as number);
+    const pool = new PagePool(this.#most("pages"));
     const sequence = new Sequence(pool, this.#pageSize, 0);
     const tokens = Math.min(most, this.chunk, pool.free * this.#pageSize);
+    return this.#warmUp(this.#functions.prepared, sequence, tokens);
+  }
+
+  /**
+   * Makes one of the unfinished functions ready and runs its own kernels, as `warmUp` does.
+   *
+   * @param scratch an empty sequence with a page to write to
+   * @throws DeviceError
+   */
+  async finish(name: string, scratch: Sequence): Promise<void> {
+    await this.prepare(name);
+    await this.#warmUp([this.#functions.get(name)], scratch, 1);
+  }
+
+  async #warmUp(
+    functions: readonly Prepared[],
+    sequence: Sequence,
+    tokens: number,
+  ): Promise<number[]> {
     sequence.reserve(tokens);
     const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
     const sampling = new SamplingRow(options, {}, 0n);

@@ -87,7 +87,8 @@ describe("a loaded model on Dawn", () => {
   test("steady decoding: one submit, one write, nothing created, per token", async () => {
     await run({ maxTokens: 4 });
     const before = model.stats();
-    const { completionTokens } = await run({ maxTokens: 20 });
+    const messages = [{ role: "system" as const, content: "new" }];
+    const { completionTokens } = await run({ messages, maxTokens: 20 });
     const after = model.stats();
     const { decode = 0, sample = 0 } = model.info().launches;
     expect(after.createdBuffers - before.createdBuffers).toBe(0);

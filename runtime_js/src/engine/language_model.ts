@@ -1,24 +1,25 @@
-/** A loaded model: one request at a time, first come first served. */
+/** A loaded model: requests become prompts, which the scheduler continues. */
 import {
   ContextLengthExceeded,
+  EngineUnloaded,
   InvalidRequestError,
-  rejectOnAbort,
   throwIfAborted,
 } from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
-import { PagePool } from "../kv/page_pool.js";
-import { Sequence } from "../kv/sequence.js";
 import type { PackSource } from "../store/pack_source.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { Executor } from "./executor.js";
-import { generate } from "./generate.js";
+import { KvMemory } from "./kv_memory.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
+import { Scheduler } from "./scheduler.js";
+import type { ServingStats } from "./serving_stats.js";
 import type { TextParts } from "./text_parts.js";
 import type { TuningReport } from "./tune.js";
+import { Watchers } from "./watchers.js";
 
 /** What `Engine.info` says. */
 export interface EngineInfo {
@@ -37,9 +38,9 @@ export interface EngineInfo {
   cache: { kind: "opfs" | "cache" | "memory" | "none"; problem: string | null };
 }
 
-/** What `Engine.stats` says: counts since the load began, rates of the last request. */
-export interface EngineStats {
-  /** Steps submitted; a generation that ends before its limit has up to one more than tokens. */
+/** What `Engine.stats` says: the state now, counts since the load began. */
+export interface EngineStats extends ServingStats {
+  /** Steps submitted; a generation that ends before its limit leaves a few more than its tokens take. */
   steps: number;
   submits: number;
   launches: number;
@@ -49,13 +50,6 @@ export interface EngineStats {
   createdPipelines: number;
   networkBytes: number;
   cacheBytes: number;
-  requests: number;
-  promptTokens: number;
-  completionTokens: number;
-  /** Prompt tokens per second until the first token, of the last request; 0 before one. */
-  prefillTokensPerSecond: number;
-  /** Tokens per second after the first one, of the last request; 0 before one. */
-  decodeTokensPerSecond: number;
 }
 
 export interface GenerateListener {
@@ -67,22 +61,15 @@ export interface GenerateListener {
 /** Time without a request after which what no answer has needed yet is made ready. */
 const IDLE_MS = 500;
 
-/** The only sampler slot and batch row in use until requests are batched. */
-const SLOT = 0;
-
 export class LanguageModel {
-  readonly #pool: PagePool;
+  readonly scheduler: Scheduler;
+  readonly #watchers: Watchers<EngineStats>;
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
-  #queue: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
   #unloaded = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
-  #requests = 0;
-  #promptTokens = 0;
-  #completionTokens = 0;
-  #prefillRate = 0;
-  #decodeRate = 0;
+  /** An idle moment's work failed: the request that needs it is told. */
+  #gaveUp = false;
 
   constructor(
     readonly executor: Executor,
@@ -99,7 +86,14 @@ export class LanguageModel {
     },
   ) {
     const pages = executor.symbols.maxima[executor.symbols.index.get("pages") as number] as number;
-    this.#pool = new PagePool(pages);
+    const kv = new KvMemory(pages, program.page_size);
+    this.scheduler = new Scheduler(executor, kv, text.tokenizer.bytes);
+    this.#watchers = new Watchers(() => this.stats());
+    this.scheduler.onStep = () => this.#watchers.changed(false);
+    this.scheduler.onIdle = () => {
+      this.#watchers.changed(true);
+      this.#whenIdle(IDLE_MS);
+    };
     this.#eos = new Set(manifest.tokens.eos);
     this.#contextLength = choice.contextLength;
   }
@@ -129,14 +123,15 @@ export class LanguageModel {
     const { networkBytes, cacheBytes } = this.source;
     return {
       ...this.executor.gpu.counters,
+      ...this.scheduler.stats(),
       networkBytes,
       cacheBytes,
-      requests: this.#requests,
-      promptTokens: this.#promptTokens,
-      completionTokens: this.#completionTokens,
-      prefillTokensPerSecond: this.#prefillRate,
-      decodeTokensPerSecond: this.#decodeRate,
     };
+  }
+
+  /** Tells of {@link stats} at most every so many milliseconds while steps run. @returns rejects when `signal` ends it */
+  watch(every: number, tell: (stats: EngineStats) => void, signal: AbortSignal): Promise<never> {
+    return this.#watchers.watch(every, tell, signal);
   }
 
   /** Token ids of a text, as the model reads it. */
@@ -151,7 +146,7 @@ export class LanguageModel {
     return { text, tokens: this.text.tokenizer.encode(text) };
   }
 
-  /** Answers one request after those before it. @throws InvalidRequestError, TemplateError, AbortError, DeviceLostError */
+  /** Answers a request, beside others. @throws InvalidRequestError, TemplateError, AbortError, DeviceError, DeviceLostError */
   async generate(
     request: GenerateRequest,
     listener: GenerateListener,
@@ -162,10 +157,25 @@ export class LanguageModel {
     const { tokens } = this.prompt(request.messages);
     this.#checkLength(tokens.length);
     listener.accepted?.(tokens.length);
-    // Aborted, it rejects at once; its turn in the queue ends when the GPU has let go of its pages.
-    const cancelled = rejectOnAbort(signal);
-    const answer = this.#enqueue(() => this.#run(request, tokens, listener.delta, signal));
-    return Promise.race([answer, cancelled.promise]).finally(cancelled.dispose);
+    clearTimeout(this.#idle);
+    const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
+    const room = this.#contextLength - tokens.length;
+    const result = await this.scheduler.generate(
+      {
+        prompt: Int32Array.from(tokens),
+        sampling: new SamplingRow(options, this.text.defaults, seedBits(options.seed)),
+        options,
+        maxTokens: Math.min(maxTokens ?? room, room),
+        stop,
+        eos: this.#eos,
+        priority,
+        streams,
+        cache: true,
+      },
+      listener.delta,
+      signal,
+    );
+    return { ...result, promptTokens: tokens.length };
   }
 
   /**
@@ -180,13 +190,11 @@ export class LanguageModel {
   #whenIdle(after: number): void {
     clearTimeout(this.#idle);
     const [name] = this.executor.unfinished;
-    if (name === undefined || this.#unloaded || this.executor.gpu.failure()) return;
-    this.#idle = setTimeout(async () => {
-      try {
-        await this.#enqueue(() => this.executor.finish(name));
-      } catch {
-        clearTimeout(this.#idle); // the request that needs it is told
-      }
+    if (name === undefined || this.#gaveUp || this.#unloaded || this.executor.gpu.failure()) return;
+    this.#idle = setTimeout(() => {
+      this.#finish(name).catch(() => {
+        this.#gaveUp = true;
+      });
     }, after);
     // A program that has nothing else to do may end.
     (this.#idle as { unref?: () => void }).unref?.();
@@ -194,14 +202,18 @@ export class LanguageModel {
 
   /** Makes everything ready at once. @throws DeviceError */
   async finish(): Promise<void> {
-    for (const name of this.executor.unfinished) {
-      await this.#enqueue(() => this.executor.finish(name));
-    }
+    clearTimeout(this.#idle);
+    for (const name of this.executor.unfinished) await this.#finish(name);
+  }
+
+  #finish(name: string): Promise<void> {
+    return this.scheduler.exclusive((scratch) => this.executor.finish(name, scratch));
   }
 
   unload(): void {
     this.#unloaded = true;
     clearTimeout(this.#idle);
+    this.scheduler.stop(new EngineUnloaded("the engine was unloaded"));
     this.executor.gpu.destroy();
   }
 
@@ -237,66 +249,4 @@ export class LanguageModel {
       );
     }
   }
-
-  #enqueue<T>(work: () => Promise<T>): Promise<T> {
-    clearTimeout(this.#idle);
-    this.#waiting++;
-    const result = this.#queue.then(work).finally(() => {
-      if (--this.#waiting === 0) this.#whenIdle(IDLE_MS);
-    });
-    this.#queue = result.catch(() => {});
-    return result;
-  }
-
-  async #run(
-    request: GenerateRequest,
-    prompt: number[],
-    onDelta: (delta: Delta) => void,
-    signal: AbortSignal,
-  ): Promise<GenerateResult> {
-    throwIfAborted(signal);
-    const failure = this.executor.gpu.failure();
-    if (failure) throw failure;
-    const { sampling: options } = request;
-    const sampling = new SamplingRow(options, this.text.defaults, seedBits(options.seed));
-    if (sampling.usesBias) this.executor.writeBias(SLOT, options.logitBias);
-    if (sampling.usesPenalties) this.executor.clearCounts(SLOT);
-    const room = this.#contextLength - prompt.length;
-    const sequence = new Sequence(this.#pool, this.program.page_size, SLOT);
-    const began = performance.now();
-    let first = began;
-    let tokens = 0;
-    try {
-      const { finishReason, completionTokens } = await generate(
-        this.executor,
-        this.text.tokenizer.bytes,
-        {
-          prompt: Int32Array.from(prompt),
-          sequence,
-          sampling,
-          options,
-          maxTokens: Math.min(request.maxTokens ?? room, room),
-          stop: request.stop,
-          eos: this.#eos,
-        },
-        (delta) => {
-          if (tokens === 0) first = performance.now();
-          tokens += delta.tokens;
-          onDelta(delta);
-        },
-        signal,
-      );
-      return { finishReason, promptTokens: prompt.length, completionTokens };
-    } finally {
-      sequence.release();
-      this.#requests++;
-      this.#promptTokens += prompt.length;
-      this.#completionTokens += tokens;
-      this.#prefillRate = rate(prompt.length, first - began);
-      this.#decodeRate = rate(tokens - 1, performance.now() - first);
-    }
-  }
 }
-
-const rate = (tokens: number, ms: number): number =>
-  tokens > 0 && ms > 0 ? (tokens * 1000) / ms : 0;

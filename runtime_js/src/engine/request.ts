@@ -25,6 +25,10 @@ export interface GenerateRequest {
   /** null: until the context is full. */
   maxTokens: number | null;
   stop: string[];
+  /** Higher goes first (default 0); ten seconds of waiting count as one point. */
+  priority?: number;
+  /** Whether its text is read while it comes (default true): long prompts of others then leave it its rhythm. */
+  streams?: boolean;
 }
 
 /** A token with its log-probability under the raw logits. */
@@ -51,4 +55,6 @@ export interface GenerateResult {
   finishReason: FinishReason;
   promptTokens: number;
   completionTokens: number;
+  /** Prompt tokens that were not computed, because the prefix cache had them. */
+  cachedTokens: number;
 }

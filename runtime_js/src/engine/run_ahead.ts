@@ -25,6 +25,11 @@ export class RunAhead {
     this.#last = now;
   }
 
+  /** Nothing is under way: the time until the next token is nobody's. */
+  pause(): void {
+    this.#last = undefined;
+  }
+
   /** Steps to have submitted and not yet read: enough to cover a result's way beside the one that is awaited. */
   get depth(): number {
     if (this.#mean === undefined) return MIN_AHEAD;

@@ -13,7 +13,7 @@ import type { WireError } from "../errors.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** `accepted`: the request is valid and waits its turn. `deltas`: what was generated since the last event. */
 export type GenerateEvent =
@@ -25,6 +25,8 @@ export type Methods = {
   load: (options: LoadOptions, event: LoadProgress) => EngineInfo;
   generate: (request: GenerateRequest, event: GenerateEvent) => GenerateResult;
   stats: (args: null, event: never) => EngineStats;
+  /** Tells of `stats` at most every so many milliseconds while steps run; ends by being cancelled. */
+  watch: (every: number, event: EngineStats) => never;
   info: (args: null, event: never) => EngineInfo;
   tokenize: (text: string, event: never) => number[];
   countTokens: (messages: TemplateMessage[], event: never) => number;

@@ -48,6 +48,7 @@ function engineHandlers(host: Host): Handlers {
       }
     },
     stats: () => loaded().stats(),
+    watch: (every, { signal, emit }) => loaded().watch(every, emit, signal),
     info: () => loaded().info(),
     tokenize: (text) => loaded().tokenize(text),
     countTokens: (messages) => loaded().prompt(messages).tokens.length,

@@ -1,0 +1,62 @@
+import { describe, expect, test } from "vitest";
+import { ChunkBudget, FIRST_TOKENS, LEAST_TOKENS, RHYTHM } from "./chunk_budget.js";
+
+const MOST = 512;
+
+/** Repeatable noise of ±20 %. */
+function noise(): () => number {
+  let state = 1;
+  return () => {
+    state = (state * 48271) % 2147483647;
+    return 0.8 + (0.4 * state) / 2147483647;
+  };
+}
+
+/** Steps on a device where a decode step takes `decode` ms and a mixed one `fixed + perToken · tokens`; the last budgets. */
+function settle(decode: number, fixed: number, perToken: number): number[] {
+  const budget = new ChunkBudget(MOST);
+  const vary = noise();
+  const used: number[] = [];
+  for (let i = 0; i < 200; i++) {
+    budget.arrived(0, decode * vary());
+    const tokens = i % 7 === 6 ? Math.ceil(budget.tokens / 3) : budget.tokens; // the end of a prompt
+    budget.arrived(tokens, (fixed + perToken * tokens) * vary());
+    if (i >= 50) used.push(budget.tokens);
+  }
+  return used;
+}
+
+describe("ChunkBudget", () => {
+  test("before a decode and a mixed step have been measured it is a fixed number", () => {
+    const budget = new ChunkBudget(MOST);
+    expect(budget.tokens).toBe(FIRST_TOKENS);
+    budget.arrived(0, 1);
+    expect(budget.tokens).toBe(FIRST_TOKENS);
+    expect(new ChunkBudget(8).tokens).toBe(8);
+  });
+
+  test.each([
+    { decode: 10, fixed: 10, perToken: 0.2 },
+    { decode: 10, fixed: 2, perToken: 0.1 },
+    { decode: 30, fixed: 35, perToken: 1 },
+  ])("settles near the rhythm: $decode ms, $fixed + $perToken per token", (cost) => {
+    const best = (RHYTHM * cost.decode - cost.fixed) / cost.perToken;
+    const used = settle(cost.decode, cost.fixed, cost.perToken).sort((a, b) => a - b);
+    const at = (share: number) => used[Math.floor(share * (used.length - 1))] as number;
+    expect(at(0.5)).toBeGreaterThan(0.6 * best);
+    expect(at(0.9)).toBeLessThan(1.5 * best);
+  });
+
+  test("where a mixed step's fixed part is long, chunks are long enough to be worth it", () => {
+    const used = settle(5, 40, 0.4).sort((a, b) => a - b);
+    expect(used[used.length >> 1]).toBeGreaterThanOrEqual(64);
+  });
+
+  test("slow tokens leave the least, free ones take all", () => {
+    expect(Math.max(...settle(1, 1, 100))).toBe(LEAST_TOKENS);
+    const budget = new ChunkBudget(MOST);
+    budget.arrived(0, 10);
+    budget.arrived(64, 10);
+    expect(budget.tokens).toBe(MOST);
+  });
+});

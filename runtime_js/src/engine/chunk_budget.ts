@@ -1,0 +1,66 @@
+/**
+ * How many prompt tokens share a step with those who stream, so that their rhythm stays near that of a pure decode step.
+ * What steps cost is measured: the time of a pure decode step, and that of mixed ones as a line (a fixed part and a part
+ * per prompt token), all as exponential means.
+ */
+
+/** A mixed step may take so many times as long as a pure decode step. */
+export const RHYTHM = 3;
+/** Prompt tokens before anything is measured. */
+export const FIRST_TOKENS = 64;
+/** Rows of a prefill attention tile: fewer cost as much. */
+export const LEAST_TOKENS = 16;
+
+/** Weight of the newest step in a mean. */
+const NEWEST = 0.2;
+/** Of the mean: token counts that spread less say nothing about the price of a token. */
+const SPREAD = 0.1;
+
+export class ChunkBudget {
+  #decode: number | undefined;
+  #tokens = 0;
+  #ms: number | undefined;
+  #variance = 0;
+  #covariance = 0;
+
+  /** @param most tokens of a step */
+  constructor(private readonly most: number) {}
+
+  /** A step of `promptTokens` beside decodes took `ms`. */
+  arrived(promptTokens: number, ms: number): void {
+    if (promptTokens === 0) {
+      this.#decode = this.#decode === undefined ? ms : this.#decode + NEWEST * (ms - this.#decode);
+      return;
+    }
+    if (this.#ms === undefined) {
+      this.#tokens = promptTokens;
+      this.#ms = ms;
+      return;
+    }
+    const tokens = promptTokens - this.#tokens;
+    const took = ms - this.#ms;
+    this.#tokens += NEWEST * tokens;
+    this.#ms += NEWEST * took;
+    this.#variance = (1 - NEWEST) * (this.#variance + NEWEST * tokens * tokens);
+    this.#covariance = (1 - NEWEST) * (this.#covariance + NEWEST * tokens * took);
+  }
+
+  /**
+   * Prompt tokens of a step that also decodes: as many as keep the rhythm, but at least so many that half of the step's time
+   * is theirs; where a mixed step's fixed part is long, short chunks would only add such parts.
+   */
+  get tokens(): number {
+    const decode = this.#decode;
+    const mean = this.#ms;
+    if (decode === undefined || mean === undefined) return Math.min(FIRST_TOKENS, this.most);
+    const spread = this.#variance > (SPREAD * this.#tokens) ** 2;
+    const perToken = spread
+      ? this.#covariance / this.#variance
+      : Math.max(0, mean - decode) / this.#tokens;
+    if (!(perToken > 0)) return this.most;
+    const fixed = Math.max(0, mean - perToken * this.#tokens);
+    const tokens = Math.max(RHYTHM * decode - fixed, fixed) / perToken;
+    const whole = Math.floor(tokens / LEAST_TOKENS) * LEAST_TOKENS;
+    return Math.min(this.most, Math.max(LEAST_TOKENS, whole));
+  }
+}

@@ -1,0 +1,423 @@
+import { getEventListeners } from "node:events";
+import { describe, expect, test, vi } from "vitest";
+import { FAKE_VOCAB, FakeRunner, fakeBytes, fakeNext } from "../testing/fake_runner.js";
+import type { GenerationSpec } from "./generation.js";
+import { KvMemory } from "./kv_memory.js";
+import { AGEING_MS } from "./rank.js";
+import type { Delta } from "./request.js";
+import { MAX_AHEAD, RunAhead } from "./run_ahead.js";
+import { SamplingRow } from "./sampling.js";
+import { type GenerationResult, Scheduler } from "./scheduler.js";
+
+const PAGE = 4;
+
+interface World {
+  kv: KvMemory;
+  runner: FakeRunner;
+  scheduler: Scheduler;
+  time: { now: number };
+}
+
+function world({ pages = 64, slots = 4, chunk = 16 } = {}): World {
+  const kv = new KvMemory(pages, PAGE);
+  const runner = new FakeRunner(kv.pool, PAGE, slots, chunk);
+  const time = { now: 0 };
+  return { kv, runner, time, scheduler: new Scheduler(runner, kv, fakeBytes, () => time.now) };
+}
+
+interface Ask {
+  prompt: number[];
+  maxTokens?: number;
+  stop?: string[];
+  eos?: number[];
+  priority?: number;
+  seed?: number;
+  penalty?: number;
+  bias?: number;
+  cache?: boolean;
+}
+
+function specOf(ask: Ask): GenerationSpec {
+  const { prompt, maxTokens = 8, stop = [], eos = [], priority = 0, seed = 0 } = ask;
+  const options = {
+    frequencyPenalty: ask.penalty ?? 0,
+    presencePenalty: 0,
+    logitBias: ask.bias === undefined ? [] : ([[0, ask.bias]] as [number, number][]),
+    logprobs: null,
+  };
+  return {
+    prompt: Int32Array.from(prompt),
+    sampling: new SamplingRow(options, {}, BigInt(seed)),
+    options,
+    maxTokens,
+    stop,
+    eos: new Set(eos),
+    priority,
+    streams: true,
+    cache: ask.cache ?? true,
+  };
+}
+
+/** What one request alone gets. */
+function twin(ask: Ask): { text: string; finishReason: string; completionTokens: number } {
+  const { prompt, maxTokens = 8, stop = [], eos = [], seed = 0, penalty = 0, bias = 0 } = ask;
+  const tokens = [...prompt];
+  const counts = new Array<number>(FAKE_VOCAB).fill(0);
+  let text = "";
+  for (let index = 0; index < maxTokens; index++) {
+    const used = penalty === 0 ? [] : counts;
+    const id = fakeNext(tokens, { seed, index, counts: used, bias });
+    counts[id] = (counts[id] as number) + 1;
+    tokens.push(id);
+    const completionTokens = index + 1;
+    if (eos.includes(id)) return { text, finishReason: "stop", completionTokens };
+    text += String.fromCharCode(97 + (id % 26));
+    const at = Math.min(...stop.map((s) => text.indexOf(s)).filter((i) => i >= 0));
+    if (at < text.length)
+      return { text: text.slice(0, at), finishReason: "stop", completionTokens };
+  }
+  return { text, finishReason: "length", completionTokens: maxTokens };
+}
+
+interface Asked {
+  ask: Ask;
+  deltas: Delta[];
+  controller: AbortController;
+  settled: GenerationResult | Error | undefined;
+  done: Promise<void>;
+}
+
+function submit({ scheduler }: World, ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
+  const controller = new AbortController();
+  const asked: Asked = { ask, deltas: [], controller, settled: undefined, done: Promise.resolve() };
+  const delta = (d: Delta) => {
+    asked.deltas.push(d);
+    onDelta(asked);
+  };
+  asked.done = scheduler.generate(specOf(ask), delta, controller.signal).then(
+    (result) => {
+      asked.settled = result;
+    },
+    (error: Error) => {
+      asked.settled = error;
+    },
+  );
+  return asked;
+}
+
+const text = ({ deltas }: Asked) => deltas.map((d) => d.text).join("");
+
+const turns = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Lets results arrive until nothing is left to do. */
+async function drain({ runner, scheduler, time }: World): Promise<void> {
+  for (let i = 0; ; i++) {
+    await turns();
+    if (scheduler.idle && runner.underWay === 0) return;
+    expect(i, "something hangs").toBeLessThan(5000);
+    time.now++;
+    runner.arrive();
+  }
+}
+
+function expectTwin(asked: Asked): void {
+  const { text: expected, ...rest } = twin(asked.ask);
+  expect(asked.settled).toMatchObject(rest);
+  expect(text(asked)).toBe(expected);
+}
+
+/** No page, slot, step or listener is in use. */
+function expectClean({ kv, runner, scheduler }: World, all: readonly Asked[]): void {
+  expect(scheduler.idle).toBe(true);
+  expect(scheduler.used).toEqual({ slots: 0, steps: 0 });
+  expect(runner.underWay).toBe(0);
+  const { pages, waiting, running } = scheduler.stats();
+  expect({ waiting, running, pages }).toEqual({
+    waiting: 0,
+    running: 0,
+    pages: { total: kv.pool.pages, running: 0, cached: kv.tree.held },
+  });
+  expect(kv.pool.free + kv.tree.held).toBe(kv.pool.pages);
+  for (const { settled, controller } of all) {
+    expect(settled).toBeDefined();
+    expect(getEventListeners(controller.signal, "abort")).toHaveLength(0);
+  }
+  kv.tree.clear();
+  expect(kv.pool.free).toBe(kv.pool.pages);
+}
+
+/** Repeatable random numbers below `n`. */
+function random(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * n);
+  };
+}
+
+/** Prompts that begin alike, now and then. */
+function randomAsk(below: (n: number) => number): Ask {
+  const shared = Array.from({ length: below(25) }, (_, i) => (i * 7 + 1) % FAKE_VOCAB);
+  const own = Array.from({ length: 1 + below(12) }, () => below(FAKE_VOCAB));
+  const ask: Ask = { prompt: [...shared, ...own], maxTokens: 1 + below(24), seed: below(3) };
+  if (below(3) === 0) ask.eos = [below(FAKE_VOCAB), below(FAKE_VOCAB)];
+  if (below(4) === 0) ask.stop = [String.fromCharCode(97 + below(26))];
+  if (below(3) === 0) ask.priority = below(5) - 2;
+  if (below(4) === 0) ask.penalty = 1;
+  if (below(5) === 0) ask.bias = 1 + below(9);
+  if (below(6) === 0) ask.cache = false;
+  return ask;
+}
+
+describe("Scheduler", () => {
+  test("many mixed requests at once get what each gets alone, in shared steps", async () => {
+    const w = world({ slots: 4 });
+    const below = random(1);
+    const all = Array.from({ length: 32 }, () => submit(w, randomAsk(below)));
+    await drain(w);
+    for (const asked of all) expectTwin(asked);
+    expect(w.scheduler.stats().meanBatch).toBeGreaterThan(2);
+    expectClean(w, all);
+  });
+
+  test("prompts and decodes share a step", async () => {
+    const w = world({ chunk: 8 });
+    const first = submit(w, { prompt: [1, 2, 3], maxTokens: 12 });
+    await turns();
+    w.runner.arrive();
+    await turns();
+    const second = submit(w, { prompt: Array.from({ length: 12 }, (_, i) => i), maxTokens: 4 });
+    await drain(w);
+    expect(w.runner.sizes).toContainEqual([1, 7]);
+    expect(w.runner.sizes).toContainEqual([1, 1]);
+    expectTwin(first);
+    expectTwin(second);
+    expectClean(w, [first, second]);
+  });
+
+  test("random submissions, aborts, stops and priorities leave nothing behind", async () => {
+    let preemptions = 0;
+    let cached = 0;
+    let aborted = 0;
+    for (let seed = 0; seed < 40; seed++) {
+      const below = random(seed);
+      // From room for the longest alone to room for four of them.
+      const w = world({ pages: 16 + below(8) ** 2, slots: 1 + below(6), chunk: 4 + below(20) });
+      w.runner.unready.add("sample");
+      const all: Asked[] = [];
+      const inDelta = new Set<Asked>();
+      for (let event = 0; event < 60; event++) {
+        const kind = below(10);
+        if (kind < 4) {
+          const asked = submit(w, randomAsk(below), (a) => {
+            if (inDelta.has(a) && a.deltas.length === 2) a.controller.abort();
+          });
+          if (below(8) === 0) inDelta.add(asked);
+          all.push(asked);
+        } else if (kind === 4) all[below(all.length)]?.controller.abort();
+        else {
+          w.time.now += below(3) * AGEING_MS;
+          w.runner.arrive();
+          if (below(2) === 0) await turns();
+        }
+      }
+      await drain(w);
+      for (const asked of all) {
+        if (asked.settled instanceof Error) {
+          expect(asked.settled.name).toBe("AbortError");
+          expect(twin(asked.ask).text.startsWith(text(asked))).toBe(true);
+          aborted++;
+        } else expectTwin(asked);
+      }
+      const next = submit(w, randomAsk(below));
+      await drain(w);
+      expectTwin(next);
+      const stats = w.scheduler.stats();
+      preemptions += stats.preemptions;
+      cached += stats.cache.cachedTokens;
+      expect(stats.requests).toBe(all.length + 1);
+      expectClean(w, [...all, next]);
+    }
+    // Otherwise this tested less than it says.
+    expect(preemptions).toBeGreaterThan(20);
+    expect(cached).toBeGreaterThan(1000);
+    expect(aborted).toBeGreaterThan(20);
+  }, 60_000);
+
+  test("when pages run out the last in rank gives way and goes on with the same tokens, draws and penalties", async () => {
+    const w = world({ pages: 12, slots: 3 });
+    const asks = [0, 1, 2].map((seed) => ({
+      prompt: [seed, 5, 6],
+      maxTokens: 30,
+      seed,
+      penalty: 1,
+      bias: seed,
+    }));
+    const all = asks.map((ask) => submit(w, ask));
+    await drain(w);
+    for (const asked of all) expectTwin(asked);
+    expect(w.scheduler.stats().preemptions).toBeGreaterThan(0);
+    // The first was never asked to give way: it ended before the others, which waited for its pages.
+    expect(all[0]?.deltas.length).toBeGreaterThanOrEqual(30);
+    expectClean(w, all);
+  });
+
+  test("what alone exceeds the pool ends for its length, after all the tokens that fit", async () => {
+    const w = world({ pages: 3 });
+    const asked = submit(w, { prompt: [1, 2, 3], maxTokens: 50 });
+    await drain(w);
+    // Ten positions drawn from, and the last draw is not written anywhere.
+    expect(asked.settled).toMatchObject({ finishReason: "length", completionTokens: 10 });
+    expect(twin(asked.ask).text.startsWith(text(asked))).toBe(true);
+    expectClean(w, [asked]);
+  });
+
+  test("a context that fills the pool finds room, whatever is cached", async () => {
+    const w = world({ pages: 4 });
+    const prompt = [1, 2, 3, 4, 5, 6, 7, 8];
+    // The second prompt's last token is computed anew, so its page is the cached one's double.
+    const first = submit(w, { prompt, maxTokens: 1 });
+    await drain(w);
+    const second = submit(w, { prompt, maxTokens: 9 });
+    await drain(w);
+    expect(second.settled).toMatchObject({ cachedTokens: 7 });
+    expectTwin(second);
+    expectClean(w, [first, second]);
+  });
+
+  test("the common beginning of several prompts is computed once, even if all come at once", async () => {
+    const w = world({ slots: 8, chunk: 16 });
+    const prompt = Array.from({ length: 30 }, (_, i) => i);
+    const all = [0, 1, 2, 3, 4].map((seed) => submit(w, { prompt, seed, maxTokens: 3 }));
+    await drain(w);
+    for (const asked of all) expectTwin(asked);
+    const reused = all.map(({ settled }) => (settled as GenerationResult).cachedTokens);
+    expect(reused).toEqual([0, 28, 28, 28, 28]);
+    // 30 once, the 2 after the last whole page of the others, and two decodes each.
+    expect(w.runner.tokens).toBe(30 + 4 * 2 + 5 * 2);
+    expect(w.scheduler.stats().cache.hitRate).toBeCloseTo(112 / 150);
+    const again = submit(w, { prompt: [...prompt, 9], maxTokens: 1 });
+    await drain(w);
+    expect(again.settled).toMatchObject({ cachedTokens: 30 });
+    expectTwin(again);
+    expectClean(w, [...all, again]);
+  });
+
+  test("priority goes first, and whoever has waited long enough before it", async () => {
+    const w = world({ slots: 1 });
+    const order: number[] = [];
+    const named = (priority: number) => {
+      const asked = submit(w, { prompt: [1], maxTokens: 2, priority });
+      void asked.done.then(() => order.push(priority));
+      return asked;
+    };
+    const all = [named(0), named(-1)];
+    await turns();
+    w.time.now = 2.5 * AGEING_MS;
+    all.push(named(1), named(2));
+    await drain(w);
+    expect(order).toEqual([0, 2, -1, 1]);
+    expectClean(w, all);
+  });
+
+  test.each(Array.from({ length: MAX_AHEAD }, (_, i) => i + 1))(
+    "depth %i: the same answers, at most so many surplus steps",
+    async (depth) => {
+      const spy = vi.spyOn(RunAhead.prototype, "depth", "get").mockReturnValue(depth);
+      const w = world();
+      const stop = twin({ prompt: [3, 4], maxTokens: 20 }).text.slice(8, 10);
+      const asked = submit(w, { prompt: [3, 4], maxTokens: 20, stop: [stop] });
+      await drain(w);
+      spy.mockRestore();
+      expectTwin(asked);
+      const { completionTokens } = asked.settled as GenerationResult;
+      expect(w.runner.steps).toBe(completionTokens + depth - 1);
+      expectClean(w, [asked]);
+    },
+  );
+
+  test("an abort rejects at once, before results that have arrived, and touches nobody else", async () => {
+    const w = world();
+    const [a, b, waits] = [0, 1, 2].map((seed) => submit(w, { prompt: [1, 2], seed }));
+    await turns();
+    w.runner.arrive();
+    a?.controller.abort(new Error("enough"));
+    waits?.controller.abort();
+    await turns();
+    for (const asked of [a, waits]) expect(asked?.settled).toMatchObject({ name: "AbortError" });
+    expect(a?.deltas).toEqual([]);
+    await drain(w);
+    expectTwin(b as Asked);
+    expectClean(w, [a, b, waits] as Asked[]);
+  });
+
+  test("kernels that do not compile fail those who need them, and nobody else", async () => {
+    const w = world();
+    w.runner.unready.add("sample");
+    w.runner.prepareError = new Error("does not compile");
+    const failed = submit(w, { prompt: [1, 2] });
+    await drain(w);
+    expect(failed.settled).toMatchObject({ message: "does not compile" });
+    w.runner.prepareError = undefined;
+    const fine = submit(w, { prompt: [1, 2] });
+    await drain(w);
+    expectTwin(fine);
+    expectClean(w, [failed, fine]);
+  });
+
+  test("a listener that throws fails its own request", async () => {
+    const w = world();
+    const bad = submit(w, { prompt: [1] }, () => {
+      throw new Error("listener");
+    });
+    const good = submit(w, { prompt: [2] });
+    await drain(w);
+    expect(bad.settled).toMatchObject({ message: "listener" });
+    expectTwin(good);
+    expectClean(w, [bad, good]);
+  });
+
+  test("exclusive work waits for those who run, has a page to itself, and holds up those who come", async () => {
+    const w = world();
+    const order: string[] = [];
+    const before = submit(w, { prompt: [1] });
+    await turns();
+    const work = w.scheduler.exclusive(async (scratch) => {
+      expect(scratch.reserve(1)).toBe(true);
+      expect(scratch.pages).toHaveLength(1);
+      expect(w.scheduler.stats().running).toBe(0);
+      await turns();
+      order.push("work");
+      return 5;
+    });
+    const after = submit(w, { prompt: [2] });
+    void before.done.then(() => order.push("before"));
+    void after.done.then(() => order.push("after"));
+    await drain(w);
+    expect(await work).toBe(5);
+    expect(order).toEqual(["before", "work", "after"]);
+    await expect(w.scheduler.exclusive(() => Promise.reject(new Error("no")))).rejects.toThrow(
+      "no",
+    );
+    await drain(w);
+    expectClean(w, [before, after]);
+  });
+
+  test("a lost device rejects what runs, waits, and comes later", async () => {
+    const w = world({ slots: 1 });
+    const all = [submit(w, { prompt: [1] }), submit(w, { prompt: [2] })];
+    await turns();
+    const work = w.scheduler.exclusive(async () => {});
+    w.runner.lose(new Error("lost"));
+    await expect(work).rejects.toThrow("lost");
+    all.push(submit(w, { prompt: [3] }));
+    while (w.runner.underWay > 0) {
+      w.runner.arrive();
+      await turns();
+    }
+    for (const asked of all) expect(asked.settled).toMatchObject({ message: "lost" });
+    expectClean(w, all);
+  });
+});

@@ -1,0 +1,470 @@
+/**
+ * Continuous batching: one loop owns the GPU. Whenever a result arrives or a request comes or goes, it reads what has
+ * arrived, lets waiting requests begin, chooses the next batch and submits it, until enough steps are under way.
+ *
+ * A request that ends gives its pages and its sampler slot away at once, even while surplus steps of it are under way: whoever
+ * gets them is computed in a later step, and the GPU runs steps in order. Results of such steps are dropped.
+ */
+import { abortError, throwIfAborted } from "../errors.js";
+import type { Sequence } from "../kv/sequence.js";
+import type { TokenBytes } from "../text/token_bytes.js";
+import { fits, waitsForPrefix } from "./admission.js";
+import { chooseBatch } from "./batch.js";
+import { ChunkBudget } from "./chunk_budget.js";
+import { Generation, type GenerationSpec } from "./generation.js";
+import type { KvMemory } from "./kv_memory.js";
+import type { BatchRow } from "./plan.js";
+import { insertRanked } from "./rank.js";
+import type { Delta, FinishReason } from "./request.js";
+import { RunAhead } from "./run_ahead.js";
+import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
+
+/** Words per row of `sampled`. */
+const SAMPLED_WORDS = 64;
+
+/** What runs steps: the executor. */
+export interface StepRunner {
+  /** The most tokens, and the most sequences, of a step. There are as many sampler slots as sequences. */
+  readonly chunk: number;
+  readonly maxBatch: number;
+  /** Milliseconds spent in `step` so far: planning and writing, encoding and submitting. */
+  readonly hostMs: { readonly plan: number; readonly encode: number };
+  readonly gpu: { readonly failed: Promise<never>; failure(): Error | undefined };
+  missing(batch: readonly BatchRow[], sample: readonly string[]): readonly string[];
+  prepare(...names: string[]): Promise<void>;
+  step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined;
+  idle(): Promise<void>;
+  writeBias(slot: number, bias: readonly [number, number][]): void;
+  writeCounts(slot: number, tokens: Int32Array): void;
+}
+
+export interface GenerationResult {
+  finishReason: FinishReason;
+  completionTokens: number;
+  cachedTokens: number;
+}
+
+/** A generation and whom to tell how it ended. */
+interface Request {
+  resolve(result: GenerationResult): void;
+  reject(error: Error): void;
+  dispose(): void;
+}
+
+/** A step under way. */
+interface Step {
+  /** Who drew, in order of the result's rows. */
+  draws: Generation[];
+  promptTokens: number;
+  submitted: number;
+  /** The result, once it is here. */
+  arrived: boolean;
+  words: Uint32Array | undefined;
+}
+
+interface Task {
+  run(): Promise<void>;
+  reject(error: Error): void;
+}
+
+const SAMPLE = ["sample"];
+const SAMPLE_LOGPROBS = ["sample", "logprobs"];
+const NO_SAMPLE: string[] = [];
+
+export class Scheduler {
+  /** Both in order of rank. */
+  readonly #waiting: Generation[] = [];
+  readonly #running: Generation[] = [];
+  readonly #requests = new Map<Generation, Request>();
+  readonly #slots: number[];
+  readonly #underWay: Step[] = [];
+  readonly #tasks: Task[] = [];
+  readonly #ahead = new RunAhead();
+  readonly #budget: ChunkBudget;
+  readonly #counts = new ServingCounts();
+  /** Kernels compile, or a task has the GPU for itself. */
+  #blocked = false;
+  #pumping = false;
+  #awake = false;
+  #stopped: Error | undefined;
+  #lastArrival = 0;
+  #lastId = 0;
+  /** Called when there is nothing left to do, and after each step that has arrived. */
+  onIdle: () => void = () => {};
+  onStep: () => void = () => {};
+
+  constructor(
+    private readonly runner: StepRunner,
+    readonly kv: KvMemory,
+    private readonly bytes: TokenBytes,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    this.#slots = Array.from({ length: runner.maxBatch }, (_, i) => runner.maxBatch - 1 - i);
+    this.#budget = new ChunkBudget(runner.chunk);
+    runner.gpu.failed.catch((error: Error) => this.stop(error));
+  }
+
+  /** Whether nobody waits or runs. */
+  get idle(): boolean {
+    return this.#requests.size === 0 && this.#tasks.length === 0 && !this.#blocked;
+  }
+
+  /** Sampler slots and steps that are in use. */
+  get used(): { slots: number; steps: number } {
+    return { slots: this.runner.maxBatch - this.#slots.length, steps: this.#underWay.length };
+  }
+
+  /** Generates. @throws AbortError at once when aborted, DeviceError, DeviceLostError */
+  generate(
+    spec: GenerationSpec,
+    onDelta: (delta: Delta) => void,
+    signal: AbortSignal,
+  ): Promise<GenerationResult> {
+    throwIfAborted(signal);
+    const failure = this.#stopped ?? this.runner.gpu.failure();
+    if (failure) return Promise.reject(failure);
+    const generation = new Generation(spec, ++this.#lastId, this.now(), this.bytes, onDelta);
+    return new Promise((resolve, reject) => {
+      const onAbort = () => this.#end(generation, abortError(signal));
+      signal.addEventListener("abort", onAbort, { once: true });
+      const dispose = () => signal.removeEventListener("abort", onAbort);
+      this.#requests.set(generation, { resolve, reject, dispose });
+      insertRanked(this.#waiting, generation);
+      this.#wake();
+    });
+  }
+
+  /** Runs `work` when no request runs; requests that come meanwhile wait. @param work gets a sequence with one page to write to */
+  exclusive<T>(work: (scratch: Sequence) => Promise<T>): Promise<T> {
+    if (this.#stopped) return Promise.reject(this.#stopped);
+    return new Promise((resolve, reject) => {
+      const run = async () => {
+        const scratch = this.kv.take(1) as Sequence; // nobody runs: there is room
+        scratch.length = 0;
+        scratch.slot = 0;
+        try {
+          resolve(await work(scratch));
+        } catch (error) {
+          reject(error);
+        } finally {
+          scratch.release();
+        }
+      };
+      this.#tasks.push({ run, reject });
+      this.#wake();
+    });
+  }
+
+  /** Rejects everything under way and everything that comes later. */
+  stop(error: Error): void {
+    if (this.#stopped) return;
+    this.#stopped = error;
+    for (const generation of [...this.#requests.keys()]) this.#end(generation, error);
+    for (const task of this.#tasks.splice(0)) task.reject(error);
+  }
+
+  stats(): ServingStats {
+    const counts = this.#counts;
+    const { hostMs } = this.runner;
+    const { pool, tree } = this.kv;
+    const available = this.kv.available(this.#sequences());
+    return {
+      waiting: this.#waiting.length,
+      running: this.#running.length,
+      requests: counts.requests,
+      promptTokens: counts.promptTokens,
+      completionTokens: counts.completionTokens,
+      prefillTokensPerSecond: counts.prefillRate,
+      decodeTokensPerSecond: counts.decodeRate,
+      meanBatch: mean(counts.rows, counts.steps),
+      preemptions: counts.preemptions,
+      pages: {
+        total: pool.pages,
+        running: pool.pages - available,
+        cached: available - pool.free,
+      },
+      cache: {
+        cachedTokens: counts.cached,
+        hitRate: mean(counts.cached, counts.lookedUp),
+        evictedPages: tree.counters.evictedPages,
+      },
+      stepMs: {
+        plan: mean(hostMs.plan, counts.steps),
+        encode: mean(hostMs.encode, counts.steps),
+        wait: mean(counts.waitMs, counts.steps),
+      },
+    };
+  }
+
+  #sequences(): Sequence[] {
+    return this.#running.map(({ sequence }) => sequence as Sequence);
+  }
+
+  /** Has the loop turn soon: after whoever called has done all that is to be seen by it. */
+  #wake(): void {
+    if (this.#awake) return;
+    this.#awake = true;
+    queueMicrotask(() => {
+      this.#awake = false;
+      this.#pump();
+    });
+  }
+
+  /** One turn of the loop. What listeners do in it, such as aborting, is seen by the turn they cause. */
+  #pump(): void {
+    if (this.#pumping) {
+      this.#wake();
+      return;
+    }
+    this.#pumping = true;
+    try {
+      while (this.#underWay[0]?.arrived) this.#read(this.#underWay.shift() as Step);
+      if (this.#stopped) return;
+      if (this.#underWay.length === 0) this.#ahead.pause();
+      this.#startTask();
+      while (!this.#blocked && this.#underWay.length < this.#ahead.depth) {
+        this.#admit();
+        if (!this.#submit()) break;
+      }
+      if (this.idle) this.onIdle();
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  #read({ draws, words, promptTokens, submitted }: Step): void {
+    const now = this.now();
+    const took = now - Math.max(submitted, this.#lastArrival);
+    this.#counts.waitMs += now - submitted;
+    this.#lastArrival = now;
+    this.#ahead.arrived(now);
+    if (draws.length > 0) this.#budget.arrived(promptTokens, took);
+    draws.forEach((generation, i) => {
+      if (generation.ended || !words) return;
+      try {
+        const row = words.subarray(i * SAMPLED_WORDS, (i + 1) * SAMPLED_WORDS);
+        const finish = generation.push(row, now);
+        // Its listener may have ended it.
+        if (finish && !generation.ended) this.#finish(generation, finish);
+      } catch (error) {
+        this.#end(generation, error as Error);
+      }
+    });
+    this.onStep();
+  }
+
+  #startTask(): void {
+    if (this.#blocked || this.#running.length > 0 || this.#underWay.length > 0) return;
+    const task = this.#tasks.shift();
+    if (!task) return;
+    this.#blocked = true;
+    task.run().finally(() => {
+      this.#blocked = false;
+      this.#wake();
+    });
+  }
+
+  /** Lets waiting requests begin, in order of rank, as long as there are slots and room. */
+  #admit(): void {
+    if (this.#tasks.length > 0) return;
+    let at = 0;
+    while (at < this.#waiting.length && this.#slots.length > 0) {
+      const generation = this.#waiting[at] as Generation;
+      if (generation.awaits) return; // preempted, and not all that it has drawn is here
+      const begun = this.#begin(generation);
+      if (begun === "full") return;
+      if (begun === "later") at++;
+      else this.#waiting.splice(at, 1);
+    }
+  }
+
+  #begin(generation: Generation): "begun" | "full" | "later" {
+    const { kv, runner } = this;
+    const { spec, tokens } = generation;
+    const sequence = spec.cache ? kv.match(tokens) : kv.take(spec.start ?? 0);
+    if (!sequence) return "full";
+    const refuse = (answer: "full" | "later") => {
+      sequence.release();
+      return answer;
+    };
+    const computing = this.#running
+      .filter((g) => g.spec.cache && g.prefills)
+      .map((g) => ({ prompt: g.spec.prompt, computed: (g.sequence as Sequence).length }));
+    if (spec.cache && waitsForPrefix(tokens, sequence.length, computing, kv.pageSize)) {
+      return refuse("later");
+    }
+    const needed = kv.pagesOf(tokens.length) - Math.floor(sequence.length / kv.pageSize);
+    const promised = this.#running.reduce((sum, { tokens: { length }, sequence }) => {
+      return sum + Math.max(0, kv.pagesOf(length) - (sequence as Sequence).pages.length);
+    }, 0);
+    const available = kv.available([...this.#sequences(), sequence]);
+    if (!fits(this.#running.length, { available, promised, needed })) return refuse("full");
+
+    const slot = this.#slots.pop() as number;
+    sequence.slot = slot;
+    if (spec.sampling.usesBias) runner.writeBias(slot, spec.options.logitBias);
+    if (spec.sampling.usesPenalties) runner.writeCounts(slot, generation.answer);
+    generation.sequence = sequence;
+    if (generation.began === undefined) {
+      generation.began = this.now();
+      generation.cachedTokens = spec.cache ? sequence.length : 0;
+      this.#counts.lookedUp += spec.cache ? generation.promptTokens : 0;
+      this.#counts.cached += generation.cachedTokens;
+    }
+    insertRanked(this.#running, generation);
+    return "begun";
+  }
+
+  /** Submits the next step. @returns false if there is nothing to compute just now, or something to compile first */
+  #submit(): boolean {
+    const chosen = this.#choose();
+    if (chosen.length === 0) return false;
+    const { runner } = this;
+    const drawing = chosen.filter(({ generation, count }) => count === generation.pending);
+    const logprobs = drawing.some(({ generation }) => generation.spec.options.logprobs !== null);
+    const sample = drawing.length === 0 ? NO_SAMPLE : logprobs ? SAMPLE_LOGPROBS : SAMPLE;
+    const rows = chosen.map(({ generation, count }) => generation.next(count));
+    const missing = runner.missing(rows, sample);
+    if (missing.length > 0) {
+      this.#prepare(missing, chosen);
+      return false;
+    }
+    const step: Step = {
+      draws: drawing.map(({ generation }) => generation),
+      promptTokens: chosen.reduce((sum, { count }) => sum + (count > 1 ? count : 0), 0),
+      submitted: this.now(),
+      arrived: false,
+      words: undefined,
+    };
+    const prefilling = chosen.filter(({ generation }) => generation.prefills);
+    try {
+      const result = runner.step(rows, sample) ?? runner.idle();
+      result.then(
+        (words) => {
+          step.words = words ?? undefined;
+          step.arrived = true;
+          this.#pump();
+        },
+        // If the device is gone it says so itself, and better.
+        (error: Error) => setTimeout(() => this.stop(runner.gpu.failure() ?? error)),
+      );
+    } catch (error) {
+      for (const { generation } of chosen) this.#end(generation, error as Error);
+      return true;
+    }
+    for (const generation of step.draws) generation.drew();
+    this.#underWay.push(step);
+    this.#counts.steps++;
+    this.#counts.rows += chosen.length;
+    for (const { generation } of prefilling) this.#keepPrompt(generation);
+    return true;
+  }
+
+  /** The next batch, whose pages are reserved. Whoever gets no page stays as it is until there is one. */
+  #choose(): { generation: Generation; count: number }[] {
+    const running = [...this.#running];
+    const streams = running.some(({ spec, prefills }) => spec.streams && !prefills);
+    const counts = chooseBatch(
+      running.map(({ pending }) => pending),
+      {
+        seqs: this.runner.maxBatch,
+        tokens: this.runner.chunk,
+        promptTokens: streams ? this.#budget.tokens : this.runner.chunk,
+      },
+    );
+    const chosen: { generation: Generation; count: number }[] = [];
+    running.forEach((generation, i) => {
+      const count = counts[i] as number;
+      // It may have been preempted by one before it.
+      if (count > 0 && generation.sequence && this.#makeRoom(generation, count)) {
+        chosen.push({ generation, count });
+      }
+    });
+    return chosen;
+  }
+
+  /** Reserves pages, if need be those of whoever comes last in rank. */
+  #makeRoom(generation: Generation, count: number): boolean {
+    while (!this.kv.reserve(generation.sequence as Sequence, count)) {
+      const last = this.#running.at(-1) as Generation;
+      if (last !== generation) {
+        this.#preempt(last);
+        continue;
+      }
+      if (this.#running.length > 1) return false; // until one before it ends, or takes its pages
+      if (this.kv.clear()) continue;
+      // Alone it has all pages there are. What it has drawn comes first.
+      if (!generation.awaits) this.#finish(generation, "length");
+      return false;
+    }
+    return true;
+  }
+
+  /** Takes pages and slot from a running request, which goes on later: what it has computed stays cached if it can. */
+  #preempt(generation: Generation): void {
+    this.#counts.preemptions++;
+    this.#vacate(generation);
+    insertRanked(this.#waiting, generation);
+  }
+
+  #vacate(generation: Generation): void {
+    const { sequence, spec, tokens } = generation;
+    this.#running.splice(this.#running.indexOf(generation), 1);
+    if (!sequence) return;
+    if (spec.cache) {
+      const computed = tokens.subarray(0, sequence.length);
+      this.kv.keep(sequence, computed);
+    }
+    this.#slots.push(sequence.slot);
+    sequence.release();
+    generation.sequence = undefined;
+  }
+
+  /** What is computed of its prompt others can use: all whole pages, as it goes on writing to the last. */
+  #keepPrompt({ spec, sequence, promptTokens }: Generation): void {
+    if (!spec.cache || !sequence) return;
+    const computed = Math.min(sequence.length, promptTokens);
+    const whole = computed - (computed % this.kv.pageSize);
+    if (whole > 0) this.kv.keep(sequence, spec.prompt.subarray(0, whole));
+  }
+
+  /** Compiles what a step needs. If that fails, those who need it are told. */
+  #prepare(missing: readonly string[], chosen: readonly { generation: Generation }[]): void {
+    this.#blocked = true;
+    const onlyLogprobs = missing.every((name) => name === "logprobs");
+    this.runner
+      .prepare(...missing)
+      .catch((error: Error) => {
+        for (const { generation } of chosen) {
+          const needs = !onlyLogprobs || generation.spec.options.logprobs !== null;
+          if (needs) this.#end(generation, error);
+        }
+      })
+      .finally(() => {
+        this.#blocked = false;
+        this.#wake();
+      });
+  }
+
+  #finish(generation: Generation, finishReason: FinishReason): void {
+    if (finishReason === "length") generation.flush();
+    if (generation.ended) return; // by its listener
+    const { completionTokens, cachedTokens = 0 } = generation;
+    this.#end(generation, { finishReason, completionTokens, cachedTokens });
+  }
+
+  #end(generation: Generation, outcome: GenerationResult | Error): void {
+    if (generation.ended) return;
+    generation.ended = true;
+    const waiting = this.#waiting.indexOf(generation);
+    if (waiting >= 0) this.#waiting.splice(waiting, 1);
+    else this.#vacate(generation);
+    this.#counts.ended(generation, generation, this.now());
+    const { resolve, reject, dispose } = this.#requests.get(generation) as Request;
+    this.#requests.delete(generation);
+    dispose();
+    if (outcome instanceof Error) reject(outcome);
+    else resolve(outcome);
+    this.#wake();
+  }
+}

@@ -1,0 +1,240 @@
+/** Many requests at once on a real device: the toy model, on Dawn. */
+import { getEventListeners } from "node:events";
+import { afterEach, describe, expect, test } from "vitest";
+import { BASE, dawn, testHost } from "../testing/host.js";
+import { nextToken, replaceJson, tinyPack, VOCAB } from "../testing/tiny_pack.js";
+import type { LanguageModel } from "./language_model.js";
+import { load } from "./load.js";
+import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
+
+const PAGE = 4;
+const never = new AbortController().signal;
+
+let model: LanguageModel;
+afterEach(() => model.unload());
+
+/** The toy model with `batch` sequences in a step and a pool of `tokens` positions. */
+async function loadTiny(batch: number, tokens: number): Promise<void> {
+  const pack = tinyPack(tokens);
+  const maxima: Record<string, number> = {
+    tokens: 16,
+    seqs: batch,
+    outs: 2 * batch,
+    q_tiles: batch + 1,
+  };
+  replaceJson(pack, "program.json", (program) => {
+    for (const symbol of program.symbols) symbol.max = maxima[symbol.name] ?? symbol.max;
+  });
+  const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
+  Object.assign(manifest.limits, { max_batch: batch, prefill_chunk: maxima["tokens"] });
+  pack.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
+  model = await load(testHost(pack, await dawn()), { url: BASE }, () => {}, never);
+  await model.finish(); // so that no idle moment's work is counted below
+}
+
+interface Ask {
+  content: string;
+  maxTokens: number;
+  penalty?: number;
+  bias?: [number, number][];
+  stop?: string[];
+  priority?: number;
+}
+
+interface Asked {
+  ask: Ask;
+  text: string;
+  controller: AbortController;
+  settled: GenerateResult | Error | undefined;
+  done: Promise<void>;
+}
+
+function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
+  const controller = new AbortController();
+  const request: GenerateRequest = {
+    messages: [{ role: "user", content: ask.content }],
+    maxTokens: ask.maxTokens,
+    stop: ask.stop ?? [],
+    priority: ask.priority ?? 0,
+    sampling: {
+      temperature: 0,
+      frequencyPenalty: ask.penalty ?? 0,
+      presencePenalty: 0,
+      logitBias: ask.bias ?? [],
+      logprobs: null,
+    },
+  };
+  const asked: Asked = { ask, text: "", controller, settled: undefined, done: Promise.resolve() };
+  const delta = ({ text }: Delta) => {
+    asked.text += text;
+    onDelta(asked);
+  };
+  asked.done = model.generate(request, { delta }, controller.signal).then(
+    (result) => {
+      asked.settled = result;
+    },
+    (error: Error) => {
+      asked.settled = error;
+    },
+  );
+  return asked;
+}
+
+/** What the toy model says to one request alone. */
+function twin({ content, maxTokens, penalty = 0, bias = [], stop = [] }: Ask): string {
+  const tokens = [...model.prompt([{ role: "user", content }]).tokens];
+  const added = new Array<number>(VOCAB).fill(0);
+  for (const [id, value] of bias) added[id] = value;
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let i = 0; i < maxTokens; i++) {
+    const next = nextToken(tokens);
+    let best = 0;
+    const score = (id: number) => -Math.abs(id - next) + (added[id] as number);
+    for (let id = 1; id < VOCAB; id++) if (score(id) > score(best)) best = id;
+    (added[best] as number) -= penalty;
+    tokens.push(best);
+    text += decoder.decode(Uint8Array.of(best), { stream: true });
+    const ends = stop.map((s) => text.indexOf(s)).filter((at) => at >= 0);
+    if (ends.length > 0) return text.slice(0, Math.min(...ends));
+  }
+  return text;
+}
+
+function expectTwin(asked: Asked): void {
+  expect(asked.settled).not.toBeInstanceOf(Error);
+  expect(asked.text).toBe(twin(asked.ask));
+}
+
+/** No page, slot, step, result buffer or listener is in use. */
+async function expectClean(all: readonly Asked[]): Promise<void> {
+  const { scheduler, executor } = model;
+  await executor.idle(); // surplus steps
+  await expect.poll(() => scheduler.used.steps).toBe(0);
+  expect(scheduler.used).toEqual({ slots: 0, steps: 0 });
+  expect(executor.unread).toBe(0);
+  const { pool, tree } = scheduler.kv;
+  expect(pool.free + tree.held).toBe(pool.pages);
+  expect(model.stats()).toMatchObject({ waiting: 0, running: 0, pages: { running: 0 } });
+  for (const { controller, settled } of all) {
+    expect(settled).toBeDefined();
+    expect(getEventListeners(controller.signal, "abort")).toHaveLength(0);
+  }
+}
+
+/** Repeatable random numbers below `n`. */
+function random(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (state * 48271) % 2147483647;
+    return state % n;
+  };
+}
+
+function randomAsk(below: (n: number) => number): Ask {
+  const shared = "The same beginning".slice(0, below(19));
+  const ask: Ask = { content: shared + "abcdefghij".slice(below(10)), maxTokens: 1 + below(20) };
+  if (below(4) === 0) ask.penalty = 2;
+  if (below(5) === 0) ask.bias = [[65 + below(26), 60]];
+  if (below(5) === 0) ask.stop = [String.fromCharCode(32 + below(90))];
+  if (below(3) === 0) ask.priority = below(5) - 2;
+  return ask;
+}
+
+describe("many requests at once", () => {
+  test.each([8, 32])("%i mixed ones get what each gets alone", async (count) => {
+    await loadTiny(8, 512);
+    const below = random(count);
+    const all = Array.from({ length: count }, () => submit(randomAsk(below)));
+    await Promise.all(all.map(({ done }) => done));
+    for (const asked of all) expectTwin(asked);
+    expect(model.stats().meanBatch).toBeGreaterThan(3);
+    await expectClean(all);
+  });
+
+  test("a changing batch creates nothing on the GPU: one write and one submit a step", async () => {
+    await loadTiny(8, 512);
+    const below = random(5);
+    // Other beginnings for each: a copied page would be a copy more, not a step's write.
+    const ask = (i: number): Ask => ({
+      content: `${String.fromCharCode(97 + i)} differs from the others`,
+      maxTokens: 2 + below(30),
+    });
+    const round = async (from: number) => {
+      const all = Array.from({ length: 12 }, (_, i) => submit(ask(from + i)));
+      await Promise.all(all.map(({ done }) => done));
+      await expectClean(all);
+    };
+    await round(0);
+    const before = model.stats();
+    await round(12);
+    const after = model.stats();
+    const since = (name: "steps" | "submits" | "writeBuffers") => after[name] - before[name];
+    expect(since("steps")).toBeGreaterThan(20);
+    expect(since("submits")).toBe(since("steps"));
+    expect(since("writeBuffers")).toBe(since("steps"));
+    for (const name of ["createdBuffers", "createdBindGroups", "createdPipelines"] as const) {
+      expect(after[name]).toBe(before[name]);
+    }
+  });
+
+  test("with a quarter of the pages they need, tokens stay the same", async () => {
+    await loadTiny(8, 64);
+    const asks = Array.from({ length: 8 }, (_, i): Ask => {
+      const ask: Ask = { content: `request ${i}`, maxTokens: 16 };
+      return i % 2 === 0 ? { ...ask, penalty: 2 } : ask;
+    });
+    const needed = asks.reduce((sum, { content, maxTokens }) => {
+      const { tokens } = model.prompt([{ role: "user", content }]);
+      return sum + Math.ceil((tokens.length + maxTokens) / PAGE);
+    }, 0);
+    expect(model.stats().pages.total).toBeLessThanOrEqual(needed / 4);
+    // One after another they begin while there is room; then they grow.
+    const all: Asked[] = [];
+    for (const ask of asks) all.push(submit(ask));
+    await Promise.all(all.map(({ done }) => done));
+    for (const asked of all) expectTwin(asked);
+    const { preemptions, cache } = model.stats();
+    expect(preemptions).toBeGreaterThan(0);
+    expect(cache.evictedPages).toBeGreaterThan(0);
+    await expectClean(all);
+  });
+
+  test("1,000 random events leave nothing behind, and the next request is right", async () => {
+    await loadTiny(8, 64);
+    const below = random(7);
+    const all: Asked[] = [];
+    for (let event = 0; event < 1000; event++) {
+      const live = all.filter(({ settled }) => settled === undefined);
+      const kind = below(10);
+      if (kind < 3 && live.length < 20) {
+        const stopAt = below(6) === 0 ? 1 + below(8) : Number.POSITIVE_INFINITY;
+        let deltas = 0;
+        const asked = submit(randomAsk(below), ({ controller }) => {
+          if (++deltas === stopAt) controller.abort();
+        });
+        all.push(asked);
+      } else if (kind === 3) live[below(live.length + 1)]?.controller.abort();
+      else await new Promise((resolve) => setTimeout(resolve, kind < 6 ? 1 : 0));
+    }
+    await Promise.all(all.map(({ done }) => done));
+    let aborted = 0;
+    for (const asked of all) {
+      if (!(asked.settled instanceof Error)) expectTwin(asked);
+      else {
+        expect(asked.settled.name).toBe("AbortError");
+        expect(twin(asked.ask).startsWith(asked.text)).toBe(true);
+        aborted++;
+      }
+    }
+    expect(all.length).toBeGreaterThan(100);
+    expect(aborted).toBeGreaterThan(20);
+    const { preemptions, cache } = model.stats();
+    expect(preemptions).toBeGreaterThan(0);
+    expect(cache.hitRate).toBeGreaterThan(0.1);
+    const next = submit({ content: "and now?", maxTokens: 20 });
+    await next.done;
+    expectTwin(next);
+    await expectClean([...all, next]);
+  }, 120_000);
+});

@@ -1,0 +1,62 @@
+/** What the scheduler counts. */
+
+/** Part of `Engine.stats`. */
+export interface ServingStats {
+  /** Requests that wait, and that run. */
+  waiting: number;
+  running: number;
+  /** Requests that ended, aborted and failed ones among them. */
+  requests: number;
+  promptTokens: number;
+  completionTokens: number;
+  /** Prompt tokens per second until the first token, of the last request; 0 before one. */
+  prefillTokensPerSecond: number;
+  /** Tokens per second after the first one, of the last request; 0 before one. */
+  decodeTokensPerSecond: number;
+  /** Requests in a step, on average; 0 before one. */
+  meanBatch: number;
+  /** Requests whose pages were taken away while they ran; they went on later with the same tokens. */
+  preemptions: number;
+  /** KV pages: all, those of running requests, and those that only the prefix cache keeps. */
+  pages: { total: number; running: number; cached: number };
+  /** Prompt tokens found in the prefix cache, of all prompt tokens of requests that have run. */
+  cache: { cachedTokens: number; hitRate: number; evictedPages: number };
+  /** Milliseconds per step, on average: planning and writing it, encoding and submitting it, and until its result came. */
+  stepMs: { plan: number; encode: number; wait: number };
+}
+
+/** Sums that {@link ServingStats} are made of. */
+export class ServingCounts {
+  requests = 0;
+  promptTokens = 0;
+  completionTokens = 0;
+  prefillRate = 0;
+  decodeRate = 0;
+  preemptions = 0;
+  /** Prompt tokens of requests that have run, and those of them that were cached. */
+  lookedUp = 0;
+  cached = 0;
+  steps = 0;
+  rows = 0;
+  waitMs = 0;
+
+  /** A request ended. Times are in milliseconds; undefined where it did not come so far. */
+  ended(
+    { promptTokens, completionTokens }: { promptTokens: number; completionTokens: number },
+    { began, first }: { began: number | undefined; first: number | undefined },
+    now: number,
+  ): void {
+    this.requests++;
+    this.promptTokens += promptTokens;
+    this.completionTokens += completionTokens;
+    if (began === undefined || first === undefined) return;
+    this.prefillRate = rate(promptTokens, first - began);
+    this.decodeRate = rate(completionTokens - 1, now - first);
+  }
+}
+
+const rate = (tokens: number, ms: number): number =>
+  tokens > 0 && ms > 0 ? (tokens * 1000) / ms : 0;
+
+/** A mean, 0 of nothing. */
+export const mean = (sum: number, count: number): number => (count > 0 ? sum / count : 0);

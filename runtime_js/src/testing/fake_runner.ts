@@ -1,0 +1,165 @@
+/**
+ * A GPU of numbers: pages hold token ids, steps run in the order in which they were submitted, results arrive when the test
+ * says so. The next token is a function of all tokens that the page table leads to, so that a page given away too early,
+ * copied too late or found under a wrong prefix changes the answer.
+ */
+import type { StepRunner } from "../engine/scheduler.js";
+import type { PagePool } from "../kv/page_pool.js";
+import type { TokenBytes } from "../text/token_bytes.js";
+
+export const FAKE_VOCAB = 40;
+
+/** Tokens as letters. */
+export const fakeBytes = {
+  leadingSpaces: 0,
+  isSpecial: () => false,
+  of: (id: number) => Uint8Array.of(97 + (id % 26)),
+} as unknown as TokenBytes;
+
+export interface FakeDraw {
+  seed: number;
+  index: number;
+  /** By token id; all zero when not used. */
+  counts: ArrayLike<number>;
+  bias: number;
+}
+
+/** The model's next token. */
+export function fakeNext(
+  tokens: ArrayLike<number>,
+  { seed, index, counts, bias }: FakeDraw,
+): number {
+  let h = seed * 31 + index * 7 + bias;
+  for (let i = 0; i < tokens.length; i++) h = (h * 33 + (tokens[i] as number) + 1) % 1000003;
+  for (let t = 0; t < FAKE_VOCAB; t++) h = (h + (counts[t] ?? 0) * (t + 3) * 97) % 1000003;
+  return h % FAKE_VOCAB;
+}
+
+const USE_BIAS = 1;
+const USE_PENALTIES = 2;
+
+export class FakeRunner implements StepRunner {
+  readonly hostMs = { plan: 0, encode: 0 };
+  readonly #pages: Int32Array[];
+  readonly #last: Int32Array;
+  readonly #counts: Int32Array[];
+  readonly #bias: number[];
+  readonly #results: (() => void)[] = [];
+  #lose: (error: Error) => void = () => {};
+  #failure: Error | undefined;
+  readonly gpu: StepRunner["gpu"];
+  /** Functions that must be prepared first. */
+  unready = new Set<string>();
+  prepareError: Error | undefined;
+  steps = 0;
+  tokens = 0;
+  rows = 0;
+  /** Tokens of each step. */
+  readonly sizes: number[][] = [];
+
+  constructor(
+    private readonly pool: PagePool,
+    private readonly pageSize: number,
+    readonly maxBatch: number,
+    readonly chunk: number,
+  ) {
+    this.#pages = Array.from({ length: pool.pages }, () => new Int32Array(pageSize).fill(-1));
+    this.#last = new Int32Array(maxBatch).fill(-1);
+    this.#counts = Array.from({ length: maxBatch }, () => new Int32Array(FAKE_VOCAB).fill(99));
+    this.#bias = Array(maxBatch).fill(99);
+    const failed = new Promise<never>((_, reject) => {
+      this.#lose = reject;
+    });
+    failed.catch(() => {});
+    this.gpu = { failed, failure: () => this.#failure };
+  }
+
+  /** Results that have not arrived. */
+  get underWay(): number {
+    return this.#results.length;
+  }
+
+  /** Lets the oldest result arrive. */
+  arrive(): void {
+    this.#results.shift()?.();
+  }
+
+  lose(error: Error): void {
+    this.#failure = error;
+    this.#lose(error);
+  }
+
+  missing(_rows: unknown, sample: readonly string[]): readonly string[] {
+    return sample.filter((name) => this.unready.has(name));
+  }
+
+  async prepare(...names: string[]): Promise<void> {
+    if (this.prepareError) throw this.prepareError;
+    for (const name of names) this.unready.delete(name);
+  }
+
+  writeBias(slot: number, bias: readonly [number, number][]): void {
+    this.#bias[slot] = bias.reduce((sum, [, value]) => sum + value, 0);
+  }
+
+  writeCounts(slot: number, tokens: Int32Array): void {
+    const counts = this.#counts[slot] as Int32Array;
+    counts.fill(0);
+    for (const token of tokens) counts[token] = (counts[token] as number) + 1;
+  }
+
+  step(...[batch, sample]: Parameters<StepRunner["step"]>): Promise<Uint32Array> | undefined {
+    this.steps++;
+    this.rows += batch.length;
+    this.sizes.push(batch.map(({ tokens }) => tokens.length));
+    for (const { from, to } of this.pool.takeCopies()) {
+      (this.#pages[to] as Int32Array).set(this.#pages[from] as Int32Array);
+    }
+    const total = batch.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    this.tokens += total;
+    if (batch.length > this.maxBatch || total > this.chunk)
+      throw new Error("the step is too large");
+    const held = new Set<number>();
+    const drawn: number[] = [];
+    const words = new Uint32Array(16);
+    for (const { sequence, tokens, outs } of batch) {
+      const { pages, slot } = sequence;
+      const from = sequence.length;
+      tokens.forEach((token, i) => {
+        const page = pages[Math.floor((from + i) / this.pageSize)] as number;
+        const id = token >= 0 ? token : (this.#last[-1 - token] as number);
+        (this.#pages[page] as Int32Array)[(from + i) % this.pageSize] = id;
+        held.add(page);
+      });
+      sequence.length += tokens.length;
+      if (held.has(-1 - slot)) throw new Error("two rows of one slot");
+      held.add(-1 - slot);
+      for (const { index, sampling, drawIndex } of outs) {
+        const known = Array.from({ length: from + index + 1 }, (_, p) => {
+          const page = pages[Math.floor(p / this.pageSize)] as number;
+          return (this.#pages[page] as Int32Array)[p % this.pageSize] as number;
+        });
+        sampling.write(words, 0, drawIndex);
+        const flags = words[9] as number;
+        const counts = flags & USE_PENALTIES ? (this.#counts[slot] as Int32Array) : [];
+        const bias = flags & USE_BIAS ? (this.#bias[slot] as number) : 0;
+        const seed = words[6] as number;
+        const id = fakeNext(known, { seed, index: words[8] as number, counts, bias });
+        if (flags & USE_PENALTIES) (counts as Int32Array)[id] = (counts[id] as number) + 1;
+        this.#last[slot] = id;
+        drawn.push(id);
+      }
+    }
+    if (drawn.length > 0 !== sample.length > 0) throw new Error("draws without a sampler");
+    if (drawn.length === 0) return undefined;
+    const result = new Uint32Array(64 * drawn.length);
+    drawn.forEach((id, i) => {
+      result[64 * i] = id;
+    });
+    return new Promise((resolve) => this.#results.push(() => resolve(result)));
+  }
+
+  idle(): Promise<void> {
+    return new Promise((resolve) => this.#results.push(resolve));
+  }
+}
