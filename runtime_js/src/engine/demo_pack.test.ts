@@ -101,6 +101,39 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
     expect(after.createdBindGroups).toBe(before.createdBindGroups);
   });
 
+  test.each([8, 32])(
+    "%i mixed requests at once get the greedy tokens of each alone",
+    async (count) => {
+      const topics = [
+        "a cat",
+        "the sea",
+        "17 + 25",
+        "a long road to the town",
+        "red",
+        "why birds sing",
+      ];
+      const asks = Array.from({ length: count }, (_, i) => {
+        const topic = topics[i % topics.length] as string;
+        return `${i % 3 === 0 ? `Be brief, as always. Remark ${i}. `.repeat(1 + (i % 4)) : ""}Tell me of ${topic}.`;
+      });
+      const ids = ({ deltas }: Awaited<ReturnType<typeof ask>>) =>
+        deltas.flatMap((d) => d.logprobs.map(({ bytes }) => bytes));
+      // Nothing ends early, so that there is something to compare.
+      const logitBias = manifest.tokens.eos.map((id): [number, number] => [id, -100]);
+      const one = (content: string, i: number) =>
+        ask(content, { logprobs: 0, logitBias }, 4 + ((i * 7) % 20));
+      const alone: number[][][] = [];
+      for (const [i, content] of asks.entries()) alone.push(ids(await one(content, i)));
+      model.scheduler.kv.clear();
+      const before = model.stats();
+      const together = await Promise.all(asks.map(one));
+      const after = model.stats();
+      expect(together.map(ids)).toEqual(alone);
+      expect(after.meanBatch).toBeGreaterThan(before.meanBatch);
+      expect(after.steps - before.steps).toBeLessThan(alone.flat().length / 2);
+    },
+  );
+
   test("prompts around tile and chunk bounds, and a context filled to its limit", async () => {
     const { contextLength } = model.info();
     for (const words of [1, 15, 16, 17]) {

@@ -322,6 +322,32 @@ describe("Scheduler", () => {
     expectClean(w, all);
   });
 
+  test("a point of priority takes a slot, or pages, from one who runs; less does not", async () => {
+    for (const size of [
+      { slots: 2, pages: 64 },
+      { slots: 8, pages: 8 },
+    ]) {
+      const w = world(size);
+      const order: string[] = [];
+      const named = (name: string, priority: number, seed: number) => {
+        const asked = submit(w, { prompt: [seed, 2, 3], maxTokens: 10, priority, seed });
+        void asked.done.then(() => order.push(name));
+        return asked;
+      };
+      const all = [named("a", 0, 1), named("b", 0, 2)];
+      await turns();
+      w.time.now = 100;
+      all.push(named("same", 0.005, 3), named("high", 1, 4));
+      await turns();
+      w.runner.arrive();
+      await drain(w);
+      for (const asked of all) expectTwin(asked);
+      expect(w.scheduler.stats().preemptions).toBeGreaterThan(0);
+      expect(order).toEqual(["a", "high", "b", "same"]);
+      expectClean(w, all);
+    }
+  });
+
   test.each(Array.from({ length: MAX_AHEAD }, (_, i) => i + 1))(
     "depth %i: the same answers, at most so many surplus steps",
     async (depth) => {
@@ -410,6 +436,7 @@ describe("Scheduler", () => {
     const all = [submit(w, { prompt: [1] }), submit(w, { prompt: [2] })];
     await turns();
     const work = w.scheduler.exclusive(async () => {});
+    work.catch(() => {});
     w.runner.lose(new Error("lost"));
     await expect(work).rejects.toThrow("lost");
     all.push(submit(w, { prompt: [3] }));
@@ -419,5 +446,13 @@ describe("Scheduler", () => {
     }
     for (const asked of all) expect(asked.settled).toMatchObject({ message: "lost" });
     expectClean(w, all);
+  });
+
+  test("work that hangs with a lost device is told too", async () => {
+    const w = world();
+    const work = w.scheduler.exclusive(() => new Promise(() => {}));
+    await turns();
+    w.runner.lose(new Error("lost"));
+    await expect(work).rejects.toThrow("lost");
   });
 });

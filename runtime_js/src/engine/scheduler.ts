@@ -14,7 +14,7 @@ import { ChunkBudget } from "./chunk_budget.js";
 import { Generation, type GenerationSpec } from "./generation.js";
 import type { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
-import { insertRanked } from "./rank.js";
+import { AGEING_MS, insertRanked } from "./rank.js";
 import type { Delta, FinishReason } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
 import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
@@ -79,6 +79,7 @@ export class Scheduler {
   readonly #slots: number[];
   readonly #underWay: Step[] = [];
   readonly #tasks: Task[] = [];
+  #task: Task | undefined;
   readonly #ahead = new RunAhead();
   readonly #budget: ChunkBudget;
   readonly #counts = new ServingCounts();
@@ -160,6 +161,7 @@ export class Scheduler {
     if (this.#stopped) return;
     this.#stopped = error;
     for (const generation of [...this.#requests.keys()]) this.#end(generation, error);
+    this.#task?.reject(error);
     for (const task of this.#tasks.splice(0)) task.reject(error);
   }
 
@@ -238,7 +240,7 @@ export class Scheduler {
     this.#counts.waitMs += now - submitted;
     this.#lastArrival = now;
     this.#ahead.arrived(now);
-    if (draws.length > 0) this.#budget.arrived(promptTokens, took);
+    this.#budget.arrived(promptTokens, took);
     draws.forEach((generation, i) => {
       if (generation.ended || !words) return;
       try {
@@ -258,8 +260,10 @@ export class Scheduler {
     const task = this.#tasks.shift();
     if (!task) return;
     this.#blocked = true;
+    this.#task = task;
     task.run().finally(() => {
       this.#blocked = false;
+      this.#task = undefined;
       this.#wake();
     });
   }
@@ -268,14 +272,25 @@ export class Scheduler {
   #admit(): void {
     if (this.#tasks.length > 0) return;
     let at = 0;
-    while (at < this.#waiting.length && this.#slots.length > 0) {
+    while (at < this.#waiting.length) {
       const generation = this.#waiting[at] as Generation;
       if (generation.awaits) return; // preempted, and not all that it has drawn is here
+      if (this.#slots.length === 0 && !this.#outranked(generation)) return;
       const begun = this.#begin(generation);
-      if (begun === "full") return;
       if (begun === "later") at++;
-      else this.#waiting.splice(at, 1);
+      else if (begun === "begun") this.#waiting.splice(at, 1);
+      else {
+        const outranked = this.#outranked(generation);
+        if (!outranked) return;
+        this.#preempt(outranked); // it waits behind this one
+      }
     }
+  }
+
+  /** The running request that gives way to one that waits: the last in rank, if half a point of priority lies between them. */
+  #outranked({ rank }: Generation): Generation | undefined {
+    const last = this.#running.at(-1);
+    return last && last.rank - rank >= AGEING_MS / 2 ? last : undefined;
   }
 
   #begin(generation: Generation): "begun" | "full" | "later" {
@@ -293,6 +308,7 @@ export class Scheduler {
     if (spec.cache && waitsForPrefix(tokens, sequence.length, computing, kv.pageSize)) {
       return refuse("later");
     }
+    if (this.#slots.length === 0) return refuse("full");
     const needed = kv.pagesOf(tokens.length) - Math.floor(sequence.length / kv.pageSize);
     const promised = this.#running.reduce((sum, { tokens: { length }, sequence }) => {
       return sum + Math.max(0, kv.pagesOf(length) - (sequence as Sequence).pages.length);

@@ -1,0 +1,86 @@
+"""make figure-serving: tokens per second of several requests at once, beside one after another.
+
+The demo model and a synthetic SmolLM2-135M (q4f16_1) in Chromium, through the npm package:
+requests with prompts of their own, none of which ends early, one after another and all at once,
+in turns. The best round of each counts. Before: `make setup build`. The last line is one JSON
+object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, this_build
+
+DEMO = "demo"
+
+
+def measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Rounds of one model, in one engine."""
+    demo = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
+    pack = demo if model == DEMO else this_build().pack(model)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        site = Path(folder) / "site"
+        assemble_site(site, pack)
+        endless(site / "pack" / "pack.json")
+        script = REPOSITORY / "scripts" / "figures" / "serving_in_chromium.mjs"
+        options = {key: getattr(args, key) for key in ("requests", "words", "tokens", "rounds")}
+        process = subprocess.run(
+            ["node", str(script), str(site), json.dumps(options)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    alone, together = (max(answer[key]) for key in ("alone", "together"))
+    return {
+        "model": model,
+        "tier": answer["tier"],
+        "adapter": answer["adapter"],
+        "requests": args.requests,
+        "prompt_tokens": answer["prompt_tokens"],
+        "tokens": args.tokens,
+        "sequential": round(alone, 1),
+        "at_once": round(together, 1),
+        "ratio": round(together / alone, 2),
+        "same_answers": answer["same_answers"],
+        "mean_batch": round(answer["mean_batch"], 1),
+        "step_ms": {part: round(ms, 2) for part, ms in answer["step_ms"].items()},
+    }
+
+
+def endless(manifest: Path) -> None:
+    """Takes the end tokens away, in a copy of its own: packs are linked."""
+    json_of = json.loads(manifest.read_text("utf-8"))
+    json_of["tokens"]["eos"] = []
+    manifest.unlink()
+    manifest.write_text(json.dumps(json_of), "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="*", default=(DEMO, "smollm2-135m"))
+    parser.add_argument("--requests", type=int, default=8)
+    parser.add_argument("--words", type=int, default=12, help="of a prompt, besides its template")
+    parser.add_argument("--tokens", type=int, default=48, help="of an answer")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    rows = [measure(model, args) for model in args.models]
+    print(f"tokens/s of {args.requests} requests, {args.tokens} tokens each")
+    print("| model | tier | adapter | prompt | one by one | at once | ratio | mean batch |")
+    print("|---|---|---|---:|---:|---:|---:|---:|")
+    for row in rows:
+        keys = ("model", "tier", "adapter", "prompt_tokens", "sequential", "at_once")
+        cells = [str(row[key]) for key in keys]
+        print("| " + " | ".join([*cells, f"**{row['ratio']}×**", str(row["mean_batch"])]) + " |")
+    print(json.dumps({"rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
