@@ -1,6 +1,7 @@
 /** webbuild: language models inside any web page. */
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
 export { Engine, type EngineOptions } from "./api/engine.js";
+export type { SavedPrompts } from "./api/kv.js";
 export { ChatCompletionStream } from "./api/stream.js";
 export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
@@ -33,4 +34,5 @@ export {
   WorkerFailed,
 } from "./errors.js";
 export type { AdapterReport } from "./gpu/device.js";
+export type { SavedPrefix } from "./store/kv_store.js";
 export type { CachedPack } from "./store/pack_cache.js";

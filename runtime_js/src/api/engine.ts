@@ -7,6 +7,7 @@ import { abortError, EngineUnloaded, InvalidRequestError } from "../errors.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
 import { ChatCompletions } from "./chat.js";
+import { SavedPrompts } from "./kv.js";
 import { parseMessages } from "./request.js";
 import type { ChatCompletionMessageParam } from "./types.js";
 
@@ -18,6 +19,8 @@ export interface EngineOptions extends Omit<LoadOptions, "url">, ConnectOptions 
 
 export class Engine {
   readonly chat: { readonly completions: ChatCompletions };
+  /** Prompts kept between visits: what was computed of them. */
+  readonly kv: SavedPrompts;
 
   private constructor(
     private readonly connection: Connection,
@@ -25,6 +28,7 @@ export class Engine {
     readonly info: EngineInfo,
   ) {
     this.chat = { completions: new ChatCompletions(connection.call, info.model.name) };
+    this.kv = new SavedPrompts(connection.call);
   }
 
   /**

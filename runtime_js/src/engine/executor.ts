@@ -205,9 +205,9 @@ export class Executor {
     return (encoder) => this.#pages.encodeCopies(encoder, copies);
   }
 
-  /** Bytes of a KV page in all layers. */
-  get pageBytes(): number {
-    return this.#pages.bytes;
+  /** Of a KV page: its bytes in all layers, and the type of keys and values. */
+  get page(): { readonly bytes: number; readonly dtype: string } {
+    return this.#pages;
   }
 
   /**

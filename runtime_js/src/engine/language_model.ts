@@ -9,12 +9,16 @@ import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
+import { KvStore, type SavedPrefix } from "../store/kv_store.js";
 import type { PackSource } from "../store/pack_source.js";
+import { sha256 } from "../store/sha256.js";
+import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { Executor } from "./executor.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
+import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
 import type { ServingStats } from "./serving_stats.js";
 import type { TextParts } from "./text_parts.js";
@@ -66,6 +70,7 @@ export class LanguageModel {
   readonly #watchers: Watchers<EngineStats>;
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
+  #prefixes: Promise<SavedPrefixes> | undefined;
   #unloaded = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
   /** An idle moment's work failed: the request that needs it is told. */
@@ -176,6 +181,53 @@ export class LanguageModel {
       signal,
     );
     return { ...result, promptTokens: tokens.length };
+  }
+
+  /** Computes what these messages become, as far as it is not cached, and saves it. @throws as `engine.kv.save` */
+  async savePrefix(
+    store: Store,
+    name: string,
+    messages: TemplateMessage[],
+    signal: AbortSignal,
+  ): Promise<SavedPrefix> {
+    const request: GenerateRequest = {
+      messages,
+      sampling: {
+        temperature: 0,
+        frequencyPenalty: 0,
+        presencePenalty: 0,
+        logitBias: [],
+        logprobs: null,
+      },
+      maxTokens: 1, // one more than is wanted: a request draws
+      stop: [],
+      streams: false,
+    };
+    const prefixes = await this.#savedPrefixes();
+    const tokens = Int32Array.from(this.prompt(messages).tokens);
+    return prefixes.save(this.saves(store), name, tokens, () =>
+      this.generate(request, { delta: () => {} }, signal),
+    );
+  }
+
+  /** Puts a saved prefix into the prefix cache; undefined when there is none. @throws as `engine.kv.restore` */
+  async restorePrefix(store: Store, name: string): Promise<SavedPrefix | undefined> {
+    const failure = this.executor.gpu.failure();
+    if (failure) throw failure;
+    return (await this.#savedPrefixes()).restore(this.saves(store), name);
+  }
+
+  /** What is saved of this pack. */
+  saves(store: Store): KvStore {
+    return new KvStore(store, this.source.url);
+  }
+
+  #savedPrefixes(): Promise<SavedPrefixes> {
+    const { tier } = this.choice;
+    this.#prefixes ??= sha256(JSON.stringify(this.manifest)).then((pack) => {
+      return new SavedPrefixes(this.executor, this.scheduler, { pack, tier });
+    });
+    return this.#prefixes;
   }
 
   /**

@@ -456,3 +456,33 @@ describe("Scheduler", () => {
     await expect(work).rejects.toThrow("lost");
   });
 });
+
+describe("pages held for others", () => {
+  test("a request that lacks them waits until they are let go, and is not cut short", async () => {
+    const w = world({ pages: 6, slots: 2 });
+    const held = w.kv.take(4 * PAGE) as NonNullable<ReturnType<typeof w.kv.take>>;
+    let letGo = () => {};
+    const holding = w.scheduler.hold(held, () => new Promise<void>((resolve) => (letGo = resolve)));
+    const asked = submit(w, { prompt: [1, 2, 3], maxTokens: 12 });
+    for (let i = 0; i < 50; i++) {
+      await turns();
+      w.runner.arrive();
+    }
+    expect(asked.settled).toBeUndefined();
+    expect(w.scheduler.stats().pages.running).toBe(6);
+    letGo();
+    await holding;
+    await drain(w);
+    await asked.done;
+    expectTwin(asked);
+    expectClean(w, [asked]);
+  });
+
+  test("they are let go when the work fails", async () => {
+    const w = world({ pages: 4 });
+    const held = w.kv.take(2 * PAGE) as NonNullable<ReturnType<typeof w.kv.take>>;
+    const failing = w.scheduler.hold(held, () => Promise.reject(new Error("no disk")));
+    await expect(failing).rejects.toThrow("no disk");
+    expectClean(w, []);
+  });
+});

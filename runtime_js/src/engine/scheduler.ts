@@ -86,6 +86,8 @@ export class Scheduler {
   /** Kernels compile, or a task has the GPU for itself. */
   #blocked = false;
   #pumping = false;
+  /** Sequences that do not run, and whose pages somebody needs. */
+  readonly #held = new Set<Sequence>();
   #awake = false;
   #stopped: Error | undefined;
   #lastArrival = 0;
@@ -156,6 +158,21 @@ export class Scheduler {
     });
   }
 
+  /**
+   * Holds the pages of a sequence that does not run while `work` lasts: requests that lack pages wait for it. In the end the
+   * sequence is released.
+   */
+  async hold<T>(sequence: Sequence, work: () => Promise<T>): Promise<T> {
+    this.#held.add(sequence);
+    try {
+      return await work();
+    } finally {
+      this.#held.delete(sequence);
+      sequence.release();
+      this.#wake();
+    }
+  }
+
   /** Rejects everything under way and everything that comes later. */
   stop(error: Error): void {
     if (this.#stopped) return;
@@ -198,8 +215,9 @@ export class Scheduler {
     };
   }
 
+  /** Those that hold pages. */
   #sequences(): Sequence[] {
-    return this.#running.map(({ sequence }) => sequence as Sequence);
+    return [...this.#running.map(({ sequence }) => sequence as Sequence), ...this.#held];
   }
 
   /** Has the loop turn soon: after whoever called has done all that is to be seen by it. */
@@ -408,6 +426,7 @@ export class Scheduler {
         continue;
       }
       if (this.#running.length > 1) return false; // until one before it ends, or takes its pages
+      if (this.#held.size > 0) return false; // until they are let go
       if (this.kv.clear()) continue;
       // Alone it has all pages there are. What it has drawn comes first.
       if (!generation.awaits) this.#finish(generation, "length");

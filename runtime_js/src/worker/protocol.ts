@@ -10,6 +10,7 @@ import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
 import type { Delta, GenerateRequest, GenerateResult } from "../engine/request.js";
 import type { WireError } from "../errors.js";
+import type { SavedPrefix } from "../store/kv_store.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
@@ -30,6 +31,10 @@ export type Methods = {
   info: (args: null, event: never) => EngineInfo;
   tokenize: (text: string, event: never) => number[];
   countTokens: (messages: TemplateMessage[], event: never) => number;
+  savePrefix: (args: { name: string; messages: TemplateMessage[] }, event: never) => SavedPrefix;
+  restorePrefix: (name: string, event: never) => SavedPrefix | null;
+  listPrefixes: (args: null, event: never) => SavedPrefix[];
+  deletePrefix: (name: string, event: never) => null;
   canRun: (options: LoadOptions, event: never) => CanRunReport;
   listCached: (args: null, event: never) => CachedPack[];
   deleteCached: (url: string, event: never) => null;

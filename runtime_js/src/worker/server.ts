@@ -4,8 +4,9 @@ import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
 import { load } from "../engine/load.js";
 import type { Delta } from "../engine/request.js";
-import { EngineUnloaded } from "../errors.js";
+import { EngineUnloaded, StorageError } from "../errors.js";
 import { PackCache } from "../store/pack_cache.js";
+import type { Store } from "../store/store.js";
 import { dispatch, type Handlers } from "./dispatch.js";
 import type { Port } from "./protocol.js";
 
@@ -21,6 +22,13 @@ function engineHandlers(host: Host): Handlers {
   const loaded = (): LanguageModel => {
     if (!model) throw new EngineUnloaded("no model is loaded");
     return model;
+  };
+  const openStore = async (): Promise<Store> => {
+    const store = await host.openStore();
+    if (store) return store;
+    throw new StorageError(
+      "this page has no storage: serve it over https, and not in a private window or a sandboxed frame",
+    );
   };
   const openCache = async () => {
     const store = await host.openStore();
@@ -52,6 +60,19 @@ function engineHandlers(host: Host): Handlers {
     info: () => loaded().info(),
     tokenize: (text) => loaded().tokenize(text),
     countTokens: (messages) => loaded().prompt(messages).tokens.length,
+    savePrefix: async ({ name, messages }, { signal }) =>
+      loaded().savePrefix(await openStore(), name, messages, signal),
+    restorePrefix: async (name) => (await loaded().restorePrefix(await openStore(), name)) ?? null,
+    listPrefixes: async () =>
+      loaded()
+        .saves(await openStore())
+        .list(),
+    async deletePrefix(name) {
+      await loaded()
+        .saves(await openStore())
+        .delete(name);
+      return null;
+    },
     canRun: (options, { signal }) => canRun(host, options, signal),
     listCached: async () => (await (await openCache())?.list()) ?? [],
     async deleteCached(url) {
