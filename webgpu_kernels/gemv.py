@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from inspect import signature
 
 from .attrs import BadAttributeError, LinearAttrs
@@ -15,8 +16,8 @@ MEMORY = 16000
 SIMD = 8
 """Invocations that a software adapter runs at once: vectors half empty waste its time."""
 
-MOST_CHUNKS = 10
-"""Of x in a lane's registers at once: more are more code than a core keeps decoded."""
+MOST_PAIRS = 5
+"""Of chunks of x in a lane's registers at once: more are more code than a core keeps decoded."""
 
 
 def _blocks(a: LinearAttrs, rows: int) -> Constants:
@@ -139,40 +140,79 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
 
 def in_teams(a: LinearAttrs, tier: Tier) -> bool:
     """Whether gemv_teams.wgsl can run it, and gemv_cpu.wgsl need not."""
-    return a.quant in PACKINGS and a.columns == 1
+    return a.quant in PACKINGS
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Of a row's chunks, what a team of four lanes goes through with x in registers; code of its
+    own, which may repeat."""
+
+    begin: int
+    """Its first chunk."""
+    pairs: int
+    """Times 8 chunks: two neighbouring ones for each lane."""
+    tails: tuple[str, ...] = ()
+    """Then `one` chunk for each lane, `some` (the last of the row again, times zero), or `half` a
+    chunk."""
+    repeat: int = 1
+    """How often it runs, each time behind itself."""
+
+    @property
+    def held(self) -> int:
+        """Chunks of which a lane holds x."""
+        return 2 * self.pairs + len(self.tails)
+
+    @property
+    def segments(self) -> list[list[tuple[str, int, int]]]:
+        """After each of these the team adds up: (kind, where the lane holds it, first chunk)."""
+        pairs = [[("pair", 2 * n + i, 8 * n) for i in (0, 1)] for n in range(self.pairs)]
+        tails = [
+            [(kind, 2 * self.pairs + n, 8 * self.pairs + 4 * n)]
+            for n, kind in enumerate(self.tails)
+        ]
+        return pairs + tails
+
+
+def _pieces(chunks: int, most: int) -> list[Piece]:
+    """Pieces of at most `most` pairs and what is left over; always the same segments."""
+    pairs, left = divmod(chunks, 8)
+    rest: dict[int, tuple[str, ...]] = {0: (), 2: ("half",)}
+    tails = ("one",) * (left // 4) + rest.get(left % 4, ("some",))
+    each = -(-pairs // max(1, -(-pairs // most)))
+    repeat, fewer = divmod(pairs, each) if each else (0, 0)
+    if repeat == 1 and not fewer:
+        return [Piece(0, pairs, tails)]
+    whole = [Piece(0, each, repeat=repeat)] if repeat else []
+    return [*whole, *([Piece(8 * each * repeat, fewer, tails)] if fewer or tails else [])]
 
 
 def teams(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
-    """For packed weights and one row of x; workgroups: as in `cpu`."""
+    """For packed weights; workgroups: as in `cpu`."""
     chunks = a.K // GROUP
-    # Two chunks that are left over are halved among the lanes.
-    half = chunks % 4 == 2 and 4 < chunks < 4 * (MOST_CHUNKS + 1)
-    share = chunks // 4 if half else -(-chunks // 4)
-    # A piece costs half a chunk besides its own.
-    runs = range(1, min(share, MOST_CHUNKS) + 1)
-    run = share if half else min(runs, key=lambda run: -(-share // run) * (run + 0.5))
-    pieces = -(-share // run)
+    # With several rows, x of more chunks is more than the core's nearest cache holds.
+    pieces = _pieces(chunks, MOST_PAIRS if a.columns == 1 else 1)
     abreast = SIMD // 4
     groups = -(-a.N // (256 * abreast))
     if groups < 4 * workgroups:
         groups = -(-groups // workgroups) * workgroups
     rows = -(-a.N // (groups * abreast))
-    scales = next(n for n in (4, 2, 1) if chunks % n == 0 and run % n == 0)
+    pairs = chunks % 2 == 0
     return {
         **linear(a, tier),
         "CHUNKS": chunks,
-        "COLUMNS": 1,
-        "RUN": run,
+        "COLUMNS": a.columns,
+        "PARTS": max(1, a.columns // 4),
         "PIECES": pieces,
-        "HALF": half,
-        "RAGGED": not half and 4 * run * pieces > chunks,
+        "HELD": max(piece.held for piece in pieces),
         "LANES": 4,
         "TEAMS": abreast,
         "TEAM_ROWS": rows,
         "THREADS": SIMD,
         "workgroup": (SIMD, 1, 1),
-        "SCALES": scales,
-        **({"half": {2: "u32", 4: "vec2<u32>"}[scales]} if scales > 1 else {}),
+        # The scales of a pair are one load, if rows begin with the first of one.
+        "SCALES": 2 if pairs else 1,
+        **({"half": "u32"} if pairs else {}),
         **_blocks(a, rows * abreast),
     }
 

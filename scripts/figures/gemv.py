@@ -95,7 +95,23 @@ def same_loads(launch: KernelLaunch, c: dict[str, Any]) -> KernelLaunch:
     # Loads of 16 bytes in a chunk, and chunks in a group; one of them is 1.
     groups = c["K"] // GROUP
     in_chunk, in_group = groups * c["GROUP_WORDS"] // 4 // chunks, chunks // groups
-    if "RUN" in c:  # a lane's chunks follow each other
+    halves: list[str] = []  # chunks that two lanes share
+    if c.get("HELD"):  # gemv_teams.wgsl
+        at = []
+        for piece in c["PIECES"]:
+            for turn in range(piece.repeat):
+                base = piece.begin + 8 * piece.pairs * turn
+                for kind, i, begin in (load for segment in piece.segments for load in segment):
+                    place = f"{base + begin}u + lane" + {"pair": " * 2u", "half": " / 2u"}.get(
+                        kind, ""
+                    )
+                    if kind == "half":
+                        halves.append(place)
+                    elif kind == "pair":
+                        at.append((f"{place} + {i % 2}u", i % scales == 0))
+                    else:
+                        at.append((place, True))
+    elif "RUN" in c:  # a lane's chunks follow each other
         at = [(f"(lane + {piece * lanes}u) * {c['RUN']}u + {i}u", i % scales == 0)
               for piece in range(c["PIECES"]) for i in range(c["RUN"])]  # fmt: skip
     else:
@@ -110,15 +126,15 @@ def same_loads(launch: KernelLaunch, c: dict[str, Any]) -> KernelLaunch:
         for place, scaled in at
         for p in (["", "up_"] if c["glu"] else [""])
     ]
-    if c.get("HALF"):  # of a chunk that two lanes share
-        loads += [
-            f"    {{ let i = row + {lanes * c['RUN']}u + lane / 2u; let j = lane % 2u * 2u;"
-            + (f" sum ^= {p}q_weight[i * 2u + lane % 2u];" if in_chunk == 2 else "")
-            + (f" sum.x ^= {p}q_weight[i][j];" if in_chunk == 1 else "")
-            + (f" sum.y ^= {p}q_weight[i][j + 1u];" if in_chunk == 1 else "")
-            + f" sum.x ^= {p}{scale}; }}"
-            for p in (["", "up_"] if c["glu"] else [""])
-        ]
+    loads += [
+        f"    {{ let i = row + {place}; let j = lane % 2u * 2u;"
+        + (f" sum ^= {p}q_weight[i * 2u + lane % 2u];" if in_chunk == 2 else "")
+        + (f" sum.x ^= {p}q_weight[i][j];" if in_chunk == 1 else "")
+        + (f" sum.y ^= {p}q_weight[i][j + 1u];" if in_chunk == 1 else "")
+        + f" sum.x ^= {p}{scale}; }}"
+        for place in halves
+        for p in (["", "up_"] if c["glu"] else [""])
+    ]
     lines = [
         f"@compute @workgroup_size({c['THREADS']})",
         "fn main(@builtin(workgroup_id) group: vec3<u32>,"

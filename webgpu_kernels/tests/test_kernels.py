@@ -91,23 +91,12 @@ def check_case(device: Device, launches: list[KernelLaunch], case: Case) -> None
         assert (got[name][size[name] :] == 7).all()
 
 
-def test_long_rows_are_multiplied_in_pieces(device: Device) -> None:
-    """What the registers of a software adapter's invocations cannot hold at once."""
-    variants = {"norm": 1e-5, "bias": True, "residual": False, "glu": False, "gather": True}
-    shape = {"shape": (4, 21, 4160), "row_splits": None, "columns": 8}
-    case = MAKERS["linear"]({"mode": "gemv", "quant": "q4", **variants, **shape}, "f32")
-    (launch,) = lower("linear", case.attrs, "f32")
-    (cpu,) = (one for one in launch.alternatives if one.suits == "cpu")
-    assert "piece++" in cpu.wgsl
-    check_case(device, [cpu], case)
-
-
-@pytest.mark.parametrize(("k", "loads"), [(96, 1), (576, 3), (896, 7), (4096, 2)])
-def test_scales_are_read_several_at_a_time(device: Device, k: int, loads: int) -> None:
-    """By software adapters, which pay for each load: four chunks' in one if rows allow it."""
+@pytest.mark.parametrize(("k", "loads"), [(96, 1), (576, 3), (896, 4), (4096, 4)])
+def test_scales_are_read_two_at_a_time(device: Device, k: int, loads: int) -> None:
+    """By software adapters, which pay for each load; rows of an odd number have none to pair."""
     case, cpu = software_gemv({"residual": True}, (1, 41, k))
     _, _, products = cpu.wgsl.partition("turn++")
-    assert products.count("= scale") == loads
+    assert products.count("= scale(") + products.count("= scales(") == loads
     if device.has(cpu.features):
         check_case(device, [cpu], case)
 
@@ -128,19 +117,49 @@ FUSED: Attrs = {"norm": 1e-5, "bias": True, "glu": True, "gather": True}
 
 @pytest.mark.parametrize("quant", ["q4", "q8"])
 @pytest.mark.parametrize(
-    ("k", "pieces"), [(32, 1), (64, 1), (192, 1), (544, 1), (576, 1), (1088, 1), (1472, 2)]
+    ("k", "pieces"), [(32, 1), (64, 1), (192, 1), (544, 1), (896, 1), (1472, 1), (2048, 2)]
 )
 @pytest.mark.parametrize("n", [5, 37, 2052])
 def test_teams_share_rows_of_any_length(
     device: Device, n: int, k: int, pieces: int, quant: str
 ) -> None:
-    """Whole chunks for each lane, halves left over, more than registers hold; rows for one team
-    only, and for several workgroups."""
+    """Pairs of chunks for each lane, single ones and halves left over, more than registers hold;
+    rows for one team only, and for several workgroups."""
     case, cpu = software_gemv({**FUSED, "quant": quant}, (2, n, k))
     assert ("piece++" in cpu.wgsl) == (pieces > 1)
     assert "Barrier" not in cpu.wgsl and "var<workgroup>" not in cpu.wgsl
     if device.has(cpu.features):
         check_case(device, [cpu], case)
+
+
+COLUMN_CASES = [
+    *((4, q, k, rows) for q, k, rows in (("q4", 32, 1), ("q8", 192, 7), ("q4", 576, 4))),
+    *((8, q, k, rows) for q, k, rows in (("q4", 96, 3), ("q8", 544, 8), ("q4", 896, 19))),
+    *((8, q, k, rows) for q, k, rows in (("q8", 160, 8), ("q4", 4864, 2), ("q8", 2112, 9))),
+]
+
+
+@pytest.mark.parametrize("variants", [FUSED, {"residual": True}], ids=["fused", "residual"])
+@pytest.mark.parametrize(("columns", "quant", "k", "rows"), COLUMN_CASES)
+def test_a_row_is_the_same_in_every_batch(
+    device: Device, columns: int, quant: str, k: int, rows: int, variants: Attrs
+) -> None:
+    """Bit for bit: the kernel for several rows adds up each as the one for a single row does."""
+    gathered = rows + (1 if variants is FUSED else 0)
+    setting = {**variants, "quant": quant}
+    case, several = software_gemv({**setting, "columns": columns}, (gathered, 37, k))
+    if not device.has(several.features):
+        pytest.skip("the adapter has no subgroups")
+    check_case(device, [several], case)
+    (launch,) = lower("linear", {**case.attrs, "columns": 1}, "f32")
+    (single,) = (one for one in launch.alternatives if one.suits == "cpu")
+    assert single.bindings == several.bindings and single.params == several.params
+    assert evaluate(single.grid[1], case.symbols) == rows
+    assert evaluate(several.grid[1], case.symbols) == -(-rows // columns)
+    (one,), (many,) = (
+        device.run([kernel], case.arrays, case.symbols)[0].values() for kernel in (single, several)
+    )
+    np.testing.assert_array_equal(one, many)
 
 
 def test_teams_where_subgroups_are_narrow(device: Device) -> None:
@@ -170,8 +189,8 @@ def check_narrow() -> None:
         (launches[0],) = (one for one in first.alternatives if one.suits == "cpu")
         assert "Barrier" not in launches[0].wgsl and "var<workgroup>" not in launches[0].wgsl
         check_case(device, launches, case)
-    for k in (576, 1472):
-        case, cpu = software_gemv(FUSED, (2, 37, k))
+    for k, columns in ((576, 1), (1472, 1), (576, 4)):
+        case, cpu = software_gemv({**FUSED, "columns": columns}, (6, 37, k))
         check_case(device, [cpu], case)
 
 
