@@ -1,9 +1,10 @@
 """make figure-serving: tokens per second of several requests at once, beside one after another.
 
-The demo model and a synthetic SmolLM2-135M (q4f16_1) in Chromium, through the npm package:
-requests with prompts of their own, none of which ends early, one after another and all at once,
-in turns. The best round of each counts. Before: `make setup build`. The last line is one JSON
-object.
+The demo model and a synthetic SmolLM2-135M (q4f16_1) in Chromium, through the npm package: requests
+with prompts of their own, none of which ends early, one after another and all at once, in turns;
+the best round of each counts. Then the time to the first token of a conversation's second turn, and
+what somebody who streams notices of a long prompt beside. Before: `make setup build`. The last line
+is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, this_build
 
 DEMO = "demo"
+NUMBERS = ("requests", "words", "tokens", "rounds", "long")
 
 
 def measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
         assemble_site(site, pack)
         endless(site / "pack" / "pack.json")
         script = REPOSITORY / "scripts" / "figures" / "serving_in_chromium.mjs"
-        options = {key: getattr(args, key) for key in ("requests", "words", "tokens", "rounds")}
+        options = {key: getattr(args, key) for key in NUMBERS}
         process = subprocess.run(
             ["node", str(script), str(site), json.dumps(options)],
             stdout=subprocess.PIPE,
@@ -51,7 +53,17 @@ def measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
         "ratio": round(together / alone, 2),
         "same_answers": answer["same_answers"],
         "mean_batch": round(answer["mean_batch"], 1),
-        "step_ms": {part: round(ms, 2) for part, ms in answer["step_ms"].items()},
+        "step_ms": rounded(answer["step_ms"]),
+        "turn": rounded(answer["turn"]),
+        "rhythm": rounded(answer["rhythm"]),
+    }
+
+
+def rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Milliseconds with two digits, in dicts of dicts too."""
+    return {
+        key: rounded(value) if isinstance(value, dict) else round(value, 2)
+        for key, value in values.items()
     }
 
 
@@ -70,6 +82,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=12, help="of a prompt, besides its template")
     parser.add_argument("--tokens", type=int, default=48, help="of an answer")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--long", type=int, default=450, help="words of a long prompt")
     args = parser.parse_args()
     rows = [measure(model, args) for model in args.models]
     print(f"tokens/s of {args.requests} requests, {args.tokens} tokens each")
@@ -79,6 +92,15 @@ def main() -> None:
         keys = ("model", "tier", "adapter", "prompt_tokens", "sequential", "at_once")
         cells = [str(row[key]) for key in keys]
         print("| " + " | ".join([*cells, f"**{row['ratio']}×**", str(row["mean_batch"])]) + " |")
+    print("\nsecond turn and a long prompt beside somebody who streams, ms")
+    print("| model | prompt | cached | first token | recomputed | gap, alone | gap, beside (p95) |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for row in rows:
+        turn, rhythm = row["turn"], row["rhythm"]
+        cells = [row["model"], turn["prompt_tokens"], turn["cached_tokens"]]
+        cells += [turn["first_ms"], turn["recomputed_ms"], rhythm["alone"]["median"]]
+        cells += [f"{rhythm['beside_prompt']['median']} ({rhythm['beside_prompt']['p95']})"]
+        print("| " + " | ".join(map(str, cells)) + " |")
     print(json.dumps({"rows": rows}))
 
 

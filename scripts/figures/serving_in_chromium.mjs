@@ -1,9 +1,10 @@
-// Requests one after another and all at once, in turns, in one engine in Chromium.
+// Requests one after another and all at once, in turns, in one engine in Chromium; then a long prompt beside somebody who
+// streams, and a conversation's second turn.
 //
-//   node scripts/figures/serving_in_chromium.mjs SITE '{"requests": 8, "words": 12, "tokens": 48, "rounds": 3}'
+//   node scripts/figures/serving_in_chromium.mjs SITE '{"requests": 8, "words": 12, "tokens": 48, "rounds": 3, "long": 500}'
 //
 // SITE holds index.html, webbuild/ (the built package) and pack/. The last line of standard output is one JSON object:
-// tokens per second of each round, and what the engine says of the rounds at once.
+// tokens per second of each round, what the engine says of the rounds at once, and milliseconds.
 
 import { chosenAdapter, launch } from "../browser.mjs";
 import { serve } from "../serve.mjs";
@@ -18,9 +19,9 @@ try {
   page.on("console", (message) => message.type() === "error" && console.error(message.text()));
   page.on("pageerror", (error) => console.error(error.message));
   await page.goto(server.url);
-  const answer = await page.evaluate(async ({ requests, words, tokens, rounds }) => {
+  const answer = await page.evaluate(async ({ requests, words, tokens, rounds, long }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
-    const contextLength = 512;
+    const contextLength = 2048;
     const engine = await Engine.load("pack/", { contextLength });
     // Other first words each time: nothing of a prompt but its template is cached.
     let asked = 0;
@@ -63,8 +64,85 @@ try {
       steps += to.steps - from.steps;
     }
     const { stepMs } = await engine.stats();
+
+    /** A prompt of `long` words that begins unlike any other. */
+    const longPrompt = () => {
+      asked++;
+      const content = Array.from({ length: long }, (_, w) => (asked * 131 + w) % 997).join(" ");
+      return [{ role: "user", content }];
+    };
+    const stream = (/** @type {any} */ messages, /** @type {number} */ max_tokens) => {
+      const stream_options = { include_usage: true };
+      const request = { messages, max_tokens, temperature: 0, stream: true, stream_options };
+      return engine.chat.completions.create(request);
+    };
+    /** Milliseconds until the first text, the text, and the usage. */
+    const read = async (/** @type {any} */ messages, /** @type {number} */ max_tokens) => {
+      const begin = performance.now();
+      let first = 0;
+      let text = "";
+      let usage;
+      for await (const chunk of await stream(messages, max_tokens)) {
+        const content = chunk.choices[0]?.delta.content;
+        if (content) first ||= performance.now() - begin;
+        text += content ?? "";
+        usage = chunk.usage ?? usage;
+      }
+      return { first, text, usage };
+    };
+    const question = longPrompt();
+    const { first: recomputed, text } = await read(question, 32);
+    const more = [
+      { role: "assistant", content: text },
+      { role: "user", content: "And then?" },
+    ];
+    const second = await read([...question, ...more], 2);
+    const { prompt_tokens, prompt_tokens_details } = second.usage;
+    const turn = {
+      prompt_tokens,
+      cached_tokens: prompt_tokens_details.cached_tokens,
+      first_ms: second.first,
+      recomputed_ms: recomputed,
+    };
+
+    /** @type {number[]} */
+    const times = [];
+    const own = [{ role: "user", content: "Tell me a story." }];
+    /** @type {Promise<any> | undefined} */
+    let beside;
+    let from = 0;
+    let until = Number.POSITIVE_INFINITY;
+    for await (const { choices } of await stream(own, 1500)) {
+      if (choices[0]?.delta.content) times.push(performance.now());
+      if (times.length === 30) {
+        from = performance.now();
+        beside ??= read(longPrompt(), 1).then((answer) => {
+          until = from + answer.first;
+          return answer;
+        });
+      }
+      if (performance.now() > until) break;
+    }
+    const gaps = times.slice(1).map((time, i) => ({ end: time, ms: time - times[i] }));
+    const sorted = (/** @type {boolean} */ during) =>
+      gaps
+        .filter(({ end }) => (during ? end > from && end < until : end <= from))
+        .map(({ ms }) => ms)
+        .sort((a, b) => a - b);
+    const summary = (/** @type {number[]} */ ms) => ({
+      median: ms[ms.length >> 1],
+      p95: ms[Math.floor(0.95 * (ms.length - 1))],
+    });
+    const rhythm = {
+      alone: summary(sorted(false)),
+      beside_prompt: summary(sorted(true)),
+      first_ms: (await beside).first,
+      first_alone_ms: recomputed,
+    };
     return {
       ...rates,
+      turn,
+      rhythm,
       tier: engine.info.tier,
       adapter: engine.info.adapter.description || engine.info.adapter.vendor,
       prompt_tokens: first.answers[0].usage.prompt_tokens,
