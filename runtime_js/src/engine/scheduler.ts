@@ -8,22 +8,22 @@
 import { abortError, throwIfAborted } from "../errors.js";
 import type { Sequence } from "../kv/sequence.js";
 import type { TokenBytes } from "../text/token_bytes.js";
-import { fits, waitsForPrefix } from "./admission.js";
 import { chooseBatch } from "./batch.js";
 import { ChunkBudget } from "./chunk_budget.js";
 import { Generation, type GenerationSpec } from "./generation.js";
 import type { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
-import { AGEING_MS, insertRanked } from "./rank.js";
+import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
+import { Running, type Sampler } from "./running.js";
 import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
 
 /** Words per row of `sampled`. */
 const SAMPLED_WORDS = 64;
 
 /** What runs steps: the executor. */
-export interface StepRunner {
+export interface StepRunner extends Sampler {
   /** The most tokens, and the most sequences, of a step. There are as many sampler slots as sequences. */
   readonly chunk: number;
   readonly maxBatch: number;
@@ -34,8 +34,6 @@ export interface StepRunner {
   prepare(...names: string[]): Promise<void>;
   step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined;
   idle(): Promise<void>;
-  writeBias(slot: number, bias: readonly [number, number][]): void;
-  writeCounts(slot: number, tokens: Int32Array): void;
 }
 
 export interface GenerationResult {
@@ -72,11 +70,10 @@ const SAMPLE_LOGPROBS = ["sample", "logprobs"];
 const NO_SAMPLE: string[] = [];
 
 export class Scheduler {
-  /** Both in order of rank. */
+  /** In order of rank. */
   readonly #waiting: Generation[] = [];
-  readonly #running: Generation[] = [];
+  readonly #running: Running;
   readonly #requests = new Map<Generation, Request>();
-  readonly #slots: number[];
   readonly #underWay: Step[] = [];
   readonly #tasks: Task[] = [];
   #task: Task | undefined;
@@ -86,8 +83,6 @@ export class Scheduler {
   /** Kernels compile, or a task has the GPU for itself. */
   #blocked = false;
   #pumping = false;
-  /** Sequences that do not run, and whose pages somebody needs. */
-  readonly #held = new Set<Sequence>();
   #awake = false;
   #stopped: Error | undefined;
   #lastArrival = 0;
@@ -102,7 +97,7 @@ export class Scheduler {
     private readonly bytes: TokenBytes,
     private readonly now: () => number = () => performance.now(),
   ) {
-    this.#slots = Array.from({ length: runner.maxBatch }, (_, i) => runner.maxBatch - 1 - i);
+    this.#running = new Running(kv, runner, runner.maxBatch);
     this.#budget = new ChunkBudget(runner.chunk);
     runner.gpu.failed.catch((error: Error) => this.stop(error));
   }
@@ -114,7 +109,7 @@ export class Scheduler {
 
   /** Sampler slots and steps that are in use. */
   get used(): { slots: number; steps: number } {
-    return { slots: this.runner.maxBatch - this.#slots.length, steps: this.#underWay.length };
+    return { slots: this.#running.usedSlots, steps: this.#underWay.length };
   }
 
   /** Generates. @throws AbortError at once when aborted, DeviceError, DeviceLostError */
@@ -163,12 +158,11 @@ export class Scheduler {
    * sequence is released.
    */
   async hold<T>(sequence: Sequence, work: () => Promise<T>): Promise<T> {
-    this.#held.add(sequence);
+    this.#running.hold(sequence);
     try {
       return await work();
     } finally {
-      this.#held.delete(sequence);
-      sequence.release();
+      this.#running.letGo(sequence);
       this.#wake();
     }
   }
@@ -185,11 +179,9 @@ export class Scheduler {
   stats(): ServingStats {
     const counts = this.#counts;
     const { hostMs } = this.runner;
-    const { pool, tree } = this.kv;
-    const available = this.kv.available(this.#sequences());
     return {
       waiting: this.#waiting.length,
-      running: this.#running.length,
+      running: this.#running.all.length,
       requests: counts.requests,
       promptTokens: counts.promptTokens,
       completionTokens: counts.completionTokens,
@@ -197,15 +189,11 @@ export class Scheduler {
       decodeTokensPerSecond: counts.decodeRate,
       meanBatch: mean(counts.rows, counts.steps),
       preemptions: counts.preemptions,
-      pages: {
-        total: pool.pages,
-        running: pool.pages - available,
-        cached: available - pool.free,
-      },
+      pages: this.#running.pages,
       cache: {
         cachedTokens: counts.cached,
         hitRate: mean(counts.cached, counts.lookedUp),
-        evictedPages: tree.counters.evictedPages,
+        evictedPages: this.kv.tree.counters.evictedPages,
       },
       stepMs: {
         plan: mean(hostMs.plan, counts.steps),
@@ -213,11 +201,6 @@ export class Scheduler {
         wait: mean(counts.waitMs, counts.steps),
       },
     };
-  }
-
-  /** Those that hold pages. */
-  #sequences(): Sequence[] {
-    return [...this.#running.map(({ sequence }) => sequence as Sequence), ...this.#held];
   }
 
   /** Has the loop turn soon: after whoever called has done all that is to be seen by it. */
@@ -274,7 +257,7 @@ export class Scheduler {
   }
 
   #startTask(): void {
-    if (this.#blocked || this.#running.length > 0 || this.#underWay.length > 0) return;
+    if (this.#blocked || this.#running.all.length > 0 || this.#underWay.length > 0) return;
     const task = this.#tasks.shift();
     if (!task) return;
     this.#blocked = true;
@@ -293,60 +276,27 @@ export class Scheduler {
     while (at < this.#waiting.length) {
       const generation = this.#waiting[at] as Generation;
       if (generation.awaits) return; // preempted, and not all that it has drawn is here
-      if (this.#slots.length === 0 && !this.#outranked(generation)) return;
-      const begun = this.#begin(generation);
+      if (this.#running.full && !this.#running.outrankedBy(generation)) return;
+      const begun = this.#running.begin(generation);
       if (begun === "later") at++;
-      else if (begun === "begun") this.#waiting.splice(at, 1);
-      else {
-        const outranked = this.#outranked(generation);
+      else if (begun === "begun") {
+        this.#waiting.splice(at, 1);
+        this.#noteBegin(generation);
+      } else {
+        const outranked = this.#running.outrankedBy(generation);
         if (!outranked) return;
         this.#preempt(outranked); // it waits behind this one
       }
     }
   }
 
-  /** The running request that gives way to one that waits: the last in rank, if half a point of priority lies between them. */
-  #outranked({ rank }: Generation): Generation | undefined {
-    const last = this.#running.at(-1);
-    return last && last.rank - rank >= AGEING_MS / 2 ? last : undefined;
-  }
-
-  #begin(generation: Generation): "begun" | "full" | "later" {
-    const { kv, runner } = this;
-    const { spec, tokens } = generation;
-    const sequence = spec.cache ? kv.match(tokens) : kv.take(spec.start ?? 0);
-    if (!sequence) return "full";
-    const refuse = (answer: "full" | "later") => {
-      sequence.release();
-      return answer;
-    };
-    const computing = this.#running
-      .filter((g) => g.spec.cache && g.prefills)
-      .map((g) => ({ prompt: g.spec.prompt, computed: (g.sequence as Sequence).length }));
-    if (spec.cache && waitsForPrefix(tokens, sequence.length, computing, kv.pageSize)) {
-      return refuse("later");
-    }
-    if (this.#slots.length === 0) return refuse("full");
-    const needed = kv.pagesOf(tokens.length) - Math.floor(sequence.length / kv.pageSize);
-    const promised = this.#running.reduce((sum, { tokens: { length }, sequence }) => {
-      return sum + Math.max(0, kv.pagesOf(length) - (sequence as Sequence).pages.length);
-    }, 0);
-    const available = kv.available([...this.#sequences(), sequence]);
-    if (!fits(this.#running.length, { available, promised, needed })) return refuse("full");
-
-    const slot = this.#slots.pop() as number;
-    sequence.slot = slot;
-    if (spec.sampling.usesBias) runner.writeBias(slot, spec.options.logitBias);
-    if (spec.sampling.usesPenalties) runner.writeCounts(slot, generation.answer);
-    generation.sequence = sequence;
-    if (generation.began === undefined) {
-      generation.began = this.now();
-      generation.cachedTokens = spec.cache ? sequence.length : 0;
-      this.#counts.lookedUp += spec.cache ? generation.promptTokens : 0;
-      this.#counts.cached += generation.cachedTokens;
-    }
-    insertRanked(this.#running, generation);
-    return "begun";
+  #noteBegin(generation: Generation): void {
+    if (generation.began !== undefined) return; // it was preempted
+    const { spec, sequence, promptTokens } = generation;
+    generation.began = this.now();
+    generation.cachedTokens = spec.cache ? (sequence?.length ?? 0) : 0;
+    this.#counts.lookedUp += spec.cache ? promptTokens : 0;
+    this.#counts.cached += generation.cachedTokens;
   }
 
   /** Submits the next step. @returns false if there is nothing to compute just now, or something to compile first */
@@ -390,13 +340,13 @@ export class Scheduler {
     this.#underWay.push(step);
     this.#counts.steps++;
     this.#counts.rows += chosen.length;
-    for (const { generation } of prefilling) this.#keepPrompt(generation);
+    for (const { generation } of prefilling) this.#running.keepPrompt(generation);
     return true;
   }
 
   /** The next batch, whose pages are reserved. Whoever gets no page stays as it is until there is one. */
   #choose(): { generation: Generation; count: number }[] {
-    const running = [...this.#running];
+    const running = [...this.#running.all];
     const streams = running.some(({ spec, prefills }) => spec.streams && !prefills);
     const counts = chooseBatch(
       running.map(({ pending }) => pending),
@@ -419,48 +369,23 @@ export class Scheduler {
 
   /** Reserves pages, if need be those of whoever comes last in rank. */
   #makeRoom(generation: Generation, count: number): boolean {
-    while (!this.kv.reserve(generation.sequence as Sequence, count)) {
-      const last = this.#running.at(-1) as Generation;
-      if (last !== generation) {
-        this.#preempt(last);
-        continue;
+    while (true) {
+      const room = this.#running.makeRoom(generation, count);
+      if (room === true) return true;
+      if (typeof room === "string") {
+        // What it has drawn comes first. One that waits goes on when another ends, or gives it its pages.
+        if (room === "alone" && !generation.awaits) this.#finish(generation, "length");
+        return false;
       }
-      if (this.#running.length > 1) return false; // until one before it ends, or takes its pages
-      if (this.#held.size > 0) return false; // until they are let go
-      if (this.kv.clear()) continue;
-      // Alone it has all pages there are. What it has drawn comes first.
-      if (!generation.awaits) this.#finish(generation, "length");
-      return false;
+      this.#preempt(room);
     }
-    return true;
   }
 
-  /** Takes pages and slot from a running request, which goes on later: what it has computed stays cached if it can. */
+  /** Takes pages and slot from a running request, which goes on later. */
   #preempt(generation: Generation): void {
     this.#counts.preemptions++;
-    this.#vacate(generation);
+    this.#running.vacate(generation);
     insertRanked(this.#waiting, generation);
-  }
-
-  #vacate(generation: Generation): void {
-    const { sequence, spec, tokens } = generation;
-    this.#running.splice(this.#running.indexOf(generation), 1);
-    if (!sequence) return;
-    if (spec.cache) {
-      const computed = tokens.subarray(0, sequence.length);
-      this.kv.keep(sequence, computed);
-    }
-    this.#slots.push(sequence.slot);
-    sequence.release();
-    generation.sequence = undefined;
-  }
-
-  /** What is computed of its prompt others can use: all whole pages, as it goes on writing to the last. */
-  #keepPrompt({ spec, sequence, promptTokens }: Generation): void {
-    if (!spec.cache || !sequence) return;
-    const computed = Math.min(sequence.length, promptTokens);
-    const whole = computed - (computed % this.kv.pageSize);
-    if (whole > 0) this.kv.keep(sequence, spec.prompt.subarray(0, whole));
   }
 
   /** Compiles what a step needs. If that fails, those who need it are told. */
@@ -493,7 +418,7 @@ export class Scheduler {
     generation.ended = true;
     const waiting = this.#waiting.indexOf(generation);
     if (waiting >= 0) this.#waiting.splice(waiting, 1);
-    else this.#vacate(generation);
+    else this.#running.vacate(generation);
     this.#counts.ended(generation, generation, this.now());
     const { resolve, reject, dispose } = this.#requests.get(generation) as Request;
     this.#requests.delete(generation);
