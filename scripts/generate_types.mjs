@@ -68,6 +68,16 @@ function forValidation(schema) {
   );
 }
 
+/**
+ * The program's schema with its functions left for later: most of its bytes, of which a device needs one tier's.
+ * `isProgram` lets any object pass for one, `isProgramFunction` checks it.
+ */
+function withoutFunctions(schema) {
+  const head = structuredClone(schema);
+  head.$defs.Tier.properties.functions.additionalProperties = { type: "object" };
+  return head;
+}
+
 const schemas = {};
 for (const file of (await readdir(directory)).filter((f) => f.endsWith(".schema.json")).sort()) {
   const name = file.replace(".schema.json", "");
@@ -91,9 +101,11 @@ const ajv = new Ajv({
 });
 const exported = {};
 for (const [name, root] of [...validated].sort()) {
-  ajv.addSchema({ ...forValidation(schemas[name]), $id: name });
+  const schema = name === "program" ? withoutFunctions(schemas[name]) : schemas[name];
+  ajv.addSchema({ ...forValidation(schema), $id: name });
   exported[`is${root}`] = name;
 }
+exported.isProgramFunction = "program#/$defs/Function";
 const code = standaloneCode(ajv, exported);
 if (/\brequire\(|new Function|\beval\(/.test(code)) {
   throw new Error(
@@ -102,12 +114,14 @@ if (/\brequire\(|new Function|\beval\(/.test(code)) {
 }
 await writeFile(join(directory, "validate.js"), `// ${made}\n${code}\n`);
 
-const imports = validated.map(([name, type]) => `import type { ${type} } from "./${name}";`);
-const guards = validated.map(
-  ([
-    ,
+const imports = validated.map(([name, type]) => {
+  const types = name === "program" ? `${type}, ProgramFunction` : type;
+  return `import type { ${types} } from "./${name}";`;
+});
+const guards = [...validated.map(([, type]) => type), "ProgramFunction"].map(
+  (
     type,
-  ]) => `/** Whether \`data\` has the form of a ${type}; if not, \`is${type}.errors\` says why. */
+  ) => `/** Whether \`data\` has the form of a ${type}; if not, \`is${type}.errors\` says why. */
 export declare const is${type}: Validator<${type}>;`,
 );
 await writeFile(

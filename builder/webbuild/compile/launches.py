@@ -31,6 +31,9 @@ from .limits import check_aliases, check_limits
 from .segments import Segments
 from .walk import LibraryCall, Operand, Plan, TirCall
 
+#: What a page would read before anything can compile, slowly: they are not ASCII.
+_COMMENT_LINES = re.compile(r"^ *//.*\n", re.MULTILINE)
+
 Grid = tuple[Expr, Expr, Expr]
 
 #: What library kernels call the arrays of a matrix; with `glu` also with `up_` before it.
@@ -307,7 +310,7 @@ def _library_kernel(launch: KernelLaunch) -> Kernel:
     return Kernel(
         name=launch.name,
         origin="library",
-        wgsl=launch.wgsl,
+        wgsl=_COMMENT_LINES.sub("", launch.wgsl).lstrip(),
         entry_point=launch.entry_point,
         workgroup_size=launch.workgroup_size,
         workgroup_bytes=launch.workgroup_bytes,

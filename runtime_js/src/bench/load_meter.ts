@@ -88,11 +88,13 @@ export class LoadMeter {
     return {
       kind: store.kind,
       size: (key) => store.size(key),
+      get: (key) => busy.during(store.get(key)),
       read: (key, at, length) => busy.during(store.read(key, at, length)),
       open: async (key) => {
         const reader = await store.open?.(key);
         return (
           reader && {
+            size: reader.size,
             read: (into, at) => busy.during(reader.read(into, at)),
             close: () => reader.close(),
           }

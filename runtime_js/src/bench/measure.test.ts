@@ -66,9 +66,10 @@ describe("traffic", () => {
   };
 
   test("reads every weight once, and keys and values as far as the context reaches", () => {
-    const { program, kernels } = model();
+    const whole = model();
+    const { program } = whole;
     const [tier] = Object.keys(program.tiers) as [string];
-    const [at8, at9] = [8, 9].map((context) => decodeTraffic({ program, kernels }, tier, context));
+    const [at8, at9] = [8, 9].map((context) => decodeTraffic(whole, tier, context));
     const nbytes = program.segments.map((s) => s.nbytes * (s.transform === "f16_to_f32" ? 2 : 1));
     expect(at8?.weights).toBe(nbytes.reduce((sum, n) => sum + n, 0));
     const kv = program.tiers[tier]?.buffers.filter(({ name }) => name.startsWith("kv_")) ?? [];
@@ -81,13 +82,13 @@ describe("traffic", () => {
   });
 
   test("of a launch that is there twice counts twice, its weights are needed once", () => {
-    const { program, kernels } = model();
-    const [tier] = Object.keys(program.tiers) as [string];
-    const once = decodeTraffic({ program, kernels }, tier, 8);
-    const doubled = structuredClone(program);
-    const launches = doubled.tiers[tier]?.functions["decode"]?.launches ?? [];
+    const whole = model();
+    const [name] = Object.keys(whole.program.tiers) as [string];
+    const once = decodeTraffic(whole, name, 8);
+    const tier = structuredClone(whole.tier(name));
+    const launches = tier.functions["decode"]?.launches ?? [];
     launches.push(structuredClone(launches[0] as (typeof launches)[number]));
-    const twice = decodeTraffic({ program: doubled, kernels }, tier, 8);
+    const twice = decodeTraffic({ ...whole, tier: () => tier }, name, 8);
     expect(twice.read - once.read).toBe(once.launches[0]?.read);
     expect(twice.weights).toBe(once.weights);
   });

@@ -22,11 +22,12 @@ const UNUSED = ["token_counts", "logit_bias"];
 
 /** Counts a step of one sequence of `context` tokens, the new one included. */
 export function decodeTraffic(
-  { program, kernels }: Pick<Model, "program" | "kernels">,
+  model: Pick<Model, "program" | "kernels" | "tier">,
   tierName: string,
   context: number,
 ): StepTraffic {
-  const tier = program.tiers[tierName] as Tier;
+  const { program, kernels } = model;
+  const tier = model.tier(tierName);
   const count = new Count(program, kernels, tier, context);
   const split = context >= SPLIT_CONTEXT && Object.hasOwn(tier.functions, "decode_split");
   const launches = [split ? "decode_split" : "decode", "sample"].flatMap(

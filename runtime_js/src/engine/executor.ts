@@ -70,9 +70,11 @@ export class Executor {
     symbols: Symbols,
     vocab: number,
   ): Promise<{ memory: Memory; ready: Promise<Executor> }> {
-    const memory = await allocate(gpu.device, model.program, tier, symbols);
+    const pipelines = Functions.compileFirst(gpu.device, model, tier);
+    const { memory, allocated } = allocate(gpu.device, model.program, tier, symbols);
+    allocated.catch(() => {}); // awaited below, unless the program is refused first
     const player = new Player(gpu.device, memory, symbols, gpu.counters);
-    const functions = new Functions(gpu.device, model, tier, player);
+    const functions = new Functions(pipelines, tier, player);
     const ready = functions.prepareFirst().then(() => {
       const outs = symbols.maxima[symbols.index.get("outs") as number] as number;
       const ring = new ReadbackRing(gpu.device, RING_DEPTH, outs * SAMPLED_WORDS * 4);
@@ -82,6 +84,7 @@ export class Executor {
       return new Executor(gpu, memory, symbols, vocab, parts);
     });
     ready.catch(() => {}); // awaited after the weights; a failure before that is not lost
+    await allocated;
     return { memory, ready };
   }
 
@@ -278,7 +281,8 @@ export class Executor {
 
   /** From now on other kernels of the same tier run. No step may be under way. @throws DeviceError */
   async adopt(model: Model, tier: Tier): Promise<void> {
-    const functions = new Functions(this.gpu.device, model, tier, this.#player);
+    const pipelines = Functions.compileFirst(this.gpu.device, model, tier);
+    const functions = new Functions(pipelines, tier, this.#player);
     await functions.prepareFirst();
     this.#functions = functions;
   }

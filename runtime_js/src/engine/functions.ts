@@ -1,6 +1,6 @@
 /** A tier's functions: what a first token takes is ready at load, the others once they are needed or nobody waits. */
 import type { Tier } from "../generated/program.js";
-import { type Pipeline, Pipelines } from "../gpu/pipelines.js";
+import { Pipelines } from "../gpu/pipelines.js";
 import type { Planned, Player, Prepared } from "../gpu/player.js";
 import type { Model } from "../program/check.js";
 
@@ -8,22 +8,29 @@ import type { Model } from "../program/check.js";
 const FIRST = ["prefill", "sample"];
 
 export class Functions {
-  readonly #pipelines: Pipelines;
   readonly #planned: ReadonlyMap<string, Planned>;
   readonly #prepared = new Map<string, Prepared>();
   #missing: readonly string[];
 
-  /** @throws InvalidPack where a grid can be too large */
+  /**
+   * @param pipelines from {@link compileFirst}
+   * @throws InvalidPack where a grid can be too large
+   */
   constructor(
-    device: GPUDevice,
-    { kernels }: Model,
+    private readonly pipelines: Pipelines,
     private readonly tier: Tier,
     private readonly player: Player,
   ) {
-    this.#pipelines = new Pipelines(device, kernels);
     const functions = Object.entries(tier.functions);
     this.#planned = new Map(functions.map(([name, fn]) => [name, player.plan(name, fn)]));
     this.#missing = [...this.#planned.keys()];
+  }
+
+  /** Starts to compile what a first token takes, while nothing else is there; `prepareFirst` tells of failures. */
+  static compileFirst(device: GPUDevice, { kernels }: Model, tier: Tier): Pipelines {
+    const pipelines = new Pipelines(device, kernels);
+    pipelines.compile(kernelsOf(tier, FIRST)).catch(() => {});
+    return pipelines;
   }
 
   has(name: string): boolean {
@@ -58,13 +65,13 @@ export class Functions {
 
   /** Starts to compile what is left; `prepare` tells of failures. */
   compileRest(): void {
-    this.#compile(this.#missing).catch(() => {});
+    this.pipelines.compile(kernelsOf(this.tier, this.#missing)).catch(() => {});
   }
 
   /** Makes functions ready that are not. @throws DeviceError */
   async prepare(names: readonly string[]): Promise<void> {
     const missing = names.filter((name) => this.#missing.includes(name));
-    const pipelines = await this.#compile(missing);
+    const pipelines = await this.pipelines.compile(kernelsOf(this.tier, missing));
     for (const name of missing) {
       if (this.#prepared.has(name)) continue;
       const planned = this.#planned.get(name) as Planned;
@@ -73,9 +80,10 @@ export class Functions {
     }
     this.#missing = this.#missing.filter((name) => !this.#prepared.has(name));
   }
+}
 
-  #compile(names: readonly string[]): Promise<ReadonlyMap<string, Pipeline>> {
-    const launches = names.flatMap((name) => this.tier.functions[name]?.launches ?? []);
-    return this.#pipelines.compile(new Set(launches.map(({ kernel }) => kernel)));
-  }
+/** The kernels of these functions. */
+function kernelsOf(tier: Tier, names: readonly string[]): Set<string> {
+  const launches = names.flatMap((name) => tier.functions[name]?.launches ?? []);
+  return new Set(launches.map(({ kernel }) => kernel));
 }

@@ -79,6 +79,61 @@ describe("loading", () => {
     expect(model.info().cache).toEqual({ kind: "memory", problem: null });
   });
 
+  test("the second load asks the store for each file once, and for nothing else but the pack's record", async () => {
+    const store = new MemoryStore();
+    const pack = tinyPack();
+    await loadTiny(testHost(pack, await dawn(), store));
+    const asked: Record<string, number> = {};
+    const counting = new Proxy(store, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => {
+          asked[String(name)] = (asked[String(name)] ?? 0) + 1;
+          return value.apply(target, args);
+        };
+      },
+    });
+    await loadTiny(testHost(pack, await dawn(), counting));
+    // pack.json comes with the record; it is not one of its own files.
+    expect(asked).toEqual({ keys: 1, get: 2, open: pack.size - 1 });
+  });
+
+  test("the device is asked for before the program is read", async () => {
+    let made: () => void = () => {};
+    const device = new Promise<void>((resolve) => {
+      made = resolve;
+    });
+    const pack = tinyPack();
+    const fetch: Host["fetch"] = async (url, init) => {
+      if (url.endsWith("program.json")) await device;
+      return fetchFrom(pack)(url, init);
+    };
+    const { model } = await loadTiny({ ...testHost(pack, await watched(() => made())), fetch });
+    expect(model.info().tier).toBe("f32");
+  });
+
+  test("a tier that is not chosen is not looked at; one that is, is checked", async () => {
+    const broken = (name: string) =>
+      // biome-ignore lint/suspicious/noExplicitAny: the tests break types on purpose
+      changed("program.json", ({ tiers }: any) => {
+        tiers.f16 = structuredClone(tiers.f32);
+        tiers[name].functions.decode.launches[0].label = 7;
+      });
+    const host = async (name: string) => testHost(broken(name), await dawn());
+    const { model } = await loadTiny(await host("f16"));
+    expect(model.info().tier).toBe("f32");
+    for (const load of [
+      loadTiny(await host("f16"), { tier: "f16" }),
+      loadTiny(await host("f32")),
+    ]) {
+      await expect(load).rejects.toMatchObject({
+        name: "InvalidPack",
+        message: expect.stringMatching(/tiers.f\d\d.functions.decode.launches.0.label/),
+      });
+    }
+  });
+
   test("kernels of a first token begin to compile, all at once, before the first weight is asked for", async () => {
     const begun: string[] = [];
     const gpu = await watched((device) => {
@@ -109,6 +164,7 @@ describe("loading", () => {
       const reader = await open(key);
       return (
         reader && {
+          size: reader.size,
           read: (into, at) => {
             read.add(into.buffer);
             return reader.read(into, at);

@@ -27,7 +27,7 @@ import { PackSource } from "../store/pack_source.js";
 import { Executor } from "./executor.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
-import { PageTuning } from "./page_tuning.js";
+import { PageTuning, TIMESTAMPS } from "./page_tuning.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { readText } from "./text_parts.js";
 
@@ -84,11 +84,12 @@ async function loadOnce(
   if (signal.aborted) stop();
   const cancelled = rejectOnAbort(signal);
   const progress = new ProgressReporter(onProgress);
-  let device: Device | undefined;
+  let opened: Promise<Device> | undefined;
   try {
-    // The GPU process looks for an adapter while files are read and checked.
+    // The GPU process makes a device while files are read and checked.
     const found = findAdapter(host, options);
-    found.catch(() => {});
+    opened = found.then((adapter) => requestDevice(adapter, options.tune ? [TIMESTAMPS] : []));
+    opened.catch(() => {});
     const source = await openSource(host, options, loading.signal, () => progress.bytes(source));
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
@@ -107,7 +108,7 @@ async function loadOnce(
     if (choice.problems[0]) throw choice.problems[0];
     throwIfAborted(signal);
 
-    device = await requestDevice(adapter, choice.needs);
+    const device = await opened;
     const vocab = manifest.model.vocab_size;
     const { memory, ready } = await Executor.create(device, model, choice.tier, symbols, vocab);
     // Before the weights have arrived: what is computed is of no use, what drivers compile for it is.
@@ -147,7 +148,7 @@ async function loadOnce(
     language.finishWhenIdle();
     return language;
   } catch (error) {
-    device?.destroy();
+    opened?.then((device) => device.destroy()).catch(() => {});
     throw signal.aborted ? abortError(signal) : error;
   } finally {
     progress.stop();

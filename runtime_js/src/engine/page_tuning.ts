@@ -2,15 +2,15 @@
 import { throwIfAborted } from "../errors.js";
 import type { KernelRecord } from "../generated/kernels.js";
 import { type AdapterReport, chooseTier, type TierChoice } from "../gpu/device.js";
-import type { Available, Requirements } from "../gpu/requirements.js";
+import type { Available } from "../gpu/requirements.js";
 import type { Symbols } from "../gpu/sizes.js";
 import type { Model } from "../program/check.js";
 import type { PackSource } from "../store/pack_source.js";
 import type { LanguageModel } from "./language_model.js";
 import { TUNING_MS, TUNING_TOKENS, type TuningReport, tuneFunctions } from "./tune.js";
 
-/** Beside what the chosen kernels need: timestamps measure well. */
-const TIMESTAMPS = "timestamp-query";
+/** What measuring wants of a device. */
+export const TIMESTAMPS = "timestamp-query";
 
 export class PageTuning {
   readonly report: TuningReport = { measured: 0, cached: false, problem: null };
@@ -40,7 +40,7 @@ export class PageTuning {
     return tuning;
   }
 
-  /** The tier's choice of kernels, by what was measured here and else as ever; its device can run the alternatives too. */
+  /** The tier's choice of kernels, by what was measured here and else as ever. */
   choose(model: Model, symbols: Symbols, has: Available, tier: string): TierChoice {
     // An adapter that tells no vendor is still this one.
     const here = { ...has, vendor: has.vendor || "this", architecture: has.architecture };
@@ -50,22 +50,7 @@ export class PageTuning {
       architecture: here.architecture,
     }));
     const kind = has.vendor ? has : here;
-    const choice = chooseTier(
-      { ...model, records: [...records, ...model.records] },
-      symbols,
-      kind,
-      tier,
-    );
-    return { ...choice, needs: this.#needs(choice.needs, model, has, tier) };
-  }
-
-  #needs(needs: Requirements, model: Model, has: Available, tier: string): Requirements {
-    const functions = Object.values(model.program.tiers[tier]?.functions ?? {});
-    const features = functions
-      .flatMap((fn) => fn.launches.flatMap((launch) => launch.alternatives))
-      .flatMap(({ kernel }) => model.kernels[kernel]?.features ?? []);
-    const wanted = [...features, TIMESTAMPS].filter((f) => has.features.has(f));
-    return { ...needs, features: [...new Set([...needs.features, ...wanted])] };
+    return chooseTier({ ...model, records: [...records, ...model.records] }, symbols, kind, tier);
   }
 
   /**

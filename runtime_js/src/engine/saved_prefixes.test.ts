@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { InvalidKvFile, OutOfMemory, StaleKvFile } from "../errors.js";
 import { MemoryStore } from "../store/memory.js";
-import { get, put, type Store } from "../store/store.js";
+import { put, type Store } from "../store/store.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
 import { nextToken, tinyPack } from "../testing/tiny_pack.js";
 import type { LanguageModel } from "./language_model.js";
@@ -142,7 +142,7 @@ test("a damaged file is refused by name, nothing of it is used, and the pages ar
   const store = new MemoryStore();
   await (await visit(store)).savePrefix(store, "doc", user(long), never);
   const file = await savedFile(store);
-  const bytes = (await get(store, file)) as Uint8Array;
+  const bytes = (await store.get(file)) as Uint8Array;
   const at = bytes.length - 64 - 9; // in the last pages
   bytes[at] = (bytes[at] as number) ^ 4;
   await put(store, file, bytes);

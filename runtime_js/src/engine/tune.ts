@@ -70,7 +70,7 @@ export async function tuneFunctions(
     ...target.adapter,
   };
   for (const name of names) {
-    const fn = model.program.tiers[tierName]?.functions[name];
+    const fn = model.tier(tierName).functions[name];
     for (const [i, launch] of (fn?.launches ?? []).entries()) {
       const key = model.kernels[launch.kernel]?.tuning_key ?? "";
       const used = chosen.functions[name]?.launches[i];
@@ -172,7 +172,7 @@ function resources(
     return { binding, resource: output ? { buffer: output } : memory.resolve(bound) };
   });
   if (launch.params !== null) {
-    const fields = model.program.tiers[tierName]?.functions[name]?.params[launch.params];
+    const fields = model.tier(tierName).functions[name]?.params[launch.params];
     const offset = memory.block.layout.params.get(name)?.[launch.params] as number;
     const size = paramBytes(fields?.length ?? 0);
     entries.push({

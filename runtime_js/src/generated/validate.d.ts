@@ -1,6 +1,6 @@
 // Made from builder/webbuild/schema by `make generate`; do not edit.
 import type { PackManifest } from "./pack";
-import type { Program } from "./program";
+import type { Program, ProgramFunction } from "./program";
 import type { KernelFile } from "./kernels";
 import type { TensorCache } from "./tensor_cache";
 
@@ -29,3 +29,6 @@ export declare const isKernelFile: Validator<KernelFile>;
 
 /** Whether `data` has the form of a TensorCache; if not, `isTensorCache.errors` says why. */
 export declare const isTensorCache: Validator<TensorCache>;
+
+/** Whether `data` has the form of a ProgramFunction; if not, `isProgramFunction.errors` says why. */
+export declare const isProgramFunction: Validator<ProgramFunction>;

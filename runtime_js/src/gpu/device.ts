@@ -1,10 +1,10 @@
-/** Adapters and devices: choosing a tier, asking for exactly the limits it needs. */
+/** Adapters and devices: choosing a tier, and a device that can run it. */
 import { AdapterLimit, DeviceError, DeviceLostError, NoWebGPU, OutOfMemory } from "../errors.js";
 import type { Tier } from "../generated/program.js";
 import type { Model } from "../program/check.js";
 import { chooseKernels } from "./choose_kernels.js";
 import { type Counters, countCalls, newCounters } from "./counters.js";
-import { kernelFeatures, webgpuFeatures } from "./features.js";
+import { KERNEL_FEATURES, kernelFeatures, webgpuFeatures } from "./features.js";
 import { adapterKind, adviceOf } from "./records.js";
 import {
   type Available,
@@ -83,7 +83,8 @@ function limitsOf(limits: GPUSupportedLimits): Record<LimitName, number> {
 
 export function available(adapter: GPUAdapter): Available {
   const { isFallbackAdapter = false } = adapter.info as { isFallbackAdapter?: boolean };
-  const features = kernelFeatures(adapter);
+  const all = kernelFeatures(adapter);
+  const features = new Set(KERNEL_FEATURES.filter((f) => all.has(f)));
   const limits = limitsOf(adapter.limits);
   return { features, software: isFallbackAdapter, ...adapterKind(adapter.info), limits };
 }
@@ -98,7 +99,7 @@ export interface TierChoice {
 }
 
 /**
- * The first tier that the adapter can run, or, with problems, the one that lacks least.
+ * The first tier that the adapter can run, or, with problems, the first.
  *
  * @param wanted a tier by name, instead of the first that fits
  */
@@ -111,15 +112,16 @@ export function chooseTier(
   const names = Object.keys(model.program.tiers).filter(
     (t) => wanted === undefined || t === wanted,
   );
-  const choices = names.map((name): TierChoice => {
+  let least: TierChoice | undefined;
+  for (const name of names) {
     const advice = adviceOf(model.records, has, name, model.kernels);
-    const tier = chooseKernels(model.program.tiers[name] as Tier, model.kernels, has, advice);
+    const tier = chooseKernels(model.tier(name), model.kernels, has, advice);
     const needs = requirements(model, tier, symbols);
-    return { name, tier, needs, problems: shortcomings(needs, has) };
-  });
-  choices.sort((a, b) => Number(a.problems.length > 0) - Number(b.problems.length > 0));
-  const best = choices[0];
-  if (best) return best;
+    const choice = { name, tier, needs, problems: shortcomings(needs, has) };
+    if (choice.problems.length === 0) return choice;
+    least ??= choice;
+  }
+  if (least) return least;
   throw new AdapterLimit(
     `the pack has no tier ${wanted}; it has ${Object.keys(model.program.tiers).join(", ")}`,
     { tier: wanted },
@@ -139,15 +141,27 @@ export interface Device {
   destroy(): void;
 }
 
-export async function requestDevice(adapter: GPUAdapter, needs: Requirements): Promise<Device> {
+/**
+ * A device with everything of the adapter that a kernel may need, so that it can be asked for before the pack is read.
+ *
+ * @param more other features, had if the adapter has them
+ */
+export async function requestDevice(
+  adapter: GPUAdapter,
+  more: readonly GPUFeatureName[] = [],
+): Promise<Device> {
+  const { features, limits, software } = available(adapter);
   const requiredLimits: Record<string, number> = {};
   for (const name of LIMITS) {
-    if (needs.limits[name] > DEFAULT_LIMITS[name]) requiredLimits[name] = needs.limits[name];
+    if (limits[name] > DEFAULT_LIMITS[name]) requiredLimits[name] = limits[name];
   }
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({
-      requiredFeatures: webgpuFeatures(needs.features),
+      requiredFeatures: [
+        ...webgpuFeatures(features),
+        ...more.filter((name) => adapter.features.has(name)),
+      ],
       requiredLimits,
     });
   } catch (cause) {
@@ -182,7 +196,7 @@ export async function requestDevice(adapter: GPUAdapter, needs: Requirements): P
   device.onuncapturederror = ({ error }) => fail(deviceError(error));
   return {
     device,
-    software: available(adapter).software,
+    software,
     counters,
     failed,
     failure: () => failure,

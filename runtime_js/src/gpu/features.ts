@@ -2,6 +2,8 @@
 
 /** 8 × 8 matrices of f32, multiplied by subgroups of at most 32. */
 export const F32_MATRICES = "subgroup-matrix-f32-8x8x8";
+/** All that kernels may need: what builder/webbuild/schema/check.py lets packs name. */
+export const KERNEL_FEATURES: readonly string[] = ["shader-f16", "subgroups", F32_MATRICES];
 const MATRICES = "chromium-experimental-subgroup-matrix";
 
 /** Not in WebGPU's types yet: an experimental feature of Chromium's. */

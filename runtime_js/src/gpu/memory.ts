@@ -17,13 +17,13 @@ export interface Memory {
   resolve(binding: Binding): GPUBufferBinding;
 }
 
-/** @throws OutOfMemory */
-export async function allocate(
+/** @returns the memory, and what rejects with OutOfMemory when the GPU has not enough: compiling need not wait for it */
+export function allocate(
   device: GPUDevice,
   program: Program,
   tier: Tier,
   symbols: Symbols,
-): Promise<Memory> {
+): { memory: Memory; allocated: Promise<void> } {
   device.pushErrorScope("out-of-memory");
   const make = (label: string, size: number, usage: number) =>
     device.createBuffer({ label, size, usage });
@@ -40,12 +40,12 @@ export async function allocate(
   );
   const layout = layoutStepBlock(program, tier.functions, symbols);
   const blockBuffer = make("step", layout.bytes, UNIFORM | STORAGE | COPY_DST);
-  const error = await device.popErrorScope();
-  if (error) {
+  const allocated = device.popErrorScope().then((error) => {
+    if (!error) return;
     throw new OutOfMemory(
       `the GPU has not enough memory for this pack (${error.message}): use a smaller contextLength or model`,
     );
-  }
+  });
 
   const resolve = (binding: Binding): GPUBufferBinding => {
     switch (binding.kind) {
@@ -65,7 +65,7 @@ export async function allocate(
       }
     }
   };
-  return {
+  const memory: Memory = {
     arenas,
     arenaLayout,
     storages,
@@ -74,4 +74,5 @@ export async function allocate(
     blockBuffer,
     resolve,
   };
+  return { memory, allocated };
 }

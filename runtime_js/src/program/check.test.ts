@@ -32,7 +32,9 @@ function read(f: Files) {
     kernels: bytes.encode(kernels),
     tensorCache: bytes.encode(tensorCache),
   };
-  return { manifest, model: readModel(encoded, manifest) };
+  const model = readModel(encoded, manifest);
+  for (const name of Object.keys(model.program.tiers)) model.tier(name);
+  return { manifest, model };
 }
 
 /** Everything that load does with the files before it asks for a device. */

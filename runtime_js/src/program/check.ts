@@ -14,9 +14,14 @@ import type {
   Tier,
 } from "../generated/program.js";
 import type { TensorCache, TensorRecord } from "../generated/tensor_cache.js";
-import { isKernelFile, isProgram, isTensorCache } from "../generated/validate.js";
+import {
+  isKernelFile,
+  isProgram,
+  isProgramFunction,
+  isTensorCache,
+} from "../generated/validate.js";
 import { compileExpression } from "./expression.js";
-import { readJson } from "./json.js";
+import { checkForm, readJson } from "./json.js";
 
 /** The parsed files that say how to run a model. */
 export interface Model {
@@ -25,6 +30,8 @@ export interface Model {
   /** Of adapters that were measured: what `chooseKernels` goes by. */
   records: readonly KernelRecord[];
   tensors: TensorCache;
+  /** A tier of the program, checked when it is first asked for: only then its functions may be looked at. @throws InvalidPack */
+  tier(name: string): Tier;
 }
 
 const PROGRAM_VERSION = 3;
@@ -69,17 +76,25 @@ const SYMBOLS = ["tokens", "seqs", "outs", "q_tiles", "pages", "max_pages", "slo
 /** Values for `load` symbols that no other number in a shape is likely to be: what differs in the symbols differs in size. */
 const PROBES: Record<string, number> = { pages: 8191, max_pages: 127, slots: 61 };
 
-/** @throws InvalidPack, UnsupportedFormatVersion */
+/** All but the tiers' functions, which `Model.tier` checks. @throws InvalidPack, UnsupportedFormatVersion */
 export function readModel(
   files: { program: Uint8Array; kernels: Uint8Array; tensorCache: Uint8Array },
   manifest: PackManifest,
 ): Model {
   const file = readJson("kernels.json", files.kernels, isKernelFile, KERNELS_VERSION);
+  const program = readJson("program.json", files.program, isProgram, PROGRAM_VERSION);
+  const checked = new Set<string>();
   const model: Model = {
-    program: readJson("program.json", files.program, isProgram, PROGRAM_VERSION),
+    program,
     kernels: file.kernels,
     records: file.records,
     tensors: readJson("tensor-cache.json", files.tensorCache, isTensorCache),
+    tier(name) {
+      const tier = program.tiers[name] as Tier;
+      if (!checked.has(name)) checkTier(name, tier, program, file.kernels);
+      checked.add(name);
+      return tier;
+    },
   };
   checkTensors(model.tensors, manifest);
   checkProgram(model, manifest);
@@ -120,7 +135,7 @@ function checkTensors(tensors: TensorCache, manifest: PackManifest): void {
   }
 }
 
-function checkProgram({ program, kernels, tensors }: Model, manifest: PackManifest): void {
+function checkProgram({ program, tensors }: Model, manifest: PackManifest): void {
   const names = unique(
     program.symbols.map((s) => s.name),
     "program.json symbols",
@@ -141,7 +156,7 @@ function checkProgram({ program, kernels, tensors }: Model, manifest: PackManife
   }
   if ((maximum("outs") ?? 0) < max_batch) fail("the maximum of outs is less than max_batch");
 
-  const inputs = unique(
+  unique(
     program.inputs.map((i) => i.name),
     "program.json inputs",
   );
@@ -153,7 +168,7 @@ function checkProgram({ program, kernels, tensors }: Model, manifest: PackManife
   if (Object.keys(program.tiers).length === 0) fail("program.json has no tier");
   for (const [name, tier] of Object.entries(program.tiers)) {
     checkArrays(`tier ${name}: buffer`, tier.buffers, BUFFERS, program, manifest);
-    checkTier(name, tier, program, kernels, symbols, inputs);
+    needs(new Set(Object.keys(tier.functions)), FUNCTIONS, `tier ${name}: functions`);
   }
 }
 
@@ -208,14 +223,13 @@ function checkTier(
   tier: Tier,
   program: Program,
   kernels: KernelFile["kernels"],
-  symbols: ReadonlyMap<string, number>,
-  inputs: ReadonlySet<string>,
 ): void {
+  const symbols = new Map(program.symbols.map((s, i) => [s.name, i]));
+  const inputs = new Set(program.inputs.map((i) => i.name));
   const buffers = unique(
     tier.buffers.map((b) => b.name),
     `tier ${tierName}: buffers`,
   );
-  needs(new Set(Object.keys(tier.functions)), FUNCTIONS, `tier ${tierName}: functions`);
   for (const e of tier.storages) compileExpression(e, symbols);
 
   const bound = (b: Binding): boolean => {
@@ -231,6 +245,7 @@ function checkTier(
     }
   };
   for (const [name, fn] of Object.entries(tier.functions)) {
+    checkForm("program.json", fn, isProgramFunction, `/tiers/${tierName}/functions/${name}`);
     const where = `tier ${tierName}, ${name}`;
     for (const block of fn.params) {
       for (const p of block) compileExpression(p.value, symbols);

@@ -16,14 +16,29 @@ export function readJson<T>(
 ): T {
   const data = parseJson(file, bytes);
   if (version !== undefined) checkVersion(file, data, version);
-  if (validate(data)) return data;
+  checkForm(file, data, validate);
+  return data;
+}
+
+/**
+ * @param at JSON pointer to `data` in the file
+ * @throws InvalidPack
+ */
+export function checkForm<T>(
+  file: string,
+  data: unknown,
+  validate: Validator<T>,
+  at = "",
+): asserts data is T {
+  if (validate(data)) return;
   const first = validate.errors?.[0];
-  const where = first?.instancePath || "the top level";
+  const path = `${at}${first?.instancePath ?? ""}`;
+  const where = path || "the top level";
   throw new InvalidPack(
     `${file}: ${where} ${first?.message ?? "is invalid"}; pack the model again`,
     {
       file,
-      path: first?.instancePath,
+      path,
       rule: first?.keyword,
     },
   );

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { openCacheApi } from "./cache_api.js";
 import type { Store } from "./store.js";
-import { get, put } from "./store.js";
+import { put } from "./store.js";
 
 /** A cache in memory: what the specification says of match, put, delete and keys. */
 class MemoryCache {
@@ -53,7 +53,7 @@ test("an unfinished blob goes on; an empty one exists; removing leaves nothing",
   expect(again?.size).toBe(1);
   await again?.append(bytes(2));
   await again?.close();
-  expect(await get(store, "x")).toEqual(bytes(1, 2));
+  expect(await store.get("x")).toEqual(bytes(1, 2));
   await put(store, "x.ok", bytes());
   expect(await store.size("x.ok")).toBe(0);
   expect((await store.keys()).sort()).toEqual(["x", "x.ok"]);

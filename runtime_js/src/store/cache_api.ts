@@ -36,6 +36,11 @@ class CacheStore implements Store {
     return parts.length === 0 ? undefined : parts.reduce((a, b) => a + b, 0);
   }
 
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const size = await this.size(key);
+    return size === undefined ? undefined : this.read(key, 0, size);
+  }
+
   async read(key: string, at: number, length: number): Promise<Uint8Array> {
     const out = new Uint8Array(length);
     let from = 0;

@@ -3,7 +3,7 @@ import { InvalidKvFile, StaleKvFile, StorageError } from "../errors.js";
 import { type KvFormat, KvStore } from "./kv_store.js";
 import { MemoryStore } from "./memory.js";
 import { PackCache } from "./pack_cache.js";
-import { get, put, type Store } from "./store.js";
+import { put, type Store } from "./store.js";
 
 const URL = "https://packs.test/a/";
 const format: KvFormat = { pack: "p1", tier: "f16", dtype: "f16", pageSize: 4, pageBytes: 24 };
@@ -139,7 +139,7 @@ test("a save by another version of the format is stale", async () => {
   const saves = new KvStore(store, URL);
   await saves.save("chat", format, ids, pieces());
   const { file } = await keys(store);
-  const bytes = (await get(store, file)) as Uint8Array;
+  const bytes = (await store.get(file)) as Uint8Array;
   bytes[4] = 2;
   await put(store, file, bytes);
   await expect(saves.open("chat", format)).rejects.toThrow(/format version/);
@@ -150,7 +150,7 @@ test("no damaged file is taken for a whole one, wherever the damage is", async (
   const saves = new KvStore(store, URL);
   await saves.save("chat", format, ids, pieces());
   const { file } = await keys(store);
-  const good = (await get(store, file)) as Uint8Array;
+  const good = (await store.get(file)) as Uint8Array;
   for (let at = 0; at < good.length; at++) {
     await put(
       store,
@@ -179,7 +179,7 @@ test("a save whose record was half written is none, and goes with the next one",
   const saves = new KvStore(store, URL);
   await saves.save("chat", format, ids, pieces());
   const { record } = await keys(store);
-  await put(store, record, ((await get(store, record)) as Uint8Array).slice(0, 9));
+  await put(store, record, ((await store.get(record)) as Uint8Array).slice(0, 9));
   expect(await saves.list()).toEqual([]);
   expect(await saves.open("chat", format)).toBeUndefined();
   await saves.save("chat", format, ids, pieces());

@@ -7,7 +7,7 @@
  */
 import { InvalidKvFile, StaleKvFile, StorageError } from "../errors.js";
 import { newHasher, sha256 } from "./sha256.js";
-import { get, put, type Reader, type Store } from "./store.js";
+import { put, type Reader, type Store } from "./store.js";
 
 /** Every key of a saved prefix begins with this. */
 export const KV = "kv-";
@@ -153,7 +153,7 @@ export class KvStore {
     const found = new Map<string, { file: string; saved: SavedPrefix }>();
     const keys = await this.store.keys();
     for (const key of keys.filter((k) => k.startsWith(prefix) && k.endsWith(RECORD)).sort()) {
-      const saved = parseRecord(await get(this.store, key));
+      const saved = parseRecord(await this.store.get(key));
       if (saved) found.set(saved.name, { file: key.slice(0, -RECORD.length), saved });
     }
     return found;
@@ -212,7 +212,7 @@ function encodeHead(header: Header, ids: Int32Array): Uint8Array {
 }
 
 async function read(
-  reader: Reader,
+  reader: Omit<Reader, "size">,
   name: string,
   bytes: number,
   format: KvFormat,
@@ -273,7 +273,7 @@ function parseHeader(bytes: Uint8Array): Header | undefined {
   }
 }
 
-function plainReader(store: Store, key: string): Reader {
+function plainReader(store: Store, key: string): Omit<Reader, "size"> {
   return {
     async read(into, at) {
       const bytes = await store.read(key, at, into.length);

@@ -13,6 +13,11 @@ export class MemoryStore implements Store {
     return this.#blobs.get(key)?.reduce((n, piece) => n + piece.length, 0);
   }
 
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const size = await this.size(key);
+    return size === undefined ? undefined : this.read(key, 0, size);
+  }
+
   async read(key: string, at: number, length: number): Promise<Uint8Array> {
     const out = new Uint8Array(length);
     let from = 0;
@@ -26,8 +31,10 @@ export class MemoryStore implements Store {
   }
 
   async open(key: string): Promise<Reader | undefined> {
-    if (this.#open.has(key)) return undefined;
+    const size = await this.size(key);
+    if (size === undefined || this.#open.has(key)) return undefined;
     return {
+      size,
       read: async (into, at) => {
         const length = Math.max(0, Math.min(into.length, ((await this.size(key)) ?? 0) - at));
         into.set(await this.read(key, at, length));

@@ -76,6 +76,11 @@ class OpfsStore implements Store {
     return (await this.#file(key))?.size;
   }
 
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const file = await this.#file(key);
+    return file && new Uint8Array(await file.arrayBuffer());
+  }
+
   async read(key: string, at: number, length: number): Promise<Uint8Array> {
     const file = await this.#file(key);
     return file
@@ -98,6 +103,7 @@ class OpfsStore implements Store {
     }
     const turns = new Turns();
     return {
+      size: access.getSize(),
       async read(into, at) {
         const count = access.read(into as Uint8Array<ArrayBuffer>, { at });
         await turns.next(); // for messages and the GPU's answers

@@ -8,7 +8,7 @@ import type { PackManifest } from "../generated/pack.js";
 import { readManifest } from "../program/manifest.js";
 import { KV, removeSaved } from "./kv_store.js";
 import { sha256 } from "./sha256.js";
-import { get, put, type Store } from "./store.js";
+import { put, type Store } from "./store.js";
 
 const RECORD = "pack-";
 /** Before the hash of a kernels.json: the tunings that were measured here for its kernels. */
@@ -40,14 +40,12 @@ export class PackCache {
    * the server may have a newer version by now, whose files are others.
    */
   async wholePack(url: string): Promise<PackManifest | undefined> {
-    const record = await this.#record(url);
-    const bytes =
-      record &&
-      (await this.isComplete(record.manifest)) &&
-      (await get(this.store, record.manifest));
+    const [record, names] = await Promise.all([this.#record(url), this.store.keys()]);
+    const keys = new Set(names);
+    if (!record || !keys.has(record.manifest + COMPLETE)) return undefined;
+    const bytes = await this.store.get(record.manifest);
     if (!bytes || (await sha256(bytes)) !== record.manifest) return undefined;
     const manifest = readManifest(bytes);
-    const keys = new Set(await this.store.keys());
     return manifest.files.every((f) => keys.has(f.sha256 + COMPLETE)) ? manifest : undefined;
   }
 
@@ -97,7 +95,7 @@ export class PackCache {
   /** What was kept of a device for the kernels.json of that hash; undefined when nothing was. */
   async tuning(kernels: string, device: string): Promise<unknown> {
     try {
-      const bytes = await get(this.store, await tunedKey(kernels, device));
+      const bytes = await this.store.get(await tunedKey(kernels, device));
       return bytes && JSON.parse(new TextDecoder().decode(bytes));
     } catch {
       return undefined; // half written: as good as not there
@@ -133,7 +131,7 @@ export class PackCache {
   }
 
   async #parse(key: string): Promise<PackRecord | undefined> {
-    const bytes = await get(this.store, key);
+    const bytes = await this.store.get(key);
     try {
       return bytes && (JSON.parse(new TextDecoder().decode(bytes)) as PackRecord);
     } catch {

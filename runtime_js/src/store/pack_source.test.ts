@@ -233,6 +233,7 @@ describe("a pack's files", () => {
     const ranges: Store = {
       kind,
       size: (key) => store.size(key),
+      get: (key) => store.get(key),
       read: (key, at, length) => store.read(key, at, length),
       append: (key) => store.append(key),
       remove: (key) => store.remove(key),

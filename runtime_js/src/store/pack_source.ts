@@ -5,7 +5,7 @@ import { readManifest } from "../program/manifest.js";
 import { download, type Fetch, fetchWhole } from "./download.js";
 import type { PackCache } from "./pack_cache.js";
 import { type Hasher, newHasher } from "./sha256.js";
-import type { Appender } from "./store.js";
+import type { Appender, Reader } from "./store.js";
 
 /** Bytes handed on at a time: large enough for the GPU queue, small beside the weights. */
 const PIECE_BYTES = 8 * 2 ** 20;
@@ -41,6 +41,8 @@ export class PackSource {
   fileBytes = 0;
   /** Why nothing more is stored, e.g. a full disk. */
   cacheProblem: string | undefined;
+  /** All of the pack is marked complete in the store: no file has to be asked for. */
+  #whole = false;
 
   /** @param url the pack's folder, with a trailing slash */
   constructor(
@@ -66,6 +68,7 @@ export class PackSource {
     const { cache, fetch, revalidate, signal } = this.options;
     if (cache && !revalidate) {
       const stored = await cache.wholePack(this.url).catch(() => undefined);
+      this.#whole = stored !== undefined;
       if (stored) return stored;
     }
     const bytes = await fetchWhole(`${this.url}pack.json`, fetch, signal);
@@ -104,11 +107,8 @@ export class PackSource {
       await this.#fromNetwork(file, consumer, undefined);
       return;
     }
-    const size = await cache.store.size(file.sha256);
-    if (size === file.nbytes && (await cache.isComplete(file.sha256))) {
+    if (this.#whole || (await cache.isComplete(file.sha256))) {
       if (await this.#fromStore(file, consumer)) return;
-      this.fileBytes -= file.nbytes;
-      await cache.discard(file.sha256);
     }
     const appender = await this.#storing(() => cache.store.append(file.sha256));
     const resumed = appender?.size ?? 0;
@@ -128,24 +128,35 @@ export class PackSource {
     }
   }
 
-  /** @returns false when the stored bytes are not the file's */
-  async #fromStore(file: PackFile, consumer: Consumer): Promise<boolean> {
+  /** @returns false when the stored bytes are not the file's; what is proved to be another is removed */
+  async #fromStore({ sha256: key, nbytes }: PackFile, consumer: Consumer): Promise<boolean> {
+    const cache = this.options.cache as PackCache;
+    const { store } = cache;
+    const reader = await store.open?.(key);
+    const size = reader ? reader.size : await store.size(key);
+    if (size !== nbytes) {
+      reader?.close();
+      return false;
+    }
     const hasher = this.options.verifyCache ? await this.#newHasher() : undefined;
     consumer.begin();
-    await this.#replay(file.sha256, file.nbytes, consumer, hasher);
-    return hasher === undefined || hasher.digest() === file.sha256;
+    await this.#replay(key, nbytes, consumer, hasher, reader);
+    if (hasher === undefined || hasher.digest() === key) return true;
+    this.fileBytes -= nbytes;
+    await cache.discard(key);
+    return false;
   }
 
-  /** The first `nbytes` of a stored blob. */
+  /** The first `nbytes` of a stored blob. @param reader of this blob, if it could be opened; is closed */
   async #replay(
     key: string,
     nbytes: number,
     consumer: Consumer,
     hasher: Hasher | undefined,
+    reader: Reader | undefined,
   ): Promise<void> {
     const { signal, onBytes } = this.options;
     const { store } = this.options.cache as PackCache;
-    const reader = await store.open?.(key);
     const staging = new Uint8Array(reader ? Math.min(PIECE_BYTES, nbytes) : 0);
     try {
       for (let at = 0; at < nbytes; ) {
@@ -181,7 +192,8 @@ export class PackSource {
     // An open appender locks the blob against reading in some browsers.
     if (appender && resumeAt > 0) {
       await appender.close();
-      await this.#replay(file.sha256, resumeAt, consumer, hasher);
+      const reader = await cache?.store.open?.(file.sha256);
+      await this.#replay(file.sha256, resumeAt, consumer, hasher, reader);
       out = await this.#storing(() => (cache as PackCache).store.append(file.sha256));
     }
     const staging = new Uint8Array(Math.min(PIECE_BYTES, Math.max(file.nbytes - resumeAt, 1)));

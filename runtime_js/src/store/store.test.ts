@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { MemoryStore } from "./memory.js";
-import { get, put } from "./store.js";
+import { put } from "./store.js";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
@@ -18,7 +18,7 @@ describe("MemoryStore", () => {
     expect(again?.size).toBe(5);
     await again?.append(bytes(6));
     await again?.close();
-    expect([...((await get(store, "x")) as Uint8Array)]).toEqual([1, 2, 3, 4, 5, 6]);
+    expect([...((await store.get("x")) as Uint8Array)]).toEqual([1, 2, 3, 4, 5, 6]);
     expect(await store.keys()).toEqual(["x"]);
     await store.remove("x");
     expect(await store.size("x")).toBeUndefined();
@@ -31,6 +31,7 @@ describe("MemoryStore", () => {
     expect(await store.open("x")).toBeUndefined();
     await appender?.close();
     const reader = await store.open("x");
+    expect(reader?.size).toBe(5);
     const into = bytes(9, 9, 9);
     expect([await reader?.read(into, 1), ...into]).toEqual([3, 2, 3, 4]);
     expect([await reader?.read(into, 4), ...into]).toEqual([1, 5, 3, 4]);

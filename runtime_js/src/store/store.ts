@@ -11,6 +11,8 @@ export interface Appender {
 
 /** One blob, open for reading into memory that is there already. */
 export interface Reader {
+  /** Bytes of the blob. */
+  readonly size: number;
   /** Bytes from `at` on go to `into`, as many as fit. @returns how many the blob had */
   read(into: Uint8Array, at: number): Promise<number>;
   close(): void;
@@ -20,6 +22,8 @@ export interface Store {
   readonly kind: "opfs" | "cache" | "memory";
   /** Bytes of a blob; undefined when there is none. */
   size(key: string): Promise<number | undefined>;
+  /** A whole blob, for small ones; undefined when there is none. */
+  get(key: string): Promise<Uint8Array | undefined>;
   /** Bytes [at, at + length) of a blob that nobody appends to. */
   read(key: string, at: number, length: number): Promise<Uint8Array>;
   /** Opens a blob, new or unfinished; undefined when another tab has it open. */
@@ -41,10 +45,4 @@ export async function put(store: Store, key: string, bytes: Uint8Array): Promise
     await appender.close();
   }
   return true;
-}
-
-/** A whole blob, or undefined. */
-export async function get(store: Store, key: string): Promise<Uint8Array | undefined> {
-  const size = await store.size(key);
-  return size === undefined ? undefined : store.read(key, 0, size);
 }
