@@ -48,7 +48,7 @@ module.exports = {
       to: {
         path: "^runtime_js/",
         pathNot:
-          "^runtime_js/(dist/(index|bench)\\.js|dist/types/(bench/)?index\\.d\\.ts|package\\.json)$",
+          "^runtime_js/(dist/(index|bench|router)\\.js|dist/types/((bench|router)/)?index\\.d\\.ts|package\\.json)$",
       },
     },
     {

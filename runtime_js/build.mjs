@@ -18,6 +18,7 @@ const entries = {
   index: "src/index.ts",
   worker: "src/worker/worker.ts",
   inline: "src/worker/inline.ts",
+  router: "src/router/index.ts",
   bench: "src/bench/index.ts",
   bench_worker: "src/bench/bench_worker.ts",
   bench_inline: "src/bench/bench_inline.ts",

@@ -2,11 +2,22 @@
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
 export { Engine, type EngineOptions } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
+export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
+export { RemoteEngine } from "./api/remote_engine.js";
+export {
+  type PrepRecvOptions,
+  type Prompt,
+  type RemoteSendOptions,
+  ServingEngine,
+  type StartGenerateOptions,
+} from "./api/serving_engine.js";
 export { ChatCompletionStream } from "./api/stream.js";
 export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
+export type { PrepRecvResult } from "./engine/kv_exchange.js";
 export type { EngineInfo, EngineStats } from "./engine/language_model.js";
 export type { LoadPhase, LoadProgress } from "./engine/progress.js";
+export type { KvAddress } from "./engine/reservations.js";
 export type { ServingStats } from "./engine/serving_stats.js";
 export {
   AbortError,
@@ -19,10 +30,14 @@ export {
   InvalidKvFile,
   InvalidPack,
   InvalidRequestError,
+  KvRefused,
   MissingFile,
   NetworkError,
   NoWebGPU,
   OutOfMemory,
+  PeerLost,
+  PeerTimeout,
+  PeerUnknown,
   ProtocolMismatch,
   StaleKvFile,
   StorageError,

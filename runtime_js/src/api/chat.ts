@@ -22,7 +22,7 @@ export interface RequestOptions {
 
 export class ChatCompletions {
   constructor(
-    private readonly call: Calls,
+    private readonly call: Pick<Calls, "generate">,
     private readonly model: string,
   ) {}
 
@@ -47,7 +47,14 @@ export class ChatCompletions {
     params: ChatCompletionCreateParams,
     { signal }: RequestOptions = {},
   ): Promise<ChatCompletion | ChatCompletionStream> {
-    const request = parseRequest(params);
+    return this.answer(parseRequest(params), signal);
+  }
+
+  /** @internal Answers what has been checked. */
+  async answer(
+    request: ParsedRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<ChatCompletion | ChatCompletionStream> {
     if (signal?.aborted) throw abortError(signal);
     return request.stream ? this.#stream(request, signal) : this.#whole(request, signal);
   }

@@ -3,12 +3,13 @@ import type { CanRunReport } from "../engine/can_run.js";
 import type { EngineInfo, EngineStats } from "../engine/language_model.js";
 import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
-import { abortError, EngineUnloaded, InvalidRequestError } from "../errors.js";
+import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "../errors.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
-import { ChatCompletions } from "./chat.js";
 import { SavedPrompts } from "./kv.js";
+import { Peers } from "./peers.js";
 import { parseMessages } from "./request.js";
+import { type Prompt, type RemoteSendOptions, ServingEngine } from "./serving_engine.js";
 import type { ChatCompletionMessageParam } from "./types.js";
 
 export interface EngineOptions extends Omit<LoadOptions, "url">, ConnectOptions {
@@ -17,17 +18,22 @@ export interface EngineOptions extends Omit<LoadOptions, "url">, ConnectOptions 
   signal?: AbortSignal | undefined;
 }
 
-export class Engine {
-  readonly chat: { readonly completions: ChatCompletions };
+/** An engine of this page. */
+export class Engine extends ServingEngine {
+  /** Other engines, in other tabs and on other machines. */
+  readonly peers: Peers;
   /** Prompts kept between visits: what was computed of them. */
   readonly kv: SavedPrompts;
+  /** Links that are being made, by the other engine's id. */
+  readonly #linking = new Map<string, Promise<unknown>>();
 
   private constructor(
     private readonly connection: Connection,
     /** The model, the tier it runs in, GPU bytes, adapter and launches. */
     readonly info: EngineInfo,
   ) {
-    this.chat = { completions: new ChatCompletions(connection.call, info.model.name) };
+    super(connection.call, info.id, info.model.name);
+    this.peers = new Peers(connection.call);
     this.kv = new SavedPrompts(connection.call);
   }
 
@@ -74,9 +80,36 @@ export class Engine {
     await once(options, ({ call }) => call.deleteCached(url));
   }
 
-  /** The state now, and counts since the load began. */
-  stats(): Promise<EngineStats> {
-    return this.connection.call.stats(null);
+  override async remoteSend(prompt: Prompt, options: RemoteSendOptions): Promise<void> {
+    const { to } = options;
+    if (to === this || to === this.id) {
+      throw new InvalidRequestError("to is this engine itself", { param: "to" });
+    }
+    try {
+      await super.remoteSend(prompt, options);
+    } catch (error) {
+      if (!(error instanceof PeerUnknown && to instanceof Engine)) throw error;
+      await this.#link(to);
+      await super.remoteSend(prompt, options);
+    }
+  }
+
+  /** Gives two engines of this page a channel of their own, so that no byte passes through the page. */
+  #link(to: Engine): Promise<unknown> {
+    const under = this.#linking.get(to.id);
+    if (under) return under;
+    const { port1, port2 } = new MessageChannel();
+    const linking = Promise.all([
+      to.connection.call.connectPeer({ port: port2 }, { transfer: [port2] }),
+      this.connection.call.connectPeer({ port: port1 }, { transfer: [port1] }),
+    ]).finally(() => {
+      this.#linking.delete(to.id);
+      // Of no effect if they were handed over; if not, the other end learns that nobody comes.
+      port1.close();
+      port2.close();
+    });
+    this.#linking.set(to.id, linking);
+    return linking;
   }
 
   /**

@@ -7,6 +7,11 @@ export class ChatCompletionStream implements AsyncIterable<ChatCompletionChunk> 
   #error: unknown;
   #wake: (() => void) | undefined;
   #taken = false;
+  #resolveEnded: () => void = () => {};
+  /** Resolves when no more chunks will come, whether by the end, an abort or an error. */
+  readonly ended: Promise<void> = new Promise((resolve) => {
+    this.#resolveEnded = resolve;
+  });
 
   /** @param controller `controller.abort()` ends the generation; the iteration then ends without an error */
   constructor(readonly controller: AbortController) {
@@ -25,6 +30,7 @@ export class ChatCompletionStream implements AsyncIterable<ChatCompletionChunk> 
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
+    this.#resolveEnded();
     this.#wake?.();
   }
 

@@ -27,6 +27,8 @@ export interface GenerationSpec {
   streams: boolean;
   /** Use and feed the prefix cache. */
   cache: boolean;
+  /** Is called when all of the prompt has been submitted, with the sequence that holds it. */
+  computed?: (sequence: Sequence) => void;
   /** Positions at the prompt's beginning whose keys and values are taken as they are found: for measurements. */
   start?: number;
 }

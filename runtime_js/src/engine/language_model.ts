@@ -9,14 +9,16 @@ import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
+import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";
 import type { PackSource } from "../store/pack_source.js";
 import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { Executor } from "./executor.js";
+import { KvExchange, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
-import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
+import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
@@ -27,6 +29,8 @@ import { Watchers } from "./watchers.js";
 
 /** What `Engine.info` says. */
 export interface EngineInfo {
+  /** This engine, among others: a random text, as of the load. */
+  id: string;
   model: { name: string; architecture: string; parameters: number; vocabSize: number };
   quantization: string;
   tier: string;
@@ -66,7 +70,10 @@ export interface GenerateListener {
 const IDLE_MS = 500;
 
 export class LanguageModel {
+  readonly id = crypto.randomUUID();
   readonly scheduler: Scheduler;
+  /** What goes to other engines, and comes from them. */
+  readonly exchange: KvExchange;
   readonly #watchers: Watchers<EngineStats>;
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
@@ -93,6 +100,9 @@ export class LanguageModel {
     const pages = executor.symbols.maxima[executor.symbols.index.get("pages") as number] as number;
     const kv = new KvMemory(pages, program.page_size);
     this.scheduler = new Scheduler(executor, kv, text.tokenizer.bytes);
+    this.exchange = new KvExchange(this.id, this.scheduler, executor, (tokens, signal) =>
+      this.#compute(tokens, signal),
+    );
     this.#watchers = new Watchers(() => this.stats());
     this.scheduler.onStep = () => this.#watchers.changed(false);
     this.scheduler.onIdle = () => {
@@ -107,6 +117,7 @@ export class LanguageModel {
     const { model, quantization } = this.manifest;
     const { tier, bytes, adapter, tuning } = this.choice;
     return {
+      id: this.id,
       model: {
         name: model.name,
         architecture: model.architecture,
@@ -151,6 +162,68 @@ export class LanguageModel {
     return { text, tokens: this.text.tokenizer.encode(text) };
   }
 
+  /** The tokens of a prompt. @throws InvalidRequestError, ContextLengthExceeded, TemplateError */
+  promptTokens(prompt: Prompt): Int32Array {
+    const tokens =
+      Array.isArray(prompt) && typeof prompt[0] !== "number"
+        ? this.prompt(prompt as TemplateMessage[]).tokens
+        : typeof prompt === "string"
+          ? this.tokenize(prompt)
+          : (prompt as readonly number[]);
+    this.#checkLength(tokens.length);
+    const { vocab_size: vocab } = this.manifest.model;
+    const outside = tokens.find((id) => id >= vocab);
+    if (outside === undefined) return Int32Array.from(tokens);
+    throw new InvalidRequestError(`token ${outside} is outside the vocabulary of ${vocab}`, {
+      param: "prompt",
+    });
+  }
+
+  /** Says which engines' keys and values are this one's: those of the same weights and pages. */
+  async kvKind(): Promise<string> {
+    const weights = this.manifest.files.filter(({ role }) => role === "weights");
+    const { page_size: pageSize } = this.program;
+    const { bytes, dtype } = this.executor.page;
+    const hashes = weights.map(({ sha256 }) => sha256);
+    return sha256(JSON.stringify([hashes, dtype, pageSize, bytes]));
+  }
+
+  /** Has keys and values computed. @returns a sequence that holds them, once the steps that compute them are submitted */
+  #compute(tokens: Int32Array, signal: AbortSignal): Promise<Sequence> {
+    const options = {
+      temperature: 0,
+      frequencyPenalty: 0,
+      presencePenalty: 0,
+      logitBias: [],
+      logprobs: null,
+    };
+    const ended = new AbortController();
+    return new Promise((resolve, reject) => {
+      const computed = (sequence: Sequence) => {
+        resolve(sequence.fork(-1));
+        ended.abort(); // nobody wants the token that comes next
+      };
+      const sampling = new SamplingRow(options, {}, 0n);
+      const eos = this.#eos;
+      const spec = {
+        prompt: tokens,
+        sampling,
+        options,
+        maxTokens: 1,
+        stop: [],
+        eos,
+        priority: 0,
+        streams: false,
+        cache: true,
+        computed,
+      };
+      clearTimeout(this.#idle);
+      this.scheduler
+        .generate(spec, () => {}, AbortSignal.any([signal, ended.signal]))
+        .catch(reject);
+    });
+  }
+
   /** Answers a request, beside others. @throws InvalidRequestError, TemplateError, AbortError, DeviceError, DeviceLostError */
   async generate(
     request: GenerateRequest,
@@ -159,27 +232,31 @@ export class LanguageModel {
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
-    const { tokens } = this.prompt(request.messages);
-    this.#checkLength(tokens.length);
+    const tokens = this.promptTokens(request.messages);
+    position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
     const room = this.#contextLength - tokens.length;
-    const result = await this.scheduler.generate(
-      {
-        prompt: Int32Array.from(tokens),
-        sampling: new SamplingRow(options, this.text.defaults, seedBits(options.seed)),
-        options,
-        maxTokens: Math.min(maxTokens ?? room, room),
-        stop,
-        eos: this.#eos,
-        priority,
-        streams,
-        cache: true,
-      },
-      listener.delta,
-      signal,
-    );
+    const claim = () => this.exchange.reservations.claim(tokens);
+    const result = await this.scheduler
+      .generate(
+        {
+          prompt: tokens,
+          computed: claim,
+          sampling: new SamplingRow(options, this.text.defaults, seedBits(options.seed)),
+          options,
+          maxTokens: Math.min(maxTokens ?? room, room),
+          stop,
+          eos: this.#eos,
+          priority,
+          streams,
+          cache: true,
+        },
+        listener.delta,
+        signal,
+      )
+      .finally(claim);
     return { ...result, promptTokens: tokens.length };
   }
 
@@ -265,6 +342,7 @@ export class LanguageModel {
   unload(): void {
     this.#unloaded = true;
     clearTimeout(this.#idle);
+    this.exchange.reservations.clear();
     this.scheduler.stop(new EngineUnloaded("the engine was unloaded"));
     this.executor.gpu.destroy();
   }

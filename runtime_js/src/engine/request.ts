@@ -19,8 +19,13 @@ export interface SamplingOptions {
   logprobs: number | null;
 }
 
+/** Messages, which the chat template makes a text of; a text; or token ids. */
+export type Prompt = TemplateMessage[] | string | readonly number[];
+
 export interface GenerateRequest {
-  messages: TemplateMessage[];
+  messages: Prompt;
+  /** Position to go on from; negative from the prompt's end. What comes before is expected to be cached, and computed if not. */
+  begin?: number;
   sampling: SamplingOptions;
   /** null: until the context is full. */
   maxTokens: number | null;

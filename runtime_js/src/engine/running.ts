@@ -14,8 +14,8 @@ export interface Sampler {
 export class Running {
   readonly #all: Generation[] = [];
   readonly #slots: number[];
-  /** Sequences that do not run, and whose pages somebody needs. */
-  readonly #held = new Set<Sequence>();
+  /** Sequences that do not run, and whose pages somebody needs; with what lets go of one before its time, if that may be. */
+  readonly #held = new Map<Sequence, (() => void) | undefined>();
 
   /** @param slots of the sampler: as many can run */
   constructor(
@@ -48,12 +48,16 @@ export class Running {
 
   /** Those that hold pages. */
   #sequences(): Sequence[] {
-    return [...this.#all.map(({ sequence }) => sequence as Sequence), ...this.#held];
+    return [...this.#all.map(({ sequence }) => sequence as Sequence), ...this.#held.keys()];
   }
 
-  /** From now on the pages of a sequence that does not run count as in use. */
-  hold(sequence: Sequence): void {
-    this.#held.add(sequence);
+  /**
+   * From now on the pages of a sequence that does not run count as in use.
+   *
+   * @param drop lets go of it, when a request that runs alone needs its pages; without it that request waits
+   */
+  hold(sequence: Sequence, drop?: () => void): void {
+    this.#held.set(sequence, drop);
   }
 
   /** Releases a sequence that was held. */
@@ -99,11 +103,22 @@ export class Running {
     }
     if (this.#slots.length === 0) return "full";
     const needed = kv.pagesOf(tokens.length) - Math.floor(sequence.length / kv.pageSize);
-    const promised = this.#all.reduce((sum, { tokens: { length }, sequence }) => {
-      return sum + Math.max(0, kv.pagesOf(length) - (sequence as Sequence).pages.length);
-    }, 0);
     const available = kv.available([...this.#sequences(), sequence]);
+    const promised = this.#promised();
     return fits(this.#all.length, { available, promised, needed }) ? "begun" : "full";
+  }
+
+  /** Pages that prompts still take. */
+  #promised(): number {
+    return this.#all.reduce((sum, { tokens: { length }, sequence }) => {
+      return sum + Math.max(0, this.kv.pagesOf(length) - (sequence as Sequence).pages.length);
+    }, 0);
+  }
+
+  /** Whether those that run, and one more, can do without so many pages for now. */
+  spares(pages: number): boolean {
+    const available = this.kv.available(this.#sequences());
+    return fits(this.#all.length + 1, { available, promised: this.#promised(), needed: pages });
   }
 
   /** Whether nobody can begin but in the place of another. */
@@ -127,7 +142,12 @@ export class Running {
     if (this.kv.reserve(sequence, tokens)) return true;
     const last = this.#all.at(-1) as Generation;
     if (last !== generation) return last;
-    if (this.#all.length > 1 || this.#held.size > 0) return "wait";
+    if (this.#all.length > 1) return "wait";
+    for (const drop of [...this.#held.values()]) {
+      drop?.();
+      if (drop && this.kv.reserve(sequence, tokens)) return true;
+    }
+    if (this.#held.size > 0) return "wait";
     return this.kv.clear() && this.kv.reserve(sequence, tokens) ? true : "alone";
   }
 

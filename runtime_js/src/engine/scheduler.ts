@@ -167,6 +167,22 @@ export class Scheduler {
     }
   }
 
+  /** Holds the pages of a sequence that does not run, until {@link letGo}; `drop` must call that when a request needs them. */
+  keep(sequence: Sequence, drop: () => void): void {
+    this.#running.hold(sequence, drop);
+  }
+
+  /** Releases a sequence that was kept. */
+  letGo(sequence: Sequence): void {
+    this.#running.letGo(sequence);
+    this.#wake();
+  }
+
+  /** Whether those that run, and one more, can do without so many pages for now. */
+  spares(pages: number): boolean {
+    return this.#running.spares(pages);
+  }
+
   /** Rejects everything under way and everything that comes later. */
   stop(error: Error): void {
     if (this.#stopped) return;
@@ -340,7 +356,10 @@ export class Scheduler {
     this.#underWay.push(step);
     this.#counts.steps++;
     this.#counts.rows += chosen.length;
-    for (const { generation } of prefilling) this.#running.keepPrompt(generation);
+    for (const { generation } of prefilling) {
+      this.#running.keepPrompt(generation);
+      if (!generation.prefills) generation.spec.computed?.(generation.sequence as Sequence);
+    }
     return true;
   }
 

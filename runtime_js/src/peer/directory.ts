@@ -1,7 +1,9 @@
 /** Which engines other tabs of this origin offer: one BroadcastChannel on which who looks asks, and who offers answers. */
+
+import type { Card } from "./address.js";
 import { broadcastLink } from "./broadcast.js";
 import type { Link } from "./link.js";
-import { type Card, PEER_VERSION } from "./peer.js";
+import { PEER_VERSION } from "./peer.js";
 
 const CHANNEL = `webbuild.engines.${PEER_VERSION}`;
 

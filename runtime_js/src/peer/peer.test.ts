@@ -8,10 +8,11 @@ import {
   ProtocolMismatch,
 } from "../errors.js";
 import type { Handlers } from "../worker/dispatch.js";
+import type { Card } from "./address.js";
 import { broadcastLink } from "./broadcast.js";
 import { announce, findEngines, joinEngine } from "./directory.js";
 import { type Link, portLink } from "./link.js";
-import { type Card, PEER_VERSION, Peer } from "./peer.js";
+import { PEER_VERSION, Peer } from "./peer.js";
 
 type Methods = {
   add: (numbers: [number, number], event: string) => number;

@@ -15,20 +15,11 @@ import {
 } from "../errors.js";
 import { type CallOptions, type Calls, connectClient } from "../worker/client.js";
 import { dispatch, type Handlers } from "../worker/dispatch.js";
-import type { Args, Event, MethodMap, Port } from "../worker/protocol.js";
+import type { Args, Event, MethodMap, Port, Result } from "../worker/protocol.js";
+import type { Card } from "./address.js";
 import type { Link } from "./link.js";
 
 export const PEER_VERSION = 1;
-
-/** Who is at an end of a link. */
-export interface Card {
-  /** The engine's id. */
-  engine: string;
-  /** The model's name. */
-  model: string;
-  /** What two engines must agree in to read each other's keys and values. */
-  kv: string;
-}
 
 type Message =
   | { hello: number; card: Card }
@@ -46,7 +37,7 @@ type PeerCalls<M extends MethodMap> = {
   [K in keyof M]: (
     args: Args<M[K]>,
     options?: PeerCallOptions<Event<M[K]>>,
-  ) => Promise<ReturnType<M[K]>>;
+  ) => Promise<Result<M[K]>>;
 };
 
 export interface PeerOptions<M extends MethodMap> {

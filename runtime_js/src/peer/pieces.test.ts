@@ -5,8 +5,8 @@ import { sendPieces } from "./pieces.js";
 
 const never = new AbortController().signal;
 
-async function* of(sizes: number[]): AsyncGenerator<Uint8Array> {
-  for (const size of sizes) yield new Uint8Array(size);
+async function* of(sizes: number[]): AsyncGenerator<{ index: number; bytes: Uint8Array }> {
+  for (const [index, size] of sizes.entries()) yield { index, bytes: new Uint8Array(size) };
 }
 
 describe("sendPieces", () => {
@@ -18,13 +18,13 @@ describe("sendPieces", () => {
         let under = 0;
         await sendPieces(
           of(sizes),
-          async (piece, index) => {
+          async ({ bytes, index }) => {
             const alone = under === 0;
-            under += piece.length;
+            under += bytes.length;
             expect(alone || under <= window).toBe(true);
             indices.push(index);
             await new Promise((done) => setTimeout(done, (index * 7) % 3));
-            under -= piece.length;
+            under -= bytes.length;
           },
           never,
           window,
@@ -42,7 +42,7 @@ describe("sendPieces", () => {
       try {
         for (let i = 0; ; i++) {
           events.push(`read ${i}`);
-          yield new Uint8Array(4);
+          yield { index: i, bytes: new Uint8Array(4) };
         }
       } finally {
         events.push("closed");
@@ -50,7 +50,7 @@ describe("sendPieces", () => {
     }
     const sending = sendPieces(
       pieces(),
-      async (_, index) => {
+      async ({ index }) => {
         await new Promise((done) => setTimeout(done, index === 0 ? 20 : 1));
         events.push(`sent ${index}`);
         if (index === 1) throw new RangeError("full");

@@ -11,26 +11,25 @@ export const WINDOW_BYTES = 4 << 20;
  * @param pieces made as they are needed, so that no more than the window is held
  * @param send resolves when the other side has taken the piece
  */
-export async function sendPieces(
-  pieces: AsyncIterable<Uint8Array>,
-  send: (piece: Uint8Array, index: number) => Promise<unknown>,
+export async function sendPieces<P extends { bytes: Uint8Array }>(
+  pieces: AsyncIterable<P>,
+  send: (piece: P) => Promise<unknown>,
   signal: AbortSignal,
   windowBytes = WINDOW_BYTES,
 ): Promise<void> {
   const sent = new Set<Promise<void>>();
   let unacknowledged = 0;
-  let index = 0;
   let failure: { error: unknown } | undefined;
   try {
     for await (const piece of pieces) {
-      const { byteLength } = piece; // 0 once it is transferred
+      const { byteLength } = piece.bytes; // 0 once it is transferred
       while (!failure && sent.size > 0 && unacknowledged + byteLength > windowBytes) {
         await Promise.race(sent);
       }
       throwIfAborted(signal);
       if (failure) throw failure.error;
       unacknowledged += byteLength;
-      const sending: Promise<void> = send(piece, index++)
+      const sending: Promise<void> = send(piece)
         .then(
           () => {},
           (error) => {

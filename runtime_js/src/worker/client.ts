@@ -7,6 +7,7 @@ import {
   type Methods,
   type Port,
   PROTOCOL_VERSION,
+  type Result,
   type ServerMessage,
 } from "./protocol.js";
 
@@ -18,10 +19,7 @@ export interface CallOptions<E = unknown> {
 }
 
 export type Calls<M extends MethodMap = Methods> = {
-  [K in keyof M]: (
-    args: Args<M[K]>,
-    options?: CallOptions<Event<M[K]>>,
-  ) => Promise<ReturnType<M[K]>>;
+  [K in keyof M]: (args: Args<M[K]>, options?: CallOptions<Event<M[K]>>) => Promise<Result<M[K]>>;
 };
 
 export interface Client<M extends MethodMap = Methods> {

@@ -8,6 +8,7 @@ import {
   type Methods,
   type Port,
   PROTOCOL_VERSION,
+  type Result,
   type ServerMessage,
 } from "./protocol.js";
 
@@ -20,7 +21,7 @@ export type Handlers<M extends MethodMap = Methods> = {
   [K in keyof M]: (
     args: Args<M[K]>,
     context: Context<Event<M[K]>>,
-  ) => Promise<ReturnType<M[K]>> | ReturnType<M[K]>;
+  ) => Promise<Result<M[K]>> | Result<M[K]>;
 };
 
 /**

@@ -5,11 +5,14 @@
  * `{id, error}`. The client may send `{id, cancel}`. The first message each way is `{hello: PROTOCOL_VERSION}`.
  */
 import type { CanRunReport } from "../engine/can_run.js";
+import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { EngineInfo, EngineStats } from "../engine/language_model.js";
 import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
-import type { Delta, GenerateRequest, GenerateResult } from "../engine/request.js";
+import type { Delta, GenerateRequest, GenerateResult, Prompt } from "../engine/request.js";
+import type { KvAddress, KvPiece } from "../engine/reservations.js";
 import type { WireError } from "../errors.js";
+import type { Address, Card } from "../peer/address.js";
 import type { SavedPrefix } from "../store/kv_store.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import type { TemplateMessage } from "../text/chat_template.js";
@@ -21,11 +24,60 @@ export type GenerateEvent =
   | { kind: "accepted"; promptTokens: number }
   | { kind: "deltas"; deltas: Delta[] };
 
-/** `(args, event) => result` of every method. */
-export type Methods = {
-  load: (options: LoadOptions, event: LoadProgress) => EngineInfo;
+export interface PrepRecvRequest {
+  prompt: Prompt;
+  /** Position behind the last to be received; negative from the prompt's end. */
+  end: number;
+  /** false: only says what is cached. */
+  reserve: boolean;
+  timeoutMs: number;
+}
+
+export interface RemoteSendRequest {
+  prompt: Prompt;
+  kvAddr: KvAddress;
+  /** Id of the engine that waits. */
+  to: string;
+  /** Positions to send; negative from the prompt's end. */
+  begin: number;
+  end: number;
+}
+
+/** What an engine does for pages and for other engines alike: `(args, event) => result`. */
+export type ServingMethods = {
   generate: (request: GenerateRequest, event: GenerateEvent) => GenerateResult;
+  prepRecv: (request: PrepRecvRequest, event: never) => PrepRecvResult;
+  remoteSend: (request: RemoteSendRequest, event: never) => null;
   stats: (args: null, event: never) => EngineStats;
+};
+
+/** What one engine does for another. */
+export type PeerMethods = ServingMethods & {
+  /** Pages of a transfer, in order. */
+  kvPut: (piece: KvPiece, event: never) => null;
+  /** All of a transfer has been sent. */
+  kvDone: (transfer: string, event: never) => null;
+  /** A transfer will not be completed. */
+  kvDrop: (transfer: string, event: never) => null;
+};
+
+/** A call that a page has its own engine make to another. */
+export interface ForwardedCall {
+  engine: string;
+  method: keyof ServingMethods;
+  args: unknown;
+}
+
+/** `(args, event) => result` of every method that an engine has for its page. */
+export type Methods = ServingMethods & {
+  load: (options: LoadOptions, event: LoadProgress) => EngineInfo;
+  /** Links this engine with another, which does the same. */
+  connectPeer: (address: Address, event: never) => Card;
+  disconnectPeer: (engine: string, event: never) => null;
+  /** Whether other tabs may find this engine. */
+  sharePeer: (shared: boolean, event: never) => null;
+  findPeers: (ms: number, event: never) => Card[];
+  callPeer: (call: ForwardedCall, event: unknown) => unknown;
   /** Tells of `stats` at most every so many milliseconds while steps run; ends by being cancelled. */
   watch: (every: number, event: EngineStats) => never;
   info: (args: null, event: never) => EngineInfo;
@@ -46,6 +98,8 @@ export type MethodMap = Record<string, (args: never, event: never) => unknown>;
 
 export type Args<F extends MethodMap[string]> = Parameters<F>[0];
 export type Event<F extends MethodMap[string]> = Parameters<F>[1];
+/** `ReturnType` would be any, for what takes `never`. */
+export type Result<F> = F extends (args: never, event: never) => infer R ? R : never;
 
 export type ClientMessage =
   | { hello: number }

@@ -3,12 +3,13 @@ import { canRun } from "../engine/can_run.js";
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
 import { load } from "../engine/load.js";
-import type { Delta } from "../engine/request.js";
 import { EngineUnloaded, StorageError } from "../errors.js";
+import { findEngines } from "../peer/directory.js";
 import { PackCache } from "../store/pack_cache.js";
 import type { Store } from "../store/store.js";
 import { dispatch, type Handlers } from "./dispatch.js";
 import type { Port } from "./protocol.js";
+import { Serving } from "./serving.js";
 
 /** Serves the engine on a port. @returns frees the engine */
 export function serve(port: Port, host: Host): () => void {
@@ -18,10 +19,18 @@ export function serve(port: Port, host: Host): () => void {
 }
 
 function engineHandlers(host: Host): Handlers {
-  let model: LanguageModel | undefined;
-  const loaded = (): LanguageModel => {
-    if (!model) throw new EngineUnloaded("no model is loaded");
-    return model;
+  let served: { model: LanguageModel; serving: Serving } | undefined;
+  const page = {}; // who calls, for what is reserved
+  const loaded = () => {
+    if (!served) throw new EngineUnloaded("no model is loaded");
+    return served;
+  };
+  const serving = () => loaded().serving;
+  const handlers = () => serving().handlers(page);
+  const unload = () => {
+    served?.serving.hub.close(new EngineUnloaded("the engine was unloaded"));
+    served?.model.unload();
+    served = undefined;
   };
   const openStore = async (): Promise<Store> => {
     const store = await host.openStore();
@@ -36,41 +45,43 @@ function engineHandlers(host: Host): Handlers {
   };
   return {
     async load(options, { signal, emit }) {
-      model?.unload();
-      model = await load(host, options, emit, signal);
+      unload();
+      const model = await load(host, options, emit, signal);
+      served = { model, serving: await Serving.of(model) };
       return model.info();
     },
-    async generate(request, { signal, emit }) {
-      const batch = new DeltaBatch((deltas) => emit({ kind: "deltas", deltas }));
-      try {
-        return await loaded().generate(
-          request,
-          {
-            accepted: (promptTokens) => emit({ kind: "accepted", promptTokens }),
-            delta: (delta) => batch.add(delta),
-          },
-          signal,
-        );
-      } finally {
-        batch.flush();
-      }
+    generate: (...call) => handlers().generate(...call),
+    prepRecv: (...call) => handlers().prepRecv(...call),
+    remoteSend: (...call) => handlers().remoteSend(...call),
+    stats: (...call) => handlers().stats(...call),
+    connectPeer: (address, { signal }) => serving().hub.connect(address, signal),
+    disconnectPeer(engine) {
+      serving().hub.leave(engine);
+      return null;
     },
-    stats: () => loaded().stats(),
-    watch: (every, { signal, emit }) => loaded().watch(every, emit, signal),
-    info: () => loaded().info(),
-    tokenize: (text) => loaded().tokenize(text),
-    countTokens: (messages) => loaded().prompt(messages).tokens.length,
+    sharePeer(shared) {
+      const { hub } = serving();
+      if (shared) hub.share();
+      else hub.unshare();
+      return null;
+    },
+    findPeers: (ms) => findEngines(ms),
+    callPeer: (call, context) => serving().forward(call, context),
+    watch: (every, { signal, emit }) => loaded().model.watch(every, emit, signal),
+    info: () => loaded().model.info(),
+    tokenize: (text) => loaded().model.tokenize(text),
+    countTokens: (messages) => loaded().model.prompt(messages).tokens.length,
     savePrefix: async ({ name, messages }, { signal }) =>
-      loaded().savePrefix(await openStore(), name, messages, signal),
-    restorePrefix: async (name) => (await loaded().restorePrefix(await openStore(), name)) ?? null,
-    listPrefixes: async () =>
-      loaded()
-        .saves(await openStore())
-        .list(),
+      loaded().model.savePrefix(await openStore(), name, messages, signal),
+    restorePrefix: async (name) =>
+      (await loaded().model.restorePrefix(await openStore(), name)) ?? null,
+    listPrefixes: async () => {
+      const { model } = loaded();
+      return model.saves(await openStore()).list();
+    },
     async deletePrefix(name) {
-      await loaded()
-        .saves(await openStore())
-        .delete(name);
+      const { model } = loaded();
+      await model.saves(await openStore()).delete(name);
       return null;
     },
     canRun: (options, { signal }) => canRun(host, options, signal),
@@ -80,37 +91,8 @@ function engineHandlers(host: Host): Handlers {
       return null;
     },
     unload() {
-      model?.unload();
-      model = undefined;
+      unload();
       return null;
     },
   };
-}
-
-/** Least time between two messages of one generation: a page can't show text more often than it draws. */
-const BATCH_MS = 16;
-
-/** Collects deltas so that a fast model doesn't send a message per token; the first one goes at once. */
-class DeltaBatch {
-  #deltas: Delta[] = [];
-  #sent = Number.NEGATIVE_INFINITY;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  constructor(private readonly send: (deltas: Delta[]) => void) {}
-
-  add(delta: Delta): void {
-    this.#deltas.push(delta);
-    const wait = this.#sent + BATCH_MS - performance.now();
-    if (wait <= 0) this.flush();
-    else this.#timer ??= setTimeout(() => this.flush(), wait);
-  }
-
-  flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.#deltas.length === 0) return;
-    this.send(this.#deltas);
-    this.#deltas = [];
-    this.#sent = performance.now();
-  }
 }

@@ -1,0 +1,212 @@
+/**
+ * KV pages that are to be filled by another engine: reserved when it is told where to send, written as its pieces arrive, put
+ * into the prefix cache when all are there, and held for whoever goes on from them. One that is not filled or not used in
+ * time gives its pages back, as does one whose sender goes away.
+ */
+import { KvRefused, throwIfAborted } from "../errors.js";
+import type { PagePool } from "../kv/page_pool.js";
+import type { Sequence } from "../kv/sequence.js";
+import type { KvMemory } from "./kv_memory.js";
+
+/** Where keys and values are to be sent: plain data, which may go through any hands. */
+export interface KvAddress {
+  /** The engine that waits for them. */
+  engine: string;
+  /** Names the reservation there. */
+  transfer: string;
+  /** The positions that it waits for: those before are cached there. */
+  begin: number;
+  end: number;
+}
+
+/** Pages of one transfer, in order; what `Executor.readPages` gives. */
+export interface KvPiece {
+  transfer: string;
+  /** Which page of the sequence it begins with. */
+  page: number;
+  bytes: Uint8Array;
+}
+
+/** What pages are written with: the executor. */
+export interface PageWriter {
+  readonly page: { readonly bytes: number };
+  writePages(pool: PagePool, pages: readonly number[], content: Uint8Array): void;
+}
+
+/** Who counts pages: the scheduler. */
+export interface PageKeeper {
+  readonly kv: KvMemory;
+  /** Whether running requests can do without so many pages. */
+  spares(pages: number): boolean;
+  /** The sequence's pages are in use until `letGo`; `drop` is called when a request can't do without them. */
+  keep(sequence: Sequence, drop: () => void): void;
+  letGo(sequence: Sequence): void;
+}
+
+interface Reservation {
+  address: KvAddress;
+  /** Those whose keys and values it is about: all up to `address.end`. */
+  tokens: Int32Array;
+  /** Its pages, cached ones first. */
+  sequence: Sequence;
+  /** The next page to come. */
+  next: number;
+  /** Whose link it depends on. */
+  owner: unknown;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+/** Milliseconds between two looks for room. */
+const RETRY_MS = 10;
+
+export class Reservations {
+  readonly kv: KvMemory;
+  readonly #all = new Map<string, Reservation>();
+  /** Why those that were dropped are gone, the latest ones, for the message. */
+  readonly #gone = new Map<string, string>();
+
+  /** @param engine this engine's id */
+  constructor(
+    private readonly engine: string,
+    private readonly keeper: PageKeeper,
+    private readonly writer: PageWriter,
+  ) {
+    this.kv = keeper.kv;
+  }
+
+  /** Reservations that hold pages. */
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** How many of these tokens are cached. */
+  matched(tokens: Int32Array): number {
+    const sequence = this.#match(tokens);
+    const { length } = sequence;
+    sequence.release();
+    return length;
+  }
+
+  /**
+   * Reserves the pages of `tokens` that are not cached, when there is room.
+   *
+   * @param timeoutMs how long it may wait for room, and then for its content and for whoever uses it
+   * @throws KvRefused when there is no room in that time, AbortError
+   */
+  async reserve(
+    tokens: Int32Array,
+    { timeoutMs, owner, signal }: { timeoutMs: number; owner: unknown; signal: AbortSignal },
+  ): Promise<{ kvAddr: KvAddress; matched: number }> {
+    const deadline = performance.now() + timeoutMs;
+    while (true) {
+      throwIfAborted(signal);
+      const sequence = this.#match(tokens);
+      const matched = sequence.length;
+      // A page that is cached in part is sent whole, into a page of its own.
+      if (matched < tokens.length) sequence.truncate(matched - (matched % this.kv.pageSize));
+      const first = sequence.pages.length;
+      const lacking = tokens.length - sequence.length;
+      if (
+        this.keeper.spares(this.kv.pagesOf(tokens.length) - first) &&
+        this.kv.reserve(sequence, lacking)
+      ) {
+        return { kvAddr: this.#add(tokens, sequence, matched, first, owner, timeoutMs), matched };
+      }
+      sequence.release();
+      if (performance.now() > deadline) {
+        throw new KvRefused(
+          `no room for the keys and values of ${lacking} tokens in ${timeoutMs} ms`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+
+  #match(tokens: Int32Array): Sequence {
+    const sequence = this.kv.take(0) as Sequence;
+    sequence.adopt(this.kv.tree.match(tokens));
+    return sequence;
+  }
+
+  #add(
+    tokens: Int32Array,
+    sequence: Sequence,
+    begin: number,
+    next: number,
+    owner: unknown,
+    timeoutMs: number,
+  ): KvAddress {
+    const transfer = crypto.randomUUID();
+    const address = { engine: this.engine, transfer, begin, end: tokens.length };
+    const expire = () => this.drop(transfer, `it was not used in ${timeoutMs} ms`);
+    const timer = setTimeout(expire, timeoutMs);
+    (timer as { unref?: () => void }).unref?.();
+    this.keeper.keep(sequence, () => this.drop(transfer, "a running request needed its pages"));
+    this.#all.set(transfer, { address, tokens, sequence, next, owner, timer });
+    return address;
+  }
+
+  /** A piece has arrived from the link of `owner`. @throws KvRefused */
+  put({ transfer, page, bytes }: KvPiece, owner: unknown): void {
+    const reservation = this.#get(transfer);
+    const { sequence, next } = reservation;
+    const count = bytes.length / this.writer.page.bytes;
+    const whole = Number.isInteger(count) && count > 0;
+    if (page !== next || !whole || page + count > sequence.pages.length) {
+      throw new KvRefused(`${bytes.length} bytes do not fit at page ${page} of this transfer`);
+    }
+    reservation.owner = owner;
+    this.writer.writePages(this.kv.pool, sequence.pages.slice(page, page + count), bytes);
+    reservation.next += count;
+  }
+
+  /** All has arrived: from now on the tokens are cached, and held until {@link claim} or the time is over. @throws KvRefused */
+  finish(transfer: string): void {
+    const { sequence, next, tokens } = this.#get(transfer);
+    if (next !== sequence.pages.length) {
+      throw new KvRefused(`${sequence.pages.length - next} pages of the transfer are missing`);
+    }
+    sequence.length = tokens.length;
+    this.kv.keep(sequence, tokens);
+    (this.#all.get(transfer) as Reservation).owner = undefined; // its link has done its part
+  }
+
+  #get(transfer: string): Reservation {
+    const reservation = this.#all.get(transfer);
+    if (reservation) return reservation;
+    const why = this.#gone.get(transfer) ?? "it is not of this engine";
+    throw new KvRefused(`the reserved pages are gone: ${why}`, { transfer });
+  }
+
+  /** Who continues these tokens has taken what was held for them: finished reservations of their beginning let go. */
+  claim(tokens: Int32Array): void {
+    for (const { address, tokens: held, next, sequence } of this.#all.values()) {
+      const isBeginning = held.length <= tokens.length && held.every((t, i) => t === tokens[i]);
+      if (next === sequence.pages.length && isBeginning) this.drop(address.transfer, "it was used");
+    }
+  }
+
+  /** Gives the pages back; what is cached stays. Nothing happens when they are gone already. */
+  drop(transfer: string, why: string): void {
+    const reservation = this.#all.get(transfer);
+    if (!reservation) return;
+    this.#all.delete(transfer);
+    clearTimeout(reservation.timer);
+    this.keeper.letGo(reservation.sequence);
+    this.#gone.set(transfer, why);
+    const [oldest] = this.#gone.keys();
+    if (this.#gone.size > 100 && oldest !== undefined) this.#gone.delete(oldest);
+  }
+
+  /** A link has ended: what waits for content from it waits no more. */
+  dropOwned(owner: unknown): void {
+    for (const { address, owner: its } of [...this.#all.values()]) {
+      if (its === owner) this.drop(address.transfer, "its sender went away");
+    }
+  }
+
+  /** Lets go of everything. */
+  clear(): void {
+    for (const transfer of [...this.#all.keys()]) this.drop(transfer, "the engine was unloaded");
+  }
+}

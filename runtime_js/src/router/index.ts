@@ -1,0 +1,10 @@
+/** webbuild/router: one chat over several engines, in workers, tabs and on other machines. */
+export { type Job, RoutedEngine, Router, type Strategy } from "./router.js";
+export {
+  balancedSplit,
+  cacheAware,
+  kvMigration,
+  move,
+  prefillDecode,
+  roundRobin,
+} from "./strategies.js";

@@ -1,0 +1,170 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { Engine, type EngineStats, InvalidRequestError } from "../index.js";
+import { dawn } from "../testing/host.js";
+import { tinyPack } from "../testing/tiny_pack.js";
+import { balancedSplit, cacheAware, kvMigration, prefillDecode, roundRobin } from "./index.js";
+import { Router, type Strategy } from "./router.js";
+
+let folder: string;
+let engines: Engine[];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "pack-"));
+  for (const [name, bytes] of tinyPack(128)) writeFileSync(join(folder, name), bytes);
+  const gpu = await dawn();
+  engines = await Promise.all([0, 1].map(() => Engine.load(folder, { worker: false, gpu })));
+});
+
+afterAll(async () => {
+  await Promise.all(engines.map((engine) => engine.unload()));
+  rmSync(folder, { recursive: true });
+});
+
+/** How often each call was made, of each engine, since `watch`. */
+function watch() {
+  const counts = engines.map((engine) => ({
+    prepRecv: vi.spyOn(engine, "prepRecv"),
+    remoteSend: vi.spyOn(engine, "remoteSend"),
+    startGenerate: vi.spyOn(engine, "startGenerate"),
+  }));
+  return {
+    calls: (name: "prepRecv" | "remoteSend" | "startGenerate") =>
+      counts.map((c) => c[name].mock.calls.length),
+    end() {
+      for (const spy of counts.flatMap((c) => Object.values(c))) spy.mockRestore();
+    },
+  };
+}
+
+let salt = 0;
+/** Questions of different lengths, some of which go on from others. */
+const questions = (count: number) => {
+  salt++;
+  return Array.from({ length: count }, (_, i) => {
+    const topic = `${salt}/${i % 5} `.padEnd(8 + ((i * 13) % 40), "ab cd ");
+    return [{ role: "user" as const, content: `${topic}${i}` }];
+  });
+};
+
+async function ask(create: Router["chat"]["completions"]["create"], count: number) {
+  const answers: (string | null | undefined)[] = [];
+  const all = questions(count);
+  const lane = async (first: number) => {
+    for (let i = first; i < count; i += 4) {
+      const messages = all[i] as (typeof all)[number];
+      const params = { messages, temperature: 0, max_tokens: 3 + (i % 6) };
+      if (i % 2) {
+        const said = await create(params);
+        answers[i] = said.choices[0]?.message.content;
+      } else {
+        let text = "";
+        for await (const chunk of await create({ ...params, stream: true })) {
+          text += chunk.choices[0]?.delta.content ?? "";
+        }
+        answers[i] = text;
+      }
+    }
+  };
+  await Promise.all([0, 1, 2, 3].map(lane));
+  return answers;
+}
+
+const strategies: [name: string, make: () => Strategy][] = [
+  ["roundRobin", () => roundRobin()],
+  ["prefillDecode", () => prefillDecode({ long: 16 })],
+  ["balancedSplit", () => balancedSplit({ long: 16 })],
+  ["kvMigration", () => kvMigration({ worthwhile: 4 })],
+  ["cacheAware", () => cacheAware({ tokens: 8 })],
+];
+
+describe("strategies", () => {
+  test.each(strategies)(
+    "%s gives the answers of one engine, and leaves nothing behind",
+    async (name, make) => {
+      const router = new Router(engines, make());
+      const seen = watch();
+      const answers = await ask(router.chat.completions.create, 24);
+      const generated = seen.calls("startGenerate");
+      const sent = seen.calls("remoteSend").reduce((sum, n) => sum + n);
+      seen.end();
+      salt--; // the same questions again
+      const [engine] = engines as [Engine];
+      const create = engine.chat.completions.create.bind(engine.chat.completions);
+      expect(answers).toEqual(await ask(create as typeof router.chat.completions.create, 24));
+      expect(generated.reduce((sum, n) => sum + n)).toBe(24);
+      if (name === "prefillDecode") expect(generated).toEqual([0, 24]);
+      if (name === "roundRobin") expect(generated).toEqual([12, 12]);
+      const sends = ["prefillDecode", "balancedSplit", "kvMigration"].includes(name);
+      expect(sent > 0).toBe(sends);
+      for (const { active } of router.engines) expect(active).toBe(0);
+      for (const engine of engines) {
+        const { pages, running, waiting } = (await engine.stats()) as EngineStats;
+        expect({ held: pages.running, running, waiting }).toEqual({
+          held: 0,
+          running: 0,
+          waiting: 0,
+        });
+      }
+    },
+  );
+
+  test("each is at most 30 lines", () => {
+    const code = readFileSync(new URL("./strategies.ts", import.meta.url), "utf8");
+    const functions = [...code.matchAll(/^export (?:async )?function (\w+)[\s\S]*?^}/gm)];
+    expect(functions.map(([, name]) => name)).toEqual([
+      ...strategies.map(([name]) => name),
+      "move",
+    ]);
+    for (const [text] of functions) expect(text.split("\n").length).toBeLessThanOrEqual(30);
+  });
+
+  test("a request that is no request reaches no engine", async () => {
+    const seen = watch();
+    for (const [, make] of strategies) {
+      const { create } = new Router(engines, make()).chat.completions;
+      await expect(create({ messages: [], max_tokens: 1 })).rejects.toBeInstanceOf(
+        InvalidRequestError,
+      );
+    }
+    expect(seen.calls("prepRecv")).toEqual([0, 0]);
+    expect(seen.calls("startGenerate")).toEqual([0, 0]);
+    seen.end();
+    expect(() => new Router([], roundRobin())).toThrow(RangeError);
+    const alone = new Router(engines.slice(0, 1), prefillDecode());
+    const messages = [{ role: "user" as const, content: "?" }];
+    await expect(alone.chat.completions.create({ messages })).rejects.toBeInstanceOf(RangeError);
+  });
+
+  test("an abort ends what is under way", async () => {
+    for (const [, make] of strategies) {
+      const router = new Router(engines, make());
+      const controller = new AbortController();
+      const messages = [{ role: "user" as const, content: `abort ${salt++} `.repeat(4) }];
+      const { signal } = controller;
+      const asked = router.chat.completions.create({ messages, max_tokens: 40 }, { signal });
+      setTimeout(() => controller.abort(), salt % 7);
+      await expect(asked).rejects.toMatchObject({ name: "AbortError" });
+      await vi.waitFor(() => {
+        for (const { active } of router.engines) expect(active).toBe(0);
+      });
+    }
+    for (const engine of engines) {
+      await vi.waitFor(async () => expect((await engine.stats()).running).toBe(0));
+    }
+  });
+
+  test("what can't be sent is computed where it is needed", async () => {
+    const router = new Router(engines, prefillDecode({ long: 8 }));
+    const [from] = engines as [Engine];
+    const spy = vi.spyOn(from, "remoteSend").mockRejectedValueOnce(new Error("no way"));
+    const messages = [{ role: "user" as const, content: "a way without sending" }];
+    const params = { messages, temperature: 0, max_tokens: 5 };
+    const said = await router.chat.completions.create(params);
+    expect(spy).toHaveBeenCalledTimes(1);
+    expect(said.choices).toEqual((await from.chat.completions.create(params)).choices);
+    spy.mockRestore();
+  });
+});

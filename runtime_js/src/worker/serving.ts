@@ -1,0 +1,119 @@
+/** What a loaded engine does for its page and for the engines that it is linked with. */
+import { position } from "../engine/kv_exchange.js";
+import type { LanguageModel } from "../engine/language_model.js";
+import { InvalidRequestError, KvRefused } from "../errors.js";
+import { Hub } from "../peer/hub.js";
+import { sendPieces } from "../peer/pieces.js";
+import { DeltaBatch } from "./delta_batch.js";
+import type { Context, Handlers } from "./dispatch.js";
+import type { ForwardedCall, RemoteSendRequest, ServingMethods } from "./protocol.js";
+
+/** Milliseconds that the other engine has to take a piece. */
+const ACKNOWLEDGE_MS = 30_000;
+
+export class Serving {
+  readonly hub: Hub;
+
+  private constructor(
+    private readonly model: LanguageModel,
+    kv: string,
+  ) {
+    const { id, model: about } = model.info();
+    const { reservations } = model.exchange;
+    this.hub = new Hub(
+      { engine: id, model: about.name, kv },
+      (owner) => ({
+        ...this.handlers(owner),
+        kvPut(piece) {
+          reservations.put(piece, owner);
+          return null;
+        },
+        kvDone(transfer) {
+          reservations.finish(transfer);
+          return null;
+        },
+        kvDrop(transfer) {
+          reservations.drop(transfer, "its sender gave up");
+          return null;
+        },
+      }),
+      (owner) => reservations.dropOwned(owner),
+    );
+  }
+
+  static async of(model: LanguageModel): Promise<Serving> {
+    return new Serving(model, await model.kvKind());
+  }
+
+  /** @param owner stands for whoever calls: when it goes, what was reserved for it goes too */
+  handlers(owner: object): Handlers<ServingMethods> {
+    const { model } = this;
+    return {
+      async generate(request, { signal, emit }) {
+        const batch = new DeltaBatch((deltas) => emit({ kind: "deltas", deltas }));
+        try {
+          return await model.generate(
+            request,
+            {
+              accepted: (promptTokens) => emit({ kind: "accepted", promptTokens }),
+              delta: (delta) => batch.add(delta),
+            },
+            signal,
+          );
+        } finally {
+          batch.flush();
+        }
+      },
+      prepRecv: ({ prompt, ...request }, { signal }) =>
+        model.exchange.prepRecv(model.promptTokens(prompt), request, { owner, signal }),
+      remoteSend: (request, { signal }) => this.#remoteSend(request, signal),
+      stats: () => model.stats(),
+    };
+  }
+
+  /** Has another engine do what a page asks it for. */
+  forward({ engine, method, args }: ForwardedCall, context: Context<unknown>): Promise<unknown> {
+    const { call } = this.hub.get(engine);
+    const { signal, emit: onEvent } = context;
+    return call[method](args as never, { signal, onEvent });
+  }
+
+  async #remoteSend(request: RemoteSendRequest, signal: AbortSignal): Promise<null> {
+    const { kvAddr, to } = request;
+    const { exchange } = this.model;
+    const peer = this.hub.get(to);
+    const { transfer } = kvAddr;
+    try {
+      if (peer.card.kv !== this.hub.card.kv) {
+        throw new KvRefused(
+          `${peer.card.model} there and ${this.hub.card.model} here are not one pack in one tier`,
+          { engine: to },
+        );
+      }
+      const prompt = this.model.promptTokens(request.prompt);
+      const begin = position(request.begin, prompt.length, "begin");
+      const end = position(request.end, prompt.length, "end");
+      if (begin !== kvAddr.begin || end !== kvAddr.end) {
+        throw new InvalidRequestError(
+          `kvAddr waits for positions ${kvAddr.begin} to ${kvAddr.end}, not for ${begin} to ${end}`,
+          { param: "begin" },
+        );
+      }
+      const options = { signal, timeoutMs: ACKNOWLEDGE_MS };
+      await sendPieces(
+        exchange.pieces(prompt, { begin, end }, signal),
+        ({ page, bytes }) =>
+          peer.call.kvPut(
+            { transfer, page, bytes },
+            { ...options, transfer: [bytes.buffer as ArrayBuffer] },
+          ),
+        signal,
+      );
+      await peer.call.kvDone(transfer, options);
+      return null;
+    } catch (error) {
+      peer.call.kvDrop(transfer).catch(() => {}); // gone with its link, if that is what failed
+      throw error;
+    }
+  }
+}
