@@ -11,6 +11,9 @@ export const FIRST_TOKENS = 64;
 /** Rows of a prefill attention tile: fewer cost as much. */
 export const LEAST_TOKENS = 16;
 
+/** One in so many mixed steps takes twice the tokens: the price of a token shows only where their number varies. */
+export const PROBE_EVERY = 8;
+
 /** Weight of the newest step in a mean. */
 const NEWEST = 0.2;
 /** Of the mean: token counts that spread less say nothing about the price of a token. */
@@ -20,6 +23,7 @@ export class ChunkBudget {
   #decode: number | undefined;
   #tokens = 0;
   #ms: number | undefined;
+  #mixed = 0;
   #variance = 0;
   #covariance = 0;
 
@@ -32,6 +36,7 @@ export class ChunkBudget {
       this.#decode = this.#decode === undefined ? ms : this.#decode + NEWEST * (ms - this.#decode);
       return;
     }
+    this.#mixed++;
     if (this.#ms === undefined) {
       this.#tokens = promptTokens;
       this.#ms = ms;
@@ -50,6 +55,11 @@ export class ChunkBudget {
    * is theirs; where a mixed step's fixed part is long, short chunks would only add such parts.
    */
   get tokens(): number {
+    const probes = this.#mixed % PROBE_EVERY === PROBE_EVERY - 1;
+    return Math.min(this.most, this.#best() * (probes ? 2 : 1));
+  }
+
+  #best(): number {
     const decode = this.#decode;
     const mean = this.#ms;
     if (decode === undefined || mean === undefined) return Math.min(FIRST_TOKENS, this.most);
