@@ -178,6 +178,21 @@ describe("many requests at once", () => {
     }
   });
 
+  test("10,000 tokens take no more GPU memory than the first", async () => {
+    await loadTiny(8, 512);
+    const ask = (i: number): Ask => ({ content: `${i}: go on`, maxTokens: 400 });
+    await submit(ask(0)).done;
+    const before = model.stats();
+    const all = Array.from({ length: 25 }, (_, i) => submit(ask(i + 1)));
+    await Promise.all(all.map(({ done }) => done));
+    const after = model.stats();
+    expect(after.completionTokens - before.completionTokens).toBe(10_000);
+    expect(after.createdBuffers).toBe(before.createdBuffers);
+    expect(after.createdBindGroups).toBe(before.createdBindGroups);
+    for (const asked of [all[0], all[24]]) expectTwin(asked as Asked);
+    await expectClean(all);
+  }, 120_000);
+
   test("with a quarter of the pages they need, tokens stay the same", async () => {
     await loadTiny(8, 64);
     const asks = Array.from({ length: 8 }, (_, i): Ask => {
