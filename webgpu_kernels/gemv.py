@@ -76,13 +76,13 @@ def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4) -> Constants:
 
 
 def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
-    """workgroups: how many there are at least, for as many cores, if the matrix has enough rows; a
-    few are a multiple of it."""
-    packing, matrices, norm = PACKINGS.get(a.quant), 2 if a.glu else 1, a.norm is not None
-    elements = GROUP if packing else 4 if a.K % 4 == 0 else 1
+    """For dense weights; workgroups: how many there are at least, for as many cores, if the matrix
+    has enough rows; a few are a multiple of it."""
+    matrices, norm = 2 if a.glu else 1, a.norm is not None
+    elements = 4 if a.K % 4 == 0 else 1
     chunks = -(-a.K // elements)
     # More are more code than a core keeps decoded.
-    most = max(1, (4 if packing else 16) // a.columns)
+    most = max(1, 16 // a.columns)
 
     def plan(run: int, widest: int, teams: int) -> tuple[float, Constants]:
         """Constants for teams of at most `widest` lanes with `run` chunks each, and what a chunk of
@@ -101,11 +101,9 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
             groups = -(-groups // workgroups) * workgroups
         rows = -(-a.N // (groups * teams))
         used = chunks / (run * lanes * pieces) * threads / (-(-threads // SIMD) * SIMD)
-        # A load can read several, if rows and lanes begin with the first of them.
-        scales = next(n for n in (4, 2, 1) if chunks % n == 0 and run % n == 0) if packing else 1
-        # In the time of one column's product: products and scales, reading x once for all rows, and
-        # the parts' way through memory. Measured on lavapipe.
-        products = (0.75 + 0.25 * a.columns + (0.2 / scales if packing else 0)) * matrices
+        # In the time of one column's product: products, reading x once for all rows, and the parts'
+        # way through memory. Measured on lavapipe.
+        products = (0.75 + 0.25 * a.columns) * matrices
         reading = 5 * a.columns * (2 if norm else 1) / rows
         if teams > 1:
             reading = reading / teams + 2 * a.columns / rows
@@ -122,8 +120,6 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
             # Several teams share x in workgroup memory; one has no use for that.
             "STAGED": teams > 1,
             "READERS": readers,
-            "SCALES": scales,
-            **({"half": {2: "u32", 4: "vec2<u32>"}[scales]} if scales > 1 else {}),
             **_blocks(a, rows * teams),
         }
 
@@ -138,8 +134,8 @@ def cpu(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
     return {**linear(a, tier), "CHUNKS": chunks, "COLUMNS": a.columns, **best}
 
 
-def in_teams(a: LinearAttrs, tier: Tier) -> bool:
-    """Whether gemv_teams.wgsl can run it, and gemv_cpu.wgsl need not."""
+def packed(a: LinearAttrs, tier: Tier) -> bool:
+    """Whether gemv_teams.wgsl can run it; else gemv_cpu.wgsl does."""
     return a.quant in PACKINGS
 
 

@@ -111,17 +111,13 @@ def same_loads(launch: KernelLaunch, c: dict[str, Any]) -> KernelLaunch:
                         at.append((f"{place} + {i % 2}u", i % scales == 0))
                     else:
                         at.append((place, True))
-    elif "RUN" in c:  # a lane's chunks follow each other
-        at = [(f"(lane + {piece * lanes}u) * {c['RUN']}u + {i}u", i % scales == 0)
-              for piece in range(c["PIECES"]) for i in range(c["RUN"])]  # fmt: skip
     else:
         at = [(f"lane + {step * lanes}u", True) for step in range(c["STEPS"])]
-    scale = f"q_scale[i / {max(2, scales) * in_group}u]" + (".x" if scales == 4 else "")
+    scale = f"q_scale[i / {2 * in_group}u]"
     loads = [
         f"    {{ let i = row + min({place}, {chunks - 1}u);"
         + "".join(f" sum ^= {p}q_weight[i * {in_chunk}u + {j}u];" for j in range(in_chunk))
         + (f" sum.x ^= {p}{scale};" if scaled else "")
-        + (f" sum.y ^= {p}q_scale[i / 4u].y;" if scaled and scales == 4 else "")
         + " }"
         for place, scaled in at
         for p in (["", "up_"] if c["glu"] else [""])
@@ -151,8 +147,7 @@ def same_loads(launch: KernelLaunch, c: dict[str, Any]) -> KernelLaunch:
         "  y[at] = sum.x ^ sum.y ^ sum.z ^ sum.w;",
         "}",
     ]
-    types = ["vec4<u32>", "vec2<u32>" if scales == 4 else "u32"]
-    return declare(launch, "same loads", types, lines)
+    return declare(launch, "same loads", ["vec4<u32>", "u32"], lines)
 
 
 def in_order(launch: KernelLaunch) -> KernelLaunch:

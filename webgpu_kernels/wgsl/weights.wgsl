@@ -19,14 +19,9 @@ fn half(word: u32, index: u32) -> f32 {
 {% endif %}
 {% for p in matrices %}
 {% if grouped and SCALES > 1 %}
-// Of {{ SCALES }} groups, from `index` on, a multiple of {{ SCALES }}.
-fn {{ p }}scales(index: u32) -> vec{{ SCALES }}<f32> {
-{% if SCALES == 2 %}
+// Of two groups, the first at `index`, an even number.
+fn {{ p }}scales(index: u32) -> vec2<f32> {
   return unpack2x16float({{ p }}q_scale[index / 2u]);
-{% else %}
-  let pairs = {{ p }}q_scale[index / 4u];
-  return vec4<f32>(unpack2x16float(pairs.x), unpack2x16float(pairs.y));
-{% endif %}
 }
 
 {% elif grouped %}
