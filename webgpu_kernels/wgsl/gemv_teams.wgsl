@@ -161,6 +161,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let words1 = {{ p }}q_weight[at{{ i }} * 2u + 1u];
 {% endif %}
 {% if many %}
+        // Always: without a branch LLVM moves all sums behind all products, and stores these until then.
         if (once == 1u) {
 {% endif %}
 {# Quarter by quarter, so that few sums are open at once. #}
