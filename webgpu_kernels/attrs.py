@@ -93,8 +93,9 @@ class LinearAttrs(OpAttrs):
     row_splits: RowSplits | None = None
     columns: int = 1
     """Mode gemv: output rows (columns of the transposed product) that one read of the weights
-    serves: 1 or one of COLUMNS. More rows than that are served by a higher grid, fewer by less of
-    the kernel; a row's result is the same bit for bit, whatever the number."""
+    serves: 1 or one of COLUMNS. More rows than that are served by a higher grid; fewer cost as
+    much. A row's result is the same whatever the number: bit for bit with packed weights on
+    software adapters, else but for rounding."""
     approximate: bool = False
     """Alternatives may round the activations to int8, with a scale for each group of 32."""
 
