@@ -4,7 +4,7 @@
 {% else %}
 // attention_decode: y[s, h] = softmax(q[s, h] · Kᵀ · scale) · V of the newest token of sequence s over its pages.
 {% endif %}
-// Grid: x = {{ HEADS }} query head(s) of a KV head, which read its keys and values once; y = {{ "piece" if split else "sequence" }}.
+// Grid: x = {{ HEADS }} query head(s) of a KV head, which read its keys and values once; y = {{ "work: pieces one after another" if split else "sequence" }}.
 // q, k and v come from qkv[s]: {{ "RMS-normalised, " if qk_norm }}rotated here; {{ "the piece with the newest position" if split else "this" }} appends k and v to their page.
 // Positions go by in tiles of {{ TILE }} with a running maximum and sum (online softmax) that begin with the newest token.
 // Scores: an invocation owns whole positions; softmax: {{ TEAM }} share a head; values: an invocation owns one of
@@ -39,21 +39,20 @@ fn source(row: u32, kv_head: u32, first: u32, r: u32) -> u32 {
   return (row * {{ H + 2 * KV }}u + head) * {{ QUADS }}u;
 }
 
-@compute @workgroup_size({{ THREADS }})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  let kv_head = group.x / {{ PARTS }}u;
-  let first_head = kv_head * {{ GROUP }}u + group.x % {{ PARTS }}u * {{ HEADS }}u;
 {% if split %}
-  let piece = work[group.y];
-  let row = u32(piece.x);
+// Piece: row, first and end position, and the part that it leaves.
+fn attend(x: u32, tid: u32, piece: vec4<u32>) {
+  let row = piece.x;
 {% else %}
-  let row = group.y;
+fn attend(x: u32, tid: u32, row: u32) {
 {% endif %}
+  let kv_head = x / {{ PARTS }}u;
+  let first_head = kv_head * {{ GROUP }}u + x % {{ PARTS }}u * {{ HEADS }}u;
   let position = min(u32(max(positions[row], 0)), params.max_pages * {{ PAGE }}u - 1u);
 {% if split %}
-  var begin = u32(piece.y);
-  let end = min(u32(piece.z), position);
-  let newest = u32(piece.z) > position;
+  var begin = piece.y;
+  let end = min(piece.z, position);
+  let newest = piece.z > position;
 {% else %}
   var begin = 0u;
   let end = position;
@@ -143,7 +142,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
     }
 {% if PARTS > 1 %}
-    if (group.x % {{ PARTS }}u == 0u) {
+    if (x % {{ PARTS }}u == 0u) {
 {% else %}
     {
 {% endif %}
@@ -260,7 +259,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 {% endif %}
 {% if split %}
-    let out = (group.y * {{ H }}u + first_head + {{ r }}u) * {{ QUADS + 1 }}u;
+    let out = (piece.w * {{ H }}u + first_head + {{ r }}u) * {{ QUADS + 1 }}u;
 {% for q in range(QPC) %}
     scratch0[out + tid * {{ QPC }}u + {{ q }}u] = sum{{ r }}_{{ q }};
 {% endfor %}
@@ -286,4 +285,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
 {% endif %}
 {% endfor %}
+}
+
+@compute @workgroup_size({{ THREADS }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+{% if split %}
+  let list = vec2<u32>(work[group.y].xy);
+  for (var item = list.x; item < list.y; item++) {
+    attend(group.x, tid, vec4<u32>(work[item]));
+  }
+{% else %}
+  attend(group.x, tid, group.y);
+{% endif %}
 }

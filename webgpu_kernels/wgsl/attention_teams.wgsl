@@ -1,5 +1,5 @@
 // The work of attention_decode.wgsl for software adapters, {{ "in pieces" if split else "whole" }}.
-// Grid: x = {{ HEADS }} query head(s) of a KV head, which read its keys and values once; y = {{ "piece" if split else "sequence" }}.
+// Grid: x = {{ HEADS }} query head(s) of a KV head, which read its keys and values once; y = {{ "work: pieces one after another" if split else "sequence" }}.
 //
 // There a load costs by the number that each invocation loads, and a barrier makes the compiler keep every variable in
 // memory and compile all several times: so there are neither barriers nor workgroup memory. Four invocations of a subgroup are
@@ -37,22 +37,20 @@ fn source(row: u32, kv_head: u32, first: u32, r: u32) -> u32 {
   return (row * {{ H + 2 * KV }}u + head) * {{ QUADS }}u;
 }
 
-@compute @workgroup_size({{ THREADS }})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgroup: u32,
-        @builtin(subgroup_invocation_id) lane: u32) {
-  let kv_head = group.x / {{ PARTS }}u;
-  let first_head = kv_head * {{ GROUP }}u + group.x % {{ PARTS }}u * {{ HEADS }}u;
 {% if split %}
-  let piece = work[group.y];
-  let row = u32(piece.x);
+// Piece: row, first and end position, and the part that it leaves.
+fn attend(x: u32, subgroup: u32, lane: u32, piece: vec4<u32>) {
+  let row = piece.x;
 {% else %}
-  let row = group.y;
+fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
 {% endif %}
+  let kv_head = x / {{ PARTS }}u;
+  let first_head = kv_head * {{ GROUP }}u + x % {{ PARTS }}u * {{ HEADS }}u;
   let position = min(u32(max(positions[row], 0)), params.max_pages * {{ PAGE }}u - 1u);
 {% if split %}
-  var begin = u32(piece.y);
-  let end = min(u32(piece.z), position);
-  let newest = u32(piece.z) > position;
+  var begin = piece.y;
+  let end = min(piece.z, position);
+  let newest = piece.z > position;
 {% else %}
   var begin = 0u;
   let end = position;
@@ -115,7 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgrou
         low = vec4<f32>(unpack2x16float(low_words.x), unpack2x16float(low_words.y));
         high = vec4<f32>(unpack2x16float(high_words.x), unpack2x16float(high_words.y));
 {% endif %}
-        if (lane < 4u{{ " && inside" if RAGGED }}{{ " && group.x %% %du == 0u" % PARTS if PARTS > 1 }}) {
+        if (lane < 4u{{ " && inside" if RAGGED }}{{ " && x %% %du == 0u" % PARTS if PARTS > 1 }}) {
           let place = page + chunk;
           if (r == {{ HEADS }}u) {
 {{ keep("kv_k") }}
@@ -261,7 +259,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgrou
     {
 {% endif %}
 {% if split %}
-      let out = (group.y * {{ H }}u + first_head + {{ r }}u) * {{ QUADS + 1 }}u + half * {{ HALF }}u;
+      let out = (piece.w * {{ H }}u + first_head + {{ r }}u) * {{ QUADS + 1 }}u + half * {{ HALF }}u;
       if (member == 0u) {
         scratch0[out - half * {{ HALF }}u + {{ QUADS }}u] = vec4<f32>(highest{{ r }}, total{{ r }}, 0.0f, 0.0f);
       }
@@ -295,4 +293,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgrou
     }
 {% endfor %}
   }
+}
+
+@compute @workgroup_size({{ THREADS }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgroup: u32,
+        @builtin(subgroup_invocation_id) lane: u32) {
+{% if split %}
+  let list = vec2<u32>(work[group.y].xy);
+  for (var item = list.x; item < list.y; item++) {
+    attend(group.x, subgroup, lane, vec4<u32>(work[item]));
+  }
+{% else %}
+  attend(group.x, subgroup, lane, group.y);
+{% endif %}
 }
