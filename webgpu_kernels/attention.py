@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .attrs import AttentionAttrs, DecodeAttentionAttrs, RopeAppendAttrs
+from .attrs import AttentionAttrs, DecodeAttentionAttrs, RopeAppendAttrs, ScoreAttrs
 from .launch import Grid, Tier
 
 Constants = dict[str, Any]
@@ -19,7 +19,7 @@ def _power_of_two(least: int) -> int:
     return 1 << max(0, least - 1).bit_length()
 
 
-def _heads(a: RopeAppendAttrs | AttentionAttrs | DecodeAttentionAttrs, tier: Tier) -> Constants:
+def _heads(a: RopeAppendAttrs | ScoreAttrs, tier: Tier) -> Constants:
     return {
         "H": a.H,
         "KV": a.KV,
@@ -48,7 +48,7 @@ def rope_append_grid(c: Constants, rows: int) -> Grid:
     return (c["H"] + 2 * c["KV"], "tokens", 1)
 
 
-def _grouped(a: AttentionAttrs | DecodeAttentionAttrs, tier: Tier, most_heads: int) -> Constants:
+def _grouped(a: ScoreAttrs, tier: Tier, most_heads: int) -> Constants:
     """Query heads of a KV head share a workgroup, at most `most_heads`: PARTS of HEADS each, the
     last may have fewer. Pages are read in chunks of 16 bytes."""
     group = a.H // a.KV
@@ -96,7 +96,7 @@ def decode(
         "split": split,
         "workgroup": (shape["THREADS"], 1, 1),
         "variant": ["qk_norm"] * norm + c["variant"],
-        "parts_bytes": ("*", "works", 4 * a.H * (a.D + 4)),
+        "parts_bytes": ("*", "parts", 4 * a.H * (a.D + 4)),
     }
 
 
@@ -150,7 +150,7 @@ def merge(a: DecodeAttentionAttrs, tier: Tier) -> Constants:
         "THREADS": MERGE_THREADS,
         "workgroup": (MERGE_THREADS, 1, 1),
         "variant": ["sinks"] * a.sinks,
-        "parts_bytes": ("*", "works", 4 * a.H * (a.D + 4)),
+        "parts_bytes": ("*", "parts", 4 * a.H * (a.D + 4)),
     }
 
 
@@ -175,11 +175,30 @@ def prefill(
 ) -> Constants:
     """row_groups: most groups of invocations that share the rows. heads: most query heads of a
     workgroup. team_rows: not 0 for attention_prefill_teams.wgsl, most rows that share a load."""
+    mask = {"shared": False, "mask": a.mask, "mask_words": "mask_words"}
     if team_rows:
-        return _prefill_teams(_grouped(a, tier, 1), team_rows)
+        c = {**_grouped(a, tier, 1), **mask}
+        shape = _prefill_teams(c, team_rows)
+    else:
+        words = _value_words(a.D, tier, row_groups)
+        while heads > 1 and heads * TILE_ROWS > _most_rows(words):
+            heads -= 1
+        c = {**_grouped(a, tier, heads), **mask}
+        shape = _prefill_rows(words, TILE_ROWS * c["HEADS"])
+    return {
+        **c,
+        **shape,
+        "TILE_ROWS": TILE_ROWS,
+        "workgroup": (shape["THREADS"], 1, 1),
+        "variant": ["mask"] * a.mask + c["variant"],
+    }
+
+
+def _value_words(dim: int, tier: Tier, row_groups: int) -> Constants:
+    """Who of a workgroup has which words of the output."""
     threads = PREFILL_THREADS
     width = 2 if tier == "f16" else 1
-    words = a.D // width
+    words = dim // width
     own = -(-words // threads)
     while words % own:
         own += 1
@@ -187,25 +206,29 @@ def prefill(
     groups = 1
     while 2 * groups * columns <= threads and 2 * groups <= row_groups:
         groups *= 2
-    while heads > 1 and heads * TILE_ROWS * own * width > PREFILL_SUMS * groups:
-        heads -= 1
-    c = _grouped(a, tier, heads)
-    rows = TILE_ROWS * c["HEADS"]
     return {
-        **c,
-        "THREADS": threads,
-        "workgroup": (threads, 1, 1),
-        "TILE_ROWS": TILE_ROWS,
-        "KEYS": threads,
-        "ROWS": rows,
-        "BLOCK": PREFILL_BLOCK,
-        "ROW_GROUPS": groups,
-        "TEAM": threads // _power_of_two(rows // 4),
         "WIDTH": width,
         "OWN": own,
         "COLUMNS": columns,
+        "ROW_GROUPS": groups,
         "word": "u32" if tier == "f16" else "f32",
         "output": "vec2<f32>" if tier == "f16" else "f32",
+    }
+
+
+def _most_rows(words: Constants) -> int:
+    """Rows whose sums an invocation's registers hold."""
+    return int(PREFILL_SUMS * words["ROW_GROUPS"] // (words["OWN"] * words["WIDTH"]))
+
+
+def _prefill_rows(words: Constants, rows: int) -> Constants:
+    return {
+        **words,
+        "THREADS": PREFILL_THREADS,
+        "KEYS": PREFILL_THREADS,
+        "ROWS": rows,
+        "BLOCK": PREFILL_BLOCK,
+        "TEAM": PREFILL_THREADS // _power_of_two(rows // 4),
     }
 
 
@@ -218,10 +241,7 @@ def _prefill_teams(c: Constants, rows: int) -> Constants:
     while rows > 4 and rows * c["D"] > TEAMS_NUMBERS:
         rows //= 2
     return {
-        **c,
         "THREADS": TEAMS_THREADS,
-        "workgroup": (TEAMS_THREADS, 1, 1),
-        "TILE_ROWS": TILE_ROWS,
         "ROWS": rows,
         "OWN_CHUNKS": own,
         "RAGGED": c["CHUNKS"] != 4 * own,
@@ -233,3 +253,46 @@ def _prefill_teams(c: Constants, rows: int) -> Constants:
 
 def prefill_teams_grid(c: Constants, rows: int) -> Grid:
     return (c["H"], "q_tiles", TILE_ROWS // c["ROWS"])
+
+
+SHARED_ROWS = 8
+"""Sequences that a piece is shaped for; of more, it reads keys and values once for each so many."""
+SHARED_QUERIES = 32
+"""Most query heads that share a load."""
+
+
+def shared(
+    a: DecodeAttentionAttrs, tier: Tier, row_groups: int = 2, team_rows: int = 0
+) -> Constants:
+    """For the kernels of prefill, whose rows are here query heads of several sequences. row_groups,
+    team_rows: as there."""
+    c = _grouped(replace(a, sinks=False), tier, a.H)  # the merge adds sinks
+    norm = a.qk_norm is not None
+    if team_rows:
+        shape = _prefill_teams(c, team_rows)
+    else:
+        words = _value_words(a.D, tier, row_groups)
+        fixed = 4 * PREFILL_THREADS + 16 * PREFILL_THREADS
+        rows = (WORKGROUP_BYTES - fixed) // (4 * a.D + 4 * PREFILL_THREADS + 8)
+        rows = min(rows, SHARED_QUERIES, _most_rows(words), _round_up(SHARED_ROWS * c["GROUP"]))
+        shape = _prefill_rows(words, rows // PREFILL_BLOCK * PREFILL_BLOCK)
+    return {
+        **c,
+        **shape,
+        "shared": True,
+        "mask": False,
+        "qk_norm": norm,
+        "eps": a.qk_norm or 0.0,
+        "works": "works",
+        "workgroup": (shape["THREADS"], 1, 1),
+        "variant": ["qk_norm"] * norm + c["variant"],
+        "parts_bytes": ("*", "parts", 4 * a.H * (a.D + 4)),
+    }
+
+
+def _round_up(queries: int) -> int:
+    return -(-queries // PREFILL_BLOCK) * PREFILL_BLOCK
+
+
+def shared_grid(c: Constants, rows: int) -> Grid:
+    return (c["KV"], "shared_works", 1)

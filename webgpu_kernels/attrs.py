@@ -155,10 +155,9 @@ class RopeAppendAttrs(HeadsAttrs):
 
 
 @dataclass(frozen=True)
-class AttentionAttrs(HeadsAttrs):
-    """Causal attention of a step's tokens over pages: softmax(q·kᵀ·scale)·v."""
+class ScoreAttrs(HeadsAttrs):
+    """softmax(q·kᵀ·scale)·v over pages: what becomes of scores."""
 
-    op: ClassVar[str] = "attention"
     scale: float
     page_size: int = 16
     window: int | None = None
@@ -175,7 +174,16 @@ class AttentionAttrs(HeadsAttrs):
 
 
 @dataclass(frozen=True)
-class DecodeAttentionAttrs(AttentionAttrs):
+class AttentionAttrs(ScoreAttrs):
+    """Attention of a step's tokens over pages, which hold their keys and values already."""
+
+    op: ClassVar[str] = "attention"
+    mask: bool = False
+    """A token sees what its row of `mask` says, instead of all positions up to its own."""
+
+
+@dataclass(frozen=True)
+class DecodeAttentionAttrs(ScoreAttrs):
     """rope_append and attention of one new token per sequence."""
 
     op: ClassVar[str] = "decode_attention"

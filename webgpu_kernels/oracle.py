@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .constants import LOWEST, SETTINGS_WORDS
+from .masks import positions_seen
 
 Array = NDArray[np.generic]
 F32 = NDArray[np.float32]
@@ -156,9 +157,11 @@ def attention(
     window: int | None = None,
     softcap: float | None = None,
     sinks: F32 | None = None,
+    mask: U32 | None = None,
 ) -> F64:
     """softmax(q·kᵀ·scale)·v of each token over the positions 0 ..= its own, or the last `window`
-    of them; scores are capped to ±softcap; sinks[H] are scores of a value that is zero."""
+    of them, or those that its row of `mask` says (see masks.py); scores are capped to ±softcap;
+    sinks[H] are scores of a value that is zero."""
     _, kv_heads, page_size, dim = kv_k.shape
     tokens = len(q)
     grouped = q.reshape(tokens, kv_heads, -1, dim).astype(np.float64)
@@ -166,6 +169,8 @@ def attention(
     for t in range(tokens):
         end = int(positions[t]) + 1
         seen = np.arange(max(0, end - window) if window else 0, end)
+        if mask is not None:
+            seen = positions_seen(mask[t], window)
         pages, slots = page_table[token_seq[t], seen // page_size], seen % page_size
         k, v = (cache[pages, :, slots].astype(np.float64) for cache in (kv_k, kv_v))
         scores = np.einsum("hgd,phd->hgp", grouped[t], k) * scale

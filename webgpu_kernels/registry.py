@@ -114,6 +114,17 @@ _DECODE_TUNINGS = (
     ),
 )
 
+_PREFILL_TUNINGS = (
+    Tuning("default"),
+    Tuning(
+        "teams",
+        {"team_rows": 8},
+        features=("subgroups",),
+        suits="cpu",
+        wgsl="attention_prefill_teams.wgsl",
+    ),
+)
+
 KERNELS: tuple[Kernel, ...] = (
     Kernel(
         name="embed",
@@ -264,6 +275,29 @@ KERNELS: tuple[Kernel, ...] = (
         tunings=_DECODE_TUNINGS,
     ),
     Kernel(
+        name="attention_shared",
+        attrs=DecodeAttentionAttrs,
+        mode="split",
+        wgsl="attention_prefill.wgsl",
+        slots=(
+            Slot("qkv", "vec4<f32>"),
+            Slot("inv_freq", "vec4<f32>"),
+            Slot("q_gamma", "vec4<f32>", when=("qk_norm",)),
+            Slot("positions", "i32"),
+            Slot("page_table", "i32"),
+            Slot("work", "vec4<i32>"),
+            Slot("kv_k", "{chunk}"),
+            Slot("kv_v", "{word}"),
+            Slot("scratch0", "{output}", "read_write", nbytes="parts_bytes"),
+        ),
+        fields=(*_MAX_PAGES, _CHUNKS, Field("works", "u32", "works")),
+        constants=attention.shared,
+        grid=attention.shared_grid,
+        oracle="decode_attention",
+        variants={**_DECODE_VARIANTS, "page_size": (16, 32)},
+        tunings=_PREFILL_TUNINGS,
+    ),
+    Kernel(
         name="attention_merge",
         attrs=DecodeAttentionAttrs,
         mode="split",
@@ -288,25 +322,16 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("kv_v", "{word}"),
             Slot("page_table", "i32"),
             Slot("tiles", "vec4<i32>"),
+            Slot("mask", "u32", when=("mask",)),
             _SINKS,
             Slot("y", "{output}", "read_write"),
         ),
-        fields=(*_MAX_PAGES, _CHUNKS),
+        fields=(*_MAX_PAGES, _CHUNKS, Field("mask_words", "u32", "mask_words", when=("mask",))),
         constants=attention.prefill,
         grid=attention.prefill_grid,
         oracle="attention",
-        variants=_ATTENTION_VARIANTS,
-        tunings=(
-            Tuning("default"),
-            Tuning(
-                "teams",
-                {"team_rows": 8},
-                features=("subgroups",),
-                suits="cpu",
-                wgsl="attention_prefill_teams.wgsl",
-                grid=attention.prefill_teams_grid,
-            ),
-        ),
+        variants={**_ATTENTION_VARIANTS, "mask": (False, True)},
+        tunings=(_PREFILL_TUNINGS[0], replace(_PREFILL_TUNINGS[1], grid=attention.prefill_teams_grid)),
     ),
     Kernel(
         name="sample_adjust",

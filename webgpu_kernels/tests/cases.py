@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from webgpu_kernels import oracle
+from webgpu_kernels import masks, oracle
 from webgpu_kernels.launch import Tier
 from webgpu_kernels.packing import PACKINGS
 
@@ -254,13 +254,29 @@ def attention(setting: Attrs, tier: Tier) -> Case:
         **batch.arrays,
     }
     more = _scores(rng, attrs, arrays, heads, dim)
+    if attrs.get("mask"):
+        arrays["mask"] = more["mask"] = masks.join([_mask(rng, *one) for one in sequences])
     names = ("q", "kv_k", "kv_v", "positions", "token_seq", "page_table")
     want = oracle.attention(*(arrays[n] for n in names), **more)
-    _forget(arrays, batch, page, batch.positions + 1)
+    ends = [begin + new for begin, new in sequences]
+    _forget(arrays, batch, page, [ends[owner] for owner in batch.token_seq])
     arrays["y"] = np.full((len(batch.positions), heads * dim), np.nan, np.float32)
     arrays["tiles"] = np.array(batch.tiles, np.int32)
     attrs |= {"H": heads, "KV": kv_heads, "D": dim}
-    return Case(attrs, arrays, batch.symbols, {"y": want})
+    symbols = batch.symbols | ({"mask_words": arrays["mask"].shape[1]} if "mask" in arrays else {})
+    return Case(attrs, arrays, symbols, {"y": want})
+
+
+def _mask(rng: np.random.Generator, begin: int, new: int) -> np.ndarray:
+    """A random mask of one sequence's new tokens: a tree, or any of the positions from some place
+    on, later ones of the same step among them."""
+    if rng.random() < 0.5:
+        parents = [int(rng.integers(max(-1, i - 4), i)) for i in range(new)]
+        return masks.tree_mask(parents, begin)
+    first = int(rng.integers(0, begin + 1))
+    seen = rng.random((new, begin + new - first)) < 0.4
+    seen[:, begin - first :] |= np.eye(new, dtype=bool)
+    return masks.mask_rows(list(seen), first, list(range(begin, begin + new)))
 
 
 def _scores(
@@ -278,7 +294,8 @@ def _scores(
 def _forget(
     arrays: dict[str, np.ndarray], batch: Batch, page: int, lengths: Sequence[int] | np.ndarray
 ) -> None:
-    """Slots that hold no token yet must not matter: all but the first `lengths` of each token."""
+    """Slots that hold no token yet must not matter: all but the first `lengths` of each token's
+    sequence."""
     stale = np.ones((batch.pages, page), bool)
     for length, owner in zip(lengths, batch.token_seq, strict=True):
         for p in range(length):
@@ -288,12 +305,15 @@ def _forget(
 
 
 def decode_attention(setting: Attrs, tier: Tier) -> Case:
-    """One new token for each sequence: its shape gives their positions."""
+    """One new token for each sequence: its shape gives their positions. Some begin with pages of
+    others."""
     attrs = dict(setting)
     heads, kv_heads, dim, positions = attrs.pop("shape")
     page = attrs.get("page_size", 16)
     rng = seeded(setting, tier)
     batch = Batch(rng, [(position, 1) for position in positions], page)
+    if attrs.get("mode") == "split":
+        share(rng, batch.page_table, positions, page)
     pool = (batch.pages, kv_heads, page, dim)
     kv = np.float16 if tier == "f16" else np.float32
     rows = len(positions)
@@ -319,29 +339,108 @@ def decode_attention(setting: Attrs, tier: Tier) -> Case:
         y, *_ = oracle.decode_attention(**given | pages, heads=heads, append=False, **more)
         return {"y": y}
 
-    pieces, work_rows = cut(rng, positions, page)
+    cut = Cut(rng, positions, batch.page_table, page)
     arrays |= {
         "y": np.full((rows, heads * dim), np.nan, np.float32),
-        "work": pieces,
-        "work_rows": work_rows,
+        "work": cut.table,
+        "work_rows": cut.work_rows,
     }
     attrs |= {"H": heads, "KV": kv_heads, "D": dim}
     wanted = dict(zip(("y", "kv_k", "kv_v"), want, strict=True))
-    return Case(attrs, arrays, batch.symbols | {"works": len(pieces)}, wanted, settle)
+    return Case(attrs, arrays, batch.symbols | cut.symbols, wanted, settle)
 
 
-def cut(
-    rng: np.random.Generator, positions: Sequence[int], page: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Contexts cut at random pages, some not at all: `work` and `work_rows`."""
-    pieces: list[tuple[int, int, int, int]] = []
-    firsts = [0]
-    for row, position in enumerate(positions):
-        inner = rng.permutation(np.arange(page, position + 1, page))[: rng.integers(0, 5)]
-        edges = [0, *sorted(int(at) for at in inner), position + 1]
-        pieces += [(row, begin, end, 0) for begin, end in itertools.pairwise(edges)]
-        firsts.append(len(pieces))
-    return np.array(pieces, np.int32), np.array(firsts, np.int32)
+def share(
+    rng: np.random.Generator, page_table: np.ndarray, positions: Sequence[int], page: int
+) -> None:
+    """Lets rows begin with the pages of others before them, which may do so themselves."""
+    for row in range(1, len(positions)):
+        other = int(rng.integers(row))
+        whole = min(positions[row], positions[other]) // page
+        if rng.random() < 0.8:
+            kept = int(rng.integers(whole // 2, whole + 1))
+            page_table[row, :kept] = page_table[other, :kept]
+
+
+class Cut:
+    """Contexts cut at random pages, some not at all; most of what rows share is read once for them.
+    Works of up to four pieces."""
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        positions: Sequence[int],
+        page_table: np.ndarray,
+        page: int,
+    ) -> None:
+        self._rng = rng
+        self._page_table, self._page = page_table, page
+        self._positions = positions
+        self._pieces: list[tuple[list[int], int, int]] = []
+        self._visit(list(range(len(positions))), 0)
+        counts = [sum(row in rows for rows, *_ in self._pieces) for row in range(len(positions))]
+        self.work_rows = np.array([0, *itertools.accumulate(counts)], np.int32)
+        self.table, self.symbols = self._table()
+
+    def _visit(self, rows: list[int], depth: int) -> None:
+        """Pieces of `rows`, which have the first pages in common, from page `depth` on."""
+        if len(rows) == 1:
+            self._cut(rows, depth * self._page, self._positions[rows[0]] + 1)
+            return
+        whole = min(self._positions[row] // self._page for row in rows)
+        equal = (self._page_table[rows, :whole] == self._page_table[rows[0], :whole]).all(axis=0)
+        end = whole if equal.all() else int(np.argmin(equal))
+        at_end = [
+            int(self._page_table[row, end]) if self._positions[row] // self._page > end else -1 - row
+            for row in rows
+        ]
+        if end > depth and self._rng.random() < 0.9:
+            self._cut(rows, depth * self._page, end * self._page)
+            depth = end
+        for first in dict.fromkeys(at_end):
+            group = [row for row, entry in zip(rows, at_end, strict=True) if entry == first]
+            self._visit(group, depth)
+
+    def _cut(self, rows: list[int], begin: int, end: int) -> None:
+        inner = self._rng.permutation(np.arange(begin + self._page, end, self._page))
+        edges = [begin, *sorted(int(at) for at in inner[: self._rng.integers(0, 5)]), end]
+        self._pieces += [(rows, *piece) for piece in itertools.pairwise(edges)]
+
+    def _table(self) -> tuple[np.ndarray, dict[str, int]]:
+        part = self.work_rows.tolist()
+        parts = {
+            (row, begin): part[row] + order
+            for row in range(len(self._positions))
+            for order, begin in enumerate(b for rows, b, _ in self._pieces if row in rows)
+        }
+        kinds = [
+            [piece for piece in self._pieces if (len(piece[0]) > 1) == shared]
+            for shared in (False, True)
+        ]
+        works = [self._works(kind) for kind in kinds]
+        item = len(works[0]) + len(works[1])
+        named = item + len(self._pieces)
+        headers, pieces, names = [], [], []
+        for rows, begin, end in (piece for kind in works for work in kind for piece in work):
+            if len(rows) == 1:
+                pieces.append((rows[0], begin, end, parts[rows[0], begin]))
+                continue
+            pieces.append((named + len(names), begin, end, len(rows)))
+            names += [(row, parts[row, begin], 0, 0) for row in rows]
+        for work in (*works[0], *works[1]):
+            headers.append((item, item + len(work), 0, 0))
+            item += len(work)
+        table = np.array([*headers, *pieces, *names], np.int32)
+        symbols = {"works": len(works[0]), "shared_works": len(works[1]), "parts": part[-1]}
+        return table, symbols
+
+    def _works(self, pieces: list[Any]) -> list[list[Any]]:
+        works = []
+        while pieces:
+            count = int(self._rng.integers(1, 5))
+            works.append(pieces[:count])
+            pieces = pieces[count:]
+        return works
 
 
 MAKERS: dict[str, Callable[[Attrs, Tier], Case]] = {
@@ -374,6 +473,15 @@ SHAPES: dict[str, tuple[Any, ...]] = {
     ),
     "attention_decode": _DECODE_SHAPES,
     "attention_partial": _DECODE_SHAPES[1::2],
+    "attention_shared": (
+        (9, 3, 64, (300, 310, 290, 300, 64, 200, 90, 301, 17)),
+        (3, 1, 24, (40, 50, 60)),
+        (14, 2, 64, (100,) * 6),
+        (8, 2, 128, (70, 130, 200, 129, 33)),
+        (2, 1, 256, (70, 64)),
+        (4, 4, 80, (1030, 900, 1024)),
+        (12, 1, 96, (50, 33, 120, 7)),
+    ),
     "attention_merge": _DECODE_SHAPES[:1],
     "attention_prefill": (
         (3, 1, 24, ((0, 1), (17, 5), (0, 40))),

@@ -44,7 +44,8 @@ def check_limits(launch: KernelLaunch, symbols: dict[str, int]) -> None:
     x, y, z = launch.workgroup_size
     assert x * y * z <= 256
     assert launch.workgroup_bytes <= 16384
-    assert all(1 <= evaluate(e, symbols) <= MAX_GRID for e in launch.grid)
+    # A step without shared pieces has none for its workgroups.
+    assert all(0 <= evaluate(e, symbols) <= MAX_GRID for e in launch.grid)
 
 
 def close(got: np.ndarray, want: np.ndarray) -> None:

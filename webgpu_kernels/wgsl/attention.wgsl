@@ -47,3 +47,58 @@ unpack2x16float({{ word }})
 {{ word }}
 {%- endif -%}
 {% endmacro %}
+{% macro first_seen() %}
+{% if window %}
+
+// First position that token `t` sees in its window.
+fn first_seen(t: u32) -> u32 {
+{% if mask %}
+  let position = mask[t * params.mask_words + 2u];
+{% else %}
+  let position = u32(max(positions[t], 0));
+{% endif %}
+  return max(position + 1u, {{ WINDOW }}u) - {{ WINDOW }}u;
+}
+{% endif %}
+{% endmacro %}
+{# A row of `mask`: begin, end, position, bits. #}
+{% macro sees() %}
+{{- first_seen() }}
+// Whether token `t` sees the key at a position: of those before its `begin` every one{{ " in its window" if window }}, then what its bits say, from its
+// `end` on none.
+fn sees(t: u32, key: u32) -> bool {
+  let row = t * params.mask_words;
+  let begin = mask[row];
+  if (key < begin) {
+    return {{ "key >= first_seen(t)" if window else "true" }};
+  }
+  let bit = key - begin;
+  return key < mask[row + 1u] && (mask[row + 3u + bit / 32u] >> (bit % 32u) & 1u) == 1u;
+}
+{% endmacro %}
+{# Needs turn.wgsl's functions. #}
+{% macro rotated_query() %}
+{{- first_seen() }}
+struct Quads {
+  low: vec4<f32>,
+  high: vec4<f32>,
+}
+
+// Quad c of the low half of a query head of qkv[row], and its partner in the high half: {{ "RMS-normalised, " if qk_norm }}rotated and scaled.
+fn rotated_query(row: u32, head: u32, c: u32) -> Quads {
+  let at = (row * {{ H + 2 * KV }}u + head) * {{ D // 4 }}u;
+  var low = qkv[at + c];
+  var high = qkv[at + c + {{ D // 8 }}u];
+{% if qk_norm %}
+  var square = 0.0f;
+  for (var i = 0u; i < params.chunks * {{ QPC }}u; i++) {
+    square += dot(qkv[at + i], qkv[at + i]);
+  }
+  let rstd = inverseSqrt(square / {{ D | float | f32 }} + {{ eps | f32 }});
+  low *= rstd * q_gamma[c];
+  high *= rstd * q_gamma[c + {{ D // 8 }}u];
+{% endif %}
+  let turn = turn_by(f32(max(positions[row], 0)) * inv_freq[c]);
+  return Quads((low * turn.cos - high * turn.sin) * {{ SCALE | f32 }}, (high * turn.cos + low * turn.sin) * {{ SCALE | f32 }});
+}
+{% endmacro %}
