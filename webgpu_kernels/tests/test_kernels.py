@@ -63,14 +63,28 @@ def test_matches_oracle(device: Device, row: Kernel, setting: Attrs, tier: Tier)
     if tier == "f16" and not device.f16:
         pytest.skip("the adapter has no shader-f16")
     case = MAKERS[row.attrs.op](setting, tier)
+    launches = lower(row.attrs.op, case.attrs, tier)
     for tuning in row.tunings:
-        launches = [
-            next((other for other in launch.alternatives if other.tuning == tuning.name), launch)
-            for launch in lower(row.attrs.op, case.attrs, tier)
+        # Launches of the op's other rows have tests of their own: here the kernels that compile soonest.
+        chosen = [
+            _under(launch, tuning.name)
+            if launch.tuning_key.split()[0].split(".")[0].startswith(row.name)
+            else _quick(launch, device)
+            for launch in launches
         ]
-        served = tuning is row.tunings[0] or any(one.tuning == tuning.name for one in launches)
-        if served and all(device.has(launch.features) for launch in launches):
-            check_case(device, launches, case)
+        served = tuning is row.tunings[0] or any(one.tuning == tuning.name for one in chosen)
+        if served and all(device.has(launch.features) for launch in chosen):
+            check_case(device, chosen, case)
+
+
+def _under(launch: KernelLaunch, tuning: str) -> KernelLaunch:
+    return next((other for other in launch.alternatives if other.tuning == tuning), launch)
+
+
+def _quick(launch: KernelLaunch, device: Device) -> KernelLaunch:
+    """The kernel for software adapters, if the adapter can run it."""
+    others = (other for other in launch.alternatives if other.suits == "cpu")
+    return next((other for other in others if device.has(other.features)), launch)
 
 
 def check_case(device: Device, launches: list[KernelLaunch], case: Case) -> None:
@@ -187,8 +201,9 @@ def check_narrow() -> None:
         case = MAKERS[op](setting, "f32")
         launches = lower(op, case.attrs, "f32")
         first = launches[0]
-        (launches[0],) = (one for one in first.alternatives if one.suits == "cpu")
-        assert "Barrier" not in launches[0].wgsl and "var<workgroup>" not in launches[0].wgsl
+        launches = [_quick(launch, device) for launch in launches]
+        assert launches[0] in first.alternatives
+        assert all("Barrier" not in one.wgsl and "var<workgroup>" not in one.wgsl for one in launches)
         check_case(device, launches, case)
     for k, columns in ((576, 1), (1472, 1), (576, 4)):
         case, cpu = software_gemv({**FUSED, "columns": columns}, (6, 37, k))
