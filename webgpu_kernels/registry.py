@@ -331,7 +331,10 @@ KERNELS: tuple[Kernel, ...] = (
         grid=attention.prefill_grid,
         oracle="attention",
         variants={**_ATTENTION_VARIANTS, "mask": (False, True)},
-        tunings=(_PREFILL_TUNINGS[0], replace(_PREFILL_TUNINGS[1], grid=attention.prefill_teams_grid)),
+        tunings=(
+            _PREFILL_TUNINGS[0],
+            replace(_PREFILL_TUNINGS[1], grid=attention.prefill_teams_grid),
+        ),
     ),
     Kernel(
         name="sample_adjust",

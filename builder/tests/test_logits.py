@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from webbuild.models import PAGE_SIZE
 from webbuild.native import NativeModel, Sampling
+from webbuild.native.works import plan_works
 from webbuild.reference import BOUNDS, CASES, Case, climb, prepare, reference_model
 
 pytestmark = pytest.mark.gpu
@@ -56,6 +58,35 @@ def test_decoding_in_pieces_gives_the_same_logits(folder: Path) -> None:
             whole.release(sequence)
     for one, pieces in zip(logits[:2], logits[2:], strict=True):
         assert np.abs(one - pieces).max() <= 1e-5 * np.abs(one).max()
+
+
+@pytest.mark.parametrize("tier", ["f16", "f32"])
+def test_a_prefix_read_once_for_all_gives_the_same_logits(folder: Path, tier: str) -> None:
+    rng = np.random.default_rng(4)
+    model = NativeModel.open(prepare(Case("qwen3", "q4f16_1"), folder)[1], tier)
+    text = [int(token) for token in rng.integers(0, model.vocab_size, 300)]
+    # The second and third begin as the first does, the third as the second for longer.
+    texts = [text, text[:240] + [1, 2, 3], text[:240] + [1, 7] * 20, text[:5]]
+    logits = []
+    for kept in ([0, 0, 0, 0], [0, 15, 15, 0]):
+        model.split_context = 1 if any(kept) else 10**9
+        sequences = [model.sequence() for _ in texts]
+        for sequence, tokens, pages in zip(sequences, texts, kept, strict=True):
+            sequence.pages = sequences[0].pages[:pages]
+            sequence.length = pages * PAGE_SIZE
+            model.prefill(sequence, tokens[sequence.length :])
+        for token in (5, 6):
+            model.decode(sequences, [token] * len(sequences))
+            logits.append(model.logits())
+        lists, lengths = zip(*((one.pages, one.length) for one in sequences), strict=True)
+        works = plan_works(lengths, lists, PAGE_SIZE, 512)
+        assert works.saved == 2 * sum(kept[:2]) * PAGE_SIZE
+        for sequence, pages in zip(sequences, kept, strict=True):
+            sequence.pages = sequence.pages[pages:]  # the first one gives them back
+            model.release(sequence)
+    bound = 1e-5 if tier == "f32" else 2e-3
+    for alone, shared in zip(logits[:2], logits[2:], strict=True):
+        assert np.abs(alone - shared).max() <= bound * np.abs(alone).max()
 
 
 def test_a_seed_repeats_and_another_differs(model: NativeModel) -> None:

@@ -154,8 +154,9 @@ def test_the_plan_of_a_step() -> None:
     )
     third = Sequence(slot=2, sampling=Sampling(), pages=[7])
     rows = [Row(first, [8, -2], [0, 1]), Row(second, [*range(18)], [17]), Row(third, [5], [])]
-    plan = StepPlan.make(rows, max_pages=8, page_size=4, most_works=32)
-    assert plan.symbols == {"tokens": 21, "seqs": 3, "outs": 3, "q_tiles": 4, "works": 3}
+    plan = StepPlan.make(rows, max_pages=8, page_size=4, most_parts=32)
+    works = {"works": 1, "shared_works": 0, "parts": 3}
+    assert plan.symbols == {"tokens": 21, "seqs": 3, "outs": 3, "q_tiles": 4, **works}
     inputs = {name: array.tolist() for name, array in plan.inputs.items()}
     assert inputs["token_ids"] == [8, -2, *range(18), 5]
     assert inputs["positions"] == [7, 8, *range(18), 0]
@@ -168,7 +169,7 @@ def test_the_plan_of_a_step() -> None:
     assert inputs["logit_rows"] == [0, 1, 19]
     assert inputs["tiles"] == [[0, 2, 0, 7], [2, 16, 1, 0], [18, 2, 1, 16], [20, 1, 2, 0]]
     assert (inputs["work"], inputs["work_rows"]) == (
-        [[0, 0, 9, 0], [1, 0, 18, 0], [2, 0, 1, 0]],
+        [[1, 4, 0, 0], [2, 0, 1, 2], [1, 0, 18, 1], [0, 0, 9, 0]],
         [0, 1, 2, 3],
     )
     assert inputs["slots"] == [1, 1, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -107,6 +107,43 @@ def test_however_few_parts_may_be(limit: int) -> None:
         plan = plan_works(lengths, lists, 16, limit)
         check(plan, lengths, lists, 16)
         assert plan.parts <= max(limit, len(lengths))
+
+
+def test_the_runtime_cuts_the_same() -> None:
+    # runtime_js/src/engine/works.test.ts makes the same batches, and compares with the same sums.
+    state = 12345
+
+    def random(below: int) -> int:
+        nonlocal state
+        state = (state * 1103515245 + 12345) % 2**32
+        return state * below >> 32
+
+    def add(total: int, words: Iterable[int]) -> int:
+        for word in words:
+            total = (31 * total + word) % 2**32
+        return total
+
+    sums = []
+    for page, tokens in ((16, 128), (16, 256), (32, 128)):
+        total = 0
+        for _ in range(300):
+            lengths: list[int] = []
+            lists: list[list[int]] = []
+            for row in range(1 + random(16)):
+                lengths.append(1 + random(1 << (1 + random(13))))
+                count = -(-lengths[row] // page)
+                other = lists[random(row)] if row and random(4) else []
+                kept = other[: min(random(len(other) + 1), count)]
+                lists.append(kept + [1000 * row + at for at in range(len(kept), count)])
+            plan = plan_works(lengths, lists, page, 64 + random(200), tokens)
+            total = add(total, plan.work.ravel().tolist())
+            counts = [plan.works, plan.shared, plan.saved, int(plan.pays)]
+            total = add(total, plan.work_rows.tolist() + counts)
+        sums.append(total)
+    assert sums == SUMS
+
+
+SUMS = [3472379981, 1611744627, 887032720]
 
 
 def test_choices_of_one_prompt() -> None:

@@ -391,7 +391,9 @@ class Cut:
         equal = (self._page_table[rows, :whole] == self._page_table[rows[0], :whole]).all(axis=0)
         end = whole if equal.all() else int(np.argmin(equal))
         at_end = [
-            int(self._page_table[row, end]) if self._positions[row] // self._page > end else -1 - row
+            int(self._page_table[row, end])
+            if self._positions[row] // self._page > end
+            else -1 - row
             for row in rows
         ]
         if end > depth and self._rng.random() < 0.9:

@@ -203,7 +203,9 @@ def check_narrow() -> None:
         first = launches[0]
         launches = [_quick(launch, device) for launch in launches]
         assert launches[0] in first.alternatives
-        assert all("Barrier" not in one.wgsl and "var<workgroup>" not in one.wgsl for one in launches)
+        assert all(
+            "Barrier" not in one.wgsl and "var<workgroup>" not in one.wgsl for one in launches
+        )
         check_case(device, launches, case)
     for k, columns in ((576, 1), (1472, 1), (576, 4)):
         case, cpu = software_gemv({**FUSED, "columns": columns}, (6, 37, k))

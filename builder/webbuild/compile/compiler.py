@@ -217,7 +217,7 @@ _INPUTS = (
     Input(name="page_table", dtype="i32", shape=("seqs", "max_pages")),
     Input(name="logit_rows", dtype="i32", shape=("outs",)),
     Input(name="tiles", dtype="i32", shape=("q_tiles", 4)),
-    Input(name="work", dtype="i32", shape=("works", 4)),
+    Input(name="work", dtype="i32", shape=(("*", 2, "parts"), 4)),
     Input(name="work_rows", dtype="i32", shape=(("+", "seqs", 1),)),
     Input(name="slots", dtype="i32", shape=("outs",)),
     Input(name="sampling", dtype="u32", shape=("outs", SAMPLING_WORDS)),

@@ -9,7 +9,7 @@ from webbuild.schema.program import Symbol
 
 TILE_ROWS = 16
 """Most rows of one prefill attention tile."""
-ROW_WORKS, LEAST_WORKS = 16, 32
+ROW_PARTS, LEAST_PARTS = 16, 32
 """Pieces of contexts in a split decode: at most so many for each sequence, but for one sequence
 more."""
 ROW_OUTS, LEAST_OUTS = 2, 16
@@ -33,7 +33,9 @@ class Bounds:
             "seqs": self.max_batch,
             "outs": max(LEAST_OUTS, ROW_OUTS * self.max_batch),
             "q_tiles": -(-self.prefill_chunk // TILE_ROWS) + self.max_batch,
-            "works": max(LEAST_WORKS, ROW_WORKS * self.max_batch),
+            "works": max(LEAST_PARTS, ROW_PARTS * self.max_batch),
+            "shared_works": max(LEAST_PARTS, ROW_PARTS * self.max_batch) // 2,
+            "parts": max(LEAST_PARTS, ROW_PARTS * self.max_batch),
             "pages": pages * self.max_batch,
             "max_pages": pages,
             "slots": self.max_batch,
@@ -46,7 +48,9 @@ class Bounds:
             "seqs": "sequences of the step",
             "outs": "rows of the step whose logits are wanted, and sampled",
             "q_tiles": f"prefill attention tiles: at most {TILE_ROWS} rows of one sequence each",
-            "works": "pieces of contexts in a split decode",
+            "works": "workgroups' shares of the contexts in a split decode",
+            "shared_works": "and of what several contexts begin with",
+            "parts": "what pieces of contexts add to rows' attention",
         }
         load = {
             "pages": "pages of the KV pool",

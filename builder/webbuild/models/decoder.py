@@ -206,6 +206,6 @@ def module_spec(module: Decoder, kv_dtype: str, split: bool = True) -> nn.spec.M
         "decode": signature("seqs"),
     }
     if split:
-        works = {"work": ints("works", 4), "work_rows": ints("rows_and_end")}
+        works = {"work": ints("items", 4), "work_rows": ints("rows_and_end")}
         functions["decode_split"] = signature("seqs", **works)
     return nn.spec.ModuleSpec.from_raw(functions, module)

@@ -44,7 +44,7 @@ class NativeModel:
         self._load = {"max_pages": max_pages, "pages": pages, "slots": limits.max_batch}
         maxima = largest_symbols(pack.manifest, program) | self._load
         self._most = maxima
-        self._most_works = maxima.get("works", 0)
+        self._most_parts = maxima.get("parts", 0)
         self._piece_tokens = SOFTWARE_PIECE_TOKENS if device.software else PIECE_TOKENS
         self._functions = program.tiers[tier].functions.keys()
         self.split_context = SPLIT_CONTEXT
@@ -175,10 +175,10 @@ class NativeModel:
             batch,
             self._load["max_pages"],
             self.pack.program.page_size,
-            self._most_works,
+            self._most_parts,
             self._piece_tokens,
         )
-        self._player.run(self._function(batch), plan.inputs, plan.symbols | self._load)
+        self._player.run(self._function(batch, plan), plan.inputs, plan.symbols | self._load)
         for row in batch:
             row.sequence.length += len(row.tokens)
             row.sequence.drawn = False
@@ -235,11 +235,12 @@ class NativeModel:
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _function(self, batch: list[Row]) -> str:
+    def _function(self, batch: list[Row], plan: StepPlan) -> str:
         if any(len(row.tokens) > 1 or not row.outs for row in batch):
             return "prefill"
         longest = max(row.sequence.length for row in batch) + 1
-        split = longest >= self.split_context and "decode_split" in self._functions
+        pays = longest >= self.split_context or plan.sharing_pays
+        split = pays and "decode_split" in self._functions
         return "decode_split" if split else "decode"
 
     def _check(self, batch: list[Row]) -> None:

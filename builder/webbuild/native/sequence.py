@@ -75,7 +75,9 @@ class StepPlan:
     inputs: dict[str, npt.NDArray[np.generic]]
     """By name of docs/architecture.md's step-block table."""
     symbols: dict[str, int]
-    """`tokens`, `seqs`, `outs`, `q_tiles` and `works`."""
+    """`tokens`, `seqs`, `outs`, `q_tiles`, `works`, `shared_works` and `parts`."""
+    sharing_pays: bool
+    """Whether rows share so much that decoding in pieces pays, however short their contexts are."""
 
     @classmethod
     def make(
@@ -83,12 +85,12 @@ class StepPlan:
         batch: List[Row],
         max_pages: int,
         page_size: int,
-        most_works: int,
+        most_parts: int,
         piece_tokens: int = PIECE_TOKENS,
     ) -> StepPlan:
         """Plans a step of these rows, in that order.
 
-        Every sequence must already have its pages. most_works: of a split decode, whose pieces have
+        Every sequence must already have its pages. most_parts: of a split decode, whose works have
         piece_tokens at least.
         """
         counts = np.array([len(row.tokens) for row in batch], np.int32)
@@ -110,7 +112,8 @@ class StepPlan:
             lengths.append(sequence.length + count)
             logit_rows += [int(first) + out for out in row.outs]
             slots += [sequence.slot] * len(row.outs)
-        work, work_rows = plan_works(lengths, page_size, most_works, piece_tokens)
+        pages = [row.sequence.pages for row in batch]
+        works = plan_works(lengths, pages, page_size, most_parts, piece_tokens)
         inputs: dict[str, npt.NDArray[np.generic]] = {
             "token_ids": np.concatenate([np.array(row.tokens, np.int32) for row in batch]),
             "positions": np.array(positions, np.int32),
@@ -118,8 +121,8 @@ class StepPlan:
             "page_table": page_table,
             "logit_rows": np.array(logit_rows, np.int32),
             "tiles": np.array(tiles, np.int32),
-            "work": work,
-            "work_rows": work_rows,
+            "work": works.work,
+            "work_rows": works.work_rows,
             "slots": np.array(slots, np.int32),
             "sampling": sampling_rows(batch),
         }
@@ -128,9 +131,11 @@ class StepPlan:
             "seqs": len(batch),
             "outs": len(slots),
             "q_tiles": len(tiles),
-            "works": len(work),
+            "works": works.works,
+            "shared_works": works.shared,
+            "parts": works.parts,
         }
-        return cls(inputs, symbols)
+        return cls(inputs, symbols, works.pays)
 
 
 def sampling_rows(batch: List[Row]) -> npt.NDArray[np.uint32]:

@@ -165,7 +165,9 @@ def _segments(
 def _even(owned: Sequence[_Segment], piece_tokens: int) -> bool:
     """Whether a work for each row is right: no longer than they need be, and as long as each other."""
     sizes = [one.end - one.begin for one in owned]
-    return sum(sizes) // piece_tokens <= len(sizes) and 4 * len(sizes) * max(sizes) <= 5 * sum(sizes)
+    return sum(sizes) // piece_tokens <= len(sizes) and 4 * len(sizes) * max(sizes) <= 5 * sum(
+        sizes
+    )
 
 
 def _cut(

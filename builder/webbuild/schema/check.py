@@ -66,13 +66,15 @@ SYMBOLS = {
     "outs": "step",
     "q_tiles": "step",
     "works": "step",
+    "shared_works": "step",
+    "parts": "step",
     "pages": "load",
     "max_pages": "load",
     "slots": "load",
 }
 #: What only a program with `decode_split` needs.
 SPLIT = "decode_split"
-SPLIT_SYMBOL = "works"
+SPLIT_SYMBOLS = frozenset(("works", "shared_works", "parts"))
 SPLIT_INPUTS = frozenset(("work", "work_rows"))
 #: What kernels may need beyond their tier, as alternatives of one that does not.
 OPTIONAL_FEATURES = frozenset(("subgroups", "subgroup-matrix-f32-8x8x8"))
@@ -113,7 +115,7 @@ def largest_symbols(manifest: PackManifest, program: Program) -> dict[str, int]:
         symbols[symbol.name] = symbol.max if symbol.max is not None else known[symbol.name]
     missing = SYMBOLS.keys() - symbols.keys()
     if not any(SPLIT in tier.functions for tier in program.tiers.values()):
-        missing -= {SPLIT_SYMBOL}
+        missing -= SPLIT_SYMBOLS
     _need(not missing, "symbols", f"{sorted(missing)} are missing")
     _need(symbols["tokens"] == limits.prefill_chunk, "symbol 'tokens'", "max ≠ prefill_chunk")
     _need(symbols["seqs"] == limits.max_batch, "symbol 'seqs'", "max ≠ max_batch")

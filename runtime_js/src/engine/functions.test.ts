@@ -64,8 +64,10 @@ test("decoding in pieces is made ready by the first context that is long enough"
   const contextLength = SPLIT_CONTEXT + 16;
   const pack = tinyPack(contextLength);
   replaceJson(pack, "program.json", ({ symbols, inputs, tiers }) => {
-    symbols.push({ name: "works", description: "works", scope: "step", max: 32 });
-    inputs.push({ name: "work", dtype: "i32", shape: ["works", 4] });
+    for (const name of ["works", "shared_works", "parts"]) {
+      symbols.push({ name, description: name, scope: "step", max: 32 });
+    }
+    inputs.push({ name: "work", dtype: "i32", shape: [["*", 2, "parts"], 4] });
     inputs.push({ name: "work_rows", dtype: "i32", shape: [["+", "seqs", 1]] });
     tiers.f32.functions.decode_split = tiers.f32.functions.decode;
   });

@@ -7,7 +7,7 @@ import type { Symbols } from "../gpu/sizes.js";
 import type { StepBlock } from "../gpu/step_block.js";
 import type { Sequence } from "../kv/sequence.js";
 import type { SamplingRow } from "./sampling.js";
-import { PIECE_TOKENS, planWorks, SPLIT_CONTEXT } from "./works.js";
+import { PIECE_TOKENS, SPLIT_CONTEXT, WorkPlanner } from "./works.js";
 
 /** Rows of a prefill attention tile. */
 const TILE_ROWS = 16;
@@ -51,25 +51,25 @@ export class Planner {
   readonly #slots: Int32Array;
   readonly #sampling: Uint32Array;
   readonly #tileList: Int32Array;
-  readonly #work: Int32Array | undefined;
-  readonly #workRows: Int32Array | undefined;
+  readonly #workPlanner: WorkPlanner | undefined;
   readonly #most: readonly number[];
   readonly #env: number[];
   readonly #tokens: number;
   readonly #seqs: number;
   readonly #outs: number;
   readonly #tiles: number;
-  readonly #works: number | undefined;
-  readonly #mostWorks: number;
+  readonly #works: number;
+  readonly #sharedWorks: number;
+  readonly #parts: number;
   readonly #tableWidth: number;
 
   /** canSplit: the program has `decode_split`; pieceTokens: of a piece, at least. */
   constructor(
     block: StepBlock,
     symbols: Symbols,
-    private readonly pageSize: number,
-    private readonly canSplit: boolean,
-    private readonly pieceTokens = PIECE_TOKENS,
+    pageSize: number,
+    canSplit: boolean,
+    pieceTokens = PIECE_TOKENS,
   ) {
     // check.ts has proved that these exist.
     this.#tokenIds = block.i32("token_ids") as Int32Array;
@@ -80,16 +80,24 @@ export class Planner {
     this.#slots = block.i32("slots") as Int32Array;
     this.#sampling = block.u32("sampling") as Uint32Array;
     this.#tileList = block.i32("tiles") as Int32Array;
-    this.#work = block.i32("work");
-    this.#workRows = block.i32("work_rows");
     this.#most = symbols.maxima;
     this.#env = [...symbols.maxima];
     this.#tokens = symbols.index.get("tokens") as number;
     this.#seqs = symbols.index.get("seqs") as number;
     this.#outs = symbols.index.get("outs") as number;
     this.#tiles = symbols.index.get("q_tiles") as number;
-    this.#works = symbols.index.get("works");
-    this.#mostWorks = this.#works === undefined ? 0 : (symbols.maxima[this.#works] as number);
+    this.#works = symbols.index.get("works") as number;
+    this.#sharedWorks = symbols.index.get("shared_works") as number;
+    this.#parts = symbols.index.get("parts") as number;
+    if (canSplit) {
+      this.#workPlanner = new WorkPlanner(
+        block.i32("work") as Int32Array,
+        block.i32("work_rows") as Int32Array,
+        pageSize,
+        symbols.maxima[this.#parts] as number,
+        pieceTokens,
+      );
+    }
     this.#tableWidth = symbols.maxima[symbols.index.get("max_pages") as number] as number;
   }
 
@@ -131,16 +139,10 @@ export class Planner {
     this.#env[this.#seqs] = batch.length;
     this.#env[this.#outs] = out;
     this.#env[this.#tiles] = tiles;
-    if (kind !== "prefill" && this.#works !== undefined && this.#work && this.#workRows) {
-      // Contexts are cut in every decode, so that a warm-up runs those kernels too.
-      this.#env[this.#works] = planWorks(
-        batch.map(({ sequence }) => sequence.length),
-        this.pageSize,
-        this.#mostWorks,
-        this.#work,
-        this.#workRows,
-        this.pieceTokens,
-      );
+    if (kind !== "prefill" && this.#workPlanner) {
+      this.#env[this.#works] = this.#workPlanner.works;
+      this.#env[this.#sharedWorks] = this.#workPlanner.sharedWorks;
+      this.#env[this.#parts] = this.#workPlanner.parts;
     }
     return { kind, env: this.#env, outs: out };
   }
@@ -152,7 +154,12 @@ export class Planner {
       if (tokens.length !== 1 || outs.length !== 1) return "prefill";
       longest = Math.max(longest, sequence.length + 1);
     }
-    return this.canSplit && longest >= SPLIT_CONTEXT ? "decode_split" : "decode";
+    const works = this.#workPlanner;
+    if (!works) return "decode";
+    // Contexts are cut in every decode, so that a warm-up runs those kernels too.
+    works.clear();
+    for (const { sequence } of batch) works.add(sequence.length + 1, sequence.pages);
+    return works.cut() || longest >= SPLIT_CONTEXT ? "decode_split" : "decode";
   }
 
   #check(batch: readonly BatchRow[]): void {

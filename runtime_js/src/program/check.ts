@@ -59,9 +59,9 @@ const INPUTS: Record<string, { dtype: string; shape: (string | number)[] }> = {
 };
 /** What only a program with `decode_split` needs. */
 const SPLIT = "decode_split";
-const SPLIT_SYMBOL = "works";
+const SPLIT_SYMBOLS = ["works", "shared_works", "parts"];
 const SPLIT_INPUTS: typeof INPUTS = {
-  work: { dtype: "i32", shape: ["works", 4] },
+  work: { dtype: "i32", shape: [2, "parts", 4] },
   work_rows: { dtype: "i32", shape: ["seqs + 1"] },
 };
 const BUFFERS: Record<string, { dtype: string; shape: (string | number)[] }> = {
@@ -161,7 +161,7 @@ function checkProgram({ program, tensors }: Model, manifest: PackManifest): void
     "program.json inputs",
   );
   const splits = Object.values(program.tiers).some((tier) => Object.hasOwn(tier.functions, SPLIT));
-  if (splits) needs(names, [SPLIT_SYMBOL], "program.json symbols");
+  if (splits) needs(names, SPLIT_SYMBOLS, "program.json symbols");
   const expected = splits ? { ...INPUTS, ...SPLIT_INPUTS } : INPUTS;
   checkArrays("input", program.inputs, expected, program, manifest);
   checkSegments(program, tensors);
