@@ -1,9 +1,9 @@
 """Rows of attention's `mask`: which positions of its sequence each token of a step sees.
 
-A row is u32[3 + words]: `begin`, `end`, `position`, then bits, the lowest of the first word first. The
-token sees every position before `begin` (with a window: those less than it before `position`), of
-begin .. end those whose bit is 1, and from `end` on none. Each token must see a position, its own say:
-an empty softmax has no value. Rows are as long as the longest, padded with zeros.
+A row is u32[3 + words]: `begin`, `end`, `position`, then bits, the lowest of the first word first.
+The token sees every position before `begin` (with a window: those less than it before `position`),
+of begin .. end those whose bit is 1, and from `end` on none. Each token must see a position, its own
+say: an empty softmax has no value. Rows are as long as the longest, padded with zeros.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ HEAD = 3
 
 
 def mask_rows(seen: Sequence[NDArray[np.bool_]], begin: int, positions: Sequence[int]) -> U32:
-    """The rows of tokens that see all before `begin` and what `seen` says of the positions from there
-    on. positions: where they stand, for the window."""
+    """The rows of tokens that see all before `begin` and what `seen` says of the positions from
+    there on. positions: where they stand, for the window."""
     words = max(-(-len(bits) // 32) for bits in seen)
     rows = np.zeros((len(seen), HEAD + words), np.uint32)
     for row, bits, position in zip(rows, seen, positions, strict=True):
@@ -35,7 +35,8 @@ def tree_mask(parents: Sequence[int], begin: int) -> U32:
     """The rows of a tree of tokens after a context of `begin` positions: each sees the context, its
     ancestors and itself.
 
-    parents: of each token the index of the one before it, smaller than its own, or -1 for the context.
+    parents: of each token the index of the one before it, smaller than its own, or -1 for the
+    context.
     Token i is kept at position begin + i, and rotated as, and stands at, begin + its depth.
     """
     seen = np.eye(len(parents), dtype=bool)

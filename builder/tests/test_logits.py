@@ -66,7 +66,8 @@ def test_a_prefix_read_once_for_all_gives_the_same_logits(folder: Path, tier: st
     model = NativeModel.open(prepare(Case("qwen3", "q4f16_1"), folder)[1], tier)
     text = [int(token) for token in rng.integers(0, model.vocab_size, 300)]
     # The second and third begin as the first does, the third as the second for longer.
-    texts = [text, text[:240] + [1, 2, 3], text[:240] + [1, 7] * 20, text[:5]]
+    begin = text[:240]
+    texts = [text, [*begin, 1, 2, 3], begin + [1, 7] * 20, text[:5]]
     logits = []
     for kept in ([0, 0, 0, 0], [0, 15, 15, 0]):
         model.split_context = 1 if any(kept) else 10**9

@@ -65,7 +65,7 @@ def test_matches_oracle(device: Device, row: Kernel, setting: Attrs, tier: Tier)
     case = MAKERS[row.attrs.op](setting, tier)
     launches = lower(row.attrs.op, case.attrs, tier)
     for tuning in row.tunings:
-        # Launches of the op's other rows have tests of their own: here the kernels that compile soonest.
+        # The op's other rows have tests of their own: of them the kernels that compile soonest.
         chosen = [
             _under(launch, tuning.name)
             if launch.tuning_key.split()[0].split(".")[0].startswith(row.name)

@@ -73,7 +73,7 @@ fn sees(t: u32, key: u32) -> bool {
     return {{ "key >= first_seen(t)" if window else "true" }};
   }
   let bit = key - begin;
-  return key < mask[row + 1u] && (mask[row + 3u + bit / 32u] >> (bit % 32u) & 1u) == 1u;
+  return key < mask[row + 1u] && ((mask[row + 3u + bit / 32u] >> (bit % 32u)) & 1u) == 1u;
 }
 {% endmacro %}
 {# Needs turn.wgsl's functions. #}

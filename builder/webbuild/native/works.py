@@ -1,10 +1,11 @@
 """Which pieces of contexts each workgroup of a split decode attention takes, and for which rows.
 
-Sequences that begin with the same pages share them: a piece of such a prefix is read once for all of
-them (FlashInfer's cascade, arXiv 2501.01005). What is left of every context, and what is shared, each
-lie end to end as a line, which is cut into works of nearly the same length: a work may hold the end
-of one context and the beginning of the next. The measure of a work is the bytes of keys and values
-that it reads, so its positions; of a shared piece they count once, however many rows they serve.
+Sequences that begin with the same pages share them: a piece of such a prefix is read once for all
+of them (FlashInfer's cascade, arXiv 2501.01005). What is left of every context, and what is shared,
+each lie end to end as a line, which is cut into works of nearly the same length: a work may hold the
+end of one context and the beginning of the next. The measure of a work is the bytes of keys and
+values that it reads, so its positions; of a shared piece they count once, however many rows they
+serve. The two lines are two launches, one after the other, and each is even in itself.
 
 The same rule, to the number, as runtime_js/src/engine/works.ts.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +41,8 @@ class Works:
     """The plan of a step. A part is what one piece adds to one row's attention."""
 
     work: I32
-    """i32[n, 4], n ≤ 2 · parts. First, for each work and then for each shared one, (first item, end
-    item, 0, 0): rows of this table. Pieces are (row, first position, end position, part); shared
+    """i32[n, 4], n ≤ 2 · parts. First, for each work and then for each shared one, (first item,
+    end item, 0, 0): rows of this table. Pieces are (row, first position, end position, part); shared
     pieces (first row of this table that names one of its rows, first position, end position, rows),
     and those rows (row, part, 0, 0)."""
     work_rows: I32
@@ -134,7 +136,7 @@ def _segments(
         while at > 0 and before(row, order[at - 1]):
             at -= 1
         order.insert(at, row)
-    same = [0] + [common(a, b) for a, b in zip(order, order[1:], strict=False)]
+    same = [0] + [common(a, b) for a, b in pairwise(order)]
     owned: list[_Segment] = []
     shared: list[_Segment] = []
     parts = 0
@@ -163,7 +165,7 @@ def _segments(
 
 
 def _even(owned: Sequence[_Segment], piece_tokens: int) -> bool:
-    """Whether a work for each row is right: no longer than they need be, and as long as each other."""
+    """Whether a work for each row is right: not longer than need be, and as long as each other."""
     sizes = [one.end - one.begin for one in owned]
     return sum(sizes) // piece_tokens <= len(sizes) and 4 * len(sizes) * max(sizes) <= 5 * sum(
         sizes
@@ -177,8 +179,8 @@ def _cut(
     piece_tokens: int,
     wanted: int = 1,
 ) -> list[list[_Piece]]:
-    """Cuts the line of all segments into at most `most` works, at pages: `wanted` if they can be, more
-    if they have piece_tokens each."""
+    """Cuts the line of all segments into at most `most` works, at pages: `wanted` if they can be,
+    more if they have piece_tokens each."""
     total = sum(one.end - one.begin for one in segments)
     if total == 0:
         return []
