@@ -2,8 +2,8 @@
 
 A row is u32[3 + words]: `begin`, `end`, `position`, then bits, the lowest of the first word first.
 The token sees every position before `begin` (with a window: those less than it before `position`),
-of begin .. end those whose bit is 1, and from `end` on none. Each token must see a position, its own
-say: an empty softmax has no value. Rows are as long as the longest, padded with zeros.
+of begin .. end those whose bit is 1, and from `end` on none. Each token must see a position, its
+own say: an empty softmax has no value. Rows are as long as the longest, padded with zeros.
 """
 
 from __future__ import annotations

@@ -422,7 +422,9 @@ class Cut:
         works = [self._works(kind) for kind in kinds]
         item = len(works[0]) + len(works[1])
         named = item + len(self._pieces)
-        headers, pieces, names = [], [], []
+        headers: list[Any] = []
+        pieces: list[Any] = []
+        names: list[Any] = []
         for rows, begin, end in (piece for kind in works for work in kind for piece in work):
             if len(rows) == 1:
                 pieces.append((rows[0], begin, end, parts[rows[0], begin]))

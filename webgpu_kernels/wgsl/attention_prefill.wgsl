@@ -34,8 +34,13 @@ var<workgroup> queries: array<vec4<f32>, {{ ROWS * QUADS }}>;
 {{ sees() }}
 // Scores of four tokens from `first` on, of which `last` is the last, for a key: those that may not see it get a score that weighs nothing.
 fn masked(score: vec4<f32>, key: u32, first: u32, last: u32) -> vec4<f32> {
-  return select(vec4<f32>(-3.0e38f), score, vec4<bool>(
-    sees(min(first, last), key), sees(min(first + 1u, last), key), sees(min(first + 2u, last), key), sees(min(first + 3u, last), key)));
+  var kept = vec4<f32>(-3.0e38f);
+  for (var t = first; t <= min(first + 3u, last); t++) {
+    if (sees(t, key)) {
+      kept[t - first] = score[t - first];
+    }
+  }
+  return kept;
 }
 {% elif shared %}
 {% if window %}

@@ -2,8 +2,8 @@
 
 Sequences that begin with the same pages share them: a piece of such a prefix is read once for all
 of them (FlashInfer's cascade, arXiv 2501.01005). What is left of every context, and what is shared,
-each lie end to end as a line, which is cut into works of nearly the same length: a work may hold the
-end of one context and the beginning of the next. The measure of a work is the bytes of keys and
+each lie end to end as a line, which is cut into works of nearly the same length: a work may hold
+the end of one context and the beginning of the next. The measure of a work is the bytes of keys and
 values that it reads, so its positions; of a shared piece they count once, however many rows they
 serve. The two lines are two launches, one after the other, and each is even in itself.
 
@@ -31,7 +31,7 @@ EVEN_PAGES = 5
 """A work has at least so many pages on average: cuts lie at pages, so that one more or less is not
 a quarter of it."""
 PART_TOKENS = 16
-"""What a part costs, as positions that could be read instead: written, read, and a query rotated."""
+"""What a part costs, as positions that could be read: written, read, and a query rotated."""
 SHARED_CONTEXT = 512
 """So many positions, read once instead of once more, make pieces pay in short contexts too."""
 
@@ -42,9 +42,9 @@ class Works:
 
     work: I32
     """i32[n, 4], n ≤ 2 · parts. First, for each work and then for each shared one, (first item,
-    end item, 0, 0): rows of this table. Pieces are (row, first position, end position, part); shared
-    pieces (first row of this table that names one of its rows, first position, end position, rows),
-    and those rows (row, part, 0, 0)."""
+    end item, 0, 0): rows of this table. Pieces are (row, first position, end position, part);
+    shared pieces (first row of this table that names one of its rows, first position, end position,
+    rows), and those rows (row, part, 0, 0)."""
     work_rows: I32
     """i32[rows + 1]: the first part of each row, and their number."""
     works: int
