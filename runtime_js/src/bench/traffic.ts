@@ -79,6 +79,9 @@ class Count {
     const kernel = this.kernels[launch.kernel] as Kernel;
     let read = 0;
     let written = 0;
+    if (kernel.name.startsWith("attention_shared")) {
+      return { label: launch.label, kernel: kernel.name, read, written }; // one sequence shares nothing: it has no grid
+    }
     launch.bindings.forEach((binding, i) => {
       const writes = kernel.bindings[i] === "read_write";
       const [r, w] = this.#binding(launch, kernel, binding, writes);
