@@ -121,7 +121,7 @@ class _Count:
     def launch(self, launch: Launch) -> LaunchTraffic:
         kernel = self._kernels[launch.kernel]
         read = written = 0
-        if kernel.name.startswith("attention_shared"):  # one sequence shares nothing: it has no grid
+        if kernel.name.startswith("attention_shared"):  # one sequence shares none
             return LaunchTraffic(launch.label, kernel.name, 0, 0)
         for binding, access in zip(launch.bindings, kernel.bindings, strict=True):
             r, w = self._binding(launch, kernel, binding, access == "read_write")
