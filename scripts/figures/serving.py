@@ -79,10 +79,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=(DEMO, "smollm2-135m"))
     parser.add_argument("--requests", type=int, default=8)
-    parser.add_argument("--words", type=int, default=12, help="of a prompt, besides its template")
-    parser.add_argument("--tokens", type=int, default=48, help="of an answer")
+    parser.add_argument("--words", type=int, default=6, help="of a prompt, besides its template")
+    parser.add_argument("--tokens", type=int, default=64, help="of an answer")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--long", type=int, default=450, help="words of a long prompt")
+    parser.add_argument("--long", type=int, default=300, help="words of a long prompt")
     args = parser.parse_args()
     rows = [measure(model, args) for model in args.models]
     print(f"tokens/s of {args.requests} requests, {args.tokens} tokens each")

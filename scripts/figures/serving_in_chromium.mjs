@@ -1,7 +1,7 @@
 // Requests one after another and all at once, in turns, in one engine in Chromium; then a long prompt beside somebody who
 // streams, and a conversation's second turn.
 //
-//   node scripts/figures/serving_in_chromium.mjs SITE '{"requests": 8, "words": 12, "tokens": 48, "rounds": 3, "long": 500}'
+//   node scripts/figures/serving_in_chromium.mjs SITE '{"requests": 8, "words": 6, "tokens": 64, "rounds": 3, "long": 300}'
 //
 // SITE holds index.html, webbuild/ (the built package) and pack/. The last line of standard output is one JSON object:
 // tokens per second of each round, what the engine says of the rounds at once, and milliseconds.
@@ -84,7 +84,8 @@ try {
       let usage;
       for await (const chunk of await stream(messages, max_tokens)) {
         const content = chunk.choices[0]?.delta.content;
-        if (content) first ||= performance.now() - begin;
+        // A token that completes no character is no text; the end comes in any case.
+        if (content || chunk.choices[0]?.finish_reason) first ||= performance.now() - begin;
         text += content ?? "";
         usage = chunk.usage ?? usage;
       }
@@ -105,40 +106,44 @@ try {
       recomputed_ms: recomputed,
     };
 
-    /** @type {number[]} */
-    const times = [];
-    const own = [{ role: "user", content: "Tell me a story." }];
-    /** @type {Promise<any> | undefined} */
-    let beside;
-    let from = 0;
-    let until = Number.POSITIVE_INFINITY;
-    for await (const { choices } of await stream(own, 1500)) {
-      if (choices[0]?.delta.content) times.push(performance.now());
-      if (times.length === 30) {
-        from = performance.now();
-        beside ??= read(longPrompt(), 1).then((answer) => {
-          until = from + answer.first;
-          return answer;
-        });
+    /** Gaps between the texts that somebody reads, before a long prompt comes and until its first token. */
+    const besideLong = async () => {
+      /** @type {number[]} */
+      const times = [];
+      const own = [{ role: "user", content: "Tell me a story." }];
+      /** @type {Promise<any> | undefined} */
+      let beside;
+      let from = 0;
+      let until = Number.POSITIVE_INFINITY;
+      for await (const { choices } of await stream(own, 1500)) {
+        if (choices[0]?.delta.content) times.push(performance.now());
+        if (times.length === 30) {
+          from ||= performance.now();
+          beside ??= read(longPrompt(), 1).then((answer) => {
+            until = from + answer.first;
+            return answer;
+          });
+        }
+        if (performance.now() > until) break;
       }
-      if (performance.now() > until) break;
-    }
-    const gaps = times.slice(1).map((time, i) => ({ end: time, ms: time - times[i] }));
-    const sorted = (/** @type {boolean} */ during) =>
-      gaps
-        .filter(({ end }) => (during ? end > from && end < until : end <= from))
-        .map(({ ms }) => ms)
-        .sort((a, b) => a - b);
-    const summary = (/** @type {number[]} */ ms) => ({
-      median: ms[ms.length >> 1],
-      p95: ms[Math.floor(0.95 * (ms.length - 1))],
-    });
-    const rhythm = {
-      alone: summary(sorted(false)),
-      beside_prompt: summary(sorted(true)),
-      first_ms: (await beside).first,
-      first_alone_ms: recomputed,
+      const gaps = times.slice(1).map((time, i) => ({ end: time, ms: time - times[i] }));
+      const summary = (/** @type {boolean} */ during) => {
+        const ms = gaps
+          .filter(({ end }) => (during ? end > from && end < until : end <= from))
+          .map(({ ms }) => ms)
+          .sort((a, b) => a - b);
+        return { median: ms[ms.length >> 1], p95: ms[Math.floor(0.95 * (ms.length - 1))] };
+      };
+      const first_ms = (await beside).first;
+      return {
+        alone: summary(false),
+        beside_prompt: summary(true),
+        first_ms,
+        first_alone_ms: recomputed,
+      };
     };
+    await besideLong(); // compiles what such steps take
+    const rhythm = await besideLong();
     return {
       ...rates,
       turn,
