@@ -114,6 +114,22 @@ test("an answer can be stopped, from the keyboard alone", async ({ page, server 
   await expect(settings).toBeFocused();
 });
 
+test("the dashboard shows eight questions sharing steps", async ({ page, server }) => {
+  await open(page, server.url);
+  await page.getByText("What the engine is doing").click();
+  await expect(page.getByText(/0 running, 0 waiting/)).toBeVisible();
+  await page.getByRole("button", { name: "Ask eight questions at once" }).click();
+  await expect(page.getByText("Answering eight questions…")).toBeVisible();
+  await page.getByRole("button", { name: "Ask eight questions at once" }).waitFor();
+  const figure = (name: string) =>
+    page.locator(".dashboard dl div", { hasText: name }).locator("dd");
+  await expect(figure("Drawn so far")).not.toHaveText("0 tokens");
+  await expect
+    .poll(async () => Number(await figure("Requests per step").textContent()))
+    .toBeGreaterThan(1.5);
+  expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+});
+
 test("another pack is checked, and loaded only when told to", async ({ page, server }) => {
   await open(page, server.url);
   await page.getByRole("button", { name: "Model and settings" }).click();

@@ -3,6 +3,7 @@ import { announcement, clear, turns } from "../conversation.js";
 import { model } from "../model.js";
 import { EMBEDDED_PACK } from "../pack.js";
 import { Composer } from "./composer.js";
+import { Dashboard } from "./dashboard.js";
 import { Icon } from "./icons.js";
 import { LoadCard } from "./load_card.js";
 import { SettingsDialog } from "./settings_dialog.js";
@@ -53,6 +54,7 @@ export function App() {
       <footer class="bottom-bar">
         <Composer />
         <StatusLine />
+        <Dashboard />
       </footer>
       <SettingsDialog dialog={dialog} />
       <div class="visually-hidden" role="status" aria-live="polite">

@@ -201,6 +201,7 @@ export class Scheduler {
       requests: counts.requests,
       promptTokens: counts.promptTokens,
       completionTokens: counts.completionTokens,
+      drawnTokens: counts.drawn,
       prefillTokensPerSecond: counts.prefillRate,
       decodeTokensPerSecond: counts.decodeRate,
       meanBatch: mean(counts.rows, counts.steps),
@@ -260,6 +261,7 @@ export class Scheduler {
     this.#budget.arrived(promptTokens, took);
     draws.forEach((generation, i) => {
       if (generation.ended || !words) return;
+      this.#counts.drawn++;
       try {
         const row = words.subarray(i * SAMPLED_WORDS, (i + 1) * SAMPLED_WORDS);
         const finish = generation.push(row, now);

@@ -9,6 +9,8 @@ export interface ServingStats {
   requests: number;
   promptTokens: number;
   completionTokens: number;
+  /** Tokens that have arrived, those of running requests among them. */
+  drawnTokens: number;
   /** Prompt tokens per second until the first token, of the last request; 0 before one. */
   prefillTokensPerSecond: number;
   /** Tokens per second after the first one, of the last request; 0 before one. */
@@ -30,6 +32,7 @@ export class ServingCounts {
   requests = 0;
   promptTokens = 0;
   completionTokens = 0;
+  drawn = 0;
   prefillRate = 0;
   decodeRate = 0;
   preemptions = 0;
