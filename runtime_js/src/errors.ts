@@ -119,7 +119,7 @@ export class DeviceError extends WebbuildError {
   static override readonly className: string = "DeviceError";
 }
 
-/** The GPU went away (driver reset, sleep, too many tabs). Load the engine again. */
+/** The GPU went away (driver reset, sleep, too many tabs), once too often to go on; `data: {tries, problem}`. Load the engine again. */
 export class DeviceLostError extends WebbuildError {
   static override readonly className: string = "DeviceLostError";
 }

@@ -16,7 +16,9 @@ export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
 export type { PrepRecvResult } from "./engine/kv_exchange.js";
 export type { EngineInfo, EngineStats } from "./engine/language_model.js";
+export type { RecoveryOptions } from "./engine/losses.js";
 export type { LoadPhase, LoadProgress } from "./engine/progress.js";
+export type { DeviceState } from "./engine/recovery.js";
 export type { KvAddress } from "./engine/reservations.js";
 export type { ServingStats } from "./engine/serving_stats.js";
 export {

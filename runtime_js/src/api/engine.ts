@@ -3,6 +3,7 @@ import type { CanRunReport } from "../engine/can_run.js";
 import type { EngineInfo, EngineStats } from "../engine/language_model.js";
 import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
+import type { DeviceState } from "../engine/recovery.js";
 import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "../errors.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
@@ -119,17 +120,33 @@ export class Engine extends ServingEngine {
    * @returns ends it
    */
   on(
-    _event: "step",
+    event: "step",
     listener: (stats: EngineStats) => void,
+    options?: { every?: number },
+  ): () => void;
+  /**
+   * Calls `listener` with the state of the GPU device now, and whenever it is lost, is being replaced (with the progress of
+   * loading again) or is there again. Requests wait meanwhile, and their streams go on.
+   *
+   * @returns ends it
+   */
+  on(event: "device", listener: (state: DeviceState) => void): () => void;
+  on(
+    event: "step" | "device",
+    listener: (state: never) => void,
     { every = 250 }: { every?: number } = {},
   ): () => void {
     const controller = new AbortController();
     const { signal } = controller;
-    const onEvent = (stats: EngineStats) => {
-      if (!signal.aborted) listener(stats);
+    const onEvent = (state: unknown) => {
+      if (!signal.aborted) listener(state as never);
     };
-    // It ends by being cancelled, or with the engine.
-    this.connection.call.watch(every, { signal, onEvent }).catch(() => {});
+    const { call } = this.connection;
+    const watching =
+      event === "step"
+        ? call.watch(every, { signal, onEvent })
+        : call.watchDevice(null, { signal, onEvent });
+    watching.catch(() => {}); // it ends by being cancelled, or with the engine
     return () => controller.abort();
   }
 

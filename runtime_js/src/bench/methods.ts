@@ -47,7 +47,7 @@ export function serveBench(port: Port, host: Host): () => void {
   dispatch<BenchMethods>(port, {
     async load(wanted, { signal, emit }) {
       unload();
-      options = wanted;
+      options = { ...wanted, recovery: { losses: 0 } }; // what is measured has one device
       const meter = new LoadMeter();
       const listen = (progress: LoadProgress) => {
         meter.progress(progress);

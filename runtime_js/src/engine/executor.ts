@@ -118,7 +118,11 @@ export class Executor {
 
   /** @throws DeviceError when a kernel does not compile */
   async prepare(...names: string[]): Promise<void> {
-    await Promise.race([this.#functions.prepare(names), this.gpu.failed]);
+    try {
+      await Promise.race([this.#functions.prepare(names), this.gpu.failed]);
+    } catch (error) {
+      throw await this.gpu.cause(error);
+    }
   }
 
   /** The most new tokens a step takes. */
@@ -224,8 +228,14 @@ export class Executor {
     return Promise.race([this.#pages.read(pages), this.gpu.failed]);
   }
 
-  /** Writes KV pages that the caller holds, from bytes in the order of `readPages`; steps from now on see them. */
+  /**
+   * Writes KV pages that the caller holds, from bytes in the order of `readPages`; steps from now on see them.
+   *
+   * @throws DeviceLostError
+   */
   writePages(pool: PagePool, pages: readonly number[], content: Uint8Array): void {
+    const failure = this.gpu.failure();
+    if (failure) throw failure; // else what is not there would count as cached
     this.#copyNow(pool);
     this.#pages.write(pages, content);
   }

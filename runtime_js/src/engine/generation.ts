@@ -135,6 +135,12 @@ export class Generation implements Ranked {
     this.#drawn++;
   }
 
+  /** All that was computed or drawn on the device, and has not been read, is lost: it is to be computed again. */
+  restart(): void {
+    this.sequence = undefined;
+    this.#drawn = this.completionTokens;
+  }
+
   /**
    * Takes a drawn token, and tells the listener.
    *

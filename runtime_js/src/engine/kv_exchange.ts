@@ -24,7 +24,6 @@ const PIECE_BYTES = 512 << 10;
 
 export class KvExchange {
   readonly reservations: Reservations;
-  private readonly kv: KvMemory;
 
   /**
    * @param engine this engine's id
@@ -32,12 +31,16 @@ export class KvExchange {
    */
   constructor(
     engine: string,
-    keeper: PageKeeper,
+    private readonly keeper: PageKeeper,
     private readonly store: PageStore,
     private readonly compute: (tokens: Int32Array, signal: AbortSignal) => Promise<Sequence>,
   ) {
-    this.kv = keeper.kv;
     this.reservations = new Reservations(engine, keeper, store);
+  }
+
+  /** The pages of the device that there is now. */
+  private get kv(): KvMemory {
+    return this.keeper.kv;
   }
 
   /**

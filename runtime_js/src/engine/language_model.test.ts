@@ -233,9 +233,10 @@ describe("a loaded model on Dawn", () => {
   });
 });
 
-test("a lost device rejects what is under way and what comes after", async () => {
+test("a lost device that is not to be replaced rejects what is under way and what comes after", async () => {
   const { gpu, devices } = watched(await dawn());
-  const lost = await load(testHost(tinyPack(), gpu), { url: BASE }, () => {}, never);
+  const options = { url: BASE, recovery: { losses: 0 } };
+  const lost = await load(testHost(tinyPack(), gpu), options, () => {}, never);
   const running = lost.generate(
     request(),
     {

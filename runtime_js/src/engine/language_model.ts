@@ -1,6 +1,7 @@
 /** A loaded model: requests become prompts, which the scheduler continues. */
 import {
   ContextLengthExceeded,
+  DeviceLostError,
   EngineUnloaded,
   InvalidRequestError,
   throwIfAborted,
@@ -9,15 +10,19 @@ import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
+import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";
 import type { PackSource } from "../store/pack_source.js";
 import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import type { Built } from "./build.js";
 import type { Executor } from "./executor.js";
-import { KvExchange, position } from "./kv_exchange.js";
+import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
+import type { Losses } from "./losses.js";
+import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
@@ -48,6 +53,7 @@ export interface EngineInfo {
 
 /** What `Engine.stats` says: the state now, counts since the load began. */
 export interface EngineStats extends ServingStats {
+  device: Pick<DeviceState, "state" | "losses" | "recoveryMs">;
   /** Steps submitted; a generation that ends before its limit leaves a few more than its tokens take. */
   steps: number;
   submits: number;
@@ -69,12 +75,21 @@ export interface GenerateListener {
 /** Time without a request after which what no answer has needed yet is made ready. */
 const IDLE_MS = 500;
 
+function choiceOf({ choice, report }: Omit<Built<unknown>, "beside">) {
+  return { tier: choice.name, bytes: choice.needs.bytes, adapter: report };
+}
+
 export class LanguageModel {
   readonly id = crypto.randomUUID();
   readonly scheduler: Scheduler;
   /** What goes to other engines, and comes from them. */
   readonly exchange: KvExchange;
+  #executor: Executor;
+  #source: PackSource;
+  #choice: { tier: string; bytes: Requirements["bytes"]; adapter: AdapterReport };
+  #recovery: Recovery<Built<void>> | undefined;
   readonly #watchers: Watchers<EngineStats>;
+  readonly #deviceWatchers: Watchers<DeviceState>;
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
   #prefixes: Promise<SavedPrefixes> | undefined;
@@ -84,38 +99,119 @@ export class LanguageModel {
   #gaveUp = false;
 
   constructor(
-    readonly executor: Executor,
+    built: Omit<Built<unknown>, "beside">,
     private readonly manifest: PackManifest,
     readonly program: Program,
-    private readonly source: PackSource,
     readonly text: TextParts,
-    private readonly choice: {
-      tier: string;
-      contextLength: number;
-      bytes: Requirements["bytes"];
-      adapter: AdapterReport;
-      tuning: TuningReport | null;
-    },
+    private readonly setting: { contextLength: number; tuning: TuningReport | null },
   ) {
+    const { executor } = built;
+    this.#executor = executor;
+    this.#source = built.source;
+    this.#choice = choiceOf(built);
     const pages = executor.symbols.maxima[executor.symbols.index.get("pages") as number] as number;
     const kv = new KvMemory(pages, program.page_size);
     this.scheduler = new Scheduler(executor, kv, text.tokenizer.bytes);
-    this.exchange = new KvExchange(this.id, this.scheduler, executor, (tokens, signal) =>
+    this.exchange = new KvExchange(this.id, this.scheduler, this.#pages(), (tokens, signal) =>
       this.#compute(tokens, signal),
     );
     this.#watchers = new Watchers(() => this.stats());
+    this.#deviceWatchers = new Watchers(() => this.deviceState());
     this.scheduler.onStep = () => this.#watchers.changed(false);
     this.scheduler.onIdle = () => {
       this.#watchers.changed(true);
       this.#whenIdle(IDLE_MS);
     };
     this.#eos = new Set(manifest.tokens.eos);
-    this.#contextLength = choice.contextLength;
+    this.#contextLength = setting.contextLength;
+  }
+
+  /** On the device of now; another one after a loss. */
+  get executor(): Executor {
+    return this.#executor;
+  }
+
+  get source(): PackSource {
+    return this.#source;
+  }
+
+  /** From now on a lost device is replaced by what `rebuild` makes, and requests go on there. */
+  recoverWith(losses: Losses, rebuild: Recovered<Built<void>>["rebuild"]): void {
+    const { scheduler } = this;
+    const recovery = new Recovery<Built<void>>(losses, {
+      suspend: (error) => {
+        scheduler.suspend(error);
+        this.exchange.reservations.clear("their device was lost");
+      },
+      rebuild,
+      resume: (built) => this.#adopt(built),
+      stop: (error) => scheduler.stop(error),
+      changed: () => {
+        this.#deviceWatchers.changed(false);
+        this.#watchers.changed(false);
+      },
+    });
+    this.#recovery = recovery;
+    scheduler.onFailure = (error) => {
+      if (error instanceof DeviceLostError) recovery.begin(error);
+      else scheduler.stop(error);
+    };
+  }
+
+  /** All that belongs to a device is made for another. */
+  #adopt(built: Built<void>): void {
+    const { executor } = built;
+    Object.assign(executor.hostMs, this.#executor.hostMs);
+    this.#executor = executor;
+    this.#source = built.source;
+    this.#choice = choiceOf(built);
+    this.#prefixes = undefined;
+    this.#gaveUp = false;
+    this.scheduler.resume(executor);
+    this.finishWhenIdle();
+  }
+
+  /** Reads and writes the pages of whatever device there is; work on those of a lost one fails. */
+  #pages(): PageStore {
+    const { scheduler } = this;
+    const on = (pool: PagePool): Executor => {
+      if (pool === scheduler.kv.pool) return this.#executor;
+      throw new DeviceLostError("the keys and values were on a GPU device that was lost");
+    };
+    return {
+      page: this.#executor.page,
+      readPages: async (pool, pages) => on(pool).readPages(pool, pages),
+      writePages: (pool, pages, content) => on(pool).writePages(pool, pages, content),
+    };
+  }
+
+  /** Whether there is a device, and what has become of lost ones. */
+  deviceState(): DeviceState {
+    return this.#recovery?.state ?? FIRST_DEVICE;
+  }
+
+  /** Tells of {@link deviceState} now and whenever it is another. @returns rejects when `signal` ends it */
+  watchDevice(tell: (state: DeviceState) => void, signal: AbortSignal): Promise<never> {
+    return this.#deviceWatchers.watch(0, tell, signal);
+  }
+
+  /** Does work on KV pages, and does it again when they were lost with their device. */
+  async #onAnyDevice<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const executor = this.#executor;
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof DeviceLostError)) throw error;
+        await this.#recovery?.settled();
+        if (this.#executor === executor) throw error;
+      }
+    }
   }
 
   info(): EngineInfo {
     const { model, quantization } = this.manifest;
-    const { tier, bytes, adapter, tuning } = this.choice;
+    const { tier, bytes, adapter } = this.#choice;
     return {
       id: this.id,
       model: {
@@ -130,14 +226,16 @@ export class LanguageModel {
       bytes,
       adapter,
       launches: this.executor.launches(),
-      tuning,
+      tuning: this.setting.tuning,
       cache: { kind: this.source.storeKind, problem: this.source.cacheProblem ?? null },
     };
   }
 
   stats(): EngineStats {
     const { networkBytes, cacheBytes } = this.source;
+    const { state, losses, recoveryMs } = this.deviceState();
     return {
+      device: { state, losses, recoveryMs },
       ...this.executor.gpu.counters,
       ...this.scheduler.stats(),
       networkBytes,
@@ -280,18 +378,22 @@ export class LanguageModel {
       stop: [],
       streams: false,
     };
-    const prefixes = await this.#savedPrefixes();
     const tokens = Int32Array.from(this.prompt(messages).tokens);
-    return prefixes.save(this.saves(store), name, tokens, () =>
-      this.generate(request, { delta: () => {} }, signal),
-    );
+    return this.#onAnyDevice(async () => {
+      const prefixes = await this.#savedPrefixes();
+      return prefixes.save(this.saves(store), name, tokens, () =>
+        this.generate(request, { delta: () => {} }, signal),
+      );
+    });
   }
 
   /** Puts a saved prefix into the prefix cache; undefined when there is none. @throws as `engine.kv.restore` */
   async restorePrefix(store: Store, name: string): Promise<SavedPrefix | undefined> {
-    const failure = this.executor.gpu.failure();
-    if (failure) throw failure;
-    return (await this.#savedPrefixes()).restore(this.saves(store), name);
+    return this.#onAnyDevice(async () => {
+      const failure = this.executor.gpu.failure();
+      if (failure) throw failure;
+      return (await this.#savedPrefixes()).restore(this.saves(store), name);
+    });
   }
 
   /** What is saved of this pack. */
@@ -300,9 +402,10 @@ export class LanguageModel {
   }
 
   #savedPrefixes(): Promise<SavedPrefixes> {
-    const { tier } = this.choice;
+    const { tier } = this.#choice;
+    const { executor } = this;
     this.#prefixes ??= sha256(JSON.stringify(this.manifest)).then((pack) => {
-      return new SavedPrefixes(this.executor, this.scheduler, { pack, tier });
+      return new SavedPrefixes(executor, this.scheduler, { pack, tier });
     });
     return this.#prefixes;
   }
@@ -342,8 +445,10 @@ export class LanguageModel {
   unload(): void {
     this.#unloaded = true;
     clearTimeout(this.#idle);
-    this.exchange.reservations.clear();
-    this.scheduler.stop(new EngineUnloaded("the engine was unloaded"));
+    this.exchange.reservations.clear("the engine was unloaded");
+    const unloaded = new EngineUnloaded("the engine was unloaded");
+    this.#recovery?.end(unloaded);
+    this.scheduler.stop(unloaded);
     this.executor.gpu.destroy();
   }
 

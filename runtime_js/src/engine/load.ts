@@ -1,12 +1,13 @@
-/** From a pack URL to a model that answers: kernels compile while weights stream from network or store to the GPU. */
+/** From a pack URL to a model that answers, and that goes on when its device is lost. */
 import {
   abortError,
-  InvalidPack,
+  DeviceLostError,
   InvalidRequestError,
-  rejectOnAbort,
+  NoWebGPU,
   throwIfAborted,
 } from "../errors.js";
 import type { PackFile, PackManifest } from "../generated/pack.js";
+import { type Counters, newCounters } from "../gpu/counters.js";
 import {
   available,
   chooseTier,
@@ -16,19 +17,19 @@ import {
   requestDevice,
   type TierChoice,
 } from "../gpu/device.js";
-import type { Memory } from "../gpu/memory.js";
 import type { Available } from "../gpu/requirements.js";
 import { chooseSymbols, type Symbols } from "../gpu/sizes.js";
-import { planSpans, ShardUploader } from "../gpu/weights.js";
 import { type Model, readModel } from "../program/check.js";
 import { type FileRole, fileOf, packBytes } from "../program/manifest.js";
 import { PackCache } from "../store/pack_cache.js";
 import { PackSource } from "../store/pack_source.js";
-import { Executor } from "./executor.js";
+import { type Built, build, type CheckedPack } from "./build.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
+import { Losses, type RecoveryOptions } from "./losses.js";
 import { PageTuning, TIMESTAMPS } from "./page_tuning.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
+import { pause } from "./recovery.js";
 import { readText } from "./text_parts.js";
 
 export interface LoadOptions {
@@ -50,13 +51,9 @@ export interface LoadOptions {
    * result from the browser's storage.
    */
   tune?: boolean;
+  /** How often a lost device is replaced before the engine gives up (default: 3 losses within a minute). */
+  recovery?: RecoveryOptions;
 }
-
-/** Files read at the same time. */
-const CONCURRENCY = 3;
-
-/** Bytes given to the GPU queue before waiting for it, so that its staging memory stays bounded. */
-const QUEUE_BYTES = 64 * 2 ** 20;
 
 /** @throws every error that `Engine.load` documents */
 export async function load(
@@ -65,9 +62,21 @@ export async function load(
   onProgress: (progress: LoadProgress) => void,
   signal: AbortSignal,
 ): Promise<LanguageModel> {
-  for (let tune = options.tune ?? false; ; tune = false) {
-    const model = await loadOnce(host, { ...options, tune }, onProgress, signal);
-    if (model) return model;
+  const losses = new Losses(options.recovery);
+  let tune = options.tune ?? false;
+  for (let failed = 0; ; ) {
+    try {
+      const model = await loadOnce(host, { ...options, tune }, losses, onProgress, signal);
+      if (model) return model;
+      tune = false; // it has lost the device
+    } catch (error) {
+      // After a loss there may be no adapter for a moment.
+      const passes = error instanceof DeviceLostError || (failed > 0 && error instanceof NoWebGPU);
+      if (!passes) throw error;
+      const final = losses.note(error);
+      if (final) throw final;
+      await pause(Losses.pause(failed++), signal);
+    }
   }
 }
 
@@ -75,20 +84,19 @@ export async function load(
 async function loadOnce(
   host: Host,
   options: LoadOptions,
+  losses: Losses,
   onProgress: (progress: LoadProgress) => void,
   signal: AbortSignal,
 ): Promise<LanguageModel | undefined> {
-  const loading = new AbortController();
-  const stop = () => loading.abort(signal.reason);
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  const cancelled = rejectOnAbort(signal);
+  const { loading, dispose } = abortedWith(signal);
   const progress = new ProgressReporter(onProgress);
   let opened: Promise<Device> | undefined;
   try {
     // The GPU process makes a device while files are read and checked.
     const found = findAdapter(host, options);
-    opened = found.then((adapter) => requestDevice(adapter, options.tune ? [TIMESTAMPS] : []));
+    const more: GPUFeatureName[] = options.tune ? [TIMESTAMPS] : [];
+    const counters = newCounters();
+    opened = found.then((adapter) => requestDevice(adapter, more, counters));
     opened.catch(() => {});
     const source = await openSource(host, options, loading.signal, () => progress.bytes(source));
     const manifest = await source.manifest();
@@ -96,54 +104,40 @@ async function loadOnce(
     const model = await readProgram(source, manifest);
     const context = contextLength(manifest, options.contextLength);
     const symbols = chooseSymbols(model.program, context, 1);
+    const pack = { manifest, model, symbols };
     const adapter = await found;
     const { choice: usual, has } = choose(adapter, model, symbols, options);
-    const report = describeAdapter(adapter);
     const kernels = fileOf(manifest, "kernels") as PackFile;
     const tuning =
       options.tune && usual.problems.length === 0
-        ? await PageTuning.open(source, kernels.sha256, report, usual.name)
+        ? await PageTuning.open(source, kernels.sha256, describeAdapter(adapter), usual.name)
         : undefined;
-    const choice = tuning?.choose(model, symbols, has, usual.name) ?? usual;
-    if (choice.problems[0]) throw choice.problems[0];
-    throwIfAborted(signal);
+    const tuned = (tier: TierChoice, has: Available) =>
+      tuning?.choose(model, symbols, has, tier.name) ?? tier;
 
-    const device = await opened;
-    const vocab = manifest.model.vocab_size;
-    const { memory, ready } = await Executor.create(device, model, choice.tier, symbols, vocab);
-    // Before the weights have arrived: what is computed is of no use, what drivers compile for it is.
-    const warm = ready.then((executor) => executor.warmUp());
-    warm.catch(() => {});
-    const text = readText(source, manifest);
-    const weights = streamWeights(source, manifest, model, memory, device, loading);
-    // Whatever fails first ends the download: a kernel that doesn't compile needs no weights.
-    try {
-      const files = Promise.all([weights, text]);
-      await Promise.race([files, ready.then(() => files), device.failed]);
-    } catch (error) {
-      loading.abort(error);
-      await Promise.allSettled([weights, text]); // so that what has arrived is stored
-      throw error;
-    }
-    progress.enter("compile", source);
-    const executor = await Promise.race([ready, cancelled.promise, device.failed]);
-    progress.enter("warmup", source);
-    const language = new LanguageModel(executor, manifest, model.program, source, await text, {
-      tier: choice.name,
-      contextLength: context,
-      bytes: choice.needs.bytes,
-      adapter: report,
-      tuning: tuning?.report ?? null,
-    });
-    await Promise.race([warm, cancelled.promise, device.failed]);
+    const chosen = { adapter, has, choice: tuned(usual, has) };
+    const beside = () => readText(source, manifest);
+    const built = await build(pack, chosen, source, { opened, progress, beside, loading, signal });
+    const { executor } = built;
+    const setting = { contextLength: context, tuning: tuning?.report ?? null };
+    const language = new LanguageModel(built, manifest, model.program, built.beside, setting);
     if (tuning) {
       progress.enter("tune", source);
-      if (!(await tuning.run(language, model, choice, has, signal))) {
-        device.destroy();
+      if (!(await tuning.run(language, model, built.choice, has, signal))) {
+        executor.gpu.destroy();
         return undefined;
       }
     }
     await source.tidy();
+    throwIfAborted(signal);
+    const failure = executor.gpu.failure();
+    if (failure) throw failure;
+
+    // What was saved, and what other engines are sent, is of this tier.
+    const pinned = { ...options, tier: built.choice.name };
+    language.recoverWith(losses, (signal, onProgress) =>
+      again(language.source, pack, { host, options: pinned, counters, tuned }, onProgress, signal),
+    );
     progress.enter("ready", source);
     language.finishWhenIdle();
     return language;
@@ -152,9 +146,53 @@ async function loadOnce(
     throw signal.aborted ? abortError(signal) : error;
   } finally {
     progress.stop();
-    cancelled.dispose();
-    signal.removeEventListener("abort", stop);
+    dispose();
   }
+}
+
+/** Makes an executor of the same pack on a new device. Weights come from the store, if there is one. */
+async function again(
+  before: PackSource,
+  pack: CheckedPack,
+  from: {
+    host: Host;
+    options: LoadOptions;
+    counters: Counters;
+    tuned: (choice: TierChoice, has: Available) => TierChoice;
+  },
+  onProgress: (progress: LoadProgress) => void,
+  signal: AbortSignal,
+): Promise<Built<void>> {
+  const { loading, dispose } = abortedWith(signal);
+  const progress = new ProgressReporter(onProgress);
+  let opened: Promise<Device> | undefined;
+  try {
+    const { host, options, counters, tuned } = from;
+    const source = before.again(loading.signal, () => progress.bytes(source));
+    const weights = pack.manifest.files.filter(({ role }) => role === "weights");
+    progress.totalBytes = weights.reduce((sum, { nbytes }) => sum + nbytes, 0);
+    const adapter = await findAdapter(host, options);
+    const { choice, has } = choose(adapter, pack.model, pack.symbols, options);
+    const chosen = { adapter, has, choice: tuned(choice, has) };
+    opened = requestDevice(adapter, [], counters);
+    const beside = async () => {};
+    return await build(pack, chosen, source, { opened, progress, beside, loading, signal });
+  } catch (error) {
+    opened?.then((device) => device.destroy()).catch(() => {});
+    throw error;
+  } finally {
+    progress.stop();
+    dispose();
+  }
+}
+
+/** A controller that is aborted with `signal`, until disposed of. */
+function abortedWith(signal: AbortSignal): { loading: AbortController; dispose: () => void } {
+  const loading = new AbortController();
+  const stop = () => loading.abort(signal.reason);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  return { loading, dispose: () => signal.removeEventListener("abort", stop) };
 }
 
 /** A pack's source with the store that the host has. */
@@ -222,55 +260,4 @@ export function choose(
 ): { choice: TierChoice; has: Available } {
   const has = available(adapter);
   return { choice: chooseTier(model, symbols, has, options.tier), has };
-}
-
-/**
- * Streams every shard into the arenas, a few at a time.
- *
- * @param loading aborted by the first shard that fails; the others store what they have before this rejects
- */
-async function streamWeights(
-  source: PackSource,
-  manifest: PackManifest,
-  model: Model,
-  memory: Memory,
-  { device }: Device,
-  loading: AbortController,
-): Promise<void> {
-  const spans = planSpans(model.program, model.tensors, memory.arenaLayout);
-  const files = manifest.files.filter((f) => f.role === "weights");
-  let queued = 0;
-  const write = (arena: number, offset: number, bytes: Uint8Array) => {
-    const target = memory.arenas[arena];
-    if (!target) throw new InvalidPack(`no arena ${arena}`);
-    queued += bytes.length;
-    device.queue.writeBuffer(target, offset, bytes as Uint8Array<ArrayBuffer>);
-  };
-  const streamOne = async (file: PackFile) => {
-    let uploader: ShardUploader;
-    await source.stream(file, {
-      begin: () => {
-        uploader = new ShardUploader(spans.get(file.path) ?? [], write);
-      },
-      bytes: async (bytes) => {
-        uploader.push(bytes);
-        if (queued < QUEUE_BYTES) return;
-        queued = 0;
-        device.queue.submit([]);
-        await device.queue.onSubmittedWorkDone();
-      },
-    });
-  };
-  const next = files[Symbol.iterator]();
-  let failure: { error: unknown } | undefined;
-  const lane = async () => {
-    try {
-      for (const file of next) await streamOne(file);
-    } catch (error) {
-      failure ??= { error };
-      loading.abort(error);
-    }
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
-  if (failure) throw failure.error;
 }

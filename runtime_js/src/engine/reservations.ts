@@ -60,7 +60,6 @@ interface Reservation {
 const RETRY_MS = 10;
 
 export class Reservations {
-  readonly kv: KvMemory;
   readonly #all = new Map<string, Reservation>();
   /** Why those that were dropped are gone, the latest ones, for the message. */
   readonly #gone = new Map<string, string>();
@@ -70,8 +69,11 @@ export class Reservations {
     private readonly engine: string,
     private readonly keeper: PageKeeper,
     private readonly writer: PageWriter,
-  ) {
-    this.kv = keeper.kv;
+  ) {}
+
+  /** The pages of the device that there is now. */
+  get kv(): KvMemory {
+    return this.keeper.kv;
   }
 
   /** Reservations that hold pages. */
@@ -206,7 +208,7 @@ export class Reservations {
   }
 
   /** Lets go of everything. */
-  clear(): void {
-    for (const transfer of [...this.#all.keys()]) this.drop(transfer, "the engine was unloaded");
+  clear(why: string): void {
+    for (const transfer of [...this.#all.keys()]) this.drop(transfer, why);
   }
 }

@@ -207,10 +207,13 @@ test("a prompt that others evict at once is computed again, and in the end refus
 
 test("a device that is gone is said to be", async () => {
   const store = new MemoryStore();
-  const model = await visit(store);
+  const options = { url: BASE, recovery: { losses: 0 } };
+  const model = await load(testHost(tinyPack(), await dawn(), store), options, () => {}, never);
+  loaded.push(model);
   await model.savePrefix(store, "doc", user(long), never);
   model.executor.gpu.device.destroy();
   await expect(model.executor.gpu.failed).rejects.toThrow();
-  await expect(model.restorePrefix(store, "doc")).rejects.toThrow();
-  await expect(model.savePrefix(store, "doc", user(long), never)).rejects.toThrow();
+  const error = { name: "DeviceLostError" };
+  await expect(model.restorePrefix(store, "doc")).rejects.toMatchObject(error);
+  await expect(model.savePrefix(store, "doc", user(long), never)).rejects.toMatchObject(error);
 });

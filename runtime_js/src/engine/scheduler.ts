@@ -11,7 +11,7 @@ import type { TokenBytes } from "../text/token_bytes.js";
 import { chooseBatch } from "./batch.js";
 import { ChunkBudget } from "./chunk_budget.js";
 import { Generation, type GenerationSpec } from "./generation.js";
-import type { KvMemory } from "./kv_memory.js";
+import { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
 import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason } from "./request.js";
@@ -69,10 +69,15 @@ const SAMPLE = ["sample"];
 const SAMPLE_LOGPROBS = ["sample", "logprobs"];
 const NO_SAMPLE: string[] = [];
 
+/** A step that fails may do so before the loss of its device is told: that much before. */
+const LOSS_MS = 1000;
+
 export class Scheduler {
   /** In order of rank. */
   readonly #waiting: Generation[] = [];
-  readonly #running: Running;
+  #runner: StepRunner;
+  #kv: KvMemory;
+  #running: Running;
   readonly #requests = new Map<Generation, Request>();
   readonly #underWay: Step[] = [];
   readonly #tasks: Task[] = [];
@@ -84,22 +89,74 @@ export class Scheduler {
   #blocked = false;
   #pumping = false;
   #awake = false;
+  /** The device is lost, and another awaited. */
+  #suspended = false;
   #stopped: Error | undefined;
   #lastArrival = 0;
   #lastId = 0;
+  readonly #sampler: Sampler = {
+    writeBias: (slot, bias) => this.#runner.writeBias(slot, bias),
+    writeCounts: (slot, tokens) => this.#runner.writeCounts(slot, tokens),
+  };
   /** Called when there is nothing left to do, and after each step that has arrived. */
   onIdle: () => void = () => {};
   onStep: () => void = () => {};
+  /** Called when the device has failed: ends everything, unless somebody suspends it instead. */
+  onFailure: (error: Error) => void = (error) => this.stop(error);
 
   constructor(
-    private readonly runner: StepRunner,
-    readonly kv: KvMemory,
+    runner: StepRunner,
+    kv: KvMemory,
     private readonly bytes: TokenBytes,
     private readonly now: () => number = () => performance.now(),
   ) {
-    this.#running = new Running(kv, runner, runner.maxBatch);
+    this.#runner = runner;
+    this.#kv = kv;
+    this.#running = new Running(kv, this.#sampler, runner.maxBatch);
     this.#budget = new ChunkBudget(runner.chunk);
-    runner.gpu.failed.catch((error: Error) => this.stop(error));
+    this.#watch(runner);
+  }
+
+  /** The pages of the device that runs now, or will. */
+  get kv(): KvMemory {
+    return this.#kv;
+  }
+
+  #watch(runner: StepRunner): void {
+    runner.gpu.failed.catch((error: Error) => {
+      if (this.#isLive(runner)) this.onFailure(error);
+    });
+  }
+
+  /** Whether steps run there, or could. */
+  #isLive(runner: StepRunner): boolean {
+    return runner === this.#runner && !this.#suspended;
+  }
+
+  /**
+   * The device is lost: who runs waits, as who comes, until {@link resume}; steps under way and all that is cached are
+   * forgotten, exclusive work under way rejects with `error`.
+   */
+  suspend(error: Error): void {
+    const { pool, pageSize } = this.#kv;
+    this.#suspended = true;
+    for (const generation of this.#running.all) insertRanked(this.#waiting, generation);
+    for (const generation of this.#waiting) generation.restart();
+    this.#kv = new KvMemory(pool.pages, pageSize);
+    this.#running = new Running(this.#kv, this.#sampler, this.#runner.maxBatch);
+    this.#underWay.length = 0;
+    this.#ahead.pause();
+    this.#blocked = false;
+    this.#task?.reject(error);
+    this.#task = undefined;
+  }
+
+  /** Goes on with a new device: every request from its prompt and what it has told of its answer. */
+  resume(runner: StepRunner): void {
+    this.#runner = runner;
+    this.#suspended = false;
+    this.#watch(runner);
+    this.#wake();
   }
 
   /** Whether nobody waits or runs. */
@@ -119,8 +176,7 @@ export class Scheduler {
     signal: AbortSignal,
   ): Promise<GenerationResult> {
     throwIfAborted(signal);
-    const failure = this.#stopped ?? this.runner.gpu.failure();
-    if (failure) return Promise.reject(failure);
+    if (this.#stopped) return Promise.reject(this.#stopped);
     const generation = new Generation(spec, ++this.#lastId, this.now(), this.bytes, onDelta);
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#end(generation, abortError(signal));
@@ -158,11 +214,12 @@ export class Scheduler {
    * sequence is released.
    */
   async hold<T>(sequence: Sequence, work: () => Promise<T>): Promise<T> {
-    this.#running.hold(sequence);
+    const running = this.#running;
+    running.hold(sequence);
     try {
       return await work();
     } finally {
-      this.#running.letGo(sequence);
+      running.letGo(sequence);
       this.#wake();
     }
   }
@@ -194,7 +251,7 @@ export class Scheduler {
 
   stats(): ServingStats {
     const counts = this.#counts;
-    const { hostMs } = this.runner;
+    const { hostMs } = this.#runner;
     return {
       waiting: this.#waiting.length,
       running: this.#running.all.length,
@@ -239,7 +296,7 @@ export class Scheduler {
     this.#pumping = true;
     try {
       while (this.#underWay[0]?.arrived) this.#read(this.#underWay.shift() as Step);
-      if (this.#stopped) return;
+      if (this.#stopped || this.#suspended) return;
       if (this.#underWay.length === 0) this.#ahead.pause();
       this.#startTask();
       while (!this.#blocked && this.#underWay.length < this.#ahead.depth) {
@@ -281,6 +338,7 @@ export class Scheduler {
     this.#blocked = true;
     this.#task = task;
     task.run().finally(() => {
+      if (this.#task !== task) return; // its device was lost
       this.#blocked = false;
       this.#task = undefined;
       this.#wake();
@@ -321,7 +379,7 @@ export class Scheduler {
   #submit(): boolean {
     const chosen = this.#choose();
     if (chosen.length === 0) return false;
-    const { runner } = this;
+    const runner = this.#runner;
     const drawing = chosen.filter(({ generation, count }) => count === generation.pending);
     const logprobs = drawing.some(({ generation }) => generation.spec.options.logprobs !== null);
     const sample = drawing.length === 0 ? NO_SAMPLE : logprobs ? SAMPLE_LOGPROBS : SAMPLE;
@@ -348,9 +406,12 @@ export class Scheduler {
           this.#pump();
         },
         // If the device is gone it says so itself, and better.
-        (error: Error) => setTimeout(() => this.stop(runner.gpu.failure() ?? error)),
+        (error: Error) => {
+          setTimeout(() => this.#isLive(runner) && this.stop(error), LOSS_MS);
+        },
       );
     } catch (error) {
+      if (runner.gpu.failure()) return false;
       for (const { generation } of chosen) this.#end(generation, error as Error);
       return true;
     }
@@ -372,9 +433,9 @@ export class Scheduler {
     const counts = chooseBatch(
       running.map(({ pending }) => pending),
       {
-        seqs: this.runner.maxBatch,
-        tokens: this.runner.chunk,
-        promptTokens: streams ? this.#budget.tokens : this.runner.chunk,
+        seqs: this.#runner.maxBatch,
+        tokens: this.#runner.chunk,
+        promptTokens: streams ? this.#budget.tokens : this.#runner.chunk,
       },
     );
     const chosen: { generation: Generation; count: number }[] = [];
@@ -412,16 +473,19 @@ export class Scheduler {
   /** Compiles what a step needs. If that fails, those who need it are told. */
   #prepare(missing: readonly string[], chosen: readonly { generation: Generation }[]): void {
     this.#blocked = true;
+    const runner = this.#runner;
     const onlyLogprobs = missing.every((name) => name === "logprobs");
-    this.runner
+    runner
       .prepare(...missing)
       .catch((error: Error) => {
+        if (!this.#isLive(runner)) return;
         for (const { generation } of chosen) {
           const needs = !onlyLogprobs || generation.spec.options.logprobs !== null;
           if (needs) this.#end(generation, error);
         }
       })
       .finally(() => {
+        if (!this.#isLive(runner)) return;
         this.#blocked = false;
         this.#wake();
       });

@@ -1,5 +1,12 @@
 /** Adapters and devices: choosing a tier, and a device that can run it. */
-import { AdapterLimit, DeviceError, DeviceLostError, NoWebGPU, OutOfMemory } from "../errors.js";
+import {
+  AdapterLimit,
+  DeviceError,
+  DeviceLostError,
+  NoWebGPU,
+  OutOfMemory,
+  WebbuildError,
+} from "../errors.js";
 import type { Tier } from "../generated/program.js";
 import type { Model } from "../program/check.js";
 import { chooseKernels } from "./choose_kernels.js";
@@ -138,17 +145,24 @@ export interface Device {
   failed: Promise<never>;
   /** The failure, once there was one. */
   failure(): Error | undefined;
+  /** What is behind an error: calls on a device that goes away may fail before its loss is told. */
+  cause(error: unknown): Promise<unknown>;
   destroy(): void;
 }
+
+/** How much before its loss is told calls on a device fail, at most. */
+const LOSS_MS = 250;
 
 /**
  * A device with everything of the adapter that a kernel may need, so that it can be asked for before the pack is read.
  *
  * @param more other features, had if the adapter has them
+ * @param counters its calls are added to these
  */
 export async function requestDevice(
   adapter: GPUAdapter,
   more: readonly GPUFeatureName[] = [],
+  counters: Counters = newCounters(),
 ): Promise<Device> {
   const { features, limits, software } = available(adapter);
   const requiredLimits: Record<string, number> = {};
@@ -171,7 +185,6 @@ export async function requestDevice(
       { cause },
     );
   }
-  const counters = newCounters();
   countCalls(device, counters);
 
   let failure: Error | undefined;
@@ -189,7 +202,7 @@ export async function requestDevice(
   device.lost.then((info) => {
     fail(
       new DeviceLostError(
-        `the GPU device was lost (${info.message || info.reason || "no reason given"}); load the engine again`,
+        `the GPU device was lost (${info.message || info.reason || "no reason given"})`,
       ),
     );
   });
@@ -200,6 +213,13 @@ export async function requestDevice(
     counters,
     failed,
     failure: () => failure,
+    async cause(error) {
+      const named = error instanceof WebbuildError && !(error instanceof DeviceError);
+      if (failure || named) return failure ?? error;
+      const told = new Promise((resolve) => setTimeout(resolve, LOSS_MS));
+      await Promise.race([failed.catch(() => {}), told]);
+      return failure ?? error;
+    },
     destroy() {
       destroyed = true;
       device.destroy();

@@ -50,6 +50,15 @@ export class PackSource {
     private readonly options: SourceOptions,
   ) {}
 
+  /** The same pack, read once more with another signal; bytes from network and store go on being counted. */
+  again(signal: AbortSignal, onBytes: () => void): PackSource {
+    const source = new PackSource(this.url, { ...this.options, signal, onBytes });
+    source.networkBytes = this.networkBytes;
+    source.cacheBytes = this.cacheBytes;
+    source.cacheProblem = this.cacheProblem;
+    return source;
+  }
+
   #newHasher(): Promise<Hasher> {
     return (this.options.newHasher ?? newHasher)();
   }

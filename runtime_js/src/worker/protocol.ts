@@ -9,6 +9,7 @@ import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { EngineInfo, EngineStats } from "../engine/language_model.js";
 import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
+import type { DeviceState } from "../engine/recovery.js";
 import type { Delta, GenerateRequest, GenerateResult, Prompt } from "../engine/request.js";
 import type { KvAddress, KvPiece } from "../engine/reservations.js";
 import type { WireError } from "../errors.js";
@@ -17,7 +18,7 @@ import type { SavedPrefix } from "../store/kv_store.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** `accepted`: the request is valid and waits its turn. `deltas`: what was generated since the last event. */
 export type GenerateEvent =
@@ -80,6 +81,8 @@ export type Methods = ServingMethods & {
   callPeer: (call: ForwardedCall, event: unknown) => unknown;
   /** Tells of `stats` at most every so many milliseconds while steps run; ends by being cancelled. */
   watch: (every: number, event: EngineStats) => never;
+  /** Tells of a lost device and of its replacement; ends by being cancelled. */
+  watchDevice: (args: null, event: DeviceState) => never;
   info: (args: null, event: never) => EngineInfo;
   tokenize: (text: string, event: never) => number[];
   countTokens: (messages: TemplateMessage[], event: never) => number;

@@ -68,6 +68,7 @@ function engineHandlers(host: Host): Handlers {
     findPeers: (ms) => findEngines(ms),
     callPeer: (call, context) => serving().forward(call, context),
     watch: (every, { signal, emit }) => loaded().model.watch(every, emit, signal),
+    watchDevice: (_, { signal, emit }) => loaded().model.watchDevice(emit, signal),
     info: () => loaded().model.info(),
     tokenize: (text) => loaded().model.tokenize(text),
     countTokens: (messages) => loaded().model.prompt(messages).tokens.length,

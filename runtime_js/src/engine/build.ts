@@ -1,0 +1,160 @@
+/** From a pack that was read and checked to an executor on a device of its own: at load, and again when a device was lost. */
+import { InvalidPack, rejectOnAbort, throwIfAborted } from "../errors.js";
+import type { PackFile, PackManifest } from "../generated/pack.js";
+import {
+  type AdapterReport,
+  type Device,
+  describeAdapter,
+  type TierChoice,
+} from "../gpu/device.js";
+import type { Memory } from "../gpu/memory.js";
+import type { Available } from "../gpu/requirements.js";
+import type { Symbols } from "../gpu/sizes.js";
+import { planSpans, ShardUploader } from "../gpu/weights.js";
+import type { Model } from "../program/check.js";
+import type { PackSource } from "../store/pack_source.js";
+import { Executor } from "./executor.js";
+import type { ProgressReporter } from "./progress.js";
+
+/** What every executor of a pack is made from. */
+export interface CheckedPack {
+  manifest: PackManifest;
+  model: Model;
+  symbols: Symbols;
+}
+
+/** What is to run where. */
+export interface Chosen {
+  adapter: GPUAdapter;
+  choice: TierChoice;
+  has: Available;
+}
+
+export interface Built<T> extends Chosen {
+  executor: Executor;
+  report: AdapterReport;
+  source: PackSource;
+  /** What was read beside the weights. */
+  beside: T;
+}
+
+/** Files read at the same time. */
+const CONCURRENCY = 3;
+
+/** Bytes given to the GPU queue before waiting for it, so that its staging memory stays bounded. */
+const QUEUE_BYTES = 64 * 2 ** 20;
+
+/**
+ * Makes an executor, which has computed its first step: kernels compile while weights stream from network or store to the GPU.
+ *
+ * @param opened the device, which the caller frees if this fails
+ * @param beside reads what else is needed, at the same time
+ * @param loading the source's; aborted when anything fails, so that nothing more is downloaded
+ * @throws AdapterLimit, OutOfMemory, DeviceError, DeviceLostError, AbortError and what reading a pack throws
+ */
+export async function build<T>(
+  { manifest, model, symbols }: CheckedPack,
+  chosen: Chosen,
+  source: PackSource,
+  {
+    opened,
+    progress,
+    beside,
+    loading,
+    signal,
+  }: {
+    opened: Promise<Device>;
+    progress: ProgressReporter;
+    beside: () => Promise<T>;
+    loading: AbortController;
+    signal: AbortSignal;
+  },
+): Promise<Built<T>> {
+  const { adapter, choice } = chosen;
+  if (choice.problems[0]) throw choice.problems[0];
+  throwIfAborted(signal);
+  const cancelled = rejectOnAbort(signal);
+  let device: Device | undefined;
+  try {
+    const made = await Promise.race([opened, cancelled.promise]);
+    device = made;
+    const { vocab_size: vocab } = manifest.model;
+    const created = Executor.create(made, model, choice.tier, symbols, vocab);
+    const { memory, ready } = await Promise.race([created, made.failed]);
+    // Before the weights have arrived: what is computed is of no use, what drivers compile for it is.
+    const warm = ready.then((executor) => executor.warmUp());
+    warm.catch(() => {});
+    const other = beside();
+    const weights = streamWeights(source, manifest, model, memory, made, loading);
+    // Whatever fails first ends the download: a kernel that doesn't compile needs no weights.
+    try {
+      const files = Promise.all([weights, other]);
+      await Promise.race([files, ready.then(() => files), made.failed]);
+    } catch (error) {
+      loading.abort(error);
+      await Promise.allSettled([weights, other]); // so that what has arrived is stored
+      throw error;
+    }
+    progress.enter("compile", source);
+    const executor = await Promise.race([ready, cancelled.promise, made.failed]);
+    progress.enter("warmup", source);
+    await Promise.race([warm, cancelled.promise, made.failed]);
+    const report = describeAdapter(adapter);
+    return { ...chosen, executor, report, source, beside: await other };
+  } catch (error) {
+    throw device && !signal.aborted ? await device.cause(error) : error;
+  } finally {
+    cancelled.dispose();
+  }
+}
+
+/**
+ * Streams every shard into the arenas, a few at a time.
+ *
+ * @param loading aborted by the first shard that fails; the others store what they have before this rejects
+ */
+async function streamWeights(
+  source: PackSource,
+  manifest: PackManifest,
+  model: Model,
+  memory: Memory,
+  { device, failed }: Device,
+  loading: AbortController,
+): Promise<void> {
+  const spans = planSpans(model.program, model.tensors, memory.arenaLayout);
+  const files = manifest.files.filter((f) => f.role === "weights");
+  let queued = 0;
+  const write = (arena: number, offset: number, bytes: Uint8Array) => {
+    const target = memory.arenas[arena];
+    if (!target) throw new InvalidPack(`no arena ${arena}`);
+    queued += bytes.length;
+    device.queue.writeBuffer(target, offset, bytes as Uint8Array<ArrayBuffer>);
+  };
+  const streamOne = async (file: PackFile) => {
+    let uploader: ShardUploader;
+    await source.stream(file, {
+      begin: () => {
+        uploader = new ShardUploader(spans.get(file.path) ?? [], write);
+      },
+      bytes: async (bytes) => {
+        uploader.push(bytes);
+        if (queued < QUEUE_BYTES) return;
+        queued = 0;
+        device.queue.submit([]);
+        await Promise.race([device.queue.onSubmittedWorkDone(), failed]);
+      },
+    });
+  };
+  const next = files[Symbol.iterator]();
+  let failure: { error: unknown } | undefined;
+  const lane = async () => {
+    try {
+      for (const file of next) await streamOne(file);
+    } catch (error) {
+      failure ??= { error };
+      loading.abort(error);
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
+  if (failure) throw failure.error;
+}
