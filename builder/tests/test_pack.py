@@ -102,16 +102,19 @@ def test_inspect(
     weights, kv = report.memory[0].weights, report.memory[0].kv_cache
     stored = sum(file.nbytes for file in manifest.files if file.role == "weights")
     assert stored * 0.99 < weights < stored * 1.1
-    assert kv == -(-100 // PAGE_SIZE) * manifest.memory["f16"].page_bytes
+    assert kv == -(-200 // PAGE_SIZE) * manifest.memory["f16"].page_bytes
 
     assert run(["inspect", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "LlamaForCausalLM" in printed and "f16 decode" in printed
-    assert f"{report.traffic[0].bytes_read_per_token:,}" in printed
+    assert f"{report.traffic[0].bytes_read:,}" in printed
     assert run(["inspect", str(out), "--json", "--verify"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["nbytes"], data["verified"]) == (report.nbytes, True)
-    assert [row["context"] for row in data["traffic"]] == [100, 100]
+    assert [(row["context"], row["rows"]) for row in data["traffic"]] == [
+        *[(100, 1)] * 2,
+        *[(100, 8)] * 2,
+    ]
 
     with pytest.raises(NotAPackError, match=r"holds no pack\.json"):
         inspect_pack(tmp_path)
@@ -122,7 +125,7 @@ def test_inspect_counts_bytes_by_what_they_are(packed: tuple[Path, PackManifest]
     short, long = inspect_pack(out, contexts=(8, 9)).traffic[:2]
     for row in (short, long):
         parts = (row.weights, row.norms, row.kv, row.activations)
-        assert row.bytes_read_per_token == sum(parts)
+        assert row.bytes_read == sum(parts)
         assert min(parts) > 0
     model = manifest.model
     assert long.kv - short.kv == 2 * 2 * model.layers * model.kv_heads * model.head_dim

@@ -415,7 +415,14 @@ def write_toy_pack(folder: Path) -> Toy:
         ),
         tokens=Tokens(bos=None, eos=(EOS,), pad=None),
         memory={
-            kv: TierMemory(weights=0, storages=0, buffers=0, page_bytes=PAGE * D * size)
+            kv: TierMemory(
+                weights=0,
+                fixed=0,
+                slot_bytes=0,
+                out_bytes=0,
+                work_bytes=0,
+                page_bytes=PAGE * D * size,
+            )
             for kv, size in (("f16", 2), ("f32", 4))
         },
         files=tuple(

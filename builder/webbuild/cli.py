@@ -72,6 +72,11 @@ def _pack_epilog() -> str:
 @click.option(
     "--context", type=click.IntRange(min=1), help="Default context length of the runtime."
 )
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 256),
+    help="Most sequences that an engine can run at once, if it is loaded for so many [32].",
+)
 @click.option("--name", help="What the pack calls its model [the folder's or repository's name].")
 @click.option("--force", is_flag=True, help="Replace a pack that is already there.")
 @click.option("--no-library", is_flag=True, help="Let TVM generate every kernel.")
@@ -93,6 +98,7 @@ def pack(
     quant: str,
     revision: str | None,
     context: int | None,
+    max_batch: int | None,
     name: str | None,
     force: bool,
     no_library: bool,
@@ -121,6 +127,7 @@ def pack(
         library=not no_library,
         dump_passes=dump_passes,
         context_length=context,
+        max_batch=max_batch,
         name=name,
         records=records,
     )

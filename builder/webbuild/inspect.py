@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from webbuild.errors import InvalidOptionError
+from webbuild.schema.capacity import DEFAULT_BATCH, Capacity, predicted_bytes
 from webbuild.schema.folder import PackFolder
 from webbuild.schema.kernels import Kernel
 from webbuild.schema.pack import PackManifest
@@ -45,32 +46,39 @@ class FunctionReport:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """Predicted GPU bytes of one tier, with pages for one sequence of the default context."""
+    """Predicted GPU bytes of one tier that is loaded for `max_batch` sequences at once, with the
+    default context and the pool that goes with it."""
 
     tier: str
+    max_batch: int
+    kv_tokens: int
     weights: int
-    storages: int
-    buffers: int
+    activations: int
+    """Whatever the batch."""
+    batch: int
+    """What grows with it: logits, the sampler's buffers, page tables."""
     kv_cache: int
     total: int
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficReport:
-    """Bytes that a decode step of one sequence moves, counted from the program of one tier."""
+    """Bytes that a decode step moves, counted from the program of one tier, and by token."""
 
     tier: str
+    rows: int
+    """Sequences in the step, each of them `context` long."""
     context: int
     weights: int
     norms: int
     kv: int
-    """Keys and values of the context."""
+    """Keys and values of the contexts."""
     activations: int
     """And inputs of the step, logits, the sampler's buffers."""
-    bytes_read_per_token: int
-    """The sum of the four."""
-    bytes_written_per_token: int
-    bytes_needed_per_token: int
+    bytes_read: int
+    """The sum of the four, over all tokens of the step."""
+    bytes_written: int
+    bytes_needed: int
     """What no decode step can do without: weights, norms, keys and values, read once."""
 
 
@@ -131,7 +139,8 @@ def inspect_pack(folder: Path, *, verify: bool = False, contexts: Sequence[int] 
         ),
         memory=tuple(_memory_reports(pack.manifest, pack.program)),
         traffic=tuple(
-            _traffic_report(pack, tier, context)
+            _traffic_report(pack, tier, context, rows)
+            for rows in sorted({1, min(DEFAULT_BATCH, limits.max_batch)})
             for tier in pack.program.tiers
             for context in contexts or usual
         ),
@@ -177,31 +186,38 @@ def _function_report(
 
 
 def _memory_reports(manifest: PackManifest, program: Program) -> Iterable[MemoryReport]:
-    pages = -(-manifest.limits.default_context_length // program.page_size)
-    for tier, memory in manifest.memory.items():
-        kv_cache = pages * memory.page_bytes
-        yield MemoryReport(
-            tier=tier,
-            weights=memory.weights,
-            storages=memory.storages,
-            buffers=memory.buffers,
-            kv_cache=kv_cache,
-            total=memory.weights + memory.storages + memory.buffers + kv_cache,
-        )
+    most = manifest.limits.max_batch
+    for batch in sorted({1, min(DEFAULT_BATCH, most), most}):
+        capacity = Capacity.choose(manifest.limits, max_batch=batch)
+        symbols = capacity.symbols(program)
+        for tier, memory in manifest.memory.items():
+            kv_cache = symbols["pages"] * memory.page_bytes
+            total = predicted_bytes(memory, symbols)
+            yield MemoryReport(
+                tier=tier,
+                max_batch=batch,
+                kv_tokens=capacity.kv_tokens,
+                weights=memory.weights,
+                activations=memory.fixed,
+                batch=total - memory.weights - memory.fixed - kv_cache,
+                kv_cache=kv_cache,
+                total=total,
+            )
 
 
-def _traffic_report(pack: PackFolder, tier: str, context: int) -> TrafficReport:
-    traffic = decode_traffic(pack.program, pack.kernels.kernels, tier, context)
+def _traffic_report(pack: PackFolder, tier: str, context: int, rows: int) -> TrafficReport:
+    traffic = decode_traffic(pack.program, pack.kernels.kernels, tier, context, rows)
     return TrafficReport(
         tier=tier,
+        rows=rows,
         context=context,
         weights=traffic.parts["weights"],
         norms=traffic.parts["norms"],
         kv=traffic.parts["kv"],
         activations=traffic.parts["activations"],
-        bytes_read_per_token=traffic.read,
-        bytes_written_per_token=traffic.written,
-        bytes_needed_per_token=traffic.needed,
+        bytes_read=traffic.read,
+        bytes_written=traffic.written,
+        bytes_needed=traffic.needed,
     )
 
 
@@ -290,29 +306,30 @@ def _kernels_table(report: Report) -> Table:
 
 def _memory_table(report: Report) -> Table:
     context = report.manifest.limits.default_context_length
+    kv_tokens = report.memory[0].kv_tokens if report.memory else 0
     table = number_table(
-        f"\nGPU memory, predicted, at a context of {context:,}",
-        *("tier", "weights", "KV cache", "activations", "other buffers", "total"),
+        f"\nGPU memory, predicted, at a context of {context:,} and a KV pool of {kv_tokens:,}",
+        *("tier and sequences", "weights", "KV cache", "activations", "batch", "total"),
     )
-    for memory in report.memory:
-        sizes = (memory.weights, memory.kv_cache, memory.storages, memory.buffers, memory.total)
-        table.add_row(memory.tier, *map(_megabytes, sizes))
+    for row in report.memory:
+        sizes = (row.weights, row.kv_cache, row.activations, row.batch, row.total)
+        table.add_row(f"{row.tier} {row.max_batch}", *map(_megabytes, sizes))
     return table
 
 
 def _traffic_table(report: Report) -> Table:
     names = ("weights", "norms", "KV", "activations", "read", "of needed", "written")
     table = number_table(
-        "\nBytes per decoded token, by count (needed: weights, norms and KV, once)",
-        *("tier and context", *names),
+        "\nBytes of a decode step, by count (needed: weights, norms and KV, once)",
+        *("tier, context, sequences", *names),
     )
     for row in report.traffic:
         parts = (row.weights, row.norms, row.kv, row.activations)
         table.add_row(
-            f"{row.tier} {row.context:,}",
-            *(f"{nbytes:,}" for nbytes in (*parts, row.bytes_read_per_token)),
-            f"{100 * row.bytes_read_per_token / row.bytes_needed_per_token:.1f} %",
-            f"{row.bytes_written_per_token:,}",
+            f"{row.tier} {row.context:,} × {row.rows}",
+            *(f"{nbytes:,}" for nbytes in (*parts, row.bytes_read)),
+            f"{100 * row.bytes_read / row.bytes_needed:.1f} %",
+            f"{row.bytes_written:,}",
         )
     return table
 

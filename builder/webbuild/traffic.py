@@ -1,14 +1,15 @@
 """Bytes that a decode step moves, counted from the program: each binding of a launch once.
 
 What a binding means for one step depends on what it is. A weight is read whole (of an embedding
-table one row); KV pages as far as the context reaches; a buffer or an activation as much of it as
-one token has. The sampler's counts and biases are not read: greedy requests use neither.
+table one row), and again for each group of rows that a kernel for few rows takes at once; KV pages
+as far as the contexts reach; a buffer or an activation as much of it as the step's tokens have. The
+sampler's counts and biases are not read: greedy requests use neither.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal, get_args
@@ -21,6 +22,7 @@ from webbuild.schema.program import (
     Binding,
     Buffer,
     BufferBinding,
+    Few,
     InputBinding,
     Launch,
     Program,
@@ -35,7 +37,7 @@ Kind = Literal["weights", "norms", "kv", "activations"]
 count as activations."""
 
 _UNUSED = ("token_counts", "logit_bias")
-_ONES = ("tokens", "seqs", "outs", "q_tiles", "slots")
+_PER_ROW = ("tokens", "seqs", "outs", "q_tiles", "slots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,16 @@ class LaunchTraffic:
 
 @dataclass(frozen=True, slots=True)
 class StepTraffic:
-    """A decode step of one sequence, and its sampling."""
+    """A decode step, and its sampling."""
 
     context: int
+    rows: int
     launches: tuple[LaunchTraffic, ...]
     """In the order in which they run."""
     weights: int
     """Bytes of all weights and norms that any launch but the embedding binds, each once."""
     kv: int
-    """Bytes of keys and values of the context."""
+    """Bytes of keys and values of the contexts."""
     parts: Mapping[Kind, int] = field(default_factory=dict)
     """`read`, by what it is; a weight that two launches bind counts twice."""
 
@@ -77,54 +80,74 @@ class StepTraffic:
 
 
 def decode_traffic(
-    program: Program, kernels: Mapping[str, Kernel], tier: str, context: int
+    program: Program, kernels: Mapping[str, Kernel], tier: str, context: int, rows: int = 1
 ) -> StepTraffic:
-    """Counts a step of one sequence of `context` tokens, the new one included."""
+    """Counts a step of `rows` sequences of `context` tokens each, the new one included."""
     chosen = program.tiers[tier]
-    count = _Count(program, kernels, chosen, context)
+    count = _Count(program, kernels, chosen, context, rows)
     split = context >= SPLIT_CONTEXT and "decode_split" in chosen.functions
     step = ("decode_split" if split else "decode", "sample")
-    launches = [launch for name in step for launch in chosen.functions[name].launches]
+    functions = [chosen.functions[name] for name in step]
+    launches = [launch for function in functions for launch in function.launches]
     segments = {
         binding.segment
         for launch in launches
         for binding in launch.bindings
         if isinstance(binding, WeightBinding) and not _gathers(launch)
     }
-    counted = tuple(count.launch(launch) for launch in launches)
+    counted = tuple(
+        count.launch(launch, () if launch.few is None else function.few[launch.few])
+        for function in functions
+        for launch in function.launches
+    )
     return StepTraffic(
         context=context,
+        rows=rows,
         launches=counted,
         weights=sum(_resident(program.segments[index]) for index in segments),
-        kv=sum(count.kv(buffer, context) for buffer in chosen.buffers if _is_kv(buffer.name)),
+        kv=sum(
+            rows * count.kv(buffer, context) for buffer in chosen.buffers if _is_kv(buffer.name)
+        ),
         parts=count.parts,
     )
 
 
 class _Count:
     def __init__(
-        self, program: Program, kernels: Mapping[str, Kernel], tier: Tier, context: int
+        self,
+        program: Program,
+        kernels: Mapping[str, Kernel],
+        tier: Tier,
+        context: int,
+        rows: int,
     ) -> None:
         self._program = program
         self._kernels = kernels
         self._tier = tier
         self._context = context
+        self._rows = rows
         pages = -(-context // program.page_size)
         self._maxima = {symbol.name: symbol.max or pages for symbol in program.symbols}
-        # One token of one sequence.
-        self._now = self._maxima | dict.fromkeys(_ONES, 1)
+        self._now = self._maxima | dict.fromkeys(_PER_ROW, rows)
         self._buffers = {buffer.name: buffer for buffer in tier.buffers}
         self._inputs = {item.name: item for item in program.inputs}
         self.parts: Counter[Kind] = Counter(dict.fromkeys(get_args(Kind), 0))
         self._vocab = evaluate(self._buffers["logits"].shape[-1], self._now)
 
-    def launch(self, launch: Launch) -> LaunchTraffic:
-        kernel = self._kernels[launch.kernel]
+    def launch(self, launch: Launch, entry: Sequence[Few]) -> LaunchTraffic:
+        """entry: its kernels for few rows."""
+        few = [one for one in entry if one.least <= self._now[one.rows] <= one.most]
+        played = few[0] if few else launch
+        kernel = self._kernels[played.kernel]
+        # Products count groups of rows in y; of embeddings each row reads its own.
+        passes = 1 if launch.few is None else evaluate(played.grid[1], self._now)
         read = written = 0
         if kernel.name.startswith("attention_shared"):  # one sequence shares none
             return LaunchTraffic(launch.label, kernel.name, 0, 0)
         for binding, access in zip(launch.bindings, kernel.bindings, strict=True):
             r, w = self._binding(launch, kernel, binding, access == "read_write")
+            if isinstance(binding, WeightBinding):
+                r *= passes
             read, written = read + r, written + w
             self.parts[self._kind(binding)] += r
         return LaunchTraffic(launch.label, kernel.name, read, written)
@@ -141,14 +164,14 @@ class _Count:
         match binding:
             case WeightBinding(segment=index):
                 nbytes = _resident(self._program.segments[index])
-                return (-(-nbytes // self._rows(index)) if _gathers(launch) else nbytes), 0
+                return (self._gathered(index, nbytes) if _gathers(launch) else nbytes), 0
             case StorageBinding(index=index):
                 nbytes = self._storage(launch, index)
                 return (0, nbytes) if written else (nbytes, 0)
             case BufferBinding(name=name) if _is_kv(name):
                 buffer = self._buffers[name]
-                reads = self.kv(buffer, self._context) if _attends(kernel) else 0
-                return reads, self.kv(buffer, 1) if written else 0
+                reads = self._rows * self.kv(buffer, self._context) if _attends(kernel) else 0
+                return reads, self._rows * self.kv(buffer, 1) if written else 0
             case BufferBinding(name=name) if name in _UNUSED:
                 return 0, 0
             case BufferBinding(name=name):
@@ -168,19 +191,21 @@ class _Count:
                 return "kv"
         return "activations"
 
-    def _rows(self, segment: int) -> int:
-        """Rows of an embedding table's piece: its share of the vocabulary."""
+    def _gathered(self, segment: int, nbytes: int) -> int:
+        """What the step's tokens read of an embedding table's piece, which has its share of the
+        vocabulary."""
         piece = self._program.segments[segment]
         whole = sum(s.nbytes for s in self._program.segments if s.tensor == piece.tensor)
-        return max(1, self._vocab * piece.nbytes // whole)
+        rows = max(1, self._vocab * piece.nbytes // whole)
+        return self._rows * -(-nbytes // rows)
 
     def _storage(self, launch: Launch, index: int) -> int:
         """Storages are planned for the largest step; a row of it is one token's. The sampler's
         hold at most a number per token of the vocabulary."""
         nbytes = evaluate(self._tier.storages[index], self._maxima)
         if launch.label.split(".")[0] in ("sample", "logprobs"):
-            return min(nbytes, 4 * self._vocab)
-        return -(-nbytes // self._maxima["tokens"])
+            return self._rows * min(nbytes, 4 * self._vocab)
+        return self._rows * -(-nbytes // self._maxima["tokens"])
 
 
 def _gathers(launch: Launch) -> bool:

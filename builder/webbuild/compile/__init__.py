@@ -1,5 +1,5 @@
 """The compiler: from a model's config to a launch program and its kernels."""
 
-from .compiler import Compiled, compile_model
+from .compiler import MAX_BATCH, Compiled, compile_model
 
-__all__ = ["Compiled", "compile_model"]
+__all__ = ["MAX_BATCH", "Compiled", "compile_model"]

@@ -13,7 +13,6 @@ from webbuild.models import PAGE_SIZE, Decoder, DecoderConfig, module_spec, para
 from webbuild.models.ops import decode_attention_attrs
 from webbuild.quantize import get_quantization
 from webbuild.schema import Kernel, KernelFile, Program, Tier
-from webbuild.schema.expression import evaluate
 from webbuild.schema.pack import Limits, TierMemory
 from webbuild.schema.program import Buffer, DType, Expr, Function, Input
 from webbuild.weights.parameter import Parameter
@@ -24,8 +23,8 @@ from webgpu_kernels.registry import lower
 
 from . import pipeline
 from .advice import advised_anywhere, concerning
-from .expressions import product
 from .launches import Launches, LibraryOp
+from .memory import tier_memory
 from .quantize import Weight, matrices
 from .segments import Segments
 from .symbols import Bounds
@@ -34,10 +33,12 @@ from .walk import LibraryCall, Operand, Plan, walk
 
 TIERS: tuple[TierName, ...] = ("f16", "f32")
 _KV_DTYPE: dict[str, str] = {"f16": "float16", "f32": "float32"}
-_ITEM_BYTES = {"f16": 2, "f32": 4, "i32": 4, "u32": 4}
 
 DEFAULT_CONTEXT = 4096
 """Tokens for which the runtime reserves pages unless told otherwise."""
+
+MAX_BATCH = 32
+"""Most sequences that a load can ask for; what it asks for, not this, takes memory."""
 
 RESULT_WORDS = 64
 SAMPLING_WORDS = 16
@@ -63,7 +64,7 @@ def compile_model(
     quantization: str,
     *,
     prefill_chunk: int = 512,
-    max_batch: int = 4,
+    max_batch: int = MAX_BATCH,
     context_length: int | None = None,
     library: bool = True,
     dump_dir: Path | None = None,
@@ -96,7 +97,6 @@ def compile_model(
 
     tiers: dict[str, Tier] = {}
     kernels: dict[str, Kernel] = {}
-    storages: dict[str, int] = {}
     ops: list[LibraryOp] = []
     tvm_ops: list[pipeline.TvmOp] = []
     for tier in TIERS:
@@ -117,7 +117,6 @@ def compile_model(
         kernels |= launches.kernels
         ops += launches.ops.values()
         tvm_ops += lowered.ops
-        storages[tier] = sum(launches.storages)
 
     program = Program(
         page_size=PAGE_SIZE,
@@ -140,7 +139,7 @@ def compile_model(
             max_batch=max_batch,
         ),
         memory={
-            name: _memory(tier, bounds, segments.resident_bytes(), storages[name])
+            name: tier_memory(program, tier, bounds.maxima, segments.resident_bytes())
             for name, tier in tiers.items()
         },
         ops=tuple(ops),
@@ -237,16 +236,3 @@ def _buffers(decoder: DecoderConfig, tier: DType) -> tuple[Buffer, ...]:
     for layer in range(decoder.layers):
         table += [(f"kv_k.{layer}", tier, page), (f"kv_v.{layer}", tier, page)]
     return tuple(Buffer(name=name, dtype=dtype, shape=shape) for name, dtype, shape in table)
-
-
-def _memory(tier: Tier, bounds: Bounds, weights: int, storages: int) -> TierMemory:
-    maxima = bounds.maxima
-    buffers = 0
-    page_bytes = 0
-    for buffer in tier.buffers:
-        item = _ITEM_BYTES[buffer.dtype]
-        if buffer.shape[0] == "pages":
-            page_bytes += evaluate(product(buffer.shape[1:], item), maxima)
-        else:
-            buffers += evaluate(product(buffer.shape, item), maxima)
-    return TierMemory(weights=weights, storages=storages, buffers=buffers, page_bytes=page_bytes)

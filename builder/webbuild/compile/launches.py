@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from webbuild.errors import KernelExceedsLimitsError, TensorTooLargeError
 from webbuild.schema import Binding, Function, Kernel, Launch
 from webbuild.schema.check import MAX_BINDING_BYTES, MAX_GRID
-from webbuild.schema.expression import evaluate
+from webbuild.schema.expression import evaluate, symbols_of
 from webbuild.schema.kernels import kernel_id
 from webbuild.schema.program import (
     Alternative,
     BufferBinding,
     Expr,
+    Few,
     InputBinding,
     Param,
     StorageBinding,
     WeightBinding,
 )
 from webgpu_kernels.launch import KernelLaunch
+from webgpu_kernels.launch import Param as LibraryParam
 from webgpu_kernels.launch import Tier as TierName
 from webgpu_kernels.variation import lower_with
 
 from .codegen import Dispatch, Lowered
 from .expressions import as_expr, binary, ceil_div, substitute
+from .few import FewRows, few_rows
 from .limits import check_aliases, check_limits
 from .segments import Segments
 from .walk import LibraryCall, Operand, Plan, TirCall
@@ -39,6 +43,9 @@ Grid = tuple[Expr, Expr, Expr]
 #: What library kernels call the arrays of a matrix; with `glu` also with `up_` before it.
 _MATRIX = ("q_weight", "q_scale", "weight")
 
+#: Symbols that loads choose, and that storages can depend on.
+_GROWING = frozenset(("outs", "works", "shared_works", "parts"))
+
 _LAYER_WEIGHT = re.compile(r"\.layers\.(\d+)\.(?:.*\.)?(\w+)\.\w+$")
 _LAYER_PAGES = re.compile(r"kv_[kv]\.(\d+)$")
 
@@ -50,6 +57,18 @@ class LibraryOp:
     op: str
     attrs: Mapping[str, Any]
     tier: TierName
+
+
+class _Pending(NamedTuple):
+    """A launch whose storages have no place yet. params, few: indices in the function."""
+
+    label: str
+    kernel: str
+    operands: Sequence[Operand | int]
+    params: int | None
+    grid: Grid
+    alternatives: tuple[Alternative, ...]
+    few: int | None
 
 
 class Launches:
@@ -71,7 +90,13 @@ class Launches:
         self.advised = advised
         self.ops: dict[str, LibraryOp] = {}
         self.kernels: dict[str, Kernel] = {}
-        self.storages: list[int] = []
+        self.storages: list[Expr] = []
+        """Their bytes. Most are planned for the largest step; those that grow with `outs` or
+        pieces of contexts stand apart, as a load chooses how many there are."""
+        self.planned: list[int] = []
+        """Which storages the functions share, the largest first."""
+        self.growing: dict[tuple[Expr, int], int] = {}
+        """Which storage is the n-th of a size."""
 
     def function(self, plan: Plan, lowered: Callable[[str], Lowered]) -> Function:
         """The launches of `plan`. lowered: gives a PrimFunc's kernels by its name."""
@@ -89,13 +114,12 @@ class _Builder:
 
     def __init__(self, tier: Launches, storages: Sequence[Expr]) -> None:
         self.tier = tier
-        self.sizes = [evaluate(size, tier.maxima) for size in storages]
+        self.sizes = list(storages)
         self.planned = len(storages)
         self.layer: str | None = None
-        self.launches: list[
-            tuple[str, str, list[Operand | int], int | None, Grid, tuple[Alternative, ...]]
-        ] = []
+        self.launches: list[_Pending] = []
         self.params: dict[tuple[Param, ...], int] = {}
+        self.few: dict[tuple[Few, ...], int] = {}
 
     # --- calls ---------------------------------------------------------------------------------
 
@@ -134,9 +158,11 @@ class _Builder:
         if arrays:
             attrs["row_splits"] = self.tier.segments.row_splits(arrays, rows)
         label = self._label(call.op, tuple(call.operands.values()))
-        launches = lower_with(call.op, attrs, self.tier.tier, self.tier.advised)
-        op = LibraryOp(call.op, attrs, self.tier.tier)
-        self.tier.ops.setdefault(" ".join(launch.tuning_key for launch in launches), op)
+        launches = self._lowered(call.op, attrs)
+        others_of = [
+            (few, self._lowered(call.op, few.attrs))
+            for few in few_rows(call.op, attrs, self.tier.maxima)
+        ]
         scratch = self._scratch(
             {
                 binding.name: as_expr(binding.nbytes)
@@ -145,7 +171,7 @@ class _Builder:
                 if binding.nbytes is not None
             }
         )
-        for launch in launches:
+        for i, launch in enumerate(launches):
             operands = [
                 scratch[binding.name]
                 if binding.nbytes is not None
@@ -153,12 +179,43 @@ class _Builder:
                 for binding in launch.bindings
             ]
             values = [as_expr(param.value) for param in launch.params]
-            others = [
-                (_library_kernel(other), _library_grid(other)) for other in launch.alternatives
-            ]
-            self._launch(
-                label, _library_kernel(launch), operands, values, _library_grid(launch), others
+            few = tuple(
+                self._few(label, few, lowered[i], launch.params) for few, lowered in others_of
             )
+            self._launch(
+                label,
+                _library_kernel(launch),
+                operands,
+                values,
+                _library_grid(launch),
+                _alternatives(launch),
+                few,
+            )
+
+    def _lowered(self, op: str, attrs: Mapping[str, Any]) -> list[KernelLaunch]:
+        """An op's launches; it becomes one of the tier's."""
+        launches = lower_with(op, attrs, self.tier.tier, self.tier.advised)
+        key = " ".join(launch.tuning_key for launch in launches)
+        self.tier.ops.setdefault(key, LibraryOp(op, attrs, self.tier.tier))
+        return launches
+
+    def _few(
+        self, label: str, few: FewRows, launch: KernelLaunch, params: Sequence[LibraryParam]
+    ) -> Few:
+        """A launch for few rows, in the place of one with these params."""
+        assert tuple(launch.params) == tuple(params), f"{launch.name} has params of its own"
+        grid = _library_grid(launch)
+        return Few(
+            rows=few.rows,
+            least=few.least,
+            most=few.most,
+            kernel=self._kernel(label, _library_kernel(launch), grid),
+            grid=grid,
+            alternatives=tuple(
+                Alternative(kernel=self._kernel(label, other, size), grid=size)
+                for other, size in _alternatives(launch)
+            ),
+        )
 
     def _library_operand(
         self, call: LibraryCall, name: str, rows: int, piece: tuple[int, int] | None
@@ -207,10 +264,11 @@ class _Builder:
         scratch = {}
         for number, (name, size) in enumerate(sizes.items()):
             index = self.planned + number
-            nbytes = evaluate(size, self.tier.maxima)
             if index == len(self.sizes):
-                self.sizes.append(0)
-            self.sizes[index] = max(self.sizes[index], nbytes)
+                self.sizes.append(size)
+            elif self.sizes[index] != size:
+                most = max(evaluate(one, self.tier.maxima) for one in (self.sizes[index], size))
+                self.sizes[index] = most
             scratch[name] = Operand("storage", index=index)
         return scratch
 
@@ -232,6 +290,7 @@ class _Builder:
         values: Sequence[Expr],
         grid: Grid,
         others: Sequence[tuple[Kernel, Grid]] = (),
+        few: tuple[Few, ...] = (),
     ) -> None:
         check_aliases(label, kernel, operands)
         identifier = self._kernel(label, kernel, grid)
@@ -246,7 +305,10 @@ class _Builder:
                 for dtype, value in zip(kernel.params, values, strict=True)
             )
             params = self.params.setdefault(block, len(self.params))
-        self.launches.append((label, identifier, list(operands), params, grid, alternatives))
+        place = self.few.setdefault(few, len(self.few)) if few else None
+        self.launches.append(
+            _Pending(label, identifier, operands, params, grid, alternatives, place)
+        )
 
     def _kernel(self, label: str, kernel: Kernel, grid: Grid) -> str:
         """Adds a kernel to those of the tier. Raises KernelExceedsLimitsError."""
@@ -257,34 +319,54 @@ class _Builder:
 
     def function(self) -> Function:
         """The function, on storages of the tier that it shares with the others."""
-        for size in self.sizes:
-            if size > MAX_BINDING_BYTES:
-                raise TensorTooLargeError(
-                    f"an activation needs {size / 2**20:.0f} MiB, more than one 128 MiB binding: "
-                    "choose a smaller prefill chunk"
-                )
-        # Functions run one after another, so the largest of each share the tier's largest.
-        order = sorted(range(len(self.sizes)), key=lambda i: (-self.sizes[i], i))
-        place = {index: position for position, index in enumerate(order)}
-        shared = self.tier.storages
-        for position, index in enumerate(order):
-            if position == len(shared):
-                shared.append(0)
-            shared[position] = max(shared[position], self.sizes[index])
+        place = self._place()
         return Function(
             params=tuple(self.params),
+            few=tuple(self.few),
             launches=tuple(
                 Launch(
-                    kernel=kernel,
-                    label=label,
-                    bindings=tuple(_binding(operand, place) for operand in operands),
-                    params=params,
-                    grid=grid,
-                    alternatives=alternatives,
+                    kernel=one.kernel,
+                    label=one.label,
+                    bindings=tuple(_binding(operand, place) for operand in one.operands),
+                    params=one.params,
+                    grid=one.grid,
+                    alternatives=one.alternatives,
+                    few=one.few,
                 )
-                for label, kernel, operands, params, grid, alternatives in self.launches
+                for one in self.launches
             ),
         )
+
+    def _place(self) -> dict[int, int]:
+        """Which storage of the tier each of the function's is. Functions run one after another, so
+        that the largest of each share the tier's largest."""
+        maxima, shared = self.tier.maxima, self.tier.storages
+        sizes = [evaluate(size, maxima) for size in self.sizes]
+        if max(sizes, default=0) > MAX_BINDING_BYTES:
+            raise TensorTooLargeError(
+                f"an activation needs {max(sizes) / 2**20:.0f} MiB, more than one 128 MiB binding: "
+                "choose a smaller prefill chunk"
+            )
+        place: dict[int, int] = {}
+        seen: Counter[Expr] = Counter()
+        fixed: list[int] = []
+        for index, size in enumerate(self.sizes):
+            if _GROWING.isdisjoint(symbols_of(size)):
+                fixed.append(index)
+                continue
+            key = (size, seen[size])
+            seen[size] += 1
+            if key not in self.tier.growing:
+                self.tier.growing[key] = len(shared)
+                shared.append(size)
+            place[index] = self.tier.growing[key]
+        for position, index in enumerate(sorted(fixed, key=lambda i: (-sizes[i], i))):
+            if position == len(self.tier.planned):
+                self.tier.planned.append(len(shared))
+                shared.append(0)
+            place[index] = self.tier.planned[position]
+            shared[place[index]] = binary("max", shared[place[index]], sizes[index])
+        return place
 
 
 def _binding(operand: Operand | int, place: Mapping[int, int]) -> Binding:
@@ -304,6 +386,10 @@ def _binding(operand: Operand | int, place: Mapping[int, int]) -> Binding:
 def _library_grid(launch: KernelLaunch) -> Grid:
     x, y, z = (as_expr(size) for size in launch.grid)
     return x, y, z
+
+
+def _alternatives(launch: KernelLaunch) -> list[tuple[Kernel, Grid]]:
+    return [(_library_kernel(other), _library_grid(other)) for other in launch.alternatives]
 
 
 def _library_kernel(launch: KernelLaunch) -> Kernel:

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webbuild.models import PAGE_SIZE
+from webbuild.schema.capacity import TILE_ROWS, step_bounds
 from webbuild.schema.program import Symbol
-
-TILE_ROWS = 16
-"""Most rows of one prefill attention tile."""
-ROW_PARTS, LEAST_PARTS = 16, 32
-"""Pieces of contexts in a split decode: at most so many for each sequence, but for one sequence
-more."""
-ROW_OUTS, LEAST_OUTS = 2, 16
-"""Rows whose logits a step can want: so many for each sequence, but for one sequence more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +21,7 @@ class Bounds:
     def maxima(self) -> dict[str, int]:
         """Every symbol at its largest; those that the runtime chooses, for one full sequence."""
         pages = -(-self.context_length // PAGE_SIZE)
-        return {
-            "tokens": self.prefill_chunk,
-            "seqs": self.max_batch,
-            "outs": max(LEAST_OUTS, ROW_OUTS * self.max_batch),
-            "q_tiles": -(-self.prefill_chunk // TILE_ROWS) + self.max_batch,
-            "works": max(LEAST_PARTS, ROW_PARTS * self.max_batch),
-            "shared_works": max(LEAST_PARTS, ROW_PARTS * self.max_batch) // 2,
-            "parts": max(LEAST_PARTS, ROW_PARTS * self.max_batch),
+        return step_bounds(self.prefill_chunk, self.max_batch) | {
             "pages": pages * self.max_batch,
             "max_pages": pages,
             "slots": self.max_batch,

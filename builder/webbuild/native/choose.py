@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import TypeVar
 
 from webbuild.schema.kernels import Kernel, KernelRecord
-from webbuild.schema.program import Alternative, Launch, Tier
+from webbuild.schema.program import Alternative, Few, Function, Launch, Tier
 from webbuild.schema.tuning import AdapterKind, advised
+
+L = TypeVar("L", Launch, Few)
 
 
 def choose_kernels(
@@ -16,7 +19,7 @@ def choose_kernels(
     software: bool,
     advice: Mapping[str, Sequence[str]] | None = None,
 ) -> Tier:
-    """The tier with one kernel per launch.
+    """The tier with one kernel per launch, and one for each number of few rows.
 
     That is the first tuning of `advice`, by tuning key, that the launch has and whose features the
     adapter has. Without advice, on a software adapter, it is the first alternative shaped for
@@ -28,7 +31,7 @@ def choose_kernels(
     def runs(kernel: Kernel) -> bool:
         return features >= set(kernel.features)
 
-    def chosen(launch: Launch) -> Alternative:
+    def chosen(launch: Launch | Few) -> Alternative:
         own = Alternative(kernel=launch.kernel, grid=launch.grid)
         by_tuning = {
             kernels[one.kernel].tuning: one
@@ -43,15 +46,19 @@ def choose_kernels(
                 return one
         return own
 
-    def settled(launch: Launch) -> Launch:
+    def settled(launch: L) -> L:
         one = chosen(launch)
         update = {"kernel": one.kernel, "grid": one.grid, "alternatives": ()}
         return launch.model_copy(update=update)
 
-    functions = {
-        name: function.model_copy(update={"launches": tuple(map(settled, function.launches))})
-        for name, function in tier.functions.items()
-    }
+    def settle(function: Function) -> Function:
+        update = {
+            "few": tuple(tuple(map(settled, entry)) for entry in function.few),
+            "launches": tuple(map(settled, function.launches)),
+        }
+        return function.model_copy(update=update)
+
+    functions = {name: settle(function) for name, function in tier.functions.items()}
     return tier.model_copy(update={"functions": functions})
 
 

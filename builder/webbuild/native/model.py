@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from webbuild.errors import ContextFullError, InvalidRequestError, NoAdapterError
-from webbuild.schema.check import largest_symbols
+from webbuild.schema.capacity import Capacity
 from webbuild.schema.program import SPLIT_CONTEXT
 
 from .choose import advice_of, choose_kernels
@@ -32,18 +32,16 @@ class NativeModel:
     Sequences come from `sequence()`; each holds a sampler slot until `release`. All methods block.
     """
 
-    def __init__(self, pack: Pack, tier: str, device: Device, context_length: int) -> None:
+    def __init__(self, pack: Pack, tier: str, device: Device, capacity: Capacity) -> None:
         """Use `open`."""
-        limits, program = pack.manifest.limits, pack.program
+        program = pack.program
         self.pack = pack
         self.tier = tier
-        self.context_length = context_length
+        self.context_length = capacity.context_length
+        self.max_batch = capacity.max_batch
         self.vocab_size = pack.manifest.model.vocab_size
-        max_pages = -(-context_length // program.page_size)
-        pages = max_pages * limits.max_batch
-        self._load = {"max_pages": max_pages, "pages": pages, "slots": limits.max_batch}
-        maxima = largest_symbols(pack.manifest, program) | self._load
-        self._most = maxima
+        self._most = maxima = capacity.symbols(program)
+        self._load = {name: maxima[name] for name in ("max_pages", "pages", "slots")}
         self._most_parts = maxima.get("parts", 0)
         self._piece_tokens = SOFTWARE_PIECE_TOKENS if device.software else PIECE_TOKENS
         self._functions = program.tiers[tier].functions.keys()
@@ -58,8 +56,8 @@ class NativeModel:
         self._device = device.handle
         self._memory = Memory(device, pack, chosen, layout, maxima)
         self._player = Player(device, kernels, chosen, self._memory)
-        self._pool = PagePool(pages, program.page_size)
-        self._slots = list(range(limits.max_batch - 1, -1, -1))
+        self._pool = PagePool(maxima["pages"], program.page_size)
+        self._slots = list(range(self.max_batch - 1, -1, -1))
         self._last: tuple[list[Row], StepPlan] | None = None
 
     @classmethod
@@ -70,11 +68,14 @@ class NativeModel:
         context_length: int | None = None,
         verify_hashes: bool = False,
         device: Device | None = None,
+        max_batch: int | None = None,
+        kv_tokens: int | None = None,
     ) -> NativeModel:
         """Loads a pack onto the GPU.
 
         tier: "f16" or "f32"; None takes the first whose features the adapter has.
-        context_length: most tokens of a sequence; None is the pack's default.
+        context_length, max_batch, kv_tokens: most tokens of a sequence, most sequences at once,
+        positions in the KV pool; None is what `Capacity.choose` says.
         Raises what `Pack.open` raises, NoAdapterError, AdapterLimitError, InvalidRequestError.
         """
         if not isinstance(pack, Pack):
@@ -82,16 +83,12 @@ class NativeModel:
         tiers, limits = pack.program.tiers, pack.manifest.limits
         if tier is not None and tier not in tiers:
             raise InvalidRequestError(f"no tier {tier!r}: the pack has {', '.join(tiers)}")
-        length = limits.default_context_length if context_length is None else context_length
-        if not 0 < length <= limits.context_length:
-            raise InvalidRequestError(
-                f"context_length is {length}; the model takes 1 to {limits.context_length}"
-            )
+        capacity = Capacity.choose(limits, context_length, max_batch, kv_tokens)
         device = device or open_device()
         wanted = list(tiers) if tier is None else [tier]
         for name in wanted:
             if device.features.issuperset(tiers[name].requires):
-                return cls(pack, name, device, length)
+                return cls(pack, name, device, capacity)
         raise NoAdapterError(
             f"{device.adapter} lacks {', '.join(tiers[wanted[-1]].requires)}, which tier "
             f"{wanted[-1]} needs: take another tier"
@@ -244,9 +241,9 @@ class NativeModel:
         return "decode_split" if split else "decode"
 
     def _check(self, batch: list[Row]) -> None:
-        limits, slots = self.pack.manifest.limits, range(-self._load["slots"], 0)
-        if not 0 < len(batch) <= limits.max_batch or not all(row.tokens for row in batch):
-            raise InvalidRequestError(f"a step has 1 to {limits.max_batch} sequences with tokens")
+        slots = range(-self.max_batch, 0)
+        if not 0 < len(batch) <= self.max_batch or not all(row.tokens for row in batch):
+            raise InvalidRequestError(f"a step has 1 to {self.max_batch} sequences with tokens")
         for row in batch:
             for token in row.tokens:
                 if token not in slots:

@@ -14,7 +14,7 @@ import wgpu
 from webbuild.errors import InvalidProgramError
 from webbuild.schema.expression import evaluate
 from webbuild.schema.kernels import Kernel
-from webbuild.schema.program import Expr, Function, Launch, Tier
+from webbuild.schema.program import Expr, Few, Function, Launch, Tier
 
 from .device import Device
 from .memory import Memory
@@ -31,9 +31,17 @@ def shader_code(wgsl: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Dispatch:
-    pipeline: Any
+    kernel: str
     bind_group: Any
     grid: tuple[Expr, Expr, Expr]
+    few: tuple[Few, ...]
+
+    def at(self, symbols: Mapping[str, int]) -> tuple[str, tuple[Expr, Expr, Expr]]:
+        """The kernel and the grid for a step."""
+        for one in self.few:
+            if one.least <= symbols[one.rows] <= one.most:
+                return one.kernel, one.grid
+        return self.kernel, self.grid
 
 
 class Player:
@@ -48,15 +56,14 @@ class Player:
         self._device = device.handle
         self._memory = memory
         self._functions = tier.functions
+        self._kernels = kernels
         self._layouts: dict[tuple[str, ...], Any] = {}
         used = {
             launch.kernel for function in tier.functions.values() for launch in function.launches
         }
         self._pipelines = {name: self._pipeline(kernels[name]) for name in sorted(used)}
         self._dispatches = {
-            name: [
-                self._dispatch(name, launch, kernels[launch.kernel]) for launch in function.launches
-            ]
+            name: [self._dispatch(name, function, launch) for launch in function.launches]
             for name, function in tier.functions.items()
         }
 
@@ -73,14 +80,21 @@ class Player:
         encoder = self._device.create_command_encoder()
         compute = encoder.begin_compute_pass()
         for dispatch in self._dispatches[name]:
-            grid = [evaluate(size, symbols) for size in dispatch.grid]
+            kernel, sizes = dispatch.at(symbols)
+            grid = [evaluate(size, symbols) for size in sizes]
             if 0 in grid:
                 continue  # a step without outs has no use for the head
-            compute.set_pipeline(dispatch.pipeline)
+            compute.set_pipeline(self._made(kernel))
             compute.set_bind_group(0, dispatch.bind_group)
             compute.dispatch_workgroups(*grid)
         compute.end()
         self._device.queue.submit([encoder.finish()])
+
+    def _made(self, kernel: str) -> Any:
+        """A kernel's pipeline; those for few rows are made when a step needs them."""
+        if kernel not in self._pipelines:
+            self._pipelines[kernel] = self._pipeline(self._kernels[kernel])
+        return self._pipelines[kernel]
 
     def _pipeline(self, kernel: Kernel) -> Any:
         layout = self._device.create_pipeline_layout(bind_group_layouts=[self._layout(kernel)])
@@ -109,15 +123,16 @@ class Player:
             self._layouts[key] = self._device.create_bind_group_layout(entries=entries)
         return self._layouts[key]
 
-    def _dispatch(self, function: str, launch: Launch, kernel: Kernel) -> _Dispatch:
+    def _dispatch(self, name: str, function: Function, launch: Launch) -> _Dispatch:
         resources = [self._memory.resource(binding) for binding in launch.bindings]
         if launch.params is not None:
-            where = self._memory.layout.params[function][launch.params]
+            where = self._memory.layout.params[name][launch.params]
             resources.append(
                 {"buffer": self._memory.step, "offset": where.offset, "size": where.nbytes}
             )
         entries = [{"binding": i, "resource": item} for i, item in enumerate(resources)]
         group = self._device.create_bind_group(
-            label=launch.label, layout=self._layout(kernel), entries=entries
+            label=launch.label, layout=self._layout(self._kernels[launch.kernel]), entries=entries
         )
-        return _Dispatch(self._pipelines[launch.kernel], group, launch.grid)
+        few = () if launch.few is None else function.few[launch.few]
+        return _Dispatch(launch.kernel, group, launch.grid, few)

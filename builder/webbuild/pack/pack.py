@@ -67,6 +67,8 @@ class PackOptions:
     """Folder for the module after each compiler pass."""
     context_length: int | None = None
     """Tokens for which the runtime allocates pages by default; None: the compiler's choice."""
+    max_batch: int | None = None
+    """Most sequences that a load can ask for; None: the compiler's choice."""
     name: str | None = None
     """What the pack calls its model; None: the source's name."""
     records: Path | None = None
@@ -98,7 +100,7 @@ def pack_model(
     Raises a `WebbuildError` that names what is wrong; then `out` is as it was before.
     """
     # TVM takes seconds to import, and inspecting or serving a pack does without.
-    from webbuild.compile import compile_model
+    from webbuild.compile import MAX_BATCH, compile_model
 
     options = options or PackOptions()
     with named_write_errors(out):
@@ -116,6 +118,7 @@ def pack_model(
         source.config,
         quantization.name,
         context_length=options.context_length,
+        max_batch=options.max_batch or MAX_BATCH,
         library=options.library,
         dump_dir=options.dump_passes,
         progress=lambda stage: reporter.step(stage.capitalize()),

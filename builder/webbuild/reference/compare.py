@@ -25,7 +25,7 @@ def measure(model: NativeModel, reference: Reference, seed: int = 0) -> float:
 
     ragged: list[tuple[int, ...]] = [(4, 1), (19, 21), (1, 17)]
     alone: list[tuple[int, ...]] = [(1,), (16,), (17,), (33, 17)]
-    batch = ragged[: model.pack.manifest.limits.max_batch]
+    batch = ragged[: model.max_batch]
     errors = []
     for chunks in (*([pieces] for pieces in alone), batch):
         texts = [text(sum(pieces) + DECODES) for pieces in chunks]

@@ -234,6 +234,7 @@ def _check_tier(
             _check_launch(where, launch, kernel, function, symbols)
             for alternative in launch.alternatives:
                 _check_alternative(where, alternative, kernel, kernels, tier, symbols)
+            _check_few(where, launch, function, kernel, kernels, tier, symbols)
             _check_bindings(
                 where, launch, kernel, len(program.segments), len(tier.storages), types, inputs
             )
@@ -266,6 +267,32 @@ def _check_alternative(
     same = other.bindings == kernel.bindings and other.params == kernel.params
     _need(same, place, "an alternative has other bindings or parameters")
     _check_grid(place, alternative.grid, symbols)
+
+
+def _check_few(
+    place: str,
+    launch: Launch,
+    function: Function,
+    kernel: Kernel,
+    kernels: Mapping[str, Kernel],
+    tier: Tier,
+    symbols: Mapping[str, int],
+) -> None:
+    if launch.few is None:
+        return
+    known = 0 <= launch.few < len(function.few)
+    _need(known, place, f"no kernels {launch.few} for few rows")
+    last: dict[str, int] = {}
+    for few in function.few[launch.few]:
+        rising = last.get(few.rows, 0) < few.least <= few.most <= symbols[few.rows]
+        _need(rising, place, f"kernels for {few.least} to {few.most} {few.rows}")
+        last[few.rows] = few.most
+        own = Alternative(kernel=few.kernel, grid=few.grid)
+        _check_alternative(place, own, kernel, kernels, tier, symbols)
+        lacking = set(kernels[few.kernel].features) - set(tier.requires)
+        _need(not lacking, place, f"needs {sorted(lacking)}, which the tier does not require")
+        for alternative in few.alternatives:
+            _check_alternative(place, alternative, kernel, kernels, tier, symbols)
 
 
 def _check_grid(place: str, grid: Sequence[Expr], symbols: Mapping[str, int]) -> None:

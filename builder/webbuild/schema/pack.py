@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .base import Format
 
-PACK_VERSION: Literal[1] = 1
+PACK_VERSION: Literal[2] = 2
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileRole = Literal[
@@ -76,11 +76,21 @@ class Tokens(Format):
 
 
 class TierMemory(Format):
-    """Predicted GPU bytes of one tier: weights + storages + buffers + pages × page_bytes."""
+    """Predicted GPU bytes of one tier, by what a load chooses.
+
+    weights + fixed + slots · slot_bytes + outs · out_bytes + works · work_bytes
+    + pages · page_bytes + 4 · slots · max_pages (the page table).
+    """
 
     weights: int
-    storages: int
-    buffers: int
+    fixed: int
+    """Activations of the largest step, and inputs of its tokens."""
+    slot_bytes: int
+    """Of each sequence that can run at once: counts, biases, inputs."""
+    out_bytes: int
+    """Of each row that a step can sample: logits, the sampler's work, results."""
+    work_bytes: int
+    """Of each piece of a context in `decode_split`."""
     page_bytes: int
     """KV bytes of one page over all layers."""
 
@@ -96,7 +106,7 @@ class Provenance(Format):
 class PackManifest(Format):
     """pack.json."""
 
-    format_version: Literal[1] = PACK_VERSION
+    format_version: Literal[2] = PACK_VERSION
     model: ModelInfo
     quantization: Literal["q4f16_1", "q8f16_1", "q0f16", "q0f32"]
     limits: Limits

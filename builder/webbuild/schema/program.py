@@ -120,6 +120,20 @@ class Alternative(Format):
     grid: tuple[Expr, Expr, Expr]
 
 
+class Few(Format):
+    """Another kernel for a launch in steps of few rows: same bindings and params, its own grid."""
+
+    rows: Literal["tokens", "seqs", "outs"]
+    """The symbol that counts the rows of the launch's result."""
+    least: Annotated[int, Field(gt=0)]
+    most: Annotated[int, Field(gt=0)]
+    """It takes the launch's place in steps with least..most rows."""
+    kernel: str
+    """Runs on every adapter of the tier."""
+    grid: tuple[Expr, Expr, Expr]
+    alternatives: tuple[Alternative, ...] = ()
+
+
 class Launch(Format):
     """One dispatch."""
 
@@ -135,12 +149,16 @@ class Launch(Format):
     alternatives: tuple[Alternative, ...] = ()
     """Best first. An executor takes one that suits its adapter; `kernel` runs on every adapter of
     the tier."""
+    few: int | None = None
+    """Index into `Function.few`."""
 
 
 class Function(Format):
     """A launch list with its uniform blocks."""
 
     params: tuple[tuple[Param, ...], ...] = ()
+    few: tuple[tuple[Few, ...], ...] = ()
+    """For launches, which share entries: kernels for different numbers of rows, ascending."""
     launches: tuple[Launch, ...]
 
 

@@ -73,7 +73,7 @@ def _linear(a: LinearAttrs, tier: Tier, piece: tuple[int, int] | None) -> Proble
         # What a piece does not write stays what it was: right in every case.
         "y": make("f32" if piece else "nan", tokens * a.N),
     }
-    symbols = {"tokens": tokens, "seqs": tokens}
+    symbols = {"tokens": tokens, "seqs": tokens, "outs": tokens}
     return Problem(arrays, symbols, ("y",))
 
 

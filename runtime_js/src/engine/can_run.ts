@@ -7,7 +7,7 @@ import { packBytes } from "../program/manifest.js";
 import type { Host } from "./host.js";
 import {
   choose,
-  contextLength,
+  chooseCapacity,
   findAdapter,
   type LoadOptions,
   openSource,
@@ -25,8 +25,12 @@ export interface CanRunReport {
   /** Bytes to download, when nothing is cached. */
   downloadBytes: number;
   contextLength: number;
+  maxBatch: number;
+  kvTokens: number;
   /** The most that `contextLength` can be. */
   longestContext: number;
+  /** The most that `maxBatch` can be. */
+  largestBatch: number;
   adapter: AdapterReport | null;
 }
 
@@ -38,21 +42,22 @@ export async function canRun(
 ): Promise<CanRunReport> {
   const source = await openSource(host, options, signal);
   const manifest = await source.manifest();
-  const length = contextLength(manifest, options.contextLength);
+  const capacity = chooseCapacity(manifest, options);
   const report: CanRunReport = {
     ok: false,
     tier: null,
     reasons: [],
     bytes: null,
     downloadBytes: packBytes(manifest),
-    contextLength: length,
+    ...capacity,
     longestContext: manifest.limits.context_length,
+    largestBatch: manifest.limits.max_batch,
     adapter: null,
   };
   const model = await readProgram(source, manifest);
   try {
     const adapter = await findAdapter(host, options);
-    const { choice } = choose(adapter, model, chooseSymbols(model.program, length, 1), options);
+    const { choice } = choose(adapter, model, chooseSymbols(model.program, capacity), options);
     const reasons = choice.problems.map((p) => p.message);
     reasons.push(...memoryReasons(choice.needs.bytes.total));
     return {

@@ -5,7 +5,7 @@ import type { Device } from "../gpu/device.js";
 import { KvPages } from "../gpu/kv_pages.js";
 import { allocate, type Memory } from "../gpu/memory.js";
 import { Player, type Prepared } from "../gpu/player.js";
-import { ReadbackRing } from "../gpu/readback.js";
+import { ReadbackRing, RING_DEPTH } from "../gpu/readback.js";
 import type { Symbols } from "../gpu/sizes.js";
 import { PagePool } from "../kv/page_pool.js";
 import { Sequence } from "../kv/sequence.js";
@@ -13,15 +13,11 @@ import type { Model } from "../program/check.js";
 import type { Environment } from "../program/expression.js";
 import { Functions } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
-import { MAX_AHEAD } from "./run_ahead.js";
 import { SamplingRow } from "./sampling.js";
 import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
 /** Words per row of `sampled`. */
 export const SAMPLED_WORDS = 64;
-
-/** Steps whose results can be under way at once: the run-ahead, and one being read. */
-const RING_DEPTH = MAX_AHEAD + 1;
 
 export class Executor {
   #functions: Functions;
@@ -109,11 +105,14 @@ export class Executor {
 
   /** What a step of these rows needs and is not ready: `prepare` it first. */
   missing(batch: readonly BatchRow[], sample: readonly string[]): readonly string[] {
-    const functions = this.#functions;
-    if (functions.missing.length === 0) return functions.missing;
-    return [this.#planner.kindOf(batch), ...sample].filter((name) =>
-      functions.missing.includes(name),
-    );
+    let tokens = 0;
+    let outs = 0;
+    for (const row of batch) {
+      tokens += row.tokens.length;
+      outs += row.outs.length;
+    }
+    const names = [this.#planner.kindOf(batch), ...sample];
+    return this.#functions.missingFor(names, { tokens, seqs: batch.length, outs });
   }
 
   /** @throws DeviceError when a kernel does not compile */

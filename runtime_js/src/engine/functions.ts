@@ -1,15 +1,20 @@
 /** A tier's functions: what a first token takes is ready at load, the others once they are needed or nobody waits. */
-import type { Tier } from "../generated/program.js";
-import { Pipelines } from "../gpu/pipelines.js";
+import type { Few, Tier } from "../generated/program.js";
+import { type Pipeline, Pipelines } from "../gpu/pipelines.js";
 import type { Planned, Player, Prepared } from "../gpu/player.js";
 import type { Model } from "../program/check.js";
 
 /** What a first token takes. */
 const FIRST = ["prefill", "sample"];
 
+/** How many of each a step has. */
+export type Rows = Readonly<Record<Few["rows"], number>>;
+
 export class Functions {
   readonly #planned: ReadonlyMap<string, Planned>;
   readonly #prepared = new Map<string, Prepared>();
+  /** Kernels for few rows that are ready; functions share them. */
+  readonly #few = new Map<string, GPUComputePipeline>();
   #missing: readonly string[];
 
   /**
@@ -48,9 +53,28 @@ export class Functions {
     return [...this.#prepared.values()];
   }
 
-  /** Functions that are not ready yet. */
+  /** Functions that are not ready yet; their kernels for few rows do not count. */
   get missing(): readonly string[] {
     return this.#missing;
+  }
+
+  /**
+   * What is not ready of these functions for a step of so many rows: names for `prepare`. Kernels for few rows are made ready
+   * when a step needs them, and have names of their own, such as `decode:seqs4`.
+   */
+  missingFor(names: readonly string[], rows: Rows): readonly string[] {
+    const missing: string[] = [];
+    for (const name of names) {
+      if (this.#missing.includes(name)) missing.push(name);
+      for (const entry of this.#planned.get(name)?.few ?? []) {
+        for (const few of entry) {
+          const count = rows[few.rows];
+          if (few.least > count || count > few.most || this.#few.has(few.kernel)) continue;
+          missing.push(fewName(name, few));
+        }
+      }
+    }
+    return missing.length > 1 ? [...new Set(missing)] : missing;
   }
 
   /** A function that is ready. */
@@ -68,17 +92,29 @@ export class Functions {
     this.pipelines.compile(kernelsOf(this.tier, this.#missing)).catch(() => {});
   }
 
-  /** Makes functions ready that are not. @throws DeviceError */
+  /** Makes ready what is not, of functions and what else `missingFor` names. @throws DeviceError */
   async prepare(names: readonly string[]): Promise<void> {
-    const missing = names.filter((name) => this.#missing.includes(name));
-    const pipelines = await this.pipelines.compile(kernelsOf(this.tier, missing));
+    const missing = this.#missing.filter((name) => names.includes(name));
+    const few = names.flatMap((name) => this.#fewKernels(name));
+    const own = kernelsOf(this.tier, missing);
+    const pipelines = await this.pipelines.compile(new Set([...own, ...few]));
+    for (const kernel of few) {
+      this.#few.set(kernel, (pipelines.get(kernel) as Pipeline).pipeline);
+    }
     for (const name of missing) {
       if (this.#prepared.has(name)) continue;
       const planned = this.#planned.get(name) as Planned;
       const fn = this.tier.functions[name] as Tier["functions"][string];
-      this.#prepared.set(name, this.player.bind(planned, fn, pipelines));
+      this.#prepared.set(name, this.player.bind(planned, fn, pipelines, this.#few));
     }
     this.#missing = this.#missing.filter((name) => !this.#prepared.has(name));
+  }
+
+  /** Kernels for few rows, by the name that `missingFor` gives them. */
+  #fewKernels(name: string): string[] {
+    const owner = name.split(":")[0] as string;
+    const few = (this.#planned.get(owner)?.few ?? []).flat();
+    return few.filter((one) => fewName(owner, one) === name).map(({ kernel }) => kernel);
   }
 }
 
@@ -87,3 +123,6 @@ function kernelsOf(tier: Tier, names: readonly string[]): Set<string> {
   const launches = names.flatMap((name) => tier.functions[name]?.launches ?? []);
   return new Set(launches.map(({ kernel }) => kernel));
 }
+
+const fewName = (name: string, few: Pick<Few, "rows" | "most">): string =>
+  `${name}:${few.rows}${few.most}`;

@@ -10,6 +10,7 @@ import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
+import type { Capacity } from "../gpu/sizes.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";
@@ -40,6 +41,10 @@ export interface EngineInfo {
   quantization: string;
   tier: string;
   contextLength: number;
+  /** Most requests that run at once. */
+  maxBatch: number;
+  /** Positions in the KV pool. */
+  kvTokens: number;
   /** GPU bytes. */
   bytes: Requirements["bytes"];
   adapter: AdapterReport;
@@ -103,7 +108,7 @@ export class LanguageModel {
     private readonly manifest: PackManifest,
     readonly program: Program,
     readonly text: TextParts,
-    private readonly setting: { contextLength: number; tuning: TuningReport | null },
+    private readonly setting: Capacity & { tuning: TuningReport | null },
   ) {
     const { executor } = built;
     this.#executor = executor;
@@ -211,6 +216,7 @@ export class LanguageModel {
 
   info(): EngineInfo {
     const { model, quantization } = this.manifest;
+    const { maxBatch, kvTokens } = this.setting;
     const { tier, bytes, adapter } = this.#choice;
     return {
       id: this.id,
@@ -223,6 +229,8 @@ export class LanguageModel {
       quantization,
       tier,
       contextLength: this.#contextLength,
+      maxBatch,
+      kvTokens,
       bytes,
       adapter,
       launches: this.executor.launches(),

@@ -18,7 +18,7 @@ import {
   type TierChoice,
 } from "../gpu/device.js";
 import type { Available } from "../gpu/requirements.js";
-import { chooseSymbols, type Symbols } from "../gpu/sizes.js";
+import { type Capacity, chooseSymbols, type Symbols } from "../gpu/sizes.js";
 import { type Model, readModel } from "../program/check.js";
 import { type FileRole, fileOf, packBytes } from "../program/manifest.js";
 import { PackCache } from "../store/pack_cache.js";
@@ -37,6 +37,13 @@ export interface LoadOptions {
   url: string;
   /** Most tokens of prompt and answer together; default: the pack's. */
   contextLength?: number;
+  /** Most requests that run at once, at most the pack's limit; default: 8. The others wait. */
+  maxBatch?: number;
+  /**
+   * Positions in the KV pool, which running requests and the prefix cache share; at least `contextLength`, default: twice
+   * that.
+   */
+  kvTokens?: number;
   /** A tier by name, instead of the best that the adapter can run. */
   tier?: string;
   /** Ask the server for a newer version of a cached pack. */
@@ -102,8 +109,8 @@ async function loadOnce(
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
     const model = await readProgram(source, manifest);
-    const context = contextLength(manifest, options.contextLength);
-    const symbols = chooseSymbols(model.program, context, 1);
+    const capacity = chooseCapacity(manifest, options);
+    const symbols = chooseSymbols(model.program, capacity);
     const pack = { manifest, model, symbols };
     const adapter = await found;
     const { choice: usual, has } = choose(adapter, model, symbols, options);
@@ -119,7 +126,7 @@ async function loadOnce(
     const beside = () => readText(source, manifest);
     const built = await build(pack, chosen, source, { opened, progress, beside, loading, signal });
     const { executor } = built;
-    const setting = { contextLength: context, tuning: tuning?.report ?? null };
+    const setting = { ...capacity, tuning: tuning?.report ?? null };
     const language = new LanguageModel(built, manifest, model.program, built.beside, setting);
     if (tuning) {
       progress.enter("tune", source);
@@ -214,23 +221,39 @@ export async function openSource(
   });
 }
 
-/** Tokens of context to allocate. @throws InvalidRequestError, AdapterLimit */
-export function contextLength(manifest: PackManifest, wanted: number | undefined): number {
-  const { context_length, default_context_length } = manifest.limits;
-  if (wanted === undefined) return default_context_length;
-  if (!Number.isInteger(wanted) || wanted < 2) {
-    throw new InvalidRequestError(`contextLength must be an integer of at least 2, not ${wanted}`, {
-      param: "contextLength",
-    });
-  }
-  if (wanted > context_length) {
-    throw new InvalidRequestError(
-      `contextLength ${wanted} is more than the model's ${context_length}`,
-      { param: "contextLength" },
+/** Sequences at once, if a pack can do so many and a load asks for no other number. */
+const DEFAULT_BATCH = 8;
+
+/** What a load allocates for. @throws InvalidRequestError */
+export function chooseCapacity(
+  { limits }: PackManifest,
+  { contextLength, maxBatch, kvTokens }: Pick<LoadOptions, keyof Capacity>,
+): Capacity {
+  const context = inRange("contextLength", contextLength ?? limits.default_context_length, 2);
+  if (context > limits.context_length) {
+    throw outOfRange(
+      "contextLength",
+      `${context} is more than the model's ${limits.context_length}`,
     );
   }
-  return wanted;
+  const batch = inRange("maxBatch", maxBatch ?? Math.min(DEFAULT_BATCH, limits.max_batch), 1);
+  if (batch > limits.max_batch) {
+    throw outOfRange("maxBatch", `${batch} is more than the pack's ${limits.max_batch}`);
+  }
+  const tokens = inRange("kvTokens", kvTokens ?? 2 * context, 2);
+  if (tokens < context) {
+    throw outOfRange("kvTokens", `${tokens} is less than one context of ${context}`);
+  }
+  return { contextLength: context, maxBatch: batch, kvTokens: tokens };
 }
+
+function inRange(param: string, value: number, least: number): number {
+  if (Number.isInteger(value) && value >= least) return value;
+  throw outOfRange(param, `must be an integer of at least ${least}, not ${value}`);
+}
+
+const outOfRange = (param: string, problem: string) =>
+  new InvalidRequestError(`${param} ${problem}`, { param });
 
 /** program.json, kernels.json and tensor-cache.json, checked. */
 export async function readProgram(source: PackSource, manifest: PackManifest): Promise<Model> {

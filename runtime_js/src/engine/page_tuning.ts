@@ -80,10 +80,9 @@ export class PageTuning {
     let problem: string | undefined;
     try {
       const names = Object.keys(choice.tier.functions).filter((name) => name !== "prefill");
-      for (const [functions, tokens] of [
-        [names, 1],
-        [["prefill"], TUNING_TOKENS],
-      ] as const) {
+      const prefills = TUNING_TOKENS.map((tokens): [string[], number] => [["prefill"], tokens]);
+      const steps: [string[], number][] = [[names, 1], ...prefills];
+      for (const [functions, tokens] of steps) {
         const env = await executor.warmUp(tokens);
         const chosen = { ...target, chosen: choice.tier };
         await tuneFunctions(chosen, functions, env, found, deadline, signal);

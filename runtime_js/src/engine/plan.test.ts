@@ -18,7 +18,7 @@ function setUp() {
       max: { tokens: 40, seqs: 3, outs: 6, q_tiles: 6 }[s.name] ?? null,
     })),
   } as unknown as Program;
-  const symbols = chooseSymbols(program, 64, 3);
+  const symbols = chooseSymbols(program, { contextLength: 64, maxBatch: 3, kvTokens: 192 });
   const block = new StepBlock(layoutStepBlock(program, {}, symbols));
   return { planner: new Planner(block, symbols, 4, false), block, symbols };
 }

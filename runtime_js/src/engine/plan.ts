@@ -3,14 +3,11 @@
  * (FlashInfer's split): what a kernel needs to know about the batch is decided here and nowhere else.
  */
 
-import type { Symbols } from "../gpu/sizes.js";
+import { type Symbols, TILE_ROWS } from "../gpu/sizes.js";
 import type { StepBlock } from "../gpu/step_block.js";
 import type { Sequence } from "../kv/sequence.js";
 import type { SamplingRow } from "./sampling.js";
 import { PIECE_TOKENS, SPLIT_CONTEXT, WorkPlanner } from "./works.js";
-
-/** Rows of a prefill attention tile. */
-const TILE_ROWS = 16;
 
 /** A token to draw. */
 export interface Out {

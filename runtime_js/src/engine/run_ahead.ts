@@ -3,9 +3,11 @@
  * of a generation is decided late, and surplus steps are dropped. A result takes a while to reach the host (1–3 ms in
  * Chrome on a discrete GPU); meanwhile the GPU must have work, and slow steps must not pile up behind an end.
  */
+import { RING_DEPTH } from "../gpu/readback.js";
 
 export const MIN_AHEAD = 2;
-export const MAX_AHEAD = 4;
+/** One result more is being read. */
+export const MAX_AHEAD = RING_DEPTH - 1;
 
 /** Milliseconds of work that hide a result's way to the host. */
 const COVER = 4;

@@ -1,7 +1,7 @@
 /** Tuning in the page: which of a launch's kernels is the fastest on this very device, measured on the loaded model. */
 import { throwIfAborted } from "../errors.js";
 import type { Kernel, KernelRecord } from "../generated/kernels.js";
-import type { Launch, Tier } from "../generated/program.js";
+import type { Few, Launch, ProgramFunction, Tier } from "../generated/program.js";
 import { hasFeature } from "../gpu/features.js";
 import { COPY_DST, COPY_SRC, STORAGE } from "../gpu/flags.js";
 import type { Memory } from "../gpu/memory.js";
@@ -16,8 +16,8 @@ import { compileExpression } from "../program/expression.js";
 
 /** Most time that it may take. */
 export const TUNING_MS = 10_000;
-/** Tokens of the prefill step that is measured. */
-export const TUNING_TOKENS = 128;
+/** Tokens of the prefill steps that are measured: a chunk of a prompt, then few rows. */
+export const TUNING_TOKENS = [128, 8, 4];
 
 const SAMPLES = 3;
 const LEAST_MS = 1.5;
@@ -64,7 +64,7 @@ export async function tuneFunctions(
   deadline: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const { model, tierName, chosen, device } = target;
+  const { model, tierName, chosen, device, symbols } = target;
   const { tier, vendor, architecture } = {
     tier: tierName as KernelRecord["tier"],
     ...target.adapter,
@@ -72,10 +72,14 @@ export async function tuneFunctions(
   for (const name of names) {
     const fn = model.tier(tierName).functions[name];
     for (const [i, launch] of (fn?.launches ?? []).entries()) {
-      const key = model.kernels[launch.kernel]?.tuning_key ?? "";
-      const used = chosen.functions[name]?.launches[i];
-      if (!used || key === "" || found.some((record) => record.key === key)) continue;
-      const kernels = [launch, ...launch.alternatives].filter(({ kernel }) =>
+      const inUse = chosen.functions[name];
+      const played = inUse?.launches[i];
+      if (!fn || !inUse || !played) continue;
+      const given = inStep(fn, launch, symbols, env);
+      const used = inStep(inUse, played, symbols, env);
+      const key = model.kernels[given.kernel]?.tuning_key ?? "";
+      if (key === "" || found.some((record) => record.key === key)) continue;
+      const kernels = [given, ...given.alternatives].filter(({ kernel }) =>
         model.kernels[kernel]?.features.every((f) => hasFeature(device, f)),
       );
       if (kernels.length < 2) continue;
@@ -88,6 +92,21 @@ export async function tuneFunctions(
       found.push({ vendor, architecture, tier, key, tuning });
     }
   }
+}
+
+/** What a launch runs in a step with these symbol values: its own kernel, or one for few rows. */
+function inStep(
+  fn: ProgramFunction,
+  launch: Launch,
+  { index }: Symbols,
+  env: readonly number[],
+): Launch | Few {
+  const entry = launch.few === null ? [] : (fn.few[launch.few] ?? []);
+  const found = entry.find(({ rows, least, most }) => {
+    const count = env[index.get(rows) as number] as number;
+    return least <= count && count <= most;
+  });
+  return found ?? launch;
 }
 
 /** The fastest of a launch's kernels; undefined if it can't be told. */

@@ -4,7 +4,7 @@
  * pack.json.
  */
 export interface PackManifest {
-  format_version: 1;
+  format_version: 2;
   model: ModelInfo;
   quantization: "q4f16_1" | "q8f16_1" | "q0f16" | "q0f32";
   limits: Limits;
@@ -74,12 +74,29 @@ export interface Tokens {
   pad: number | null;
 }
 /**
- * Predicted GPU bytes of one tier: weights + storages + buffers + pages × page_bytes.
+ * Predicted GPU bytes of one tier, by what a load chooses.
+ *
+ * weights + fixed + slots · slot_bytes + outs · out_bytes + works · work_bytes
+ * + pages · page_bytes + 4 · slots · max_pages (the page table).
  */
 export interface TierMemory {
   weights: number;
-  storages: number;
-  buffers: number;
+  /**
+   * Activations of the largest step, and inputs of its tokens.
+   */
+  fixed: number;
+  /**
+   * Of each sequence that can run at once: counts, biases, inputs.
+   */
+  slot_bytes: number;
+  /**
+   * Of each row that a step can sample: logits, the sampler's work, results.
+   */
+  out_bytes: number;
+  /**
+   * Of each piece of a context in `decode_split`.
+   */
+  work_bytes: number;
   /**
    * KV bytes of one page over all layers.
    */

@@ -96,6 +96,10 @@ export interface ProgramBuffer {
  */
 export interface ProgramFunction {
   params: Param[][];
+  /**
+   * For launches, which share entries: kernels for different numbers of rows, ascending.
+   */
+  few: Few[][];
   launches: Launch[];
 }
 /**
@@ -104,6 +108,41 @@ export interface ProgramFunction {
 export interface Param {
   dtype: "i32" | "u32" | "f32";
   value: Expr | number;
+}
+/**
+ * Another kernel for a launch in steps of few rows: same bindings and params, its own grid.
+ */
+export interface Few {
+  /**
+   * The symbol that counts the rows of the launch's result.
+   */
+  rows: "tokens" | "seqs" | "outs";
+  least: number;
+  /**
+   * It takes the launch's place in steps with least..most rows.
+   */
+  most: number;
+  /**
+   * Runs on every adapter of the tier.
+   */
+  kernel: string;
+  /**
+   * @minItems 3
+   * @maxItems 3
+   */
+  grid: [Expr, Expr, Expr];
+  alternatives: Alternative[];
+}
+/**
+ * Another kernel for a launch: same bindings and params, its own grid.
+ */
+export interface Alternative {
+  kernel: string;
+  /**
+   * @minItems 3
+   * @maxItems 3
+   */
+  grid: [Expr, Expr, Expr];
 }
 /**
  * One dispatch.
@@ -134,6 +173,10 @@ export interface Launch {
    * the tier.
    */
   alternatives: Alternative[];
+  /**
+   * Index into `Function.few`.
+   */
+  few: number | null;
 }
 /**
  * A weight segment, by index into `Program.segments`.
@@ -162,15 +205,4 @@ export interface BufferBinding {
 export interface InputBinding {
   kind: "input";
   name: string;
-}
-/**
- * Another kernel for a launch: same bindings and params, its own grid.
- */
-export interface Alternative {
-  kernel: string;
-  /**
-   * @minItems 3
-   * @maxItems 3
-   */
-  grid: [Expr, Expr, Expr];
 }

@@ -1,6 +1,6 @@
 /** Which kernel each launch runs: packs hold alternatives, adapters differ. */
 import type { Kernel, KernelFile } from "../generated/kernels.js";
-import type { Alternative, Launch, Tier } from "../generated/program.js";
+import type { Alternative, Few, Launch, Tier } from "../generated/program.js";
 
 /** What the choice depends on. */
 export interface Chooser {
@@ -13,7 +13,7 @@ export interface Chooser {
 export type Advice = ReadonlyMap<string, readonly string[]>;
 
 /**
- * The tier with one kernel per launch: the first tuning of the advice that the launch has and whose features the adapter
+ * The tier with one kernel per launch, and one for each number of few rows: the first tuning of the advice that the launch has and whose features the adapter
  * has. Without advice, on a software adapter the first alternative shaped for those, elsewhere the first that is not; the
  * launch's own kernel where no alternative will do.
  */
@@ -24,7 +24,7 @@ export function chooseKernels(
   advice: Advice = new Map(),
 ): Tier {
   const suits = has.software ? "cpu" : "any";
-  const chosen = (launch: Launch): Alternative => {
+  const chosen = (launch: Launch | Few): Alternative => {
     const able = launch.alternatives.filter((a) => runs(kernels[a.kernel], has));
     const own = { kernel: launch.kernel, grid: launch.grid };
     const all = [own, ...able];
@@ -35,12 +35,13 @@ export function chooseKernels(
     return able.find((a) => kernels[a.kernel]?.suits === suits) ?? own;
   };
   const functions = Object.entries(tier.functions).map(([name, fn]) => {
-    const launches = fn.launches.map((launch) => ({
-      ...launch,
-      ...chosen(launch),
+    const settled = <T extends Launch | Few>(one: T): T => ({
+      ...one,
+      ...chosen(one),
       alternatives: [],
-    }));
-    return [name, { ...fn, launches }];
+    });
+    const few = fn.few.map((entry) => entry.map(settled));
+    return [name, { ...fn, few, launches: fn.launches.map(settled) }];
   });
   return { ...tier, functions: Object.fromEntries(functions) };
 }

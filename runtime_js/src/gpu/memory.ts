@@ -43,7 +43,7 @@ export function allocate(
   const allocated = device.popErrorScope().then((error) => {
     if (!error) return;
     throw new OutOfMemory(
-      `the GPU has not enough memory for this pack (${error.message}): use a smaller contextLength or model`,
+      `the GPU has not enough memory for this pack (${error.message}): use a smaller contextLength, kvTokens, maxBatch or model`,
     );
   });
 

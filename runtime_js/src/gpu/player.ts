@@ -3,7 +3,7 @@
  * and one submit. Per step it creates no buffer and no bind group, looks up no name, and writes one buffer.
  */
 import { InvalidPack } from "../errors.js";
-import type { ProgramFunction } from "../generated/program.js";
+import type { Expr, Few, ProgramFunction } from "../generated/program.js";
 import { compileExpression, type Environment, type Evaluate } from "../program/expression.js";
 import type { Counters } from "./counters.js";
 import type { Memory } from "./memory.js";
@@ -20,21 +20,34 @@ interface Field {
   value: Evaluate;
 }
 
+/** A kernel that takes a launch's place in steps of `least` to `most` rows. */
+interface FewPlanned extends Pick<Few, "rows" | "least" | "most" | "kernel"> {
+  /** The symbol that counts the rows. */
+  symbol: number;
+  grid: Evaluate[];
+}
+
 /** What of a function needs no pipeline. */
 export interface Planned {
   name: string;
+  /** Three per launch. */
   grids: Evaluate[];
-  /** Three per launch: the grid of the last symbol values. */
-  counts: Uint32Array;
+  /** Of each launch; launches share entries. */
+  few: (readonly FewPlanned[])[];
   fields: Field[];
-  /** Symbol values that `counts` and the uniform blocks were computed for. */
-  computedFor: number[];
 }
 
 /** One function of the program, ready to play. */
 export interface Prepared extends Planned {
-  pipelines: GPUComputePipeline[];
+  /** Of the launches' own kernels. */
+  own: GPUComputePipeline[];
+  /** Of those of their kernels for few rows that are ready. */
+  fewPipelines: ReadonlyMap<string, GPUComputePipeline>;
   bindGroups: GPUBindGroup[];
+  /** What the last symbol values mean: a pipeline and a grid of three for each launch, and the uniform blocks. */
+  pipelines: GPUComputePipeline[];
+  counts: Uint32Array;
+  computedFor: number[];
 }
 
 /** Where a step's results go. */
@@ -55,12 +68,20 @@ export class Player {
   /** A function's grids and parameters. @throws InvalidPack where a grid can be too large */
   plan(name: string, fn: ProgramFunction): Planned {
     const offsets = this.memory.block.layout.params.get(name) ?? [];
-    const compile = (e: Parameters<typeof compileExpression>[0]) =>
-      compileExpression(e, this.symbols.index);
+    const { index, maxima } = this.symbols;
+    const compile = (e: Expr) => compileExpression(e, index);
+    const table = fn.few.map((entry) =>
+      entry
+        .map(({ rows, least, most, kernel, grid }): FewPlanned => {
+          const symbol = index.get(rows) as number;
+          return { rows, least, most, kernel, symbol, grid: grid.map(compile) };
+        })
+        .filter(({ symbol, least }) => least <= (maxima[symbol] as number)),
+    );
     const planned: Planned = {
       name,
       grids: fn.launches.flatMap((launch) => launch.grid.map(compile)),
-      counts: new Uint32Array(fn.launches.length * 3),
+      few: fn.launches.map(({ few }) => (few === null ? [] : (table[few] ?? []))),
       fields: fn.params.flatMap((block, b) =>
         block.map(
           (p, i): Field => ({
@@ -70,16 +91,26 @@ export class Player {
           }),
         ),
       ),
-      computedFor: [],
     };
-    this.#compute(planned, this.symbols.maxima); // a grid that is too large fails at load
-    return { ...planned, computedFor: [] };
+    planned.grids.forEach((grid, i) => {
+      workgroups(name, i / 3, grid, maxima); // a grid that is too large fails at load
+    });
+    planned.few.forEach((entry, i) => {
+      for (const { grid } of entry) for (const size of grid) workgroups(name, i, size, maxima);
+    });
+    return planned;
   }
 
-  /** Makes all bind groups of a function. */
-  bind(planned: Planned, fn: ProgramFunction, pipelines: ReadonlyMap<string, Pipeline>): Prepared {
+  /** Makes all bind groups of a function. @param fewPipelines may still grow */
+  bind(
+    planned: Planned,
+    fn: ProgramFunction,
+    pipelines: ReadonlyMap<string, Pipeline>,
+    fewPipelines: ReadonlyMap<string, GPUComputePipeline>,
+  ): Prepared {
     const offsets = this.memory.block.layout.params.get(planned.name) ?? [];
-    const prepared: Prepared = { ...planned, pipelines: [], bindGroups: [] };
+    const own: GPUComputePipeline[] = [];
+    const bindGroups: GPUBindGroup[] = [];
     for (const launch of fn.launches) {
       const { pipeline, layout } = pipelines.get(launch.kernel) as Pipeline;
       const entries = launch.bindings.map((b, binding) => ({
@@ -92,30 +123,31 @@ export class Player {
         const resource = { buffer: this.memory.blockBuffer, offset, size };
         entries.push({ binding: entries.length, resource });
       }
-      prepared.pipelines.push(pipeline);
-      prepared.bindGroups.push(
-        this.device.createBindGroup({ label: launch.label, layout, entries }),
-      );
+      own.push(pipeline);
+      bindGroups.push(this.device.createBindGroup({ label: launch.label, layout, entries }));
     }
-    return prepared;
+    return ready({ ...planned, own, fewPipelines, bindGroups });
   }
 
-  /** Grids and uniform blocks for new symbol values; nothing to do in a run of decode steps. */
-  #compute(fn: Planned, env: Environment): void {
-    const { computedFor } = fn;
+  /** Pipelines, grids and uniform blocks for new symbol values; nothing to do in a run of decode steps. */
+  #compute(fn: Prepared, env: Environment): void {
+    const { computedFor, grids, counts } = fn;
     let same = computedFor.length === env.length;
     for (let i = 0; same && i < env.length; i++) same = computedFor[i] === env[i];
     if (same) return;
-    for (let i = 0; i < fn.grids.length; i++) {
-      const n = (fn.grids[i] as Evaluate)(env);
-      if (!(n >= 0 && n <= MAX_GRID)) {
-        throw new InvalidPack(`${fn.name}: launch ${Math.floor(i / 3)} asks for ${n} workgroups`);
+    for (let i = 0; i < fn.own.length; i++) {
+      const few = fewFor(fn.few[i] as readonly FewPlanned[], env);
+      fn.pipelines[i] = few
+        ? (fn.fewPipelines.get(few.kernel) as GPUComputePipeline)
+        : (fn.own[i] as GPUComputePipeline);
+      for (let d = 0; d < 3; d++) {
+        const grid = (few ? few.grid[d] : grids[3 * i + d]) as Evaluate;
+        counts[3 * i + d] = workgroups(fn.name, i, grid, env);
       }
-      fn.counts[i] = n;
     }
     const { view } = this.memory.block;
     for (const f of fn.fields) view[f.write](f.offset, f.value(env), true);
-    fn.computedFor = Array.from(env);
+    for (let i = 0; i < env.length; i++) computedFor[i] = env[i] as number;
   }
 
   /**
@@ -125,19 +157,21 @@ export class Player {
    */
   sampleOf(functions: readonly Prepared[], seen: Set<GPUComputePipeline>): Prepared[] {
     return functions.map((fn) => {
-      const kept = fn.pipelines.flatMap((pipeline, i) => {
-        if (seen.has(pipeline)) return [];
+      const own: GPUComputePipeline[] = [];
+      const bindGroups: GPUBindGroup[] = [];
+      const grids: Evaluate[] = [];
+      const add = (i: number, pipeline: GPUComputePipeline | undefined, grid: Evaluate[]) => {
+        if (!pipeline || seen.has(pipeline)) return;
         seen.add(pipeline);
-        return [i];
-      });
-      return {
-        ...fn,
-        pipelines: kept.map((i) => fn.pipelines[i] as GPUComputePipeline),
-        bindGroups: kept.map((i) => fn.bindGroups[i] as GPUBindGroup),
-        grids: kept.flatMap((i) => fn.grids.slice(3 * i, 3 * i + 3)),
-        counts: new Uint32Array(kept.length * 3),
-        computedFor: [],
+        own.push(pipeline);
+        bindGroups.push(fn.bindGroups[i] as GPUBindGroup);
+        grids.push(...grid);
       };
+      fn.own.forEach((pipeline, i) => {
+        add(i, pipeline, fn.grids.slice(3 * i, 3 * i + 3));
+        for (const { kernel, grid } of fn.few[i] ?? []) add(i, fn.fewPipelines.get(kernel), grid);
+      });
+      return ready({ ...fn, own, bindGroups, grids, few: own.map(() => []) });
     });
   }
 
@@ -183,4 +217,27 @@ export class Player {
     this.counters.launches += launches;
     return read?.();
   }
+}
+
+/** A function before its first step. */
+const ready = (fn: Omit<Prepared, "pipelines" | "counts" | "computedFor">): Prepared => ({
+  ...fn,
+  pipelines: [...fn.own],
+  counts: new Uint32Array(fn.own.length * 3),
+  computedFor: [],
+});
+
+/** What takes a launch's place in a step with these symbol values. */
+function fewFor(entry: readonly FewPlanned[], env: Environment): FewPlanned | undefined {
+  for (const few of entry) {
+    const rows = env[few.symbol] as number;
+    if (few.least <= rows && rows <= few.most) return few;
+  }
+  return undefined;
+}
+
+function workgroups(name: string, launch: number, grid: Evaluate, env: Environment): number {
+  const n = grid(env);
+  if (n >= 0 && n <= MAX_GRID) return n;
+  throw new InvalidPack(`${name}: launch ${Math.floor(launch)} asks for ${n} workgroups`);
 }

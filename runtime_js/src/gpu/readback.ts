@@ -1,6 +1,9 @@
 /** A ring of mappable buffers: results travel to the host without a buffer being created or a queue being drained. */
 import { COPY_DST, MAP_READ, MODE_READ } from "./flags.js";
 
+/** Results that can be under way at once. */
+export const RING_DEPTH = 5;
+
 export class ReadbackRing {
   readonly #free: GPUBuffer[];
   readonly #size: number;

@@ -3,6 +3,7 @@ import { AdapterLimit } from "../errors.js";
 import type { Tier } from "../generated/program.js";
 import type { Model } from "../program/check.js";
 import { layoutArenas } from "./arena.js";
+import { RING_DEPTH } from "./readback.js";
 import { bufferBytes, residentBytes, type Symbols, storageBytes } from "./sizes.js";
 import { layoutStepBlock } from "./step_block.js";
 
@@ -37,7 +38,11 @@ export interface Available {
 
 /** Kernels a tier launches, without alternatives. */
 export function tierKernels(tier: Tier): Set<string> {
-  return new Set(Object.values(tier.functions).flatMap((f) => f.launches.map((l) => l.kernel)));
+  return new Set(
+    Object.values(tier.functions).flatMap((f) =>
+      [...f.launches, ...f.few.flat()].map((l) => l.kernel),
+    ),
+  );
 }
 
 /** @param tier after `chooseKernels` */
@@ -54,8 +59,11 @@ export function requirements(model: Model, tier: Tier, symbols: Symbols): Requir
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   const isKv = (name: string) => name.startsWith("kv_");
   const kv = sum(buffers.filter((b) => isKv(b.name)).map((b) => b.bytes));
-  const activations =
-    sum(storages) + sum(buffers.filter((b) => !isKv(b.name)).map((b) => b.bytes)) + block.bytes;
+  const results = RING_DEPTH * (buffers.find((b) => b.name === "sampled")?.bytes ?? 0);
+  // Pages are copied through one of their size.
+  const page = kv / (symbols.maxima[symbols.index.get("pages") as number] as number);
+  const others = sum(buffers.filter((b) => !isKv(b.name)).map((b) => b.bytes));
+  const activations = sum(storages) + others + results + page + block.bytes;
   const weights = sum(layoutArenas(program.segments, Number.POSITIVE_INFINITY).arenas);
   const binding = most([...segments, ...storages, ...buffers.map((b) => b.bytes)]);
   return {
@@ -88,7 +96,9 @@ export function shortcomings(needs: Requirements, has: Available): AdapterLimit[
     .map(([name, needed]) => {
       const available = has.limits[name as LimitName];
       const advice =
-        name === "maxStorageBufferBindingSize" ? "; a smaller contextLength may fit" : "";
+        name === "maxStorageBufferBindingSize"
+          ? "; a smaller contextLength or kvTokens may fit"
+          : "";
       return new AdapterLimit(
         `this GPU's ${name} is ${available}, the pack needs ${needed}${advice}`,
         {

@@ -14,21 +14,41 @@ export interface Symbols {
   maxima: readonly number[];
 }
 
-/** Chooses the `load` symbols for sequences of at most `contextLength` tokens, `sequences` of them at once. */
-export function chooseSymbols(program: Program, contextLength: number, sequences: number): Symbols {
-  const maxPages = Math.ceil(contextLength / program.page_size);
-  const slots = program.symbols.find(({ name }) => name === "seqs")?.max ?? 1;
+/** What a load chooses. */
+export interface Capacity {
+  /** Most tokens of a sequence. */
+  contextLength: number;
+  /** Most sequences at once. */
+  maxBatch: number;
+  /** Positions in the KV pool. */
+  kvTokens: number;
+}
+
+/** Rows of a prefill attention tile. */
+export const TILE_ROWS = 16;
+
+/** Every symbol's largest value for this capacity: the rule of builder/webbuild/schema/capacity.py. */
+export function chooseSymbols(program: Program, capacity: Capacity): Symbols {
+  const { contextLength, maxBatch, kvTokens } = capacity;
+  const most = new Map(program.symbols.map(({ name, max }) => [name, max ?? 0]));
+  const parts = Math.max(32, 16 * maxBatch);
   const chosen: Record<string, number> = {
-    max_pages: maxPages,
-    pages: maxPages * sequences,
-    slots,
+    seqs: maxBatch,
+    outs: Math.max(16, 2 * maxBatch),
+    q_tiles: Math.ceil((most.get("tokens") ?? 0) / TILE_ROWS) + maxBatch,
+    works: parts,
+    shared_works: parts / 2,
+    parts,
+    pages: Math.ceil(kvTokens / program.page_size),
+    max_pages: Math.ceil(contextLength / program.page_size),
+    slots: maxBatch,
   };
   const index = new Map(program.symbols.map((s, i) => [s.name, i]));
-  const maxima = program.symbols.map((s) => {
-    const value = s.max ?? chosen[s.name];
-    if (value === undefined)
-      throw new InvalidPack(`this package doesn't know the symbol ${s.name}`);
-    return value;
+  const maxima = program.symbols.map(({ name, max }) => {
+    const value = chosen[name];
+    if (value === undefined && max === null)
+      throw new InvalidPack(`this package doesn't know the symbol ${name}`);
+    return Math.min(value ?? Number.POSITIVE_INFINITY, max ?? Number.POSITIVE_INFINITY);
   });
   return { index, maxima };
 }

@@ -6,7 +6,7 @@ import { layoutStepBlock, StepBlock } from "./step_block.js";
 
 const program = tinyProgram() as unknown as Program;
 const functions = (program.tiers["f32"] as Program["tiers"][string]).functions;
-const symbols = chooseSymbols(program, 64, 1);
+const symbols = chooseSymbols(program, { contextLength: 64, maxBatch: 2, kvTokens: 64 });
 
 describe("the step block", () => {
   const layout = layoutStepBlock(program, functions, symbols);

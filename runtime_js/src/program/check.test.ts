@@ -40,7 +40,9 @@ function read(f: Files) {
 /** Everything that load does with the files before it asks for a device. */
 function prepare(f: Files): void {
   const { manifest, model } = read(f);
-  const symbols = chooseSymbols(model.program, manifest.limits.default_context_length, 1);
+  const { default_context_length: contextLength, max_batch: maxBatch } = manifest.limits;
+  const capacity = { contextLength, maxBatch, kvTokens: contextLength };
+  const symbols = chooseSymbols(model.program, capacity);
   for (const tier of Object.values(model.program.tiers)) requirements(model, tier, symbols);
   planSpans(model.program, model.tensors, layoutArenas(model.program.segments, 2 ** 28));
 }

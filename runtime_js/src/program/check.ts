@@ -6,8 +6,10 @@ import { InvalidPack } from "../errors.js";
 import type { Kernel, KernelFile, KernelRecord } from "../generated/kernels.js";
 import type { PackManifest } from "../generated/pack.js";
 import type {
+  Alternative,
   Binding,
   Expr,
+  Few,
   Launch,
   Program,
   ProgramFunction,
@@ -258,18 +260,44 @@ function checkTier(
         if (!bound(b)) fail(`${where}: launch ${launch.label} binds what does not exist`);
       }
       checkLaunch(where, launch, kernel, fn, tier);
-      for (const { kernel: id, grid } of launch.alternatives) {
+      const at = `${where}: launch ${launch.label}`;
+      const alternative = ({ kernel: id, grid }: Alternative, optional: readonly string[]) => {
         const other = Object.hasOwn(kernels, id) ? kernels[id] : undefined;
-        if (!other) fail(`${where}: launch ${launch.label} uses an unknown kernel ${id}`);
+        if (!other) fail(`${at} uses an unknown kernel ${id}`);
         for (const e of grid) compileExpression(e, symbols);
-        checkAlternative(`${where}: launch ${launch.label}`, kernel, other, tier);
+        checkAlternative(at, kernel, other, [...tier.requires, ...optional]);
+      };
+      for (const other of launch.alternatives) alternative(other, OPTIONAL_FEATURES);
+      for (const few of fewOf(at, launch, fn, program)) {
+        alternative(few, []);
+        for (const other of few.alternatives) alternative(other, OPTIONAL_FEATURES);
       }
     }
   }
 }
 
-/** What was prepared for a launch must serve each of its alternatives. */
-function checkAlternative(at: string, kernel: Kernel, other: Kernel, tier: Tier): void {
+/** Kernels of a launch for few rows: their numbers of rows rise, and no step has more. */
+function fewOf(at: string, launch: Launch, fn: ProgramFunction, program: Program): readonly Few[] {
+  if (launch.few === null) return [];
+  const entry = fn.few[launch.few];
+  if (!entry) fail(`${at}: no kernels ${launch.few} for few rows`);
+  const last = new Map<string, number>();
+  for (const { rows, least, most } of entry) {
+    const max = program.symbols.find(({ name }) => name === rows)?.max ?? 0;
+    if (!((last.get(rows) ?? 0) < least && least <= most && most <= max))
+      fail(`${at}: kernels for ${least} to ${most} ${rows}`);
+    last.set(rows, most);
+  }
+  return entry;
+}
+
+/** What was prepared for a launch must serve each kernel that can take its place. */
+function checkAlternative(
+  at: string,
+  kernel: Kernel,
+  other: Kernel,
+  features: readonly string[],
+): void {
   if (
     other.bindings.join() !== kernel.bindings.join() ||
     other.params.join() !== kernel.params.join()
@@ -277,7 +305,7 @@ function checkAlternative(at: string, kernel: Kernel, other: Kernel, tier: Tier)
     fail(`${at}: an alternative has other bindings or params`);
   }
   for (const feature of other.features) {
-    if (!tier.requires.includes(feature) && !OPTIONAL_FEATURES.includes(feature))
+    if (!features.includes(feature))
       fail(`${at}: ${other.name} needs ${feature}, the tier doesn't`);
   }
 }

@@ -20,7 +20,7 @@ const OPTIONAL: FileRole[] = ["chat_template", "generation_config"];
 
 /** @throws InvalidPack, UnsupportedFormatVersion */
 export function readManifest(bytes: Uint8Array | string): PackManifest {
-  const manifest = readJson("pack.json", bytes, isPackManifest, 1);
+  const manifest = readJson("pack.json", bytes, isPackManifest, 2);
   const fail = (what: string) => {
     throw new InvalidPack(`pack.json: ${what}; pack the model again`, { file: "pack.json" });
   };

@@ -171,6 +171,7 @@ export function tinyProgram() {
         { dtype: "f32", value: 3.0 },
       ],
     ],
+    few: [],
     launches: [
       {
         kernel: "append",
@@ -188,6 +189,7 @@ export function tinyProgram() {
         params: 0,
         grid: [["//", ["+", "tokens", 3], 4], 1, 1],
         alternatives: [],
+        few: null,
       },
       {
         kernel: "sum",
@@ -203,6 +205,7 @@ export function tinyProgram() {
         params: 1,
         grid: ["outs", 1, 1],
         alternatives: [],
+        few: null,
       },
       {
         kernel: "head",
@@ -211,11 +214,13 @@ export function tinyProgram() {
         params: 2,
         grid: [Math.ceil(VOCAB / 64), "outs", 1],
         alternatives: [],
+        few: null,
       },
     ],
   };
   const sampler = {
     params: [],
+    few: [],
     launches: [
       {
         kernel: "sample",
@@ -232,11 +237,13 @@ export function tinyProgram() {
         params: null,
         grid: ["outs", 1, 1],
         alternatives: [],
+        few: null,
       },
     ],
   };
   const report = {
     params: [],
+    few: [],
     launches: [
       {
         kernel: "logprobs",
@@ -245,6 +252,7 @@ export function tinyProgram() {
         params: null,
         grid: ["outs", 1, 1],
         alternatives: [],
+        few: null,
       },
     ],
   };
@@ -413,7 +421,7 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
     ["generation_config.json", "generation_config", text({ temperature: 0 })],
   ];
   const manifest = {
-    format_version: 1,
+    format_version: 2,
     model: {
       name: "tiny",
       architecture: "TinyForTests",
@@ -437,7 +445,16 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
       max_batch: MAX_BATCH,
     },
     tokens: { bos: null, eos: [IM_END], pad: null },
-    memory: { f32: { weights: 1100, storages: 16, buffers: 8000, page_bytes: PAGE * 4 } },
+    memory: {
+      f32: {
+        weights: 1100,
+        fixed: 2000,
+        slot_bytes: 2 * 4 * VOCAB,
+        out_bytes: 4 * VOCAB,
+        work_bytes: 0,
+        page_bytes: PAGE * 4,
+      },
+    },
     files: roles.map(([path, role, data]) => ({
       path,
       role,
