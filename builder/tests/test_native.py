@@ -226,7 +226,7 @@ def test_opening_with_what_the_pack_or_the_adapter_lacks(pack: tuple[Path, Toy])
     with pytest.raises(InvalidRequestError, match="1 to 32"):
         NativeModel.open(pack[0], context_length=CONTEXT + 1)
     small = replace(real, adapter="small", max_buffer_bytes=64, max_binding_bytes=64)
-    with pytest.raises(AdapterLimitError, match=r"kv_k\.0 needs 1152 bytes and small binds"):
+    with pytest.raises(AdapterLimitError, match=r"kv_k\.0 needs 768 bytes and small binds"):
         NativeModel.open(pack[0], "f32", device=small)
 
 

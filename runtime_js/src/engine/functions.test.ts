@@ -1,9 +1,12 @@
 import { afterEach, expect, test } from "vitest";
+import { PagePool } from "../kv/page_pool.js";
+import { Sequence } from "../kv/sequence.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
-import { replaceJson, tinyPack } from "../testing/tiny_pack.js";
+import { nextToken, replaceJson, tinyPack } from "../testing/tiny_pack.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
 import type { Delta, GenerateRequest } from "./request.js";
+import { SamplingRow } from "./sampling.js";
 import { SPLIT_CONTEXT } from "./works.js";
 
 const never = new AbortController().signal;
@@ -96,4 +99,74 @@ test("a kernel that few requests need and that doesn't compile fails these by na
   });
   expect((await answer(model, null)).text).not.toBe("");
   await expect(answer(model, 2)).rejects.toMatchObject({ name: "DeviceError" });
+});
+
+test("kernels for few rows run in the steps that they are for, once they were needed", async () => {
+  const pack = tinyPack();
+  // Of the launch `head` for two rows: the same but for what it calls the likeliest.
+  replaceJson(pack, "kernels.json", ({ kernels }) => {
+    const wgsl = kernels.head.wgsl.replace("f32(next));", "f32(next + 1u));");
+    kernels.head_few = { ...kernels.head, name: "head_few", wgsl };
+  });
+  replaceJson(pack, "program.json", ({ tiers }) => {
+    for (const name of ["prefill", "decode"]) {
+      const fn = tiers.f32.functions[name];
+      const { grid } = fn.launches[2];
+      const few = { rows: "outs", least: 2, most: 4, kernel: "head_few", grid, alternatives: [] };
+      fn.few = [[few]];
+      fn.launches[2].few = 0;
+    }
+  });
+  const model = await load(testHost(pack, await dawn()), { url: BASE }, () => {}, never);
+  loaded.push(model);
+  const { executor } = model;
+  await model.finish();
+  const compiled = model.stats().createdPipelines;
+  const pool = new PagePool(32);
+  const sampling = new SamplingRow(
+    { temperature: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null },
+    {},
+    0n,
+  );
+  const texts = [[5, 6, 7], [9]];
+  const sequences = texts.map((_, slot) => new Sequence(pool, 4, slot));
+  /** Draws one token after each text, which `fed` of are its new tokens. */
+  const step = async (rows: readonly (readonly [number, number[]])[]) => {
+    const batch = rows.map(([i, fed]) => {
+      const sequence = sequences[i] as Sequence;
+      sequence.reserve(fed.length);
+      const outs = [{ index: fed.length - 1, sampling, drawIndex: 0 }];
+      return { sequence, tokens: Int32Array.from(fed), outs };
+    });
+    const missing = executor.missing(batch, ["sample"]);
+    await executor.prepare(...missing);
+    const words = (await executor.step(batch, ["sample"])) as Uint32Array;
+    return { missing, drawn: rows.map((_, i) => words[64 * i]) };
+  };
+  const next = (i: number) => nextToken(texts[i] as number[]);
+  expect(await step([[0, texts[0] as number[]]])).toEqual({ missing: [], drawn: [next(0)] });
+  expect(await step([[1, texts[1] as number[]]])).toEqual({ missing: [], drawn: [next(1)] });
+  texts.forEach((text) => {
+    text.push(1);
+  });
+  const both = [
+    [0, [1]],
+    [1, [1]],
+  ] as const;
+  const wanted = [next(0) + 1, next(1) + 1];
+  const rows = both.map(([i, fed]): [number, number[]] => [i, [...fed]]);
+  expect(await step(rows)).toEqual({ missing: ["decode:outs4"], drawn: wanted });
+  expect(model.stats().createdPipelines).toBe(compiled + 1);
+  texts[0]?.push(2, 3);
+  texts[1]?.push(4);
+  // Another function shares them.
+  const mixed = { missing: [], drawn: [next(0) + 1, next(1) + 1] };
+  expect(
+    await step([
+      [0, [2, 3]],
+      [1, [4]],
+    ]),
+  ).toEqual(mixed);
+  texts[0]?.push(8);
+  expect(await step([[0, [8]]])).toEqual({ missing: [], drawn: [next(0)] });
 });

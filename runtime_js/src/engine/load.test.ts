@@ -189,17 +189,43 @@ describe("loading", () => {
     expect(written).toEqual({ asRead: VOCAB * 4, converted: GAMMA.length * 4 });
   });
 
-  test("contextLength decides the pages; too large or senseless ones are refused", async () => {
+  test("context, batch and KV pool are chosen; too large or senseless ones are refused", async () => {
     const host = testHost(tinyPack(), await dawn());
     const { model } = await loadTiny(host, { contextLength: 30 });
-    expect(model.info().contextLength).toBe(30);
-    expect(model.info().bytes.kv).toBe(8 * 4 * 4);
-    for (const contextLength of [1000, 1, 2.5]) {
-      await expect(loadTiny(host, { contextLength })).rejects.toMatchObject({
-        name: "InvalidRequestError",
-        param: "contextLength",
-      });
+    expect(model.info()).toMatchObject({ contextLength: 30, maxBatch: 2, kvTokens: 60 });
+    expect(model.info().bytes.kv).toBe(15 * 4 * 4);
+    for (const [param, values] of [
+      ["contextLength", [1000, 1, 2.5]],
+      ["maxBatch", [3, 0, 1.5]],
+      ["kvTokens", [63, 1, Number.NaN]],
+    ] as const) {
+      for (const value of values) {
+        const refused = { name: "InvalidRequestError", param };
+        await expect(loadTiny(host, { [param]: value })).rejects.toMatchObject(refused);
+      }
     }
+  });
+
+  test("every byte that a load allocates was predicted, and follows what it chose", async () => {
+    let allocated = 0;
+    const gpu = await watched((device) => {
+      const create = device.createBuffer.bind(device);
+      device.createBuffer = (descriptor) => {
+        allocated += descriptor.size;
+        return create(descriptor);
+      };
+    });
+    const totals: number[] = [];
+    for (const options of [{ maxBatch: 1, kvTokens: 64 }, { kvTokens: 64 }, { kvTokens: 128 }]) {
+      allocated = 0;
+      const { model } = await loadTiny(testHost(tinyPack(), gpu), options);
+      expect(model.info().bytes.total).toBe(allocated);
+      totals.push(allocated);
+    }
+    const [alone, both, pool] = totals as [number, number, number];
+    // A slot more: counts and biases. Positions of 4 bytes; the inputs' alignment hides theirs.
+    expect(both - alone).toBeGreaterThanOrEqual(2 * 4 * VOCAB);
+    expect(pool - both).toBe(64 * 4);
   });
 
   test("no WebGPU, no adapter, unknown tier: named", async () => {

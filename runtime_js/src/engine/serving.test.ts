@@ -28,7 +28,12 @@ async function loadTiny(batch: number, tokens: number): Promise<void> {
   const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
   Object.assign(manifest.limits, { max_batch: batch, prefill_chunk: maxima["tokens"] });
   pack.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
-  model = await load(testHost(pack, await dawn()), { url: BASE }, () => {}, never);
+  model = await load(
+    testHost(pack, await dawn()),
+    { url: BASE, maxBatch: batch, kvTokens: tokens },
+    () => {},
+    never,
+  );
   await model.finish(); // so that no idle moment's work is counted below
 }
 
