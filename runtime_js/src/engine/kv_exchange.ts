@@ -20,7 +20,10 @@ export interface PageStore extends PageWriter {
 }
 
 /** Bytes of a piece, unless a page has more. */
-const PIECE_BYTES = 512 << 10;
+const PIECE_BYTES = 2 << 20;
+
+/** Tokens that are computed at a time for another engine: so many are sent while the next ones are computed. */
+const COMPUTE_TOKENS = 512;
 
 export class KvExchange {
   readonly reservations: Reservations;
@@ -64,36 +67,72 @@ export class KvExchange {
 
   /**
    * Keys and values of `prompt[begin, end)`, computed as far as they are not cached, in pieces of whole pages; the first
-   * page is the one that `begin` is in.
+   * page is the one that `begin` is in. What is computed is sent while the next part is being computed.
    */
   async *pieces(
     prompt: Int32Array,
     { begin, end }: { begin: number; end: number },
     signal: AbortSignal,
   ): AsyncGenerator<{ page: number; bytes: Uint8Array }> {
-    const { kv, store } = this;
-    const sequence = await this.#held(prompt.subarray(0, end), signal);
+    const { kv, store, keeper } = this;
+    const { pageSize } = kv;
+    const most = Math.max(1, Math.floor(PIECE_BYTES / store.page.bytes));
+    const last = begin < end ? kv.pagesOf(end) : 0;
+    let page = Math.floor(begin / pageSize);
+    let sequence = this.#hold(this.#cached(prompt.subarray(0, end)));
+    let coming: Promise<Sequence> | undefined;
+    const computeNext = () => {
+      const next = sequence.length + COMPUTE_TOKENS;
+      const computing = this.compute(
+        prompt.subarray(0, Math.min(end, next - (next % pageSize))),
+        signal,
+      );
+      computing.catch(() => {}); // awaited after what is being read
+      return computing;
+    };
     try {
-      const count = Math.max(1, Math.floor(PIECE_BYTES / store.page.bytes));
-      const last = kv.pagesOf(end);
-      let page = Math.floor(begin / kv.pageSize);
-      while (begin < end && page < last) {
-        const pages = sequence.pages.slice(page, Math.min(page + count, last));
-        yield { page, bytes: await store.readPages(kv.pool, pages) };
-        page += count;
+      while (page < last) {
+        const ready = sequence.length === end ? last : Math.floor(sequence.length / pageSize);
+        if (page < ready) {
+          const pages = sequence.pages.slice(page, Math.min(page + most, ready));
+          const reading = store.readPages(kv.pool, pages);
+          if (sequence.length < end) coming ??= computeNext();
+          const bytes = await reading;
+          if (sequence.pages.length > 0) {
+            yield { page, bytes };
+            page += pages.length;
+            continue;
+          }
+          // A request needed the pages, and got them.
+        } else {
+          const further = await (coming ?? computeNext());
+          coming = undefined;
+          keeper.letGo(sequence);
+          sequence = this.#hold(further);
+        }
+        if (sequence.pages.length === 0) {
+          sequence = this.#hold(this.#cached(prompt.subarray(0, end)));
+        }
       }
     } finally {
-      sequence.release();
+      keeper.letGo(sequence);
+      coming?.then(
+        (unused) => unused.release(),
+        () => {},
+      );
     }
   }
 
-  /** A sequence that holds the keys and values of these tokens. */
-  async #held(tokens: Int32Array, signal: AbortSignal): Promise<Sequence> {
+  /** What is cached of these tokens. */
+  #cached(tokens: Int32Array): Sequence {
     const sequence = this.kv.take(0) as Sequence;
     sequence.adopt(this.kv.tree.match(tokens));
-    if (sequence.length === tokens.length) return sequence;
-    sequence.release();
-    return this.compute(tokens, signal);
+    return sequence;
+  }
+
+  #hold(sequence: Sequence): Sequence {
+    this.keeper.keep(sequence, () => this.keeper.letGo(sequence));
+    return sequence;
   }
 }
 

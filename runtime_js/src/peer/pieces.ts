@@ -2,7 +2,7 @@
 import { throwIfAborted } from "../errors.js";
 
 /** Bytes sent and not yet acknowledged. Enough to keep a relay across a room busy, little enough for a phone's memory. */
-export const WINDOW_BYTES = 4 << 20;
+export const WINDOW_BYTES = 8 << 20;
 
 /**
  * Sends pieces in order, the next one only when with it at most `windowBytes` are unacknowledged (a larger one goes alone).
