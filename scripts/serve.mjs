@@ -5,12 +5,13 @@ import { once } from "node:events";
 
 /**
  * @param {string} folder what to serve
- * @param {{ port?: number }} [options] port 0 (the default) takes any free one
+ * @param {{ port?: number, relay?: boolean }} [options] port 0 (the default) takes any free one
  * @returns {Promise<{ url: string, close: () => Promise<void>, exited: Promise<unknown> }>}
  *   `url` ends in a slash
  */
-export async function serve(folder, { port = 0 } = {}) {
-  const server = spawn("webbuild", ["serve", folder, "--port", String(port)], {
+export async function serve(folder, { port = 0, relay = false } = {}) {
+  const options = ["--port", String(port), ...(relay ? ["--relay"] : [])];
+  const server = spawn("webbuild", ["serve", folder, ...options], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, PYTHONUNBUFFERED: "1", NO_COLOR: "1" },
   });

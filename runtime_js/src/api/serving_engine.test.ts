@@ -172,14 +172,14 @@ describe("the three calls", () => {
 describe("what is reserved and not used", () => {
   test("is given back when its time is over, filled or not", async () => {
     const tokens = prompt(9);
-    const empty = await b.prepRecv(tokens, { timeoutMs: 60 });
-    const filled = await b.prepRecv(tokens, { end: 4, timeoutMs: 60 });
+    const empty = await b.prepRecv(tokens, { timeoutMs: 1500 });
+    const filled = await b.prepRecv(tokens, { end: 4, timeoutMs: 1500 });
     expect((await b.stats()).pages.running).toBe(3);
     await a.remoteSend(tokens, { kvAddr: filled.kvAddr, to: b });
-    await vi.waitFor(async () => expect((await b.stats()).pages.running).toBe(0));
+    await vi.waitFor(async () => expect((await b.stats()).pages.running).toBe(0), 10_000);
     await expect(a.remoteSend(tokens, { kvAddr: empty.kvAddr, to: b })).rejects.toMatchObject({
       name: "KvRefused",
-      message: expect.stringContaining("not used in 60 ms"),
+      message: expect.stringContaining("not used in 1500 ms"),
     });
     const { ids, usage } = await answer(b, tokens);
     expect(usage.prompt_tokens_details?.cached_tokens).toBe(4); // what had come stays cached

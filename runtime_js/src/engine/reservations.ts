@@ -148,8 +148,13 @@ export class Reservations {
     return address;
   }
 
-  /** A piece has arrived from the link of `owner`. @throws KvRefused */
-  put({ transfer, page, bytes }: KvPiece, owner: unknown): void {
+  /** The pages will come over the link of `owner`: if it ends before, they are given back. @throws KvRefused */
+  open(transfer: string, owner: unknown): void {
+    this.#get(transfer).owner = owner;
+  }
+
+  /** A piece has arrived. @throws KvRefused */
+  put({ transfer, page, bytes }: KvPiece): void {
     const reservation = this.#get(transfer);
     const { sequence, next } = reservation;
     const count = bytes.length / this.writer.page.bytes;
@@ -157,7 +162,6 @@ export class Reservations {
     if (page !== next || !whole || page + count > sequence.pages.length) {
       throw new KvRefused(`${bytes.length} bytes do not fit at page ${page} of this transfer`);
     }
-    reservation.owner = owner;
     this.writer.writePages(this.kv.pool, sequence.pages.slice(page, page + count), bytes);
     reservation.next += count;
   }

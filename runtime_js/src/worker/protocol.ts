@@ -54,6 +54,8 @@ export type ServingMethods = {
 
 /** What one engine does for another. */
 export type PeerMethods = ServingMethods & {
+  /** A transfer begins over this link. */
+  kvOpen: (transfer: string, event: never) => null;
   /** Pages of a transfer, in order. */
   kvPut: (piece: KvPiece, event: never) => null;
   /** All of a transfer has been sent. */

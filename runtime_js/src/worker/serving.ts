@@ -24,8 +24,12 @@ export class Serving {
       { engine: id, model: about.name, kv },
       (owner) => ({
         ...this.handlers(owner),
+        kvOpen(transfer) {
+          reservations.open(transfer, owner);
+          return null;
+        },
         kvPut(piece) {
-          reservations.put(piece, owner);
+          reservations.put(piece);
           return null;
         },
         kvDone(transfer) {
@@ -100,6 +104,7 @@ export class Serving {
         );
       }
       const options = { signal, timeoutMs: ACKNOWLEDGE_MS };
+      await peer.call.kvOpen(transfer, options); // nothing is computed for an address that is gone
       await sendPieces(
         exchange.pieces(prompt, { begin, end }, signal),
         ({ page, bytes }) =>
