@@ -47,6 +47,7 @@ describe("a chat completion request", () => {
       top_logprobs: 3,
       n: 1,
       priority: -2,
+      speculation: { tokens: 4 },
       response_format: { type: "text" },
     });
     expect(parsed).toEqual({
@@ -70,6 +71,7 @@ describe("a chat completion request", () => {
           stop: ["END"],
           priority: -2,
           streams: true,
+          speculation: { tokens: 4 },
           sampling: {
             temperature: 0.5,
             topP: 0.9,
@@ -162,6 +164,9 @@ describe("a chat completion request", () => {
     [{ n: 129 }, "n"],
     [{ priority: "high" }, "priority"],
     [{ priority: 101 }, "priority"],
+    [{ speculation: "on" }, "speculation"],
+    [{ speculation: { tokens: 16 } }, "speculation.tokens"],
+    [{ speculation: { depth: 2 } }, "speculation.depth"],
     [{ stream: "yes" }, "stream"],
     [{ stream_options: {} }, "stream_options"],
     [{ stream: true, stream_options: { x: 1 } }, "stream_options.x"],

@@ -1,5 +1,5 @@
 /** Checks a chat completion request, field by field, and turns it into the engine's terms. Nothing is silently ignored. */
-import type { GenerateRequest } from "../engine/request.js";
+import type { GenerateRequest, Speculates } from "../engine/request.js";
 import { InvalidRequestError } from "../errors.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
@@ -13,6 +13,7 @@ export interface ParsedRequest {
 const MAX_TOP_LOGPROBS = 20;
 const MAX_CHOICES = 128;
 const MAX_PRIORITY = 100;
+const MOST_GUESSES = 15;
 
 /** Parameters without effect here, accepted because they can't change an answer. */
 const HARMLESS = ["model", "user", "metadata", "store"];
@@ -37,6 +38,7 @@ const KNOWN = new Set([
   "top_logprobs",
   "n",
   "priority",
+  "speculation",
   "response_format",
 ]);
 
@@ -62,6 +64,7 @@ export function parseRequest(params: unknown): ParsedRequest {
     stop: parseStop(params["stop"]),
     ...optional("priority", read.number("priority", -MAX_PRIORITY, MAX_PRIORITY)),
     streams: stream,
+    ...parseSpeculation(params["speculation"]),
     sampling: {
       ...optional("temperature", read.number("temperature", 0, 2)),
       ...optional("topP", read.number("top_p", 0, 1)),
@@ -132,6 +135,24 @@ function parseStreamOptions(value: unknown, stream: boolean): boolean {
       throw invalid(`stream_options.${key}`, "is not a parameter of this engine");
   }
   return new Fields(value).boolean("include_usage") ?? false;
+}
+
+/** `off`, `auto`, or how many tokens to guess. */
+function parseSpeculation(value: unknown): { speculation?: Speculates } {
+  if (value === undefined || value === null) return {};
+  if (value === "off" || value === "auto") return { speculation: value };
+  if (!isRecord(value)) throw invalid("speculation", 'must be "off", "auto" or {tokens}');
+  for (const key of Object.keys(value)) {
+    if (key !== "tokens") throw invalid(`speculation.${key}`, "is not a parameter of this engine");
+  }
+  const { tokens } = value;
+  if (!Number.isInteger(tokens) || (tokens as number) < 1 || (tokens as number) > MOST_GUESSES) {
+    throw invalid(
+      "speculation.tokens",
+      `must be an integer from 1 to ${MOST_GUESSES}, not ${show(tokens)}`,
+    );
+  }
+  return { speculation: { tokens: tokens as number } };
 }
 
 function parseResponseFormat(value: unknown): void {

@@ -55,6 +55,11 @@ interface ChatCompletionParamsBase {
   n?: number | null;
   /** Not in OpenAI's API: higher goes first, -100..100, default 0. Ten seconds of waiting count as one point. */
   priority?: number | null;
+  /**
+   * Not in OpenAI's API: next tokens are guessed from what the text repeats, and several checked in one step; each is still
+   * drawn as without. `"auto"` guesses as long as it measures that this pays, `{ tokens }` (1..15) always; default `"off"`.
+   */
+  speculation?: "off" | "auto" | { tokens: number } | null;
   /** Only text. */
   response_format?: { type: "text" };
   /** Ignored. */

@@ -134,6 +134,11 @@ export class Executor {
     return Math.min(this.#most("seqs"), this.#most("slots"));
   }
 
+  /** The most draws of a step. */
+  get outs(): number {
+    return this.#most("outs");
+  }
+
   /** Results whose buffers are in use. */
   get unread(): number {
     return RING_DEPTH - this.#ring.available;

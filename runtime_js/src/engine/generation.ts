@@ -4,11 +4,15 @@ import { Detokenizer } from "../text/detokenizer.js";
 import { StopMatcher } from "../text/stop_matcher.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import { type BatchRow, lastOf, type Out } from "./plan.js";
+import { PromptLookup } from "./prompt_lookup.js";
 import { type Ranked, rankOf } from "./rank.js";
-import type { Delta, FinishReason, SamplingOptions, TokenLogprobs } from "./request.js";
+import type { Delta, FinishReason, SamplingOptions, Speculates, TokenLogprobs } from "./request.js";
 import type { SamplingRow } from "./sampling.js";
+import { Acceptance, MOST_GUESSES } from "./speculation.js";
 
-/** Where the log-probabilities are in a row of `sampled`. */
+/** Words per row of `sampled`. */
+export const SAMPLED_WORDS = 64;
+/** Where the log-probabilities are in it. */
 const TOP_IDS = 4;
 const TOP_LOGPROBS = 24;
 
@@ -27,6 +31,8 @@ export interface GenerationSpec {
   streams: boolean;
   /** Use and feed the prefix cache. */
   cache: boolean;
+  /** Whether guesses of its next tokens are checked (default `off`). */
+  speculation?: Speculates;
   /** Is called when all of the prompt has been submitted, with the sequence that holds it. */
   computed?: (sequence: Sequence) => void;
   /** Positions at the prompt's beginning whose keys and values are taken as they are found: for measurements. */
@@ -54,8 +60,15 @@ export class Generation implements Ranked {
   /** Filled anew for each step. */
   readonly #row: BatchRow;
   readonly #one = new Int32Array(1);
-  readonly #out: Out;
-  readonly #outs: readonly Out[];
+  readonly #outs: Out[];
+  readonly #oneOut: readonly Out[];
+  /** What guesses, if it may; with penalties a draw depends on those before it in the same step, so it may not. */
+  readonly #lookup: PromptLookup | undefined;
+  /** The token before the guesses, then the guesses. */
+  readonly #guesses = new Int32Array(1 + MOST_GUESSES);
+  /** Guesses that the step under way checks. */
+  #checking = 0;
+  readonly acceptance = new Acceptance();
 
   constructor(
     readonly spec: GenerationSpec,
@@ -72,9 +85,11 @@ export class Generation implements Ranked {
     this.#bytes = bytes;
     this.#text = new Detokenizer(bytes);
     this.#stops = new StopMatcher([...spec.stop]);
-    this.#out = { index: 0, sampling, drawIndex: 0 };
-    this.#outs = [this.#out];
-    this.#row = { sequence: undefined as never, tokens: this.#one, outs: this.#outs };
+    this.#outs = [{ index: 0, sampling, drawIndex: 0 }];
+    this.#oneOut = [this.#outs[0] as Out];
+    this.#row = { sequence: undefined as never, tokens: this.#one, outs: this.#oneOut };
+    const { speculation = "off" } = spec;
+    this.#lookup = speculation === "off" || sampling.usesPenalties ? undefined : new PromptLookup();
   }
 
   get promptTokens(): number {
@@ -84,6 +99,11 @@ export class Generation implements Ranked {
   /** Tokens generated and read. */
   get completionTokens(): number {
     return this.#known - this.promptTokens;
+  }
+
+  /** Tokens whose draw was submitted, of guesses only those that were right. */
+  get draws(): number {
+    return this.#drawn;
   }
 
   /** Prompt and generated tokens so far. */
@@ -103,7 +123,7 @@ export class Generation implements Ranked {
 
   /** Tokens it has to compute, those of prompt and answer; 1: the next step draws. */
   get pending(): number {
-    if (this.#drawn === this.spec.maxTokens) return 0;
+    if (this.#checking > 0 || this.#drawn === this.spec.maxTokens) return 0;
     return this.promptTokens + this.#drawn - (this.sequence?.length ?? 0);
   }
 
@@ -112,8 +132,26 @@ export class Generation implements Ranked {
     return (this.sequence?.length ?? 0) < this.promptTokens;
   }
 
-  /** The row of a step that computes its next `count` tokens; valid until the next call. */
-  next(count: number): BatchRow {
+  /**
+   * Guesses what comes after the next token to compute, if that is the only one. Draws that are not read yet are guessed
+   * too, and left out.
+   *
+   * @returns how many it can guess, up to `most`
+   */
+  guess(most: number): number {
+    const lookup = this.#lookup;
+    if (!lookup || this.prefills || this.pending !== 1) return 0;
+    const count = Math.min(most, MOST_GUESSES, this.spec.maxTokens - this.#drawn - 1);
+    if (count <= 0) return 0;
+    while (lookup.length < this.#known) lookup.push(this.#tokens[lookup.length] as number);
+    return lookup.draft(this.#guesses, 1, count, this.#drawn - this.completionTokens);
+  }
+
+  /**
+   * The row of a step that computes its next `count` tokens, or the next one and checks `guesses` of those it guessed last;
+   * valid until the next call.
+   */
+  next(count: number, guesses = 0): BatchRow {
     const sequence = this.sequence as Sequence;
     const from = sequence.length;
     const row = this.#row;
@@ -124,30 +162,73 @@ export class Generation implements Ranked {
     } else {
       row.tokens = this.#tokens.subarray(from, from + count);
     }
-    this.#out.index = count - 1;
-    this.#out.drawIndex = this.#drawn;
-    row.outs = count === this.pending ? this.#outs : NONE;
+    const out = this.#outs[0] as Out;
+    out.index = count - 1;
+    out.drawIndex = this.#drawn;
+    row.outs = count === this.pending ? this.#oneOut : NONE;
+    if (guesses > 0) {
+      this.#guesses[0] = row.tokens[0] as number;
+      row.tokens = this.#guesses.subarray(0, 1 + guesses);
+      while (this.#outs.length <= guesses) this.#outs.push({ ...out });
+      row.outs = this.#outs.slice(0, 1 + guesses);
+      this.#outs.forEach((out, i) => {
+        out.index = i;
+        out.drawIndex = this.#drawn + i;
+      });
+    }
     return row;
   }
 
-  /** A step was submitted that draws its next token. */
-  drew(): void {
+  /** A step was submitted that draws its next token, and checks guesses of those after it. */
+  drew(guesses = 0): void {
     this.#drawn++;
+    this.#checking = guesses;
   }
 
   /** All that was computed or drawn on the device, and has not been read, is lost: it is to be computed again. */
   restart(): void {
     this.sequence = undefined;
     this.#drawn = this.completionTokens;
+    this.#checking = 0;
   }
 
   /**
-   * Takes a drawn token, and tells the listener.
+   * Takes what a step drew: the next token, and of those after guesses as many as the guesses were right, for these are
+   * drawn from what they would have been drawn from without. Guesses that were wrong are forgotten.
+   *
+   * @param rows of `sampled`, 64 words each
+   * @param guessed how many guesses the step checked
+   * @returns why it ends, if it does
+   */
+  take(rows: Uint32Array, guessed: number, now: number): FinishReason | undefined {
+    const right = this.#checked(rows, guessed);
+    for (let i = 0; i <= right; i++) {
+      const finish = this.#push(rows.subarray(i * SAMPLED_WORDS, (i + 1) * SAMPLED_WORDS), now);
+      // Its listener may have ended it.
+      if (finish || this.ended) return finish;
+    }
+    return undefined;
+  }
+
+  /** How many guesses were right. Before anybody is told, so that pages hold nothing wrong if they are given away. */
+  #checked(rows: Uint32Array, guessed: number): number {
+    if (guessed === 0) return 0;
+    let right = 0;
+    while (right < guessed && rows[right * SAMPLED_WORDS] === this.#guesses[right + 1]) right++;
+    this.#checking = 0;
+    this.#drawn += right;
+    this.acceptance.checked(guessed, right);
+    this.sequence?.truncate(this.promptTokens + this.#drawn - 1);
+    return right;
+  }
+
+  /**
+   * Adds a drawn token, and tells the listener.
    *
    * @param row of `sampled`, 64 words
    * @returns why it ends with this token, if it does
    */
-  push(row: Uint32Array, now: number): FinishReason | undefined {
+  #push(row: Uint32Array, now: number): FinishReason | undefined {
     const { options, eos, maxTokens } = this.spec;
     const id = row[0] as number;
     this.#tokens[this.#known++] = id;

@@ -343,6 +343,7 @@ export class LanguageModel {
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
+    const { speculation = "off" } = request;
     const room = this.#contextLength - tokens.length;
     const claim = () => this.exchange.reservations.claim(tokens);
     const result = await this.scheduler
@@ -358,6 +359,7 @@ export class LanguageModel {
           priority,
           streams,
           cache: true,
+          speculation,
         },
         listener.delta,
         signal,

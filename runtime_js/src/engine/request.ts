@@ -22,6 +22,12 @@ export interface SamplingOptions {
 /** Messages, which the chat template makes a text of; a text; or token ids. */
 export type Prompt = TemplateMessage[] | string | readonly number[];
 
+/**
+ * Whether guesses of the next tokens, copied from earlier in the text, are checked several in a step: `off`, `auto` (as many
+ * as measured times and acceptance say pays), or always so many.
+ */
+export type Speculates = "off" | "auto" | { tokens: number };
+
 export interface GenerateRequest {
   messages: Prompt;
   /** Position to go on from; negative from the prompt's end. What comes before is expected to be cached, and computed if not. */
@@ -34,6 +40,8 @@ export interface GenerateRequest {
   priority?: number;
   /** Whether its text is read while it comes (default true): long prompts of others then leave it its rhythm. */
   streams?: boolean;
+  /** Default `off`. */
+  speculation?: Speculates;
 }
 
 /** A token with its log-probability under the raw logits. */

@@ -1,10 +1,16 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import { FAKE_VOCAB, FakeRunner, fakeBytes, fakeNext } from "../testing/fake_runner.js";
+import {
+  FAKE_VOCAB,
+  FakeRunner,
+  fakeBytes,
+  fakeNext,
+  fakeRepeats,
+} from "../testing/fake_runner.js";
 import type { GenerationSpec } from "./generation.js";
 import { KvMemory } from "./kv_memory.js";
 import { AGEING_MS } from "./rank.js";
-import type { Delta } from "./request.js";
+import type { Delta, Speculates } from "./request.js";
 import { MAX_AHEAD, RunAhead } from "./run_ahead.js";
 import { SamplingRow } from "./sampling.js";
 import { type GenerationResult, Scheduler } from "./scheduler.js";
@@ -18,9 +24,10 @@ interface World {
   time: { now: number };
 }
 
-function world({ pages = 64, slots = 4, chunk = 16 } = {}): World {
+function world({ pages = 64, slots = 4, chunk = 16, next = fakeNext } = {}): World {
   const kv = new KvMemory(pages, PAGE);
   const runner = new FakeRunner(kv.pool, PAGE, slots, chunk);
+  runner.next = next;
   const time = { now: 0 };
   return { kv, runner, time, scheduler: new Scheduler(runner, kv, fakeBytes, () => time.now) };
 }
@@ -35,6 +42,7 @@ interface Ask {
   penalty?: number;
   bias?: number;
   cache?: boolean;
+  speculation?: Speculates;
 }
 
 function specOf(ask: Ask): GenerationSpec {
@@ -55,18 +63,22 @@ function specOf(ask: Ask): GenerationSpec {
     priority,
     streams: true,
     cache: ask.cache ?? true,
+    speculation: ask.speculation ?? "off",
   };
 }
 
-/** What one request alone gets. */
-function twin(ask: Ask): { text: string; finishReason: string; completionTokens: number } {
+/** What one request alone gets, without guesses. */
+function twin(
+  ask: Ask,
+  model = fakeNext,
+): { text: string; finishReason: string; completionTokens: number } {
   const { prompt, maxTokens = 8, stop = [], eos = [], seed = 0, penalty = 0, bias = 0 } = ask;
   const tokens = [...prompt];
   const counts = new Array<number>(FAKE_VOCAB).fill(0);
   let text = "";
   for (let index = 0; index < maxTokens; index++) {
     const used = penalty === 0 ? [] : counts;
-    const id = fakeNext(tokens, { seed, index, counts: used, bias });
+    const id = model(tokens, { seed, index, counts: used, bias });
     counts[id] = (counts[id] as number) + 1;
     tokens.push(id);
     const completionTokens = index + 1;
@@ -120,8 +132,8 @@ async function drain({ runner, scheduler, time }: World): Promise<void> {
   }
 }
 
-function expectTwin(asked: Asked): void {
-  const { text: expected, ...rest } = twin(asked.ask);
+function expectTwin(asked: Asked, model = fakeNext): void {
+  const { text: expected, ...rest } = twin(asked.ask, model);
   expect(asked.settled).toMatchObject(rest);
   expect(text(asked)).toBe(expected);
 }
@@ -485,4 +497,164 @@ describe("pages held for others", () => {
     await expect(failing).rejects.toThrow("no disk");
     expectClean(w, []);
   });
+});
+
+describe("guesses", () => {
+  const repeats = { next: fakeRepeats };
+  const surely = { tokens: 5 };
+
+  /** A prompt after which the toy text repeats itself soon. */
+  const prompt = [1, 2, 3, 4, 5, 6, 7];
+
+  test.each([1, 3, 7, 15])("%i at a time: the same tokens in fewer steps", async (tokens) => {
+    const w = world({ ...repeats, slots: 8 });
+    const all = [0, 1, 2].map((seed) => {
+      return submit(w, { prompt: [...prompt, seed], maxTokens: 90, speculation: { tokens }, seed });
+    });
+    await drain(w);
+    for (const asked of all) expectTwin(asked, fakeRepeats);
+    const { guessed, accepted, acceptanceRate } = w.scheduler.stats().speculation;
+    expect(accepted).toBeGreaterThan(40);
+    expect(guessed).toBeGreaterThan(accepted); // the toy text surprises, too
+    expect(acceptanceRate).toBeCloseTo(accepted / guessed);
+    expect(w.runner.steps).toBeLessThan(90);
+    expectClean(w, all);
+  });
+
+  test("an end, a stop string and the most tokens within a run that is right end it there", async () => {
+    const ends = { eos: 0, stop: 0, length: 0 };
+    for (let seed = 0; seed < 60; seed++) {
+      const w = world(repeats);
+      const ask: Ask = { prompt, maxTokens: 20 + seed, seed: seed % 5, speculation: surely };
+      const whole = twin(ask, fakeRepeats).text;
+      if (seed % 3 === 0) ask.stop = [whole.slice(15 + (seed % 7), 17 + (seed % 7))];
+      if (seed % 3 === 1) ask.eos = [seed % FAKE_VOCAB];
+      const asked = submit(w, ask);
+      await drain(w);
+      expectTwin(asked, fakeRepeats);
+      const { finishReason, completionTokens } = asked.settled as GenerationResult;
+      expect(w.scheduler.stats().completionTokens).toBe(completionTokens);
+      if (w.scheduler.stats().speculation.accepted > 0) {
+        ends[finishReason === "length" ? "length" : ask.stop ? "stop" : "eos"]++;
+      }
+      const next = submit(w, { ...ask, prompt: [...prompt, 9], stop: [], eos: [] });
+      await drain(w);
+      expectTwin(next, fakeRepeats);
+      expectClean(w, [asked, next]);
+    }
+    for (const count of Object.values(ends)) expect(count).toBeGreaterThan(3);
+  });
+
+  test("a further turn on an answer with guesses finds only what is right in the cache", async () => {
+    const w = world(repeats);
+    const ids: number[] = [];
+    const first: Ask = { prompt, maxTokens: 41, speculation: surely };
+    await Promise.all([submit(w, first).done, drain(w)]);
+    for (let index = 0; index < 41; index++) {
+      const tokens = [...prompt, ...ids];
+      ids.push(fakeRepeats(tokens, { seed: 0, index, counts: [], bias: 0 }));
+    }
+    const second = submit(w, { prompt: [...prompt, ...ids, 3], speculation: surely });
+    await drain(w);
+    expect(second.settled).toMatchObject({ cachedTokens: prompt.length + 40 });
+    expectTwin(second, fakeRepeats);
+    expectClean(w, [second]);
+  });
+
+  test("penalties are not guessed with: draws of one step would not know of each other", async () => {
+    const w = world(repeats);
+    const asked = submit(w, { prompt, maxTokens: 40, penalty: 1, speculation: surely });
+    await drain(w);
+    expectTwin(asked, fakeRepeats);
+    expect(w.scheduler.stats().speculation.guessed).toBe(0);
+    expectClean(w, [asked]);
+  });
+
+  test("kernels that are not ready are compiled beside steps without guesses", async () => {
+    const w = world(repeats);
+    const { runner } = w;
+    const plain = runner.missing.bind(runner);
+    let ready = false;
+    runner.missing = (rows, sample) =>
+      !ready && rows.some(({ outs }) => outs.length > 1) ? ["few"] : plain(rows, sample);
+    const prepare = vi.spyOn(runner, "prepare").mockImplementation(async () => {
+      while (runner.steps < 30) await turns();
+      ready = true;
+    });
+    const asked = submit(w, { prompt, maxTokens: 80, speculation: surely });
+    await drain(w);
+    expectTwin(asked, fakeRepeats);
+    expect(prepare).toHaveBeenCalledTimes(1);
+    expect(w.scheduler.stats().speculation.accepted).toBeGreaterThan(5);
+    expectClean(w, [asked]);
+  });
+
+  test("auto guesses where steps with guesses take no longer, and hardly ever where they do", async () => {
+    for (const [perToken, pays] of [
+      [0, true],
+      [12, false],
+    ] as const) {
+      const w = world({ ...repeats, pages: 256 });
+      const asked = submit(w, { prompt, maxTokens: 600, speculation: "auto" });
+      for (let read = 0; asked.settled === undefined; read++) {
+        await turns();
+        const [tokens] = w.runner.sizes[read] ?? [1];
+        w.time.now += 10 + perToken * ((tokens as number) - 1);
+        w.runner.arrive();
+      }
+      await drain(w);
+      expectTwin(asked, fakeRepeats);
+      if (pays) expect(w.runner.steps).toBeLessThan(400);
+      else expect(w.runner.steps).toBeGreaterThan(570);
+      expectClean(w, [asked]);
+    }
+  });
+
+  test("random requests with and without, aborts, preemption: tokens as without, and nothing left behind", async () => {
+    let preemptions = 0;
+    let accepted = 0;
+    let aborted = 0;
+    for (let seed = 0; seed < 40; seed++) {
+      const below = random(seed + 100);
+      const size = { pages: 16 + below(8) ** 2, slots: 1 + below(6), chunk: 4 + below(20) };
+      const w = world({ ...repeats, ...size });
+      const all: Asked[] = [];
+      const inDelta = new Set<Asked>();
+      for (let event = 0; event < 60; event++) {
+        const kind = below(10);
+        if (kind < 4) {
+          const speculation = (["off", "auto", { tokens: 1 + below(15) }, surely] as const)[
+            below(4)
+          ];
+          const ask = { ...randomAsk(below), ...(speculation && { speculation }) };
+          const asked = submit(w, ask, (a) => {
+            if (inDelta.has(a) && a.deltas.length === 9) a.controller.abort();
+          });
+          if (below(3) === 0) inDelta.add(asked);
+          all.push(asked);
+        } else if (kind === 4) all[below(all.length)]?.controller.abort();
+        else {
+          w.time.now += below(3) * AGEING_MS;
+          w.runner.arrive();
+          if (below(2) === 0) await turns();
+        }
+      }
+      await drain(w);
+      for (const asked of all) {
+        if (asked.settled instanceof Error) {
+          expect(asked.settled.name).toBe("AbortError");
+          expect(twin(asked.ask, fakeRepeats).text.startsWith(text(asked))).toBe(true);
+          aborted++;
+        } else expectTwin(asked, fakeRepeats);
+      }
+      const stats = w.scheduler.stats();
+      preemptions += stats.preemptions;
+      accepted += stats.speculation.accepted;
+      expectClean(w, all);
+    }
+    // Otherwise this tested less than it says.
+    expect(preemptions).toBeGreaterThan(20);
+    expect(accepted).toBeGreaterThan(200);
+    expect(aborted).toBeGreaterThan(20);
+  }, 60_000);
 });

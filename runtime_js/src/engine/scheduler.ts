@@ -10,7 +10,8 @@ import type { Sequence } from "../kv/sequence.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import { chooseBatch } from "./batch.js";
 import { ChunkBudget } from "./chunk_budget.js";
-import { Generation, type GenerationSpec } from "./generation.js";
+import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
+import { type Chosen, Guesses } from "./guesses.js";
 import { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
 import { insertRanked } from "./rank.js";
@@ -19,14 +20,13 @@ import { RunAhead } from "./run_ahead.js";
 import { Running, type Sampler } from "./running.js";
 import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
 
-/** Words per row of `sampled`. */
-const SAMPLED_WORDS = 64;
-
 /** What runs steps: the executor. */
 export interface StepRunner extends Sampler {
   /** The most tokens, and the most sequences, of a step. There are as many sampler slots as sequences. */
   readonly chunk: number;
   readonly maxBatch: number;
+  /** The most draws of a step. */
+  readonly outs: number;
   /** Milliseconds spent in `step` so far: planning and writing, encoding and submitting. */
   readonly hostMs: { readonly plan: number; readonly encode: number };
   readonly gpu: { readonly failed: Promise<never>; failure(): Error | undefined };
@@ -52,8 +52,12 @@ interface Request {
 /** A step under way. */
 interface Step {
   /** Who drew, in order of the result's rows. */
-  draws: Generation[];
+  draws: Chosen[];
   promptTokens: number;
+  /** Guesses that it checks. */
+  guesses: number;
+  /** Whether another was under way when it was submitted. */
+  steady: boolean;
   submitted: number;
   /** The result, once it is here. */
   arrived: boolean;
@@ -84,6 +88,7 @@ export class Scheduler {
   #task: Task | undefined;
   readonly #ahead = new RunAhead();
   readonly #budget: ChunkBudget;
+  readonly #guesses = new Guesses();
   readonly #counts = new ServingCounts();
   /** Kernels compile, or a task has the GPU for itself. */
   #blocked = false;
@@ -154,6 +159,7 @@ export class Scheduler {
   /** Goes on with a new device: every request from its prompt and what it has told of its answer. */
   resume(runner: StepRunner): void {
     this.#runner = runner;
+    this.#guesses.restart();
     this.#suspended = false;
     this.#watch(runner);
     this.#wake();
@@ -263,6 +269,7 @@ export class Scheduler {
       decodeTokensPerSecond: counts.decodeRate,
       meanBatch: mean(counts.rows, counts.steps),
       preemptions: counts.preemptions,
+      speculation: this.#guesses.stats,
       pages: this.#running.pages,
       cache: {
         cachedTokens: counts.cached,
@@ -299,7 +306,7 @@ export class Scheduler {
       if (this.#stopped || this.#suspended) return;
       if (this.#underWay.length === 0) this.#ahead.pause();
       this.#startTask();
-      while (!this.#blocked && this.#underWay.length < this.#ahead.depth) {
+      while (!this.#blocked && this.#mayFollow()) {
         this.#admit();
         if (!this.#submit()) break;
       }
@@ -309,25 +316,38 @@ export class Scheduler {
     }
   }
 
-  #read({ draws, words, promptTokens, submitted }: Step): void {
+  /** Whether a step can be submitted after those under way: where the next begins is known once guesses are checked. */
+  #mayFollow(): boolean {
+    const last = this.#underWay.at(-1);
+    return this.#underWay.length < this.#ahead.depth && (last === undefined || last.guesses === 0);
+  }
+
+  #read(step: Step): void {
+    const { words, promptTokens, submitted } = step;
     const now = this.now();
     const took = now - Math.max(submitted, this.#lastArrival);
     this.#counts.waitMs += now - submitted;
     this.#lastArrival = now;
     this.#ahead.arrived(now);
-    this.#budget.arrived(promptTokens, took);
-    draws.forEach((generation, i) => {
-      if (generation.ended || !words) return;
-      this.#counts.drawn++;
+    if (step.guesses === 0) this.#budget.arrived(promptTokens, took);
+    let at = 0;
+    let gained = 0;
+    for (const { generation, guesses } of step.draws) {
+      const rows = words?.subarray(at, at + (1 + guesses) * SAMPLED_WORDS);
+      at += (1 + guesses) * SAMPLED_WORDS;
+      if (generation.ended || !rows) continue;
+      const { draws, completionTokens } = generation;
       try {
-        const row = words.subarray(i * SAMPLED_WORDS, (i + 1) * SAMPLED_WORDS);
-        const finish = generation.push(row, now);
+        const finish = generation.take(rows, guesses, now);
         // Its listener may have ended it.
         if (finish && !generation.ended) this.#finish(generation, finish);
       } catch (error) {
         this.#end(generation, error as Error);
       }
-    });
+      gained += generation.draws - draws;
+      this.#counts.drawn += generation.completionTokens - completionTokens;
+    }
+    this.#guesses.checked(step, gained, took);
     this.onStep();
   }
 
@@ -383,15 +403,18 @@ export class Scheduler {
     const drawing = chosen.filter(({ generation, count }) => count === generation.pending);
     const logprobs = drawing.some(({ generation }) => generation.spec.options.logprobs !== null);
     const sample = drawing.length === 0 ? NO_SAMPLE : logprobs ? SAMPLE_LOGPROBS : SAMPLE;
-    const rows = chosen.map(({ generation, count }) => generation.next(count));
+    this.#guesses.add(chosen, drawing.length, this.#kv, runner);
+    const rows = this.#guesses.rows(chosen, sample, runner);
     const missing = runner.missing(rows, sample);
     if (missing.length > 0) {
       this.#prepare(missing, chosen);
       return false;
     }
     const step: Step = {
-      draws: drawing.map(({ generation }) => generation),
+      draws: drawing,
       promptTokens: chosen.reduce((sum, { count }) => sum + (count > 1 ? count : 0), 0),
+      guesses: chosen.reduce((sum, { guesses }) => sum + guesses, 0),
+      steady: this.#underWay.length > 0,
       submitted: this.now(),
       arrived: false,
       words: undefined,
@@ -415,7 +438,7 @@ export class Scheduler {
       for (const { generation } of chosen) this.#end(generation, error as Error);
       return true;
     }
-    for (const generation of step.draws) generation.drew();
+    for (const { generation, guesses } of drawing) generation.drew(guesses);
     this.#underWay.push(step);
     this.#counts.steps++;
     this.#counts.rows += chosen.length;
@@ -427,7 +450,7 @@ export class Scheduler {
   }
 
   /** The next batch, whose pages are reserved. Whoever gets no page stays as it is until there is one. */
-  #choose(): { generation: Generation; count: number }[] {
+  #choose(): Chosen[] {
     const running = [...this.#running.all];
     const streams = running.some(({ spec, prefills }) => spec.streams && !prefills);
     const counts = chooseBatch(
@@ -438,12 +461,12 @@ export class Scheduler {
         promptTokens: streams ? this.#budget.tokens : this.#runner.chunk,
       },
     );
-    const chosen: { generation: Generation; count: number }[] = [];
+    const chosen: Chosen[] = [];
     running.forEach((generation, i) => {
       const count = counts[i] as number;
       // It may have been preempted by one before it.
       if (count > 0 && generation.sequence && this.#makeRoom(generation, count)) {
-        chosen.push({ generation, count });
+        chosen.push({ generation, count, guesses: 0 });
       }
     });
     return chosen;

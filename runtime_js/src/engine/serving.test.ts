@@ -2,10 +2,10 @@
 import { getEventListeners } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
 import { BASE, dawn, testHost } from "../testing/host.js";
-import { nextToken, replaceJson, tinyPack, VOCAB } from "../testing/tiny_pack.js";
+import { drawnToken, nextToken, replaceJson, tinyPack, VOCAB } from "../testing/tiny_pack.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
-import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
+import type { Delta, GenerateRequest, GenerateResult, Speculates } from "./request.js";
 
 const PAGE = 4;
 const never = new AbortController().signal;
@@ -44,6 +44,9 @@ interface Ask {
   bias?: [number, number][];
   stop?: string[];
   priority?: number;
+  speculation?: Speculates;
+  /** Draws with it instead of greedily. */
+  seed?: number;
 }
 
 interface Asked {
@@ -61,8 +64,10 @@ function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
     maxTokens: ask.maxTokens,
     stop: ask.stop ?? [],
     priority: ask.priority ?? 0,
+    speculation: ask.speculation ?? "off",
     sampling: {
-      temperature: 0,
+      temperature: ask.seed === undefined ? 0 : 1,
+      ...(ask.seed === undefined ? {} : { seed: ask.seed }),
       frequencyPenalty: ask.penalty ?? 0,
       presencePenalty: 0,
       logitBias: ask.bias ?? [],
@@ -85,8 +90,8 @@ function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
   return asked;
 }
 
-/** What the toy model says to one request alone. */
-function twin({ content, maxTokens, penalty = 0, bias = [], stop = [] }: Ask): string {
+/** What the toy model says to one request alone, without guesses. */
+function twin({ content, maxTokens, penalty = 0, bias = [], stop = [], seed }: Ask): string {
   const tokens = [...model.prompt([{ role: "user", content }]).tokens];
   const added = new Array<number>(VOCAB).fill(0);
   for (const [id, value] of bias) added[id] = value;
@@ -97,6 +102,7 @@ function twin({ content, maxTokens, penalty = 0, bias = [], stop = [] }: Ask): s
     let best = 0;
     const score = (id: number) => -Math.abs(id - next) + (added[id] as number);
     for (let id = 1; id < VOCAB; id++) if (score(id) > score(best)) best = id;
+    if (seed !== undefined) best = drawnToken(seed, i);
     (added[best] as number) -= penalty;
     tokens.push(best);
     text += decoder.decode(Uint8Array.of(best), { stream: true });
@@ -134,6 +140,16 @@ function random(seed: number): (n: number) => number {
     state = (state * 48271) % 2147483647;
     return state % n;
   };
+}
+
+/** What the bias makes of the toy model repeats one letter, with surprises. */
+function repeating(below: (n: number) => number): Ask {
+  const ask: Ask = { content: "abcdefghij".slice(below(10)), maxTokens: 20 + below(40) };
+  ask.bias = [[65 + below(26), 20 + below(60)]];
+  ask.speculation = below(5) === 0 ? "auto" : { tokens: 1 + below(15) };
+  if (below(4) === 0) ask.stop = [String.fromCharCode(32 + below(90))];
+  if (below(3) === 0) ask.priority = below(5) - 2;
+  return ask;
 }
 
 function randomAsk(below: (n: number) => number): Ask {
@@ -257,4 +273,94 @@ describe("many requests at once", () => {
     expectTwin(next);
     await expectClean([...all, next]);
   }, 120_000);
+});
+
+describe("guessed tokens", () => {
+  test("of many requests at once, beside others: what each gets without, in fewer steps", async () => {
+    await loadTiny(8, 512);
+    const below = random(3);
+    const all = Array.from({ length: 24 }, (_, i) => {
+      return submit(i % 4 === 0 ? randomAsk(below) : repeating(below));
+    });
+    await Promise.all(all.map(({ done }) => done));
+    for (const asked of all) expectTwin(asked);
+    const { guessed, accepted } = model.stats().speculation;
+    expect(accepted).toBeGreaterThan(50);
+    expect(guessed).toBeGreaterThan(accepted);
+    await expectClean(all);
+  });
+
+  test("one request: several tokens a step; each step one write and one submit, and nothing created", async () => {
+    await loadTiny(2, 512);
+    const ask: Ask = {
+      content: "a",
+      maxTokens: 100,
+      bias: [[65, 300]],
+      speculation: { tokens: 3 },
+    };
+    await submit(ask).done;
+    const before = model.stats();
+    const asked = submit({ ...ask, content: "b" });
+    await asked.done;
+    expectTwin(asked);
+    const after = model.stats();
+    const since = (name: "steps" | "submits" | "writeBuffers") => after[name] - before[name];
+    expect(since("steps")).toBeLessThan(40);
+    expect(since("submits")).toBe(since("steps"));
+    expect(since("writeBuffers")).toBe(since("steps"));
+    expect(after.createdBuffers).toBe(before.createdBuffers);
+    expect(after.createdBindGroups).toBe(before.createdBindGroups);
+    await expectClean([asked]);
+  });
+
+  test("drawn with a seed: every place draws with its own index", async () => {
+    await loadTiny(2, 512);
+    // What this seed draws, of what can be written: it is in the prompt, and so are guesses that are wrong.
+    const seed = 1;
+    const drawn = Array.from({ length: 256 }, (_, i) => drawnToken(seed, i));
+    const runs = String.fromCharCode(...drawn.map((id) => (id >= 32 && id < 127 ? id : 32)));
+    const ask: Ask = { content: runs, maxTokens: 120, seed };
+    const plain = submit(ask);
+    await plain.done;
+    expectTwin(plain);
+    const asked = submit({ ...ask, speculation: { tokens: 3 } });
+    await asked.done;
+    expectTwin(asked);
+    const { guessed, accepted } = model.stats().speculation;
+    expect(accepted).toBeGreaterThan(10);
+    expect(guessed).toBeGreaterThan(accepted);
+    await expectClean([plain, asked]);
+  });
+
+  test("with a quarter of the pages they need, and aborts, tokens stay the same", async () => {
+    await loadTiny(8, 128);
+    const below = random(11);
+    const all: Asked[] = [];
+    for (let i = 0; i < 60; i++) {
+      let deltas = 0;
+      const abortAt = below(4) === 0 ? 1 + below(20) : Number.POSITIVE_INFINITY;
+      const asked = submit(repeating(below), ({ controller }) => {
+        if (++deltas === abortAt) controller.abort();
+      });
+      all.push(asked);
+      if (below(3) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await Promise.all(all.map(({ done }) => done));
+    let aborted = 0;
+    for (const asked of all) {
+      if (!(asked.settled instanceof Error)) expectTwin(asked);
+      else {
+        expect(twin(asked.ask).startsWith(asked.text)).toBe(true);
+        aborted++;
+      }
+    }
+    expect(aborted).toBeGreaterThan(2);
+    const { preemptions, speculation } = model.stats();
+    expect(preemptions).toBeGreaterThan(0);
+    expect(speculation.accepted).toBeGreaterThan(100);
+    const next = submit({ content: "and now?", maxTokens: 20 });
+    await next.done;
+    expectTwin(next);
+    await expectClean([...all, next]);
+  }, 60_000);
 });

@@ -19,6 +19,8 @@ export interface ServingStats {
   meanBatch: number;
   /** Requests whose pages were taken away while they ran; they went on later with the same tokens. */
   preemptions: number;
+  /** Guessed tokens that were checked, those that were right, and their part (0 before one). */
+  speculation: { guessed: number; accepted: number; acceptanceRate: number };
   /** KV pages: all, those of running requests, and those that only the prefix cache keeps. */
   pages: { total: number; running: number; cached: number };
   /** Prompt tokens found in the prefix cache, of all prompt tokens of requests that have run. */

@@ -35,6 +35,13 @@ export function fakeNext(
   return h % FAKE_VOCAB;
 }
 
+/** Another model: mostly the same token after the same one, and now and then what all tokens say. */
+export function fakeRepeats(tokens: ArrayLike<number>, draw: FakeDraw): number {
+  const all = fakeNext(tokens, draw);
+  const last = tokens[tokens.length - 1] as number;
+  return all % 10 === 0 ? all : (last * 7 + 3 + draw.bias) % FAKE_VOCAB;
+}
+
 const USE_BIAS = 1;
 const USE_PENALTIES = 2;
 
@@ -51,6 +58,8 @@ export class FakeRunner implements StepRunner {
   /** Functions that must be prepared first. */
   unready = new Set<string>();
   prepareError: Error | undefined;
+  /** The model. */
+  next = fakeNext;
   steps = 0;
   tokens = 0;
   rows = 0;
@@ -62,6 +71,7 @@ export class FakeRunner implements StepRunner {
     private readonly pageSize: number,
     readonly maxBatch: number,
     readonly chunk: number,
+    readonly outs = 2 * maxBatch,
   ) {
     this.#pages = Array.from({ length: pool.pages }, () => new Int32Array(pageSize).fill(-1));
     this.#last = new Int32Array(maxBatch).fill(-1);
@@ -144,12 +154,13 @@ export class FakeRunner implements StepRunner {
         const counts = flags & USE_PENALTIES ? (this.#counts[slot] as Int32Array) : [];
         const bias = flags & USE_BIAS ? (this.#bias[slot] as number) : 0;
         const seed = words[6] as number;
-        const id = fakeNext(known, { seed, index: words[8] as number, counts, bias });
+        const id = this.next(known, { seed, index: words[8] as number, counts, bias });
         if (flags & USE_PENALTIES) (counts as Int32Array)[id] = (counts[id] as number) + 1;
         this.#last[slot] = id;
         drawn.push(id);
       }
     }
+    if (drawn.length > this.outs) throw new Error("the step draws too much");
     if (drawn.length > 0 !== sample.length > 0) throw new Error("draws without a sampler");
     if (drawn.length === 0) return undefined;
     const result = new Uint32Array(64 * drawn.length);
