@@ -3,7 +3,6 @@ import type { Sequence } from "../kv/sequence.js";
 import type { Generation } from "./generation.js";
 import type { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
-import type { StepRunner } from "./scheduler.js";
 import { mean, type ServingStats } from "./serving_stats.js";
 import { Speculation } from "./speculation.js";
 
@@ -14,6 +13,11 @@ export interface Chosen {
   count: number;
   /** Guessed ones after these. */
   guesses: number;
+}
+
+interface Kernels {
+  missing(batch: readonly BatchRow[], sample: readonly string[]): readonly string[];
+  prepare(...names: string[]): Promise<void>;
 }
 
 interface Checked {
@@ -81,7 +85,7 @@ export class Guesses {
   rows(
     chosen: readonly Chosen[],
     sample: readonly string[],
-    runner: Pick<StepRunner, "missing" | "prepare">,
+    runner: Kernels,
   ): BatchRow[] {
     const rows = chosen.map(({ generation, count, guesses }) => generation.next(count, guesses));
     if (chosen.every(({ guesses }) => guesses === 0)) return rows;

@@ -99,7 +99,7 @@ export class FakeRunner implements StepRunner {
     this.#lose(error);
   }
 
-  missing(_rows: unknown, sample: readonly string[]): readonly string[] {
+  missing(...[, sample]: Parameters<StepRunner["missing"]>): readonly string[] {
     return sample.filter((name) => this.unready.has(name));
   }
 
