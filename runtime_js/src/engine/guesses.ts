@@ -82,11 +82,7 @@ export class Guesses {
    * The rows of a step. Kernels for guesses that are not ready are compiled beside what goes on without them; what does not
    * compile is not tried again.
    */
-  rows(
-    chosen: readonly Chosen[],
-    sample: readonly string[],
-    runner: Kernels,
-  ): BatchRow[] {
+  rows(chosen: readonly Chosen[], sample: readonly string[], runner: Kernels): BatchRow[] {
     const rows = chosen.map(({ generation, count, guesses }) => generation.next(count, guesses));
     if (chosen.every(({ guesses }) => guesses === 0)) return rows;
     const missing = runner.missing(rows, sample);
