@@ -60,8 +60,9 @@ def draw(path: Path, firsts: dict[str, dict[str, list[float]]]) -> None:
         axes.set_ylim(0, 1.02)
         axes.set_xlim(left=0)
         axes.legend(loc="lower right", frameon=False, bbox_to_anchor=(0.98, 0.25))
-        axes.set_title("Short requests beside long prompts, two engines", fontsize=10)
-        figure.savefig(path, metadata={"Date": None})
+        title = "Short requests beside long prompts, two engines"
+        axes.set_title(title, fontsize=10)
+        figure.savefig(path, metadata={"Date": None, "Title": title})
 
 
 def main() -> None:
