@@ -90,6 +90,26 @@ def test_a_prefix_read_once_for_all_gives_the_same_logits(folder: Path, tier: st
         assert np.abs(alone - shared).max() <= bound * np.abs(alone).max()
 
 
+def test_a_decoded_row_is_the_same_in_every_batch(model: NativeModel) -> None:
+    """With one to nine rows, so through every kernel for few rows; each row from the same pages."""
+    rng = np.random.default_rng(9)
+    wide = NativeModel.open(model.pack, "f32", context_length=64, max_batch=9, kv_tokens=576)
+    prompts = [[int(t) for t in rng.integers(0, wide.vocab_size, n)] for n in range(3, 12)]
+    sequences = [wide.sequence() for _ in prompts]
+    alone = []
+    for sequence, prompt in zip(sequences, prompts, strict=True):
+        wide.prefill(sequence, prompt)
+        wide.decode([sequence], [7])
+        alone.append(wide.logits()[0])
+    for rows in (2, 4, 5, 8, 9):
+        for sequence, prompt in zip(sequences, prompts, strict=True):
+            wide.rewind(sequence, len(prompt))
+        wide.decode(sequences[-rows:], [7] * rows)
+        for together, one in zip(wide.logits(), alone[-rows:], strict=True):
+            assert np.abs(together - one).max() <= 1e-6 * np.abs(one).max()
+            assert together.argmax() == one.argmax()
+
+
 def test_a_seed_repeats_and_another_differs(model: NativeModel) -> None:
     runs = [
         model.generate(PROMPT, 20, Sampling(temperature=1.5, seed=seed), stop_at_eos=False)

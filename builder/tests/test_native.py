@@ -250,7 +250,7 @@ def test_damaged_packs_are_refused_by_name(tmp_path: Path) -> None:
 
     manifest = tmp_path / "pack.json"
     text = manifest.read_text()
-    manifest.write_text(text.replace('"format_version":1', '"format_version":99'))
+    manifest.write_text(text.replace('"format_version":2', '"format_version":99'))
     refused(FormatVersionError, "pack.json has format version 99")
     manifest.write_text(text[:-1])
     refused(NotAPackError, "no JSON")
