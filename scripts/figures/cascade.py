@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from webbuild.native.works import SOFTWARE_PIECE_TOKENS, plan_works
 from webgpu_kernels import lower
@@ -56,7 +58,7 @@ def main() -> None:
     whole = PREFIX // PAGE
     rng = np.random.default_rng(0)
     pool = (ROWS * count, SHAPE["KV"], PAGE, SHAPE["D"])
-    common = {
+    common: dict[str, npt.NDArray[np.generic]] = {
         "qkv": rng.standard_normal((ROWS, 15 * 64)).astype(np.float32),
         "inv_freq": (1e-4 ** (np.arange(0, 64, 2) / 64)).astype(np.float32),
         "positions": np.full(ROWS, length - 1, np.int32),
@@ -69,7 +71,8 @@ def main() -> None:
     own = np.arange(ROWS * count, dtype=np.int32).reshape(ROWS, count)
     shared = own.copy()
     shared[:, :whole] = own[0, :whole]
-    timers, read = {}, {}
+    timers: dict[str, list[Callable[[int], float]]] = {}
+    read: dict[str, int] = {}
     for name, table in (("alone", own), ("shared", shared)):
         plan = plan_works([length] * ROWS, table.tolist(), PAGE, PARTS, SOFTWARE_PIECE_TOKENS)
         arrays = common | {"page_table": table, "work": plan.work, "work_rows": plan.work_rows}
