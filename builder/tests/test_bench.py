@@ -174,7 +174,7 @@ def traffic_of(row: dict[str, Any] | None) -> StepTraffic | None:
     if row is None:
         return None
     launches = tuple(LaunchTraffic(**launch) for launch in row["launches"])
-    return StepTraffic(row["context"], launches, weights=row["weights"], kv=row["kv"])
+    return StepTraffic(row["context"], 1, launches, weights=row["weights"], kv=row["kv"])
 
 
 def steps_of(rows: list[Any]) -> list[dict[str, Any]]:
