@@ -19,7 +19,8 @@ let gpu: GPU;
 let a: Engine;
 let b: Engine;
 
-const load = () => Engine.load(folder, { worker: false, gpu, tier: "f32" });
+/** An engine with pages for one whole context. */
+const load = () => Engine.load(folder, { worker: false, gpu, tier: "f32", kvTokens: 64 });
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pack-"));
