@@ -135,7 +135,12 @@ def validate(result: Compiled, config: dict[str, Any], quantization: str) -> Non
 
 
 def in_layer(launches: tuple[Launch, ...], layer: int) -> list[Launch]:
-    return [launch for launch in launches if launch.label.startswith(f"layers.{layer}.")]
+    """Those that every step runs: grids of `shared_works` are empty unless prefixes are shared."""
+    return [
+        launch
+        for launch in launches
+        if launch.label.startswith(f"layers.{layer}.") and "shared_works" not in str(launch.grid)
+    ]
 
 
 # --- programs --------------------------------------------------------------------------------

@@ -320,12 +320,12 @@ describe("a lost device", () => {
     const { transfer } = kvAddr as { transfer: string };
     const piece = (page: number) => ({ transfer, page, bytes: new Uint8Array(pageBytes) });
     const { reservations } = model.exchange;
-    reservations.put(piece(0), {});
+    reservations.put(piece(0));
     const sent = model.exchange.pieces(prompt, { begin: 0, end: prompt.length }, signal);
     const first = sent.next(); // has the prompt computed
     await loseNow(broken);
     const refused = { name: "KvRefused", message: expect.stringMatching(/device was lost/) };
-    expect(() => reservations.put(piece(1), {})).toThrow(expect.objectContaining(refused));
+    expect(() => reservations.put(piece(1))).toThrow(expect.objectContaining(refused));
     expect(() => reservations.finish(transfer)).toThrow(expect.objectContaining(refused));
     await expect(intime(first, "what is sent")).rejects.toMatchObject({ name: "DeviceLostError" });
     // On the next device all is as ever.
