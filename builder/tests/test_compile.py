@@ -173,6 +173,9 @@ def test_every_variation_compiles_to_a_valid_program(
         launches_of_tier = [launch for f in tier.functions.values() for launch in f.launches]
         used |= {launch.kernel for launch in launches_of_tier}
         used |= {other.kernel for launch in launches_of_tier for other in launch.alternatives}
+        few = [few for f in tier.functions.values() for table in f.few for few in table]
+        used |= {one.kernel for one in few}
+        used |= {other.kernel for one in few for other in one.alternatives}
     assert used == set(result.kernels.kernels), "kernels that nothing launches"
 
 
