@@ -120,9 +120,9 @@ test("measures the demo pack, draws it, and writes what webbuild bench reads", a
       const { tier, context, ...counted } =
         traffic.find((row) => row.tier === a.tier && row.context === found.context) ?? {};
       expect(counted).toMatchObject({
-        bytes_read_per_token: found.bytes_read_per_token,
-        bytes_written_per_token: found.bytes_written_per_token,
-        bytes_needed_per_token: found.bytes_needed_per_token,
+        bytes_read: found.bytes_read_per_token,
+        bytes_written: found.bytes_written_per_token,
+        bytes_needed: found.bytes_needed_per_token,
       });
     }
   } finally {
