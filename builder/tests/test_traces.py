@@ -157,7 +157,7 @@ def test_what_cannot_be_tuned_is_named() -> None:
     jobs = make_tvm_jobs(plain().tvm_ops, ADAPTER, 1, outcome)
     assert {job.tier for job in jobs} == {"f16", "f32"}
     names = {line.split(" ")[0].split(".")[1] for line in outcome.skipped}
-    assert names == {"take_rows", "take", "rope_append", "attention"}
+    assert names == {"resolve", "take_rows", "take", "rope_append", "attention"}
     bare = Adapter(ADAPTER.kind, "", frozenset(), True)
     assert {job.tier for job in make_tvm_jobs(plain().tvm_ops, bare, 1, Outcome())} == {"f32"}
 
