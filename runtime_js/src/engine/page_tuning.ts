@@ -79,7 +79,10 @@ export class PageTuning {
     for (const scope of scopes) device.pushErrorScope(scope);
     let problem: string | undefined;
     try {
-      const names = Object.keys(choice.tier.functions).filter((name) => name !== "prefill");
+      const functions = Object.keys(choice.tier.functions);
+      // What is not ready has no parameters in the step block: its kernels would compute nothing.
+      await executor.prepare(...functions);
+      const names = functions.filter((name) => name !== "prefill");
       const prefills = TUNING_TOKENS.map((tokens): [string[], number] => [["prefill"], tokens]);
       const steps: [string[], number][] = [[names, 1], ...prefills];
       for (const [functions, tokens] of steps) {

@@ -143,6 +143,8 @@ async function fastest(
       };
       const got = await results(device, run, own);
       want ??= got;
+      // All would be right that write nothing.
+      if (want.every((values) => values.every((value) => value === 0))) return undefined;
       const right = want.every((w, i) => difference(got[i] as Float32Array, w) <= TOLERANCE);
       if (right) runs.push({ kernel, run });
       else if (runs.length === 0) return undefined; // the one in use gives nothing to compare with
