@@ -141,18 +141,22 @@ function parseStreamOptions(value: unknown, stream: boolean): boolean {
 function parseSpeculation(value: unknown): { speculation?: Speculates } {
   if (value === undefined || value === null) return {};
   if (value === "off" || value === "auto") return { speculation: value };
-  if (!isRecord(value)) throw invalid("speculation", 'must be "off", "auto" or {tokens}');
+  if (!isRecord(value)) throw invalid("speculation", 'must be "off", "auto" or {tokens, from}');
   for (const key of Object.keys(value)) {
-    if (key !== "tokens") throw invalid(`speculation.${key}`, "is not a parameter of this engine");
+    if (key !== "tokens" && key !== "from")
+      throw invalid(`speculation.${key}`, "is not a parameter of this engine");
   }
-  const { tokens } = value;
+  const { tokens, from } = value;
+  if (from !== undefined && from !== "draft" && from !== "prompt") {
+    throw invalid("speculation.from", `must be "draft" or "prompt", not ${show(from)}`);
+  }
   if (!Number.isInteger(tokens) || (tokens as number) < 1 || (tokens as number) > MOST_GUESSES) {
     throw invalid(
       "speculation.tokens",
       `must be an integer from 1 to ${MOST_GUESSES}, not ${show(tokens)}`,
     );
   }
-  return { speculation: { tokens: tokens as number } };
+  return { speculation: { tokens: tokens as number, ...(from === undefined ? {} : { from }) } };
 }
 
 function parseResponseFormat(value: unknown): void {

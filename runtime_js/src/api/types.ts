@@ -56,10 +56,11 @@ interface ChatCompletionParamsBase {
   /** Not in OpenAI's API: higher goes first, -100..100, default 0. Ten seconds of waiting count as one point. */
   priority?: number | null;
   /**
-   * Not in OpenAI's API: next tokens are guessed from what the text repeats, and several checked in one step; each is still
-   * drawn as without. `"auto"` guesses as long as it measures that this pays, `{ tokens }` (1..15) always; default `"off"`.
+   * Not in OpenAI's API: next tokens are guessed by the engine's draft, or from what the text repeats, and several checked in
+   * one step; each is still drawn as without. `"auto"` guesses as long as it measures that this pays, `{ tokens }` (1..15)
+   * always, `from` one of the two if it is named; default `"off"`.
    */
-  speculation?: "off" | "auto" | { tokens: number } | null;
+  speculation?: "off" | "auto" | { tokens: number; from?: "draft" | "prompt" } | null;
   /** Only text. */
   response_format?: { type: "text" };
   /** Ignored. */

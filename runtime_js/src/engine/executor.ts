@@ -4,14 +4,14 @@ import type { Tier } from "../generated/program.js";
 import type { Device } from "../gpu/device.js";
 import { KvPages } from "../gpu/kv_pages.js";
 import { allocate, type Memory } from "../gpu/memory.js";
-import { Player, type Prepared } from "../gpu/player.js";
+import { type Around, type Encode, Player, type Prepared } from "../gpu/player.js";
 import { ReadbackRing, RING_DEPTH } from "../gpu/readback.js";
 import type { Symbols } from "../gpu/sizes.js";
 import { PagePool } from "../kv/page_pool.js";
 import { Sequence } from "../kv/sequence.js";
 import type { Model } from "../program/check.js";
 import type { Environment } from "../program/expression.js";
-import { Functions } from "./functions.js";
+import { Functions, type Rows } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { SamplingRow } from "./sampling.js";
 import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
@@ -112,7 +112,12 @@ export class Executor {
       outs += row.outs.length;
     }
     const names = [this.#planner.kindOf(batch), ...sample];
-    return this.#functions.missingFor(names, { tokens, seqs: batch.length, outs });
+    return this.missingOf(names, { tokens, seqs: batch.length, outs });
+  }
+
+  /** The same of functions by name, those of them that there are. */
+  missingOf(names: readonly string[], rows: Rows): readonly string[] {
+    return this.#functions.missingFor(names.filter((name) => this.has(name)), rows);
   }
 
   /** @throws DeviceError when a kernel does not compile */
@@ -177,40 +182,47 @@ export class Executor {
    * Submits one step.
    *
    * @param sample what follows the model's own function: nothing, `sample`, or `sample` and `logprobs`; all must be ready
-   * @returns a row of `sampled`, 64 words, for each out of the batch, once the GPU has them; undefined when nothing is sampled
+   * @param around what is encoded with it; `unread`: what it draws stays on the GPU
+   * @returns a row of `sampled`, 64 words, for each out of the batch, once the GPU has them; undefined when nothing is read
    * @throws RangeError when the batch holds more than a step can
    */
-  step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined {
+  step(
+    batch: readonly BatchRow[],
+    sample: readonly string[],
+    around: Around & { unread?: boolean } = {},
+  ): Promise<Uint32Array> | undefined {
     const began = performance.now();
     const { kind, env, outs } = this.#planner.plan(batch);
     const planned = performance.now();
-    const result = this.#play(kind, env, outs, batch, sample);
+    const names = outs === 0 ? [kind] : [kind, ...sample];
+    const reads = names.length > 1 && !around.unread;
+    const result = this.#play(names, env, reads ? outs : 0, batch, around);
     this.hostMs.plan += planned - began;
     this.hostMs.encode += performance.now() - planned;
     return result;
   }
 
   #play(
-    kind: string,
+    names: readonly string[],
     env: Environment,
-    outs: number,
+    read: number,
     batch: readonly BatchRow[],
-    sample: readonly string[],
+    around: Around,
   ): Promise<Uint32Array> | undefined {
-    const names = outs === 0 ? [kind] : [kind, ...sample];
     const functions = names.map((name) => this.#functions.get(name));
     const copies = this.#copies(batch[0]?.sequence.pool);
-    if (names.length === 1) {
-      this.#player.run(functions, env, undefined, copies);
-      return undefined;
-    }
+    const before = (encoder: GPUCommandEncoder) => {
+      copies?.(encoder);
+      around.before?.(encoder);
+    };
     const source = this.memory.buffers.get("sampled") as GPUBuffer;
-    const bytes = outs * SAMPLED_WORDS * 4;
-    return this.#player.run(functions, env, { ring: this.#ring, source, bytes }, copies);
+    const bytes = read * SAMPLED_WORDS * 4;
+    const readback = read > 0 ? { ring: this.#ring, source, bytes } : undefined;
+    return this.#player.run(functions, env, readback, { before, after: around.after });
   }
 
   /** Encodes the copies that a pool waits for; undefined when it waits for none. */
-  #copies(pool: PagePool | undefined): ((encoder: GPUCommandEncoder) => void) | undefined {
+  #copies(pool: PagePool | undefined): Encode | undefined {
     const copies = pool?.takeCopies() ?? [];
     if (copies.length === 0) return undefined;
     return (encoder) => this.#pages.encodeCopies(encoder, copies);

@@ -12,6 +12,8 @@ import { Acceptance, MOST_GUESSES } from "./speculation.js";
 
 /** Words per row of `sampled`. */
 export const SAMPLED_WORDS = 64;
+/** Where in it the guess is that the draw checks, if a draft made it. */
+export const DRAFTED_WORD = 2;
 /** Where the log-probabilities are in it. */
 const TOP_IDS = 4;
 const TOP_LOGPROBS = 24;
@@ -68,7 +70,9 @@ export class Generation implements Ranked {
   readonly #guesses = new Int32Array(1 + MOST_GUESSES);
   /** Guesses that the step under way checks. */
   #checking = 0;
+  /** Of guesses by what the text repeats, and by a draft, if there is one. */
   readonly acceptance = new Acceptance();
+  draftAcceptance: Acceptance | undefined;
 
   constructor(
     readonly spec: GenerationSpec,
@@ -118,7 +122,7 @@ export class Generation implements Ranked {
 
   /** Whether results of submitted draws are still to be read. */
   get awaits(): boolean {
-    return this.#drawn > this.completionTokens;
+    return this.unread > 0;
   }
 
   /** Tokens it has to compute, those of prompt and answer; 1: the next step draws. */
@@ -132,26 +136,35 @@ export class Generation implements Ranked {
     return (this.sequence?.length ?? 0) < this.promptTokens;
   }
 
+  /** How many guesses of what comes after the next token to compute are of use, up to `most`, if that is the only one. */
+  guessable(most: number): number {
+    if (!this.#lookup || this.prefills || this.pending !== 1) return 0;
+    return Math.max(0, Math.min(most, MOST_GUESSES, this.spec.maxTokens - this.#drawn - 1));
+  }
+
   /**
-   * Guesses what comes after the next token to compute, if that is the only one. Draws that are not read yet are guessed
-   * too, and left out.
+   * Guesses by what the text repeats. Draws that are not read yet are guessed too, and left out.
    *
    * @returns how many it can guess, up to `most`
    */
   guess(most: number): number {
     const lookup = this.#lookup;
-    if (!lookup || this.prefills || this.pending !== 1) return 0;
-    const count = Math.min(most, MOST_GUESSES, this.spec.maxTokens - this.#drawn - 1);
-    if (count <= 0) return 0;
+    const count = this.guessable(most);
+    if (!lookup || count === 0) return 0;
     while (lookup.length < this.#known) lookup.push(this.#tokens[lookup.length] as number);
-    return lookup.draft(this.#guesses, 1, count, this.#drawn - this.completionTokens);
+    return lookup.draft(this.#guesses, 1, count, this.unread);
+  }
+
+  /** Draws submitted and not read. */
+  get unread(): number {
+    return this.#drawn - this.completionTokens;
   }
 
   /**
-   * The row of a step that computes its next `count` tokens, or the next one and checks `guesses` of those it guessed last;
-   * valid until the next call.
+   * The row of a step that computes its next `count` tokens, or the next one and checks `guesses` after it, of those it
+   * guessed last or of a draft's; valid until the next call.
    */
-  next(count: number, guesses = 0): BatchRow {
+  next(count: number, guesses = 0, drafted = false): BatchRow {
     const sequence = this.sequence as Sequence;
     const from = sequence.length;
     const row = this.#row;
@@ -166,6 +179,7 @@ export class Generation implements Ranked {
     out.index = count - 1;
     out.drawIndex = this.#drawn;
     row.outs = count === this.pending ? this.#oneOut : NONE;
+    row.drafted = undefined;
     if (guesses > 0) {
       this.#guesses[0] = row.tokens[0] as number;
       row.tokens = this.#guesses.subarray(0, 1 + guesses);
@@ -175,6 +189,16 @@ export class Generation implements Ranked {
         out.index = i;
         out.drawIndex = this.#drawn + i;
       });
+    }
+    if (drafted) {
+      this.#guesses.fill(0, 1); // their ids are on the GPU
+      row.drafted = {
+        known: this.tokens,
+        drawIndex: this.completionTokens,
+        sampling: this.spec.sampling,
+        skip: this.unread,
+        count: guesses,
+      };
     }
     return row;
   }
@@ -213,11 +237,13 @@ export class Generation implements Ranked {
   /** How many guesses were right. Before anybody is told, so that pages hold nothing wrong if they are given away. */
   #checked(rows: Uint32Array, guessed: number): number {
     if (guessed === 0) return 0;
-    let right = 0;
-    while (right < guessed && rows[right * SAMPLED_WORDS] === this.#guesses[right + 1]) right++;
+    const { drafted } = this.#row;
+    const right = rightGuesses(rows, guessed, (i) => {
+      return drafted ? rows[i * SAMPLED_WORDS + DRAFTED_WORD] : this.#guesses[i + 1];
+    });
     this.#checking = 0;
     this.#drawn += right;
-    this.acceptance.checked(guessed, right);
+    (drafted ? this.draftAcceptance : this.acceptance)?.checked(guessed, right);
     this.sequence?.truncate(this.promptTokens + this.#drawn - 1);
     return right;
   }
@@ -254,6 +280,17 @@ export class Generation implements Ranked {
 }
 
 const NONE: readonly Out[] = [];
+
+/** How many guesses are right: the draws of `rows` equal them, and those before do. */
+export function rightGuesses(
+  rows: Uint32Array,
+  guessed: number,
+  guess: (i: number) => number | undefined,
+): number {
+  let right = 0;
+  while (right < guessed && rows[right * SAMPLED_WORDS] === guess(right)) right++;
+  return right;
+}
 
 function readLogprobs(row: Uint32Array, top: number, tokens: TokenBytes): TokenLogprobs {
   const floats = new Float32Array(row.buffer, row.byteOffset, row.length);

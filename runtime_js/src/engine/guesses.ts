@@ -1,18 +1,36 @@
 /** Which requests of a step have guesses of their next tokens checked in it, and what came of it. */
 import type { Sequence } from "../kv/sequence.js";
+import type { Drafter } from "./drafter.js";
 import type { Generation } from "./generation.js";
 import type { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
+import type { Speculates } from "./request.js";
 import { mean, type ServingStats } from "./serving_stats.js";
-import { Speculation } from "./speculation.js";
+import { Acceptance, type Candidate, type Origin, type Source, Speculation } from "./speculation.js";
 
 /** A request in a step. */
 export interface Chosen {
   generation: Generation;
   /** Tokens that it has to compute. */
   count: number;
-  /** Guessed ones after these. */
+  /** Guessed ones after these, and of them those that were right, once it is known. */
   guesses: number;
+  right: number;
+  /** Where they come from, and tokens that a draft computes before them. */
+  origin: Origin;
+  lag: number;
+}
+
+/** A request before anything is guessed. */
+export const choose = (generation: Generation, count: number): Chosen => {
+  return { generation, count, guesses: 0, right: 0, origin: "prompt", lag: 0 };
+};
+
+/** What runs the step, and how much of it fits into one. */
+interface Runner {
+  readonly chunk: number;
+  readonly outs: number;
+  readonly drafter?: Drafter | undefined;
 }
 
 interface Kernels {
@@ -22,60 +40,109 @@ interface Kernels {
 
 interface Checked {
   /** Requests that drew. */
-  draws: readonly unknown[];
+  draws: readonly Chosen[];
   promptTokens: number;
-  guesses: number;
   steady: boolean;
 }
 
 export class Guesses {
   #speculation = new Speculation();
   #compiles = false;
-  #guessed = 0;
-  #accepted = 0;
+  readonly #counts = { prompt: { guessed: 0, right: 0 }, draft: { guessed: 0, right: 0 } };
+  /** Of all requests' drafted guesses: what one that begins may expect. */
+  readonly #drafts = new Acceptance();
 
   get stats(): ServingStats["speculation"] {
-    const guessed = this.#guessed;
-    const accepted = this.#accepted;
-    return { guessed, accepted, acceptanceRate: mean(accepted, guessed) };
+    const of = (guessed: number, accepted: number) => {
+      return { guessed, accepted, acceptanceRate: mean(accepted, guessed) };
+    };
+    const { prompt, draft } = this.#counts;
+    const all = of(prompt.guessed + draft.guessed, prompt.right + draft.right);
+    return { ...all, draft: of(draft.guessed, draft.right) };
   }
 
   /**
    * Adds guesses to requests that may, with pages for them. Nobody gives way to a guess.
    *
    * @param draws how many of them draw
-   * @param most tokens and draws of a step
    */
-  add(
-    chosen: readonly Chosen[],
-    draws: number,
-    kv: KvMemory,
-    { chunk, outs }: { readonly chunk: number; readonly outs: number },
-  ): void {
+  add(chosen: readonly Chosen[], draws: number, kv: KvMemory, runner: Runner): void {
+    const { chunk, outs, drafter } = runner;
     let room = Math.min(chunk - chosen.reduce((sum, { count }) => sum + count, 0), outs - draws);
-    const add = (of: Chosen, guesses: number) => {
+    const add = (of: Chosen, origin: Origin, guesses: number) => {
+      const { generation } = of;
       if (guesses === 0) return;
-      if (!kv.reserve(of.generation.sequence as Sequence, 1 + guesses)) return;
-      of.guesses = guesses;
+      const lag = origin === "draft" ? this.#reserveDraft(generation, guesses, drafter) : 0;
+      if (lag === undefined) return;
+      if (!kv.reserve(generation.sequence as Sequence, 1 + guesses)) return;
+      Object.assign(of, { origin, guesses, lag });
       room -= guesses;
     };
     const measured: Chosen[] = [];
     for (const of of chosen) {
       const { speculation = "off" } = of.generation.spec;
       if (typeof speculation === "object") {
-        add(of, of.generation.guess(Math.min(speculation.tokens, room)));
+        const { origin, most } = this.#fixed(of.generation, speculation, room, drafter);
+        add(of, origin, most);
       } else if (speculation === "auto") measured.push(of);
     }
     // Beside chunks of prompts, and others' guesses, a step's time says nothing.
     if (measured.length === 0 || draws < chosen.length || room <= 0) return;
     if (chosen.some(({ count, guesses }) => count > 1 || guesses > 0)) return;
-    const candidates = measured.map(({ generation }) => {
-      return { rate: generation.acceptance.rate, most: generation.guess(room) };
-    });
-    const guesses = this.#speculation.choose(chosen.length, candidates, room);
+    const sources: Source[] = [
+      { origin: "prompt", candidates: measured.map((of) => this.#repeats(of.generation, room)) },
+    ];
+    if (drafter) {
+      const candidates = measured.map((of) => this.#drafted(of.generation, room, drafter));
+      sources.push({ origin: "draft", candidates, cost: drafter.cost });
+    }
+    const choice = this.#speculation.choose(chosen.length, sources, room);
     measured.forEach((of, i) => {
-      add(of, guesses[i] as number);
+      if (choice) add(of, choice.origin, choice.guesses[i] as number);
     });
+  }
+
+  /** What a request that always guesses takes: the draft's guesses, or what its text repeats where that was right as often. */
+  #fixed(
+    generation: Generation,
+    { tokens, from }: Speculates & object,
+    room: number,
+    drafter: Drafter | undefined,
+  ): { origin: Origin; most: number } {
+    const most = Math.min(tokens, room);
+    const repeats = from === "draft" ? undefined : this.#repeats(generation, most);
+    const drafted = from === "prompt" ? undefined : this.#drafted(generation, most, drafter);
+    const drafts = drafted && drafted.most > 0;
+    return repeats && repeats.most > 0 && !(drafts && drafted.rate > repeats.rate)
+      ? { origin: "prompt", most: repeats.most }
+      : { origin: "draft", most: drafted?.most ?? 0 };
+  }
+
+  #repeats(generation: Generation, most: number): Candidate {
+    return { rate: generation.acceptance.rate, most: generation.guess(most) };
+  }
+
+  #drafted(generation: Generation, most: number, drafter: Drafter | undefined): Candidate {
+    generation.draftAcceptance ??= new Acceptance(this.#drafts.rate, this.#drafts);
+    const { rate } = generation.draftAcceptance;
+    const guesses = generation.guessable(most);
+    if (!drafter || guesses === 0) return { rate, most: 0 };
+    const { slot } = generation.sequence as Sequence;
+    const lag = drafter.lag(slot, generation.tokens, generation.unread + guesses);
+    return lag === undefined ? { rate, most: 0 } : { rate, most: guesses, lag };
+  }
+
+  /** @returns tokens that the draft computes before the first guess; undefined when there is no room */
+  #reserveDraft(
+    generation: Generation,
+    guesses: number,
+    drafter: Drafter | undefined,
+  ): number | undefined {
+    const { sequence, tokens, unread } = generation;
+    const { slot } = sequence as Sequence;
+    const draws = unread + guesses;
+    if (!drafter?.reserve(slot, tokens, draws)) return undefined;
+    return drafter.lag(slot, tokens, draws);
   }
 
   /**
@@ -83,7 +150,9 @@ export class Guesses {
    * compile is not tried again.
    */
   rows(chosen: readonly Chosen[], sample: readonly string[], runner: Kernels): BatchRow[] {
-    const rows = chosen.map(({ generation, count, guesses }) => generation.next(count, guesses));
+    const rows = chosen.map(({ generation, count, guesses, origin }) => {
+      return generation.next(count, guesses, guesses > 0 && origin === "draft");
+    });
     if (chosen.every(({ guesses }) => guesses === 0)) return rows;
     const missing = runner.missing(rows, sample);
     if (missing.length === 0) return rows;
@@ -104,13 +173,27 @@ export class Guesses {
     this.#compiles = false;
   }
 
-  /** A step took `ms`; `right` of its guesses were. */
-  checked({ draws, promptTokens, guesses, steady }: Checked, right: number, ms: number): void {
-    this.#guessed += guesses;
-    this.#accepted += right;
+  /** A step took `ms`. */
+  checked({ draws, promptTokens, steady }: Checked, ms: number): void {
+    let [guesses, right, lag] = [0, 0, 0];
+    let origin: Origin = "prompt";
+    for (const of of draws) {
+      if (of.guesses === 0) continue;
+      this.#counts[of.origin].guessed += of.guesses;
+      this.#counts[of.origin].right += of.right;
+      guesses += of.guesses;
+      right += of.right;
+      lag += of.lag;
+      if (of.origin === "draft") origin = "draft";
+    }
     const rows = draws.length;
-    if (promptTokens > 0 || rows === 0) return;
-    if (guesses === 0) this.#speculation.plain(rows, ms, steady);
-    else this.#speculation.checked(rows, rows + guesses, rows + right, ms);
+    if (promptTokens > 0) {
+      if (guesses === 0) this.#speculation.prompts(promptTokens, ms);
+    } else if (rows === 0) return;
+    else if (guesses === 0) this.#speculation.plain(rows, ms, steady);
+    else {
+      const gained = rows + right;
+      this.#speculation.checked({ rows, tokens: rows + guesses, gained, ms, origin, lag });
+    }
   }
 }

@@ -25,6 +25,21 @@ export interface BatchRow {
   tokens: Int32Array;
   /** What is drawn, in the order of the places; a chunk of a prompt that is not its last draws nothing. */
   outs: readonly Out[];
+  /** Set where a draft guesses its last tokens, whose ids are on the GPU then, and not in `tokens`. */
+  drafted?: Drafted | undefined;
+}
+
+/** What a draft goes on from. */
+export interface Drafted {
+  /** Prompt and answer, as far as they are known. */
+  known: Int32Array;
+  /** Of the draw that follows these, see {@link Out}. */
+  drawIndex: number;
+  sampling: SamplingRow;
+  /** Tokens after the known ones that are drawn already, but not read: they are guessed too, and left out. */
+  skip: number;
+  /** Guesses: so many tokens of the row, the last. */
+  count: number;
 }
 
 /** What stands for the token that a sampler slot drew last, in the place of its id: it may still be on the GPU. */

@@ -23,10 +23,11 @@ export interface SamplingOptions {
 export type Prompt = TemplateMessage[] | string | readonly number[];
 
 /**
- * Whether guesses of the next tokens, copied from earlier in the text, are checked several in a step: `off`, `auto` (as many
- * as measured times and acceptance say pays), or always so many.
+ * Whether guesses of the next tokens, a draft's or copied from earlier in the text, are checked several in a step: `off`, `auto`
+ * (as many as measured times and acceptance say pays), or always so many, `from` one of the two (default: what was right more
+ * often so far).
  */
-export type Speculates = "off" | "auto" | { tokens: number };
+export type Speculates = "off" | "auto" | { tokens: number; from?: "draft" | "prompt" };
 
 export interface GenerateRequest {
   messages: Prompt;

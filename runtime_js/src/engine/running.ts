@@ -11,6 +11,11 @@ export interface Sampler {
   writeCounts(slot: number, tokens: Int32Array): void;
 }
 
+/** The same, told when a slot is nobody's any more. */
+export interface Slots extends Sampler {
+  free(slot: number): void;
+}
+
 export class Running {
   readonly #all: Generation[] = [];
   readonly #slots: number[];
@@ -20,7 +25,7 @@ export class Running {
   /** @param slots of the sampler: as many can run */
   constructor(
     private readonly kv: KvMemory,
-    private readonly sampler: Sampler,
+    private readonly sampler: Slots,
     private readonly slots: number,
   ) {
     this.#slots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
@@ -166,6 +171,7 @@ export class Running {
     if (!sequence) return;
     if (spec.cache) this.kv.keep(sequence, tokens.subarray(0, sequence.length));
     this.#slots.push(sequence.slot);
+    this.sampler.free(sequence.slot);
     sequence.release();
     generation.sequence = undefined;
   }

@@ -10,14 +10,15 @@ import type { Sequence } from "../kv/sequence.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import { chooseBatch } from "./batch.js";
 import { ChunkBudget } from "./chunk_budget.js";
+import type { Drafter } from "./drafter.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
-import { type Chosen, Guesses } from "./guesses.js";
+import { type Chosen, choose, Guesses } from "./guesses.js";
 import { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
 import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
-import { Running, type Sampler } from "./running.js";
+import { Running, type Sampler, type Slots } from "./running.js";
 import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
 
 /** What runs steps: the executor. */
@@ -27,6 +28,8 @@ export interface StepRunner extends Sampler {
   readonly maxBatch: number;
   /** The most draws of a step. */
   readonly outs: number;
+  /** What guesses tokens beside, if there is a draft. */
+  readonly drafter?: Drafter | undefined;
   /** Milliseconds spent in `step` so far: planning and writing, encoding and submitting. */
   readonly hostMs: { readonly plan: number; readonly encode: number };
   readonly gpu: { readonly failed: Promise<never>; failure(): Error | undefined };
@@ -54,8 +57,8 @@ interface Step {
   /** Who drew, in order of the result's rows. */
   draws: Chosen[];
   promptTokens: number;
-  /** Guesses that it checks. */
-  guesses: number;
+  /** Whether it checks any. */
+  guesses: boolean;
   /** Whether another was under way when it was submitted. */
   steady: boolean;
   submitted: number;
@@ -99,9 +102,10 @@ export class Scheduler {
   #stopped: Error | undefined;
   #lastArrival = 0;
   #lastId = 0;
-  readonly #sampler: Sampler = {
+  readonly #sampler: Slots = {
     writeBias: (slot, bias) => this.#runner.writeBias(slot, bias),
     writeCounts: (slot, tokens) => this.#runner.writeCounts(slot, tokens),
+    free: (slot) => this.#runner.drafter?.free(slot),
   };
   /** Called when there is nothing left to do, and after each step that has arrived. */
   onIdle: () => void = () => {};
@@ -319,7 +323,7 @@ export class Scheduler {
   /** Whether a step can be submitted after those under way: where the next begins is known once guesses are checked. */
   #mayFollow(): boolean {
     const last = this.#underWay.at(-1);
-    return this.#underWay.length < this.#ahead.depth && (last === undefined || last.guesses === 0);
+    return this.#underWay.length < this.#ahead.depth && (last === undefined || !last.guesses);
   }
 
   #read(step: Step): void {
@@ -329,10 +333,10 @@ export class Scheduler {
     this.#counts.waitMs += now - submitted;
     this.#lastArrival = now;
     this.#ahead.arrived(now);
-    if (step.guesses === 0) this.#budget.arrived(promptTokens, took);
+    if (!step.guesses) this.#budget.arrived(promptTokens, took);
     let at = 0;
-    let gained = 0;
-    for (const { generation, guesses } of step.draws) {
+    for (const draw of step.draws) {
+      const { generation, guesses } = draw;
       const rows = words?.subarray(at, at + (1 + guesses) * SAMPLED_WORDS);
       at += (1 + guesses) * SAMPLED_WORDS;
       if (generation.ended || !rows) continue;
@@ -344,10 +348,10 @@ export class Scheduler {
       } catch (error) {
         this.#end(generation, error as Error);
       }
-      gained += generation.draws - draws;
+      draw.right = generation.draws - draws;
       this.#counts.drawn += generation.completionTokens - completionTokens;
     }
-    this.#guesses.checked(step, gained, took);
+    this.#guesses.checked(step, took);
     this.onStep();
   }
 
@@ -413,7 +417,7 @@ export class Scheduler {
     const step: Step = {
       draws: drawing,
       promptTokens: chosen.reduce((sum, { count }) => sum + (count > 1 ? count : 0), 0),
-      guesses: chosen.reduce((sum, { guesses }) => sum + guesses, 0),
+      guesses: chosen.some(({ guesses }) => guesses > 0),
       steady: this.#underWay.length > 0,
       submitted: this.now(),
       arrived: false,
@@ -466,7 +470,7 @@ export class Scheduler {
       const count = counts[i] as number;
       // It may have been preempted by one before it.
       if (count > 0 && generation.sequence && this.#makeRoom(generation, count)) {
-        chosen.push({ generation, count, guesses: 0 });
+        chosen.push(choose(generation, count));
       }
     });
     return chosen;

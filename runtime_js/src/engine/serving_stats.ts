@@ -1,5 +1,12 @@
 /** What the scheduler counts. */
 
+/** Guesses that were checked. */
+export interface GuessStats {
+  guessed: number;
+  accepted: number;
+  acceptanceRate: number;
+}
+
 /** Part of `Engine.stats`. */
 export interface ServingStats {
   /** Requests that wait, and that run. */
@@ -19,8 +26,8 @@ export interface ServingStats {
   meanBatch: number;
   /** Requests whose pages were taken away while they ran; they went on later with the same tokens. */
   preemptions: number;
-  /** Guessed tokens that were checked, those that were right, and their part (0 before one). */
-  speculation: { guessed: number; accepted: number; acceptanceRate: number };
+  /** Guessed tokens that were checked, those that were right, and their part (0 before one): all, and of them a draft's. */
+  speculation: GuessStats & { draft: GuessStats };
   /** KV pages: all, those of running requests, and those that only the prefix cache keeps. */
   pages: { total: number; running: number; cached: number };
   /** Prompt tokens found in the prefix cache, of all prompt tokens of requests that have run. */

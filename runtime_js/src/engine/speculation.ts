@@ -29,13 +29,23 @@ const MEASURED = 3;
 /** Weight of the newest step in a mean, and of the newest guess. */
 const NEWEST = 0.2;
 const NEWEST_GUESS = 0.08;
+/** After a step whose guesses were all right a draft has two tokens of each row to compute. */
+const USUAL_LAG = 2;
 /** Before a request's guesses were checked. */
 const FIRST_ACCEPTANCE = 0.6;
 
 /** Which part of a request's guesses is right, given that those before were: an exponential mean. */
 export class Acceptance {
-  rate = FIRST_ACCEPTANCE;
   #weight = 0.25;
+
+  /**
+   * @param rate before any is checked
+   * @param all whose mean it is part of
+   */
+  constructor(
+    public rate = FIRST_ACCEPTANCE,
+    private readonly all?: Acceptance,
+  ) {}
 
   /** Of `guessed` tokens the first `accepted` were right. */
   checked(guessed: number, accepted: number): void {
@@ -43,6 +53,7 @@ export class Acceptance {
       this.rate += this.#weight * ((i < accepted ? 1 : 0) - this.rate);
       this.#weight = Math.max(NEWEST_GUESS, this.#weight * 0.9);
     }
+    this.all?.checked(guessed, accepted);
   }
 }
 
@@ -59,12 +70,42 @@ export interface Candidate {
   rate: number;
   /** The most guesses it has. */
   most: number;
+  /** Tokens that the draft has to compute first, of those that it has usually at most {@link USUAL_LAG}. */
+  lag?: number;
 }
 
-interface Choice {
+/** Where guesses come from: what texts repeat, or a draft. */
+export type Origin = "prompt" | "draft";
+
+/** What could guess for a step. */
+export interface Source {
+  origin: Origin;
+  candidates: readonly Candidate[];
+  /** What a draft's step takes, in plain steps, before it is measured. */
+  cost?: number;
+}
+
+export interface Choice {
+  origin: Origin;
+  /** Of each candidate of that source. */
   guesses: number[];
   /** Expected tokens per millisecond. */
   speed: number;
+}
+
+/** A step that checked guesses. */
+export interface CheckedStep {
+  /** Requests in it. */
+  rows: number;
+  /** With the guesses. */
+  tokens: number;
+  /** Tokens that it gave. */
+  gained: number;
+  ms: number;
+  /** Default: prompt. */
+  origin?: Origin;
+  /** Tokens that the draft computed first. */
+  lag?: number;
 }
 
 class Mean {
@@ -80,11 +121,21 @@ class Mean {
 export class Speculation {
   /** Milliseconds of plain steps, by rows; of steps with guesses, by tokens, in classes of powers of two. */
   readonly #plain: Mean[] = [];
-  readonly #checked: Mean[] = [];
+  readonly #checked: Record<Origin, Mean[]> = { prompt: [], draft: [] };
+  /** Milliseconds for each token of prompts, and for each that a draft has to catch up with. */
+  readonly #prompts = new Mean();
+  readonly #caughtUp = new Mean();
   /** Milliseconds that may be lost. */
   #account: number | undefined;
   #sincePlain = 0;
   #pause = FIRST_PAUSE;
+  /** What is asked next whether it pays. */
+  #asks: Origin = "draft";
+
+  /** A step with so many tokens of prompts took `ms`. */
+  prompts(tokens: number, ms: number): void {
+    this.#prompts.add(ms / tokens);
+  }
 
   /** A step of `rows` requests with a token each took `ms`. @param steady whether another was under way when it was submitted */
   plain(rows: number, ms: number, steady: boolean): void {
@@ -101,17 +152,21 @@ export class Speculation {
     this.#book(LOSS * base, base);
   }
 
-  /** A step of `rows` requests and `tokens` tokens, guesses among them, took `ms` and gave `gained` tokens. */
-  checked(rows: number, tokens: number, gained: number, ms: number): void {
-    this.#mean(this.#checked, sizeClass(tokens)).add(ms);
+  checked({ rows, tokens, gained, ms, origin = "prompt", lag = 0 }: CheckedStep): void {
     const base = this.#base(rows);
+    if (lag <= rows * USUAL_LAG) this.#mean(this.#checked[origin], sizeClass(tokens)).add(ms);
+    else if (base !== undefined) {
+      const cost = this.#cost({ origin, tokens }, base);
+      this.#caughtUp.add(Math.max(0, ms - cost) / lag);
+    }
     if (base === undefined) return;
     const saved = (gained / rows) * base - ms;
     this.#book(saved, base);
     // One that asked in vain: ask more rarely.
-    if (this.#sincePlain >= this.#pause)
+    if (this.#sincePlain >= this.#pause) {
+      this.#asks = origin === "draft" ? "prompt" : "draft";
       this.#pause = saved > 0 ? FIRST_PAUSE : Math.min(MOST_PAUSE, 2 * this.#pause);
-    else if (saved > 0) this.#pause = FIRST_PAUSE;
+    } else if (saved > 0) this.#pause = FIRST_PAUSE;
     this.#sincePlain = 0;
   }
 
@@ -131,38 +186,43 @@ export class Speculation {
   }
 
   /** What a step with guesses takes: as measured, else at least as much as a smaller one. */
-  #cost(tokens: number, base: number): number {
+  #cost(
+    { origin, tokens, drafts = 0 }: { origin: Origin; tokens: number; drafts?: number },
+    base: number,
+  ): number {
     const at = sizeClass(tokens);
-    const measured = this.#checked[at]?.value;
+    const checked = this.#checked[origin];
+    const measured = checked[at]?.value;
     if (measured !== undefined) return measured;
-    let cost = base * (FIRST_COST + TOKEN_COST * tokens);
-    for (let i = 0; i < at; i++) cost = Math.max(cost, this.#checked[i]?.value ?? 0);
+    let cost = base * (FIRST_COST + TOKEN_COST * tokens + drafts);
+    for (let i = 0; i < at; i++) cost = Math.max(cost, checked[i]?.value ?? 0);
     return cost;
   }
 
   /**
    * @param rows requests that the step gives a token to
-   * @param candidates those of them that have guesses
+   * @param sources of those of them that may guess; a step has guesses of one
    * @param room tokens and draws that the step has left
-   * @returns guesses of each candidate
+   * @returns nothing where a plain step is better
    */
-  choose(rows: number, candidates: readonly Candidate[], room: number): number[] {
-    const none = candidates.map(() => 0);
+  choose(rows: number, sources: readonly Source[], room: number): Choice | undefined {
     const base = this.#base(rows);
-    if (base === undefined || candidates.length === 0) return none;
-    const plain = rows / base;
-    const best = this.#best(rows, candidates, room, base);
-    const asks = this.#sincePlain >= this.#pause;
-    return best && (asks || best.speed >= MARGIN * plain) ? best.guesses : none;
+    if (base === undefined) return undefined;
+    const choices = sources.flatMap((source) => this.#best(rows, source, room, base) ?? []);
+    const [first] = choices.sort((a, b) => b.speed - a.speed);
+    if (first && first.speed >= (MARGIN * rows) / base) return first;
+    if (this.#sincePlain < this.#pause) return undefined;
+    return choices.find(({ origin }) => origin === this.#asks) ?? first;
   }
 
   /** The choice that promises most of those that the account can bear: the likeliest candidates, one depth for all of them. */
   #best(
     rows: number,
-    candidates: readonly Candidate[],
+    { origin, candidates, cost: perDraft = 0 }: Source,
     room: number,
     base: number,
   ): Choice | undefined {
+    const perLag = this.#caughtUp.value ?? (this.#prompts.value ?? base) * perDraft;
     const account = this.#account ?? 0;
     const rate = (i: number) => (candidates[i] as Candidate).rate;
     const order = candidates.map((_, i) => i).sort((a, b) => rate(b) - rate(a));
@@ -171,16 +231,21 @@ export class Speculation {
       const guesses = candidates.map(() => 0);
       let tokens = rows;
       let expected = rows;
+      let lag = 0;
       order.forEach((i, others) => {
-        const guessed = Math.min(depth, (candidates[i] as Candidate).most);
+        const { most, lag: more = 0 } = candidates[i] as Candidate;
+        const guessed = Math.min(depth, most);
         if (guessed === 0 || tokens + guessed > rows + room) return;
         guesses[i] = guessed;
         tokens += guessed;
         expected += expectedTokens(rate(i), guessed) - 1;
-        const cost = this.#cost(tokens, base);
+        lag += Math.max(0, more - USUAL_LAG);
+        const step = this.#cost({ origin, tokens, drafts: depth * perDraft }, base);
+        const cost = step + lag * perLag;
         if (cost - base > account || (others + 1 < rows && cost > PATIENCE * base)) return;
-        const speed = expected / cost;
-        if (!best || speed > best.speed) best = { guesses: [...guesses], speed };
+        // What a draft catches up with is of use to later steps too.
+        const speed = expected / step;
+        if (!best || speed > best.speed) best = { origin, guesses: [...guesses], speed };
       });
     }
     return best;

@@ -57,6 +57,15 @@ export interface Readback {
   bytes: number;
 }
 
+/** Encodes commands beside a step's pass. */
+export type Encode = (encoder: GPUCommandEncoder) => void;
+
+/** What is done before the pass, and after it; results are read then. */
+export interface Around {
+  before?: Encode | undefined;
+  after?: Encode | undefined;
+}
+
 export class Player {
   constructor(
     private readonly device: GPUDevice,
@@ -179,14 +188,13 @@ export class Player {
    * Plays functions, one after another, in one pass and one submit.
    *
    * @param env symbol values of this step
-   * @param before encodes what is to be done before the pass
    * @returns resolves with the results, or with nothing when `readback` is undefined
    */
   run(
     functions: readonly Prepared[],
     env: Environment,
     readback?: Readback,
-    before?: (encoder: GPUCommandEncoder) => void,
+    { before, after }: Around = {},
   ): Promise<Uint32Array> | undefined {
     const { device, memory } = this;
     for (const fn of functions) this.#compute(fn, env);
@@ -211,6 +219,7 @@ export class Player {
       }
     }
     pass.end();
+    after?.(encoder);
     const read = readback?.ring.copy(encoder, readback.source, readback.bytes);
     device.queue.submit([encoder.finish()]);
     this.counters.steps++;
