@@ -65,6 +65,11 @@ export class TruncatedFile extends InvalidPack {
   static override readonly className: string = "TruncatedFile";
 }
 
+/** A draft's tokens are not the target's; `data: {param: "draft", target, draft}`. */
+export class DraftMismatch extends InvalidRequestError {
+  static override readonly className: string = "DraftMismatch";
+}
+
 /** The tokenizer can't be used; the message says which part of tokenizer.json. */
 export class TokenizerError extends InvalidPack {
   static override readonly className: string = "TokenizerError";
@@ -176,6 +181,7 @@ const classes = new Map<string, ErrorClass>(
     HashMismatch,
     MissingFile,
     TruncatedFile,
+    DraftMismatch,
     TokenizerError,
     TemplateError,
     NetworkError,

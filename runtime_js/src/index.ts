@@ -27,6 +27,7 @@ export {
   ContextLengthExceeded,
   DeviceError,
   DeviceLostError,
+  DraftMismatch,
   EngineUnloaded,
   HashMismatch,
   InvalidKvFile,

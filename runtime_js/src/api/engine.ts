@@ -13,7 +13,12 @@ import { parseMessages } from "./request.js";
 import { type Prompt, type RemoteSendOptions, ServingEngine } from "./serving_engine.js";
 import type { ChatCompletionMessageParam } from "./types.js";
 
-export interface EngineOptions extends Omit<LoadOptions, "url">, ConnectOptions {
+export interface EngineOptions extends Omit<LoadOptions, "url" | "draft">, ConnectOptions {
+  /**
+   * A smaller pack with the same tokenizer (its folder or its pack.json), which guesses tokens for requests that ask for
+   * `speculation`. It takes memory of its own, KV pages for as many positions among them.
+   */
+  draft?: string | URL | undefined;
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Ends the load; it rejects with AbortError. What has arrived stays cached. */
   signal?: AbortSignal | undefined;
@@ -43,11 +48,11 @@ export class Engine extends ServingEngine {
    *
    * @param packUrl the pack's folder or its pack.json
    * @throws NoWebGPU, AdapterLimit, OutOfMemory, DeviceError, DeviceLostError · MissingFile, TruncatedFile, HashMismatch,
-   *   UnsupportedFormatVersion, InvalidPack, TokenizerError · NetworkError, AbortError, InvalidRequestError · WorkerFailed,
+   *   UnsupportedFormatVersion, InvalidPack, TokenizerError, DraftMismatch · NetworkError, AbortError, InvalidRequestError · WorkerFailed,
    *   ProtocolMismatch
    */
   static async load(packUrl: string | URL, options: EngineOptions = {}): Promise<Engine> {
-    const { onProgress, signal, worker, gpu, ...load } = options;
+    const { onProgress, signal, worker, gpu, ...load } = withDraft(options);
     const url = packFolder(packUrl);
     if (signal?.aborted) throw abortError(signal);
     const connection = await connect({ worker, gpu });
@@ -65,7 +70,7 @@ export class Engine extends ServingEngine {
 
   /** Says whether a pack fits this device, and if not why, without loading its weights. @throws as {@link load}, but not for the device */
   static async canRun(packUrl: string | URL, options: EngineOptions = {}): Promise<CanRunReport> {
-    const { onProgress: _, signal, worker, gpu, ...load } = options;
+    const { onProgress: _, signal, worker, gpu, ...load } = withDraft(options);
     const url = packFolder(packUrl);
     return once({ worker, gpu }, ({ call }) => call.canRun(defined({ url, ...load }), { signal }));
   }
@@ -177,6 +182,11 @@ async function once<T>(
   } finally {
     connection.close(new EngineUnloaded("the call is over"));
   }
+}
+
+/** The draft's folder in place of its URL. @throws InvalidRequestError */
+function withDraft({ draft, ...options }: EngineOptions) {
+  return draft === undefined ? options : { ...options, draft: packFolder(draft) };
 }
 
 /** Drops undefined fields, which callers may write and the engine's options don't know. */

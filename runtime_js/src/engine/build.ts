@@ -1,6 +1,7 @@
 /** From a pack that was read and checked to an executor on a device of its own: at load, and again when a device was lost. */
 import { InvalidPack, rejectOnAbort, throwIfAborted } from "../errors.js";
 import type { PackFile, PackManifest } from "../generated/pack.js";
+import type { Program } from "../generated/program.js";
 import {
   type AdapterReport,
   type Device,
@@ -14,7 +15,7 @@ import { planSpans, ShardUploader } from "../gpu/weights.js";
 import type { Model } from "../program/check.js";
 import type { PackSource } from "../store/pack_source.js";
 import { Executor } from "./executor.js";
-import type { ProgressReporter } from "./progress.js";
+import type { LoadPhase } from "./progress.js";
 
 /** What every executor of a pack is made from. */
 export interface CheckedPack {
@@ -36,6 +37,14 @@ export interface Built<T> extends Chosen {
   source: PackSource;
   /** What was read beside the weights. */
   beside: T;
+  /** What guesses for it, on the same device. */
+  draft?: BuiltDraft | undefined;
+}
+
+export interface BuiltDraft extends Built<void> {
+  manifest: PackManifest;
+  program: Program;
+  contextLength: number;
 }
 
 /** Files read at the same time. */
@@ -64,7 +73,7 @@ export async function build<T>(
     signal,
   }: {
     opened: Promise<Device>;
-    progress: ProgressReporter;
+    progress: { enter(phase: LoadPhase): void };
     beside: () => Promise<T>;
     loading: AbortController;
     signal: AbortSignal;
@@ -95,9 +104,9 @@ export async function build<T>(
       await Promise.allSettled([weights, other]); // so that what has arrived is stored
       throw error;
     }
-    progress.enter("compile", source);
+    progress.enter("compile");
     const executor = await Promise.race([ready, cancelled.promise, made.failed]);
-    progress.enter("warmup", source);
+    progress.enter("warmup");
     await Promise.race([warm, cancelled.promise, made.failed]);
     const report = describeAdapter(adapter);
     return { ...chosen, executor, report, source, beside: await other };

@@ -4,12 +4,15 @@ import { type AdapterReport, describeAdapter } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
 import { chooseSymbols } from "../gpu/sizes.js";
 import { packBytes } from "../program/manifest.js";
+import { addBytes } from "./draft.js";
 import type { Host } from "./host.js";
 import {
   choose,
   chooseCapacity,
+  chooseDraft,
   findAdapter,
   type LoadOptions,
+  openDraft,
   openSource,
   readProgram,
 } from "./load.js";
@@ -20,9 +23,9 @@ export interface CanRunReport {
   tier: string | null;
   /** Why not, one sentence each; empty when `ok`. */
   reasons: string[];
-  /** GPU bytes that loading would allocate; null without an adapter. */
+  /** GPU bytes that loading would allocate, for a draft too; null without an adapter. */
   bytes: Requirements["bytes"] | null;
-  /** Bytes to download, when nothing is cached. */
+  /** Bytes to download, when nothing is cached, a draft's too. */
   downloadBytes: number;
   contextLength: number;
   maxBatch: number;
@@ -43,12 +46,13 @@ export async function canRun(
   const source = await openSource(host, options, signal);
   const manifest = await source.manifest();
   const capacity = chooseCapacity(manifest, options);
+  const draft = await openDraft(host, options, { source, manifest, capacity }, signal);
   const report: CanRunReport = {
     ok: false,
     tier: null,
     reasons: [],
     bytes: null,
-    downloadBytes: packBytes(manifest),
+    downloadBytes: packBytes(manifest) + (draft ? packBytes(draft.pack.manifest) : 0),
     ...capacity,
     longestContext: manifest.limits.context_length,
     largestBatch: manifest.limits.max_batch,
@@ -58,14 +62,17 @@ export async function canRun(
   try {
     const adapter = await findAdapter(host, options);
     const { choice } = choose(adapter, model, chooseSymbols(model.program, capacity), options);
+    const drafts = draft && chooseDraft(adapter, draft, choice.name).choice;
+    const bytes = addBytes(choice.needs.bytes, drafts?.needs.bytes);
     const reasons = choice.problems.map((p) => p.message);
-    reasons.push(...memoryReasons(choice.needs.bytes.total));
+    reasons.push(...(drafts?.problems ?? []).map((p) => `the draft: ${p.message}`));
+    reasons.push(...memoryReasons(bytes.total));
     return {
       ...report,
       ok: reasons.length === 0,
       tier: choice.name,
       reasons,
-      bytes: choice.needs.bytes,
+      bytes,
       adapter: describeAdapter(adapter),
     };
   } catch (error) {

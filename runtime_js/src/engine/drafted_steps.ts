@@ -1,4 +1,5 @@
 /** Steps of two models: where a row's last tokens are a draft's guesses, the draft's steps go before, and nothing waits for them. */
+import type { Sequence } from "../kv/sequence.js";
 import type { Executor } from "./executor.js";
 import { DRAFTED_WORD, rightGuesses, SAMPLED_WORDS } from "./generation.js";
 import type { Drafter, Drafting } from "./drafter.js";
@@ -67,7 +68,7 @@ export class DraftedSteps implements StepRunner {
   }
 
   /** See {@link Executor.finish}. */
-  async finish(name: string, ...[scratch]: [Parameters<Executor["finish"]>[1]]): Promise<void> {
+  async finish(name: string, scratch: Sequence): Promise<void> {
     if (!name.startsWith(DRAFTS)) return this.target.finish(name, scratch);
     const own = this.drafter.kv.take(1);
     if (!own) return;

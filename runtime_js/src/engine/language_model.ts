@@ -19,6 +19,8 @@ import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { Built } from "./build.js";
+import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
+import type { Drafter } from "./drafter.js";
 import type { Executor } from "./executor.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
@@ -45,8 +47,10 @@ export interface EngineInfo {
   maxBatch: number;
   /** Positions in the KV pool. */
   kvTokens: number;
-  /** GPU bytes. */
+  /** GPU bytes, those of a draft among them. */
   bytes: Requirements["bytes"];
+  /** What guesses tokens, if anything was loaded for that. */
+  draft: DraftInfo | null;
   adapter: AdapterReport;
   /** Launches of each function. */
   launches: Record<string, number>;
@@ -80,8 +84,11 @@ export interface GenerateListener {
 /** Time without a request after which what no answer has needed yet is made ready. */
 const IDLE_MS = 500;
 
-function choiceOf({ choice, report }: Omit<Built<unknown>, "beside">) {
-  return { tier: choice.name, bytes: choice.needs.bytes, adapter: report };
+function choiceOf(built: Omit<Built<unknown>, "beside">) {
+  const { choice, report } = built;
+  const draft = draftInfo(built);
+  const bytes = addBytes(choice.needs.bytes, draft?.bytes);
+  return { tier: choice.name, bytes, draft, adapter: report };
 }
 
 export class LanguageModel {
@@ -90,8 +97,11 @@ export class LanguageModel {
   /** What goes to other engines, and comes from them. */
   readonly exchange: KvExchange;
   #executor: Executor;
+  /** What runs steps there: the executor, or the two of it and a draft's. */
+  #runner: Runner;
   #source: PackSource;
-  #choice: { tier: string; bytes: Requirements["bytes"]; adapter: AdapterReport };
+  #draftSource: PackSource | undefined;
+  #choice: ReturnType<typeof choiceOf>;
   #recovery: Recovery<Built<void>> | undefined;
   readonly #watchers: Watchers<EngineStats>;
   readonly #deviceWatchers: Watchers<DeviceState>;
@@ -112,11 +122,12 @@ export class LanguageModel {
   ) {
     const { executor } = built;
     this.#executor = executor;
+    this.#runner = runnerOf(built);
     this.#source = built.source;
+    this.#draftSource = built.draft?.source;
     this.#choice = choiceOf(built);
-    const pages = executor.symbols.maxima[executor.symbols.index.get("pages") as number] as number;
-    const kv = new KvMemory(pages, program.page_size);
-    this.scheduler = new Scheduler(executor, kv, text.tokenizer.bytes);
+    const kv = new KvMemory(pagesOf(executor), program.page_size);
+    this.scheduler = new Scheduler(this.#runner, kv, text.tokenizer.bytes);
     this.exchange = new KvExchange(this.id, this.scheduler, this.#pages(), (tokens, signal) =>
       this.#compute(tokens, signal),
     );
@@ -138,6 +149,11 @@ export class LanguageModel {
 
   get source(): PackSource {
     return this.#source;
+  }
+
+  /** What guesses tokens, if there is a draft. */
+  get drafter(): Drafter | undefined {
+    return this.#runner.drafter;
   }
 
   /** From now on a lost device is replaced by what `rebuild` makes, and requests go on there. */
@@ -168,11 +184,13 @@ export class LanguageModel {
     const { executor } = built;
     Object.assign(executor.hostMs, this.#executor.hostMs);
     this.#executor = executor;
+    this.#runner = runnerOf(built);
     this.#source = built.source;
+    this.#draftSource = built.draft?.source;
     this.#choice = choiceOf(built);
     this.#prefixes = undefined;
     this.#gaveUp = false;
-    this.scheduler.resume(executor);
+    this.scheduler.resume(this.#runner);
     this.finishWhenIdle();
   }
 
@@ -217,7 +235,7 @@ export class LanguageModel {
   info(): EngineInfo {
     const { model, quantization } = this.manifest;
     const { maxBatch, kvTokens } = this.setting;
-    const { tier, bytes, adapter } = this.#choice;
+    const { tier, bytes, draft, adapter } = this.#choice;
     return {
       id: this.id,
       model: {
@@ -232,6 +250,7 @@ export class LanguageModel {
       maxBatch,
       kvTokens,
       bytes,
+      draft,
       adapter,
       launches: this.executor.launches(),
       tuning: this.setting.tuning,
@@ -240,14 +259,14 @@ export class LanguageModel {
   }
 
   stats(): EngineStats {
-    const { networkBytes, cacheBytes } = this.source;
+    const sources = [this.#source, ...(this.#draftSource ? [this.#draftSource] : [])];
     const { state, losses, recoveryMs } = this.deviceState();
     return {
       device: { state, losses, recoveryMs },
       ...this.executor.gpu.counters,
       ...this.scheduler.stats(),
-      networkBytes,
-      cacheBytes,
+      networkBytes: sources.reduce((sum, { networkBytes }) => sum + networkBytes, 0),
+      cacheBytes: sources.reduce((sum, { cacheBytes }) => sum + cacheBytes, 0),
     };
   }
 
@@ -425,13 +444,13 @@ export class LanguageModel {
    * run for the first time once no request has come for a while, one function after another.
    */
   finishWhenIdle(): void {
-    this.executor.compileRest();
+    this.#runner.compileRest();
     this.#whenIdle(IDLE_MS);
   }
 
   #whenIdle(after: number): void {
     clearTimeout(this.#idle);
-    const [name] = this.executor.unfinished;
+    const [name] = this.#runner.unfinished;
     if (name === undefined || this.#gaveUp || this.#unloaded || this.executor.gpu.failure()) return;
     this.#idle = setTimeout(() => {
       this.#finish(name).catch(() => {
@@ -445,11 +464,11 @@ export class LanguageModel {
   /** Makes everything ready at once. @throws DeviceError */
   async finish(): Promise<void> {
     clearTimeout(this.#idle);
-    for (const name of this.executor.unfinished) await this.#finish(name);
+    for (const name of this.#runner.unfinished) await this.#finish(name);
   }
 
   #finish(name: string): Promise<void> {
-    return this.scheduler.exclusive((scratch) => this.executor.finish(name, scratch));
+    return this.scheduler.exclusive((scratch) => this.#runner.finish(name, scratch));
   }
 
   unload(): void {
@@ -463,7 +482,13 @@ export class LanguageModel {
   }
 
   /** What only the model knows to be wrong. */
-  #check({ sampling }: GenerateRequest): void {
+  #check({ sampling, speculation }: GenerateRequest): void {
+    const drafts = typeof speculation === "object" && speculation.from === "draft";
+    if (drafts && !this.#choice.draft) {
+      throw new InvalidRequestError("no draft was loaded: give Engine.load a draft", {
+        param: "speculation.from",
+      });
+    }
     const vocab = this.manifest.model.vocab_size;
     const outside = sampling.logitBias.find(([id]) => id >= vocab);
     if (outside) {

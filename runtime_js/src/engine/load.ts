@@ -23,7 +23,8 @@ import { type Model, readModel } from "../program/check.js";
 import { type FileRole, fileOf, packBytes } from "../program/manifest.js";
 import { PackCache } from "../store/pack_cache.js";
 import { PackSource } from "../store/pack_source.js";
-import { type Built, build, type CheckedPack } from "./build.js";
+import { type Built, type BuiltDraft, build, type CheckedPack, type Chosen } from "./build.js";
+import { checkVocabulary } from "./draft.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { Losses, type RecoveryOptions } from "./losses.js";
@@ -35,6 +36,11 @@ import { readText } from "./text_parts.js";
 export interface LoadOptions {
   /** The pack's folder, with a trailing slash. */
   url: string;
+  /**
+   * The same of a smaller pack with the same tokenizer, which guesses tokens for requests that ask for `speculation`; it takes
+   * memory of its own, KV pages for as many positions among them. Default: none.
+   */
+  draft?: string;
   /** Most tokens of prompt and answer together; default: the pack's. */
   contextLength?: number;
   /** Most requests that run at once, at most the pack's limit; default: 8. The others wait. */
@@ -105,13 +111,21 @@ async function loadOnce(
     const counters = newCounters();
     opened = found.then((adapter) => requestDevice(adapter, more, counters));
     opened.catch(() => {});
-    const source = await openSource(host, options, loading.signal, () => progress.bytes(source));
+    const onBytes = () => progress.bytes();
+    const source = await openSource(host, options, loading.signal, onBytes);
+    progress.sources.push(source);
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
     const model = await readProgram(source, manifest);
     const capacity = chooseCapacity(manifest, options);
     const symbols = chooseSymbols(model.program, capacity);
     const pack = { manifest, model, symbols };
+    const target = { source, manifest, capacity };
+    const draft = await openDraft(host, options, target, loading.signal, onBytes);
+    if (draft) {
+      progress.sources.push(draft.source);
+      progress.totalBytes += packBytes(draft.pack.manifest);
+    }
     const adapter = await found;
     const { choice: usual, has } = choose(adapter, model, symbols, options);
     const kernels = fileOf(manifest, "kernels") as PackFile;
@@ -124,28 +138,33 @@ async function loadOnce(
 
     const chosen = { adapter, has, choice: tuned(usual, has) };
     const beside = () => readText(source, manifest);
-    const built = await build(pack, chosen, source, { opened, progress, beside, loading, signal });
+    const making = { opened, progress, loading, signal };
+    const built = {
+      draft: draft && (await buildDraft(draft, chosen, draft.source, making)),
+      ...(await build(pack, chosen, source, { ...making, beside })),
+    };
     const { executor } = built;
     const setting = { ...capacity, tuning: tuning?.report ?? null };
     const language = new LanguageModel(built, manifest, model.program, built.beside, setting);
     if (tuning) {
-      progress.enter("tune", source);
+      progress.enter("tune");
       if (!(await tuning.run(language, model, built.choice, has, signal))) {
         executor.gpu.destroy();
         return undefined;
       }
     }
-    await source.tidy();
+    await Promise.all([source.tidy(), draft?.source.tidy()]);
     throwIfAborted(signal);
     const failure = executor.gpu.failure();
     if (failure) throw failure;
 
     // What was saved, and what other engines are sent, is of this tier.
     const pinned = { ...options, tier: built.choice.name };
-    language.recoverWith(losses, (signal, onProgress) =>
-      again(language.source, pack, { host, options: pinned, counters, tuned }, onProgress, signal),
-    );
-    progress.enter("ready", source);
+    language.recoverWith(losses, (signal, onProgress) => {
+      const from = { host, options: pinned, counters, tuned, draft };
+      return again(language.source, pack, from, onProgress, signal);
+    });
+    progress.enter("ready");
     language.finishWhenIdle();
     return language;
   } catch (error) {
@@ -166,6 +185,7 @@ async function again(
     options: LoadOptions;
     counters: Counters;
     tuned: (choice: TierChoice, has: Available) => TierChoice;
+    draft: OpenDraft | undefined;
   },
   onProgress: (progress: LoadProgress) => void,
   signal: AbortSignal,
@@ -174,16 +194,22 @@ async function again(
   const progress = new ProgressReporter(onProgress);
   let opened: Promise<Device> | undefined;
   try {
-    const { host, options, counters, tuned } = from;
-    const source = before.again(loading.signal, () => progress.bytes(source));
-    const weights = pack.manifest.files.filter(({ role }) => role === "weights");
+    const { host, options, counters, tuned, draft } = from;
+    const source = before.again(loading.signal, () => progress.bytes());
+    const drafts = draft?.source.again(loading.signal, () => progress.bytes());
+    progress.sources.push(source, ...(drafts ? [drafts] : []));
+    const files = [...pack.manifest.files, ...(draft?.pack.manifest.files ?? [])];
+    const weights = files.filter(({ role }) => role === "weights");
     progress.totalBytes = weights.reduce((sum, { nbytes }) => sum + nbytes, 0);
     const adapter = await findAdapter(host, options);
     const { choice, has } = choose(adapter, pack.model, pack.symbols, options);
     const chosen = { adapter, has, choice: tuned(choice, has) };
     opened = requestDevice(adapter, [], counters);
-    const beside = async () => {};
-    return await build(pack, chosen, source, { opened, progress, beside, loading, signal });
+    const making = { opened, progress, loading, signal };
+    return {
+      draft: draft && drafts && (await buildDraft(draft, chosen, drafts, making)),
+      ...(await build(pack, chosen, source, { ...making, beside: async () => {} })),
+    };
   } catch (error) {
     opened?.then((device) => device.destroy()).catch(() => {});
     throw error;
@@ -191,6 +217,62 @@ async function again(
     progress.stop();
     dispose();
   }
+}
+
+/** A draft whose files are read, but for its weights. */
+interface OpenDraft {
+  source: PackSource;
+  pack: CheckedPack;
+  contextLength: number;
+}
+
+/** Opens the draft, if there is one to be. @throws DraftMismatch, and what reading a pack throws */
+export async function openDraft(
+  host: Host,
+  options: LoadOptions,
+  target: { source: PackSource; manifest: PackManifest; capacity: Capacity },
+  signal: AbortSignal,
+  onBytes?: () => void,
+): Promise<OpenDraft | undefined> {
+  if (options.draft === undefined) return undefined;
+  const source = await openSource(host, { ...options, url: options.draft }, signal, onBytes);
+  const manifest = await source.manifest();
+  await checkVocabulary(target, { source, manifest });
+  const model = await readProgram(source, manifest);
+  const { limits } = manifest;
+  const contextLength = Math.min(target.capacity.contextLength, limits.context_length);
+  const maxBatch = Math.min(target.capacity.maxBatch, limits.max_batch);
+  const symbols = chooseSymbols(model.program, { ...target.capacity, contextLength, maxBatch });
+  return { source, pack: { manifest, model, symbols }, contextLength };
+}
+
+/** Which of its tiers a draft runs in: the target's, if it has that. */
+export function chooseDraft(
+  adapter: GPUAdapter,
+  { pack: { model, symbols } }: OpenDraft,
+  tier: string,
+): { choice: TierChoice; has: Available } {
+  return choose(adapter, model, symbols, tier in model.program.tiers ? { tier } : {});
+}
+
+/** Makes a draft ready on the device that is or will be its target's. */
+async function buildDraft(
+  draft: OpenDraft,
+  { adapter, choice }: Chosen,
+  source: PackSource,
+  making: Omit<Parameters<typeof build<void>>[3], "beside">,
+): Promise<BuiltDraft> {
+  const { pack, contextLength } = draft;
+  const chosen = { adapter, ...chooseDraft(adapter, draft, choice.name) };
+  const built = await build(pack, chosen, source, {
+    ...making,
+    // Its steps and launches are not the target's.
+    opened: making.opened.then((device) => ({ ...device, counters: newCounters() })),
+    progress: { enter() {} },
+    beside: async () => {},
+  });
+  const { manifest, model } = pack;
+  return { ...built, manifest, program: model.program, contextLength };
 }
 
 /** A controller that is aborted with `signal`, until disposed of. */

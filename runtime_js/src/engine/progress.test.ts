@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { PackSource } from "../store/pack_source.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 
 beforeEach(() => {
@@ -13,13 +12,14 @@ function setUp() {
   const events: LoadProgress[] = [];
   const reporter = new ProgressReporter((p) => events.push(p));
   reporter.totalBytes = 1000;
-  const source = { fileBytes: 0, networkBytes: 0, cacheBytes: 0 } as PackSource;
+  const source = { fileBytes: 0, networkBytes: 0, cacheBytes: 0 };
+  reporter.sources.push(source, { fileBytes: 0, networkBytes: 0, cacheBytes: 0 });
   const receive = (bytes: number, from: "networkBytes" | "cacheBytes" = "networkBytes") => {
     source.fileBytes += bytes;
     source[from] += bytes;
-    reporter.bytes(source);
+    reporter.bytes();
   };
-  return { events, reporter, source, receive };
+  return { events, reporter, receive };
 }
 
 test("rate and remaining time follow the bytes", () => {
@@ -41,11 +41,11 @@ test("many pieces make few events, and the last piece before a pause is told", (
 });
 
 test("from the cache it is an upload, once the network takes part a fetch", () => {
-  const { events, reporter, receive, source } = setUp();
+  const { events, reporter, receive } = setUp();
   receive(10, "cacheBytes");
   vi.advanceTimersByTime(200);
   receive(10);
-  reporter.enter("compile", source);
+  reporter.enter("compile");
   expect(events.map((e) => e.phase)).toEqual(["upload", "fetch", "compile"]);
   expect(events.at(-1)).toMatchObject({ bytesPerSecond: 0, etaSeconds: 0 });
 });

@@ -1,6 +1,9 @@
 /** Load progress: bytes, rate and remaining time. */
 import type { PackSource } from "../store/pack_source.js";
 
+/** What has been read of a pack. */
+type Reads = Pick<PackSource, "cacheBytes" | "networkBytes" | "fileBytes">;
+
 /**
  * `fetch`: bytes arrive from the network, and go to the GPU at once · `upload`: from the cache · `compile`: the last kernels
  * compile · `warmup`: the first step runs · `tune`: kernels are measured, if asked for · `ready`.
@@ -29,6 +32,8 @@ const WINDOW_MS = 3000;
 
 export class ProgressReporter {
   totalBytes = 0;
+  /** What is read, added up. */
+  readonly sources: Reads[] = [];
   #phase: LoadPhase = "fetch";
   #sentAt = Number.NEGATIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -37,15 +42,15 @@ export class ProgressReporter {
   constructor(private readonly report: (progress: LoadProgress) => void) {}
 
   /** Bytes have arrived: reports now, or soon, so that the last bytes before a pause are told too. */
-  bytes(source: PackSource): void {
+  bytes(): void {
     const wait = this.#sentAt + INTERVAL_MS - performance.now();
-    if (wait <= 0) this.#send(source);
-    else this.#timer ??= setTimeout(() => this.#send(source), wait);
+    if (wait <= 0) this.#send();
+    else this.#timer ??= setTimeout(() => this.#send(), wait);
   }
 
-  enter(phase: LoadPhase, source: PackSource): void {
+  enter(phase: LoadPhase): void {
     this.#phase = phase;
-    this.#send(source);
+    this.#send();
   }
 
   /** No more reports. */
@@ -53,7 +58,10 @@ export class ProgressReporter {
     clearTimeout(this.#timer);
   }
 
-  #send({ cacheBytes, networkBytes, fileBytes }: PackSource): void {
+  #send(): void {
+    const sum = (key: keyof Reads) => this.sources.reduce((bytes, of) => bytes + of[key], 0);
+    const [cacheBytes, networkBytes] = [sum("cacheBytes"), sum("networkBytes")];
+    const fileBytes = sum("fileBytes");
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const now = performance.now();

@@ -1,166 +1,22 @@
 /** Many requests at once on a real device: the toy model, on Dawn. */
-import { getEventListeners } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
-import { BASE, dawn, testHost } from "../testing/host.js";
-import { drawnToken, nextToken, replaceJson, tinyPack, VOCAB } from "../testing/tiny_pack.js";
-import type { LanguageModel } from "./language_model.js";
-import { load } from "./load.js";
-import type { Delta, GenerateRequest, GenerateResult, Speculates } from "./request.js";
+import { drawnToken } from "../testing/tiny_pack.js";
+import {
+  type Ask,
+  type Asked,
+  expectClean,
+  expectTwin,
+  loadTiny,
+  model,
+  PAGE,
+  random,
+  randomAsk,
+  repeating,
+  submit,
+  twin,
+} from "../testing/tiny_serving.js";
 
-const PAGE = 4;
-const never = new AbortController().signal;
-
-let model: LanguageModel;
 afterEach(() => model.unload());
-
-/** The toy model with `batch` sequences in a step and a pool of `tokens` positions. */
-async function loadTiny(batch: number, tokens: number): Promise<void> {
-  const pack = tinyPack(tokens);
-  const maxima: Record<string, number> = {
-    tokens: 16,
-    seqs: batch,
-    outs: 2 * batch,
-    q_tiles: batch + 1,
-  };
-  replaceJson(pack, "program.json", (program) => {
-    for (const symbol of program.symbols) symbol.max = maxima[symbol.name] ?? symbol.max;
-  });
-  const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
-  Object.assign(manifest.limits, { max_batch: batch, prefill_chunk: maxima["tokens"] });
-  pack.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
-  model = await load(
-    testHost(pack, await dawn()),
-    { url: BASE, maxBatch: batch, kvTokens: tokens },
-    () => {},
-    never,
-  );
-  await model.finish(); // so that no idle moment's work is counted below
-}
-
-interface Ask {
-  content: string;
-  maxTokens: number;
-  penalty?: number;
-  bias?: [number, number][];
-  stop?: string[];
-  priority?: number;
-  speculation?: Speculates;
-  /** Draws with it instead of greedily. */
-  seed?: number;
-}
-
-interface Asked {
-  ask: Ask;
-  text: string;
-  controller: AbortController;
-  settled: GenerateResult | Error | undefined;
-  done: Promise<void>;
-}
-
-function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
-  const controller = new AbortController();
-  const request: GenerateRequest = {
-    messages: [{ role: "user", content: ask.content }],
-    maxTokens: ask.maxTokens,
-    stop: ask.stop ?? [],
-    priority: ask.priority ?? 0,
-    speculation: ask.speculation ?? "off",
-    sampling: {
-      temperature: ask.seed === undefined ? 0 : 1,
-      ...(ask.seed === undefined ? {} : { seed: ask.seed }),
-      frequencyPenalty: ask.penalty ?? 0,
-      presencePenalty: 0,
-      logitBias: ask.bias ?? [],
-      logprobs: null,
-    },
-  };
-  const asked: Asked = { ask, text: "", controller, settled: undefined, done: Promise.resolve() };
-  const delta = ({ text }: Delta) => {
-    asked.text += text;
-    onDelta(asked);
-  };
-  asked.done = model.generate(request, { delta }, controller.signal).then(
-    (result) => {
-      asked.settled = result;
-    },
-    (error: Error) => {
-      asked.settled = error;
-    },
-  );
-  return asked;
-}
-
-/** What the toy model says to one request alone, without guesses. */
-function twin({ content, maxTokens, penalty = 0, bias = [], stop = [], seed }: Ask): string {
-  const tokens = [...model.prompt([{ role: "user", content }]).tokens];
-  const added = new Array<number>(VOCAB).fill(0);
-  for (const [id, value] of bias) added[id] = value;
-  const decoder = new TextDecoder();
-  let text = "";
-  for (let i = 0; i < maxTokens; i++) {
-    const next = nextToken(tokens);
-    let best = 0;
-    const score = (id: number) => -Math.abs(id - next) + (added[id] as number);
-    for (let id = 1; id < VOCAB; id++) if (score(id) > score(best)) best = id;
-    if (seed !== undefined) best = drawnToken(seed, i);
-    (added[best] as number) -= penalty;
-    tokens.push(best);
-    text += decoder.decode(Uint8Array.of(best), { stream: true });
-    const ends = stop.map((s) => text.indexOf(s)).filter((at) => at >= 0);
-    if (ends.length > 0) return text.slice(0, Math.min(...ends));
-  }
-  return text;
-}
-
-function expectTwin(asked: Asked): void {
-  expect(asked.settled).not.toBeInstanceOf(Error);
-  expect(asked.text).toBe(twin(asked.ask));
-}
-
-/** No page, slot, step, result buffer or listener is in use. */
-async function expectClean(all: readonly Asked[]): Promise<void> {
-  const { scheduler, executor } = model;
-  await executor.idle(); // surplus steps
-  await expect.poll(() => scheduler.used.steps).toBe(0);
-  expect(scheduler.used).toEqual({ slots: 0, steps: 0 });
-  expect(executor.unread).toBe(0);
-  const { pool, tree } = scheduler.kv;
-  expect(pool.free + tree.held).toBe(pool.pages);
-  expect(model.stats()).toMatchObject({ waiting: 0, running: 0, pages: { running: 0 } });
-  for (const { controller, settled } of all) {
-    expect(settled).toBeDefined();
-    expect(getEventListeners(controller.signal, "abort")).toHaveLength(0);
-  }
-}
-
-/** Repeatable random numbers below `n`. */
-function random(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state = (state * 48271) % 2147483647;
-    return state % n;
-  };
-}
-
-/** What the bias makes of the toy model repeats one letter, with surprises. */
-function repeating(below: (n: number) => number): Ask {
-  const ask: Ask = { content: "abcdefghij".slice(below(10)), maxTokens: 20 + below(40) };
-  ask.bias = [[65 + below(26), 20 + below(60)]];
-  ask.speculation = below(5) === 0 ? "auto" : { tokens: 1 + below(15) };
-  if (below(4) === 0) ask.stop = [String.fromCharCode(32 + below(90))];
-  if (below(3) === 0) ask.priority = below(5) - 2;
-  return ask;
-}
-
-function randomAsk(below: (n: number) => number): Ask {
-  const shared = "The same beginning".slice(0, below(19));
-  const ask: Ask = { content: shared + "abcdefghij".slice(below(10)), maxTokens: 1 + below(20) };
-  if (below(4) === 0) ask.penalty = 2;
-  if (below(5) === 0) ask.bias = [[65 + below(26), 60]];
-  if (below(5) === 0) ask.stop = [String.fromCharCode(32 + below(90))];
-  if (below(3) === 0) ask.priority = below(5) - 2;
-  return ask;
-}
 
 describe("many requests at once", () => {
   test.each([8, 32])("%i mixed ones get what each gets alone", async (count) => {

@@ -478,7 +478,11 @@ export function replaceJson(
 ) {
   const json = JSON.parse(new TextDecoder().decode(pack.get(name)));
   edit(json);
-  const bytes = new TextEncoder().encode(JSON.stringify(json));
+  replaceFile(pack, name, new TextEncoder().encode(JSON.stringify(json)));
+}
+
+/** Changes a file of a pack, and its size and hash in pack.json. */
+export function replaceFile(pack: Map<string, Uint8Array>, name: string, bytes: Uint8Array): void {
   pack.set(name, bytes);
   const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
   const file = manifest.files.find((f: { path: string }) => f.path === name);

@@ -1,0 +1,102 @@
+/** A draft: a second pack, loaded beside the first and on its device, that reads and writes the same tokens. */
+import { DraftMismatch } from "../errors.js";
+import type { PackFile, PackManifest } from "../generated/pack.js";
+import type { Requirements } from "../gpu/requirements.js";
+import { parseJson } from "../program/json.js";
+import { fileOf } from "../program/manifest.js";
+import type { PackSource } from "../store/pack_source.js";
+import type { Built } from "./build.js";
+import { DraftedSteps } from "./drafted_steps.js";
+import { Drafter } from "./drafter.js";
+import type { Executor } from "./executor.js";
+import { KvMemory } from "./kv_memory.js";
+import type { StepRunner } from "./scheduler.js";
+
+/** What `Engine.info` says of a draft. */
+export interface DraftInfo {
+  model: string;
+  quantization: string;
+  tier: string;
+  /** GPU bytes, which those of the engine include. */
+  bytes: Requirements["bytes"];
+}
+
+export type Bytes = Requirements["bytes"];
+
+export function addBytes(a: Bytes, b: Bytes | undefined): Bytes {
+  if (!b) return a;
+  return {
+    weights: a.weights + b.weights,
+    activations: a.activations + b.activations,
+    kv: a.kv + b.kv,
+    total: a.total + b.total,
+  };
+}
+
+export function draftInfo({ draft }: Pick<Built<unknown>, "draft">): DraftInfo | null {
+  if (!draft) return null;
+  const { manifest, choice } = draft;
+  const { model, quantization } = manifest;
+  return { model: model.name, quantization, tier: choice.name, bytes: choice.needs.bytes };
+}
+
+/** What runs the steps of a model, and makes ready what they take. */
+export type Runner = StepRunner & Pick<Executor, "unfinished" | "finish" | "compileRest">;
+
+/** What runs the steps of what was built: its executor, with a draft's before it. */
+export function runnerOf({ executor, draft, choice }: Omit<Built<unknown>, "beside">): Runner {
+  if (!draft) return executor;
+  const { contextLength, program } = draft;
+  const kv = new KvMemory(pagesOf(draft.executor), program.page_size);
+  const cost = draft.choice.needs.bytes.weights / choice.needs.bytes.weights;
+  return new DraftedSteps(executor, new Drafter(draft.executor, kv, contextLength, cost));
+}
+
+/** Pages of an executor's KV pool. */
+export function pagesOf({ symbols }: Executor): number {
+  return symbols.maxima[symbols.index.get("pages") as number] as number;
+}
+
+/** A pack whose tokenizer may be read. */
+interface Reads {
+  source: PackSource;
+  manifest: PackManifest;
+}
+
+/**
+ * Checks that a draft's token ids mean what the target's do. Sizes of vocabularies may differ, by ids that no text has.
+ *
+ * @throws DraftMismatch
+ */
+export async function checkVocabulary(target: Reads, draft: Reads): Promise<void> {
+  const file = ({ manifest }: Reads) => fileOf(manifest, "tokenizer") as PackFile;
+  if (file(target).sha256 === file(draft).sha256) return;
+  const [own, other] = await Promise.all(
+    [target, draft].map(async (pack) => {
+      const bytes = await pack.source.read(file(pack));
+      return vocabularyOf(parseJson(file(pack).path, new TextDecoder().decode(bytes)));
+    }),
+  );
+  const [a, b] = [own as Map<string, number>, other as Map<string, number>];
+  const wrong = [...a.keys(), ...b.keys()].find((token) => a.get(token) !== b.get(token));
+  if (wrong === undefined) return;
+  const names = { target: target.manifest.model.name, draft: draft.manifest.model.name };
+  throw new DraftMismatch(
+    `${names.draft} can't draft for ${names.target}: the token ${JSON.stringify(wrong)} is ${a.get(wrong) ?? "none"} there and ` +
+      `${b.get(wrong) ?? "none"} here; a draft must have the target's tokenizer, so take a smaller model of the same family`,
+    { param: "draft", ...names },
+  );
+}
+
+/** Ids by token, of a tokenizer.json. */
+function vocabularyOf(tokenizer: unknown): Map<string, number> {
+  const { model, added_tokens: added = [] } = tokenizer as {
+    model?: { vocab?: Record<string, number> | [string, number][] };
+    added_tokens?: { id: number; content: string }[];
+  };
+  const vocab = model?.vocab ?? {};
+  const ids = Array.isArray(vocab)
+    ? vocab.map(([token], id): [string, number] => [token, id])
+    : Object.entries(vocab);
+  return new Map([...ids, ...added.map(({ content, id }): [string, number] => [content, id])]);
+}

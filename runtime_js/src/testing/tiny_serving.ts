@@ -1,0 +1,204 @@
+/** Requests to the toy model on a real device, and what it says to each alone. */
+import { getEventListeners } from "node:events";
+import { expect } from "vitest";
+import type { LanguageModel } from "../engine/language_model.js";
+import { load } from "../engine/load.js";
+import type { Delta, GenerateRequest, GenerateResult, Speculates } from "../engine/request.js";
+import { BASE, dawn, testHost } from "./host.js";
+import { drawnToken, nextToken, replaceFile, replaceJson, tinyPack, VOCAB } from "./tiny_pack.js";
+
+export const PAGE = 4;
+const never = new AbortController().signal;
+
+/** What {@link loadTiny} loaded last. */
+export let model: LanguageModel;
+
+/** Files of the toy model with `batch` sequences in a step and a pool of `tokens` positions. */
+export function servingPack(batch: number, tokens: number): Map<string, Uint8Array> {
+  const pack = tinyPack(tokens);
+  const maxima: Record<string, number> = {
+    tokens: 16,
+    seqs: batch,
+    outs: 2 * batch,
+    q_tiles: batch + 1,
+  };
+  replaceJson(pack, "program.json", (program) => {
+    for (const symbol of program.symbols) symbol.max = maxima[symbol.name] ?? symbol.max;
+  });
+  const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
+  Object.assign(manifest.limits, { max_batch: batch, prefill_chunk: maxima["tokens"] });
+  pack.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
+  return pack;
+}
+
+/** A toy model that says something else after every other token. */
+export function otherModel(pack: Map<string, Uint8Array>): Map<string, Uint8Array> {
+  const shard = "params_shard_0.bin";
+  const bytes = (pack.get(shard) as Uint8Array).slice();
+  const view = new DataView(bytes.buffer, bytes.length - 4 * VOCAB);
+  for (let id = 0; id < VOCAB; id += 2) {
+    view.setFloat32(4 * id, (view.getFloat32(4 * id, true) + 5) % 13, true);
+  }
+  replaceFile(pack, shard, bytes);
+  return pack;
+}
+
+/** Files of two packs: one, and below {@link DRAFT} its draft. */
+export function withDraft(
+  pack: ReadonlyMap<string, Uint8Array>,
+  draft: ReadonlyMap<string, Uint8Array>,
+): Map<string, Uint8Array> {
+  const renamed = [...draft].map(([name, bytes]) => [`draft/${name}`, bytes] as const);
+  return new Map([...pack, ...renamed]);
+}
+
+/** Where {@link withDraft} puts a draft. */
+export const DRAFT = `${BASE}draft/`;
+
+/**
+ * Loads the toy model with `batch` sequences in a step and a pool of `tokens` positions.
+ *
+ * @param draft files of another, which guesses
+ */
+export async function loadTiny(
+  batch: number,
+  tokens: number,
+  draft?: ReadonlyMap<string, Uint8Array>,
+): Promise<void> {
+  const pack = servingPack(batch, tokens);
+  model = await load(
+    testHost(draft ? withDraft(pack, draft) : pack, await dawn()),
+    { url: BASE, maxBatch: batch, kvTokens: tokens, ...(draft ? { draft: DRAFT } : {}) },
+    () => {},
+    never,
+  );
+  await model.finish(); // so that no idle moment's work is counted below
+}
+
+export interface Ask {
+  content: string;
+  maxTokens: number;
+  penalty?: number;
+  bias?: [number, number][];
+  stop?: string[];
+  priority?: number;
+  speculation?: Speculates;
+  /** Draws with it instead of greedily. */
+  seed?: number;
+}
+
+export interface Asked {
+  ask: Ask;
+  text: string;
+  controller: AbortController;
+  settled: GenerateResult | Error | undefined;
+  done: Promise<void>;
+}
+
+export function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
+  const controller = new AbortController();
+  const request: GenerateRequest = {
+    messages: [{ role: "user", content: ask.content }],
+    maxTokens: ask.maxTokens,
+    stop: ask.stop ?? [],
+    priority: ask.priority ?? 0,
+    speculation: ask.speculation ?? "off",
+    sampling: {
+      temperature: ask.seed === undefined ? 0 : 1,
+      ...(ask.seed === undefined ? {} : { seed: ask.seed }),
+      frequencyPenalty: ask.penalty ?? 0,
+      presencePenalty: 0,
+      logitBias: ask.bias ?? [],
+      logprobs: null,
+    },
+  };
+  const asked: Asked = { ask, text: "", controller, settled: undefined, done: Promise.resolve() };
+  const delta = ({ text }: Delta) => {
+    asked.text += text;
+    onDelta(asked);
+  };
+  asked.done = model.generate(request, { delta }, controller.signal).then(
+    (result) => {
+      asked.settled = result;
+    },
+    (error: Error) => {
+      asked.settled = error;
+    },
+  );
+  return asked;
+}
+
+/** What the toy model says to one request alone, without guesses. */
+export function twin({ content, maxTokens, penalty = 0, bias = [], stop = [], seed }: Ask): string {
+  const tokens = [...model.prompt([{ role: "user", content }]).tokens];
+  const added = new Array<number>(VOCAB).fill(0);
+  for (const [id, value] of bias) added[id] = value;
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let i = 0; i < maxTokens; i++) {
+    const next = nextToken(tokens);
+    let best = 0;
+    const score = (id: number) => -Math.abs(id - next) + (added[id] as number);
+    for (let id = 1; id < VOCAB; id++) if (score(id) > score(best)) best = id;
+    if (seed !== undefined) best = drawnToken(seed, i);
+    (added[best] as number) -= penalty;
+    tokens.push(best);
+    text += decoder.decode(Uint8Array.of(best), { stream: true });
+    const ends = stop.map((s) => text.indexOf(s)).filter((at) => at >= 0);
+    if (ends.length > 0) return text.slice(0, Math.min(...ends));
+  }
+  return text;
+}
+
+export function expectTwin(asked: Asked): void {
+  expect(asked.settled).not.toBeInstanceOf(Error);
+  expect(asked.text).toBe(twin(asked.ask));
+}
+
+/** No page, slot, step, result buffer or listener is in use. */
+export async function expectClean(all: readonly Asked[]): Promise<void> {
+  const { scheduler, executor } = model;
+  await executor.idle(); // surplus steps
+  await expect.poll(() => scheduler.used.steps).toBe(0);
+  expect(scheduler.used).toEqual({ slots: 0, steps: 0 });
+  expect(executor.unread).toBe(0);
+  for (const { pool, tree } of [scheduler.kv, ...(model.drafter ? [model.drafter.kv] : [])]) {
+    expect(pool.free + tree.held).toBe(pool.pages);
+  }
+  expect(model.drafter?.usedPages ?? 0).toBe(0);
+  expect(model.stats()).toMatchObject({ waiting: 0, running: 0, pages: { running: 0 } });
+  for (const { controller, settled } of all) {
+    expect(settled).toBeDefined();
+    expect(getEventListeners(controller.signal, "abort")).toHaveLength(0);
+  }
+}
+
+/** Repeatable random numbers below `n`. */
+export function random(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (state * 48271) % 2147483647;
+    return state % n;
+  };
+}
+
+/** What the bias makes of the toy model repeats one letter, with surprises. */
+export function repeating(below: (n: number) => number): Ask {
+  const ask: Ask = { content: "abcdefghij".slice(below(10)), maxTokens: 20 + below(40) };
+  ask.bias = [[65 + below(26), 20 + below(60)]];
+  ask.speculation = below(5) === 0 ? "auto" : { tokens: 1 + below(15) };
+  if (below(4) === 0) ask.stop = [String.fromCharCode(32 + below(90))];
+  if (below(3) === 0) ask.priority = below(5) - 2;
+  return ask;
+}
+
+export function randomAsk(below: (n: number) => number): Ask {
+  const shared = "The same beginning".slice(0, below(19));
+  const ask: Ask = { content: shared + "abcdefghij".slice(below(10)), maxTokens: 1 + below(20) };
+  if (below(4) === 0) ask.penalty = 2;
+  if (below(5) === 0) ask.bias = [[65 + below(26), 60]];
+  if (below(5) === 0) ask.stop = [String.fromCharCode(32 + below(90))];
+  if (below(3) === 0) ask.priority = below(5) - 2;
+  return ask;
+}
+
