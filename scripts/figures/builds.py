@@ -32,11 +32,11 @@ class Build:
     def runtime(self) -> Path:
         return self.root / "runtime_js" / "dist"
 
-    def pack(self, model: str, quant: str = "q4f16_1") -> Path:
-        """The pack that this build makes of a synthetic `model` (an alias)."""
+    def pack(self, model: str, quant: str = "q4f16_1", source: Path | None = None) -> Path:
+        """The pack that this build makes of `source`, else of a synthetic `model` (an alias)."""
         out = CACHE / "packs" / f"{self.name}-{self._digest()}" / f"{model}-{quant}"
         if not out.is_dir():
-            source = synthetic_source(model)
+            source = source or synthetic_source(model)
             for old in CACHE.glob(f"packs/{self.name}-*/{model}-{quant}"):
                 shutil.rmtree(old)
             out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import { DraftedSteps } from "./drafted_steps.js";
 import { Drafter } from "./drafter.js";
 import type { Executor } from "./executor.js";
 import { KvMemory } from "./kv_memory.js";
-import type { StepRunner } from "./scheduler.js";
+import type { StepRunner } from "./step_runner.js";
 
 /** What `Engine.info` says of a draft. */
 export interface DraftInfo {

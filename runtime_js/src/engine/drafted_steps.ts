@@ -1,10 +1,10 @@
 /** Steps of two models: where a row's last tokens are a draft's guesses, the draft's steps go before, and nothing waits for them. */
 import type { Sequence } from "../kv/sequence.js";
+import type { Drafter, Drafting } from "./drafter.js";
 import type { Executor } from "./executor.js";
 import { DRAFTED_WORD, rightGuesses, SAMPLED_WORDS } from "./generation.js";
-import type { Drafter, Drafting } from "./drafter.js";
 import type { BatchRow } from "./plan.js";
-import type { StepRunner } from "./scheduler.js";
+import type { StepRunner } from "./step_runner.js";
 
 /** What a function of the draft is called. */
 const DRAFTS = "draft:";
@@ -116,7 +116,10 @@ export class DraftedSteps implements StepRunner {
       },
       after: (encoder) => {
         for (const row of rows) {
-          drafter.scatter(encoder, row, sampled, { at: row.out * stride + 4 * DRAFTED_WORD, stride });
+          drafter.scatter(encoder, row, sampled, {
+            at: row.out * stride + 4 * DRAFTED_WORD,
+            stride,
+          });
         }
       },
     });

@@ -130,8 +130,7 @@ export class Drafter {
       const drawing = rowsAt(rows, draw);
       const batch = drawing.map(({ slot, known, sampling, drawIndex }): BatchRow => {
         const { sequence } = this.#of(slot, known);
-        const tokens =
-          draw === 0 ? known.subarray(sequence.length) : Int32Array.of(lastOf(slot));
+        const tokens = draw === 0 ? known.subarray(sequence.length) : Int32Array.of(lastOf(slot));
         const outs = [{ index: tokens.length - 1, sampling, drawIndex: drawIndex + draw }];
         return { sequence, tokens, outs };
       });
@@ -176,7 +175,12 @@ export class Drafter {
   }
 
   /** Encodes a copy of a row's guesses, which {@link draft} has drawn, one after another. */
-  copy(encoder: GPUCommandEncoder, { slot, skip, count }: Drafting, to: GPUBuffer, at: number): void {
+  copy(
+    encoder: GPUCommandEncoder,
+    { slot, skip, count }: Drafting,
+    to: GPUBuffer,
+    at: number,
+  ): void {
     const from = (slot * MOST_DRAWS + skip) * 4;
     encoder.copyBufferToBuffer(this.#guesses, from, to, at, count * 4);
   }

@@ -117,7 +117,10 @@ export class Executor {
 
   /** The same of functions by name, those of them that there are. */
   missingOf(names: readonly string[], rows: Rows): readonly string[] {
-    return this.#functions.missingFor(names.filter((name) => this.has(name)), rows);
+    return this.#functions.missingFor(
+      names.filter((name) => this.has(name)),
+      rows,
+    );
   }
 
   /** @throws DeviceError when a kernel does not compile */

@@ -6,7 +6,13 @@ import type { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
 import type { Speculates } from "./request.js";
 import { mean, type ServingStats } from "./serving_stats.js";
-import { Acceptance, type Candidate, type Origin, type Source, Speculation } from "./speculation.js";
+import {
+  Acceptance,
+  type Candidate,
+  type Origin,
+  type Source,
+  Speculation,
+} from "./speculation.js";
 
 /** A request in a step. */
 export interface Chosen {
@@ -177,6 +183,7 @@ export class Guesses {
   checked({ draws, promptTokens, steady }: Checked, ms: number): void {
     let [guesses, right, lag] = [0, 0, 0];
     let origin: Origin = "prompt";
+    let asked = false;
     for (const of of draws) {
       if (of.guesses === 0) continue;
       this.#counts[of.origin].guessed += of.guesses;
@@ -185,6 +192,7 @@ export class Guesses {
       right += of.right;
       lag += of.lag;
       if (of.origin === "draft") origin = "draft";
+      asked ||= of.generation.spec.speculation !== "auto";
     }
     const rows = draws.length;
     if (promptTokens > 0) {
@@ -192,8 +200,8 @@ export class Guesses {
     } else if (rows === 0) return;
     else if (guesses === 0) this.#speculation.plain(rows, ms, steady);
     else {
-      const gained = rows + right;
-      this.#speculation.checked({ rows, tokens: rows + guesses, gained, ms, origin, lag });
+      const step = { rows, tokens: rows + guesses, gained: rows + right, ms };
+      this.#speculation.checked({ ...step, origin, lag, asked });
     }
   }
 }

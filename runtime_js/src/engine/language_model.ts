@@ -27,7 +27,7 @@ import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
-import { SamplingRow, seedBits } from "./sampling.js";
+import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
 import type { ServingStats } from "./serving_stats.js";
@@ -96,11 +96,9 @@ export class LanguageModel {
   readonly scheduler: Scheduler;
   /** What goes to other engines, and comes from them. */
   readonly exchange: KvExchange;
-  #executor: Executor;
-  /** What runs steps there: the executor, or the two of it and a draft's. */
+  /** What belongs to the device of now. */
+  #built: Omit<Built<unknown>, "beside">;
   #runner: Runner;
-  #source: PackSource;
-  #draftSource: PackSource | undefined;
   #choice: ReturnType<typeof choiceOf>;
   #recovery: Recovery<Built<void>> | undefined;
   readonly #watchers: Watchers<EngineStats>;
@@ -120,13 +118,10 @@ export class LanguageModel {
     readonly text: TextParts,
     private readonly setting: Capacity & { tuning: TuningReport | null },
   ) {
-    const { executor } = built;
-    this.#executor = executor;
+    this.#built = built;
     this.#runner = runnerOf(built);
-    this.#source = built.source;
-    this.#draftSource = built.draft?.source;
     this.#choice = choiceOf(built);
-    const kv = new KvMemory(pagesOf(executor), program.page_size);
+    const kv = new KvMemory(pagesOf(built.executor), program.page_size);
     this.scheduler = new Scheduler(this.#runner, kv, text.tokenizer.bytes);
     this.exchange = new KvExchange(this.id, this.scheduler, this.#pages(), (tokens, signal) =>
       this.#compute(tokens, signal),
@@ -144,11 +139,11 @@ export class LanguageModel {
 
   /** On the device of now; another one after a loss. */
   get executor(): Executor {
-    return this.#executor;
+    return this.#built.executor;
   }
 
   get source(): PackSource {
-    return this.#source;
+    return this.#built.source;
   }
 
   /** What guesses tokens, if there is a draft. */
@@ -181,12 +176,9 @@ export class LanguageModel {
 
   /** All that belongs to a device is made for another. */
   #adopt(built: Built<void>): void {
-    const { executor } = built;
-    Object.assign(executor.hostMs, this.#executor.hostMs);
-    this.#executor = executor;
+    Object.assign(built.executor.hostMs, this.executor.hostMs);
+    this.#built = built;
     this.#runner = runnerOf(built);
-    this.#source = built.source;
-    this.#draftSource = built.draft?.source;
     this.#choice = choiceOf(built);
     this.#prefixes = undefined;
     this.#gaveUp = false;
@@ -198,11 +190,11 @@ export class LanguageModel {
   #pages(): PageStore {
     const { scheduler } = this;
     const on = (pool: PagePool): Executor => {
-      if (pool === scheduler.kv.pool) return this.#executor;
+      if (pool === scheduler.kv.pool) return this.executor;
       throw new DeviceLostError("the keys and values were on a GPU device that was lost");
     };
     return {
-      page: this.#executor.page,
+      page: this.executor.page,
       readPages: async (pool, pages) => on(pool).readPages(pool, pages),
       writePages: (pool, pages, content) => on(pool).writePages(pool, pages, content),
     };
@@ -221,13 +213,13 @@ export class LanguageModel {
   /** Does work on KV pages, and does it again when they were lost with their device. */
   async #onAnyDevice<T>(work: () => Promise<T>): Promise<T> {
     for (;;) {
-      const executor = this.#executor;
+      const { executor } = this;
       try {
         return await work();
       } catch (error) {
         if (!(error instanceof DeviceLostError)) throw error;
         await this.#recovery?.settled();
-        if (this.#executor === executor) throw error;
+        if (this.executor === executor) throw error;
       }
     }
   }
@@ -259,14 +251,14 @@ export class LanguageModel {
   }
 
   stats(): EngineStats {
-    const sources = [this.#source, ...(this.#draftSource ? [this.#draftSource] : [])];
+    const { source, draft } = this.#built;
     const { state, losses, recoveryMs } = this.deviceState();
     return {
       device: { state, losses, recoveryMs },
       ...this.executor.gpu.counters,
       ...this.scheduler.stats(),
-      networkBytes: sources.reduce((sum, { networkBytes }) => sum + networkBytes, 0),
-      cacheBytes: sources.reduce((sum, { cacheBytes }) => sum + cacheBytes, 0),
+      networkBytes: source.networkBytes + (draft?.source.networkBytes ?? 0),
+      cacheBytes: source.cacheBytes + (draft?.source.cacheBytes ?? 0),
     };
   }
 
@@ -315,25 +307,18 @@ export class LanguageModel {
 
   /** Has keys and values computed. @returns a sequence that holds them, once the steps that compute them are submitted */
   #compute(tokens: Int32Array, signal: AbortSignal): Promise<Sequence> {
-    const options = {
-      temperature: 0,
-      frequencyPenalty: 0,
-      presencePenalty: 0,
-      logitBias: [],
-      logprobs: null,
-    };
     const ended = new AbortController();
     return new Promise((resolve, reject) => {
       const computed = (sequence: Sequence) => {
         resolve(sequence.fork(-1));
         ended.abort(); // nobody wants the token that comes next
       };
-      const sampling = new SamplingRow(options, {}, 0n);
+      const sampling = new SamplingRow(GREEDY, {}, 0n);
       const eos = this.#eos;
       const spec = {
         prompt: tokens,
         sampling,
-        options,
+        options: GREEDY,
         maxTokens: 1,
         stop: [],
         eos,
@@ -396,13 +381,7 @@ export class LanguageModel {
   ): Promise<SavedPrefix> {
     const request: GenerateRequest = {
       messages,
-      sampling: {
-        temperature: 0,
-        frequencyPenalty: 0,
-        presencePenalty: 0,
-        logitBias: [],
-        logprobs: null,
-      },
+      sampling: GREEDY,
       maxTokens: 1, // one more than is wanted: a request draws
       stop: [],
       streams: false,

@@ -7,6 +7,15 @@ export const SAMPLING_WORDS = 16;
 const USE_BIAS = 1;
 const USE_PENALTIES = 2;
 
+/** The likeliest token, and nothing else. */
+export const GREEDY: SamplingOptions = {
+  temperature: 0,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: [],
+  logprobs: null,
+};
+
 /** Defaults of the model, from generation_config.json. */
 export interface SamplingDefaults {
   temperature?: number;

@@ -10,34 +10,15 @@ import type { Sequence } from "../kv/sequence.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import { chooseBatch } from "./batch.js";
 import { ChunkBudget } from "./chunk_budget.js";
-import type { Drafter } from "./drafter.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
 import { type Chosen, choose, Guesses } from "./guesses.js";
 import { KvMemory } from "./kv_memory.js";
-import type { BatchRow } from "./plan.js";
 import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
-import { Running, type Sampler, type Slots } from "./running.js";
+import { Running, type Slots } from "./running.js";
 import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
-
-/** What runs steps: the executor. */
-export interface StepRunner extends Sampler {
-  /** The most tokens, and the most sequences, of a step. There are as many sampler slots as sequences. */
-  readonly chunk: number;
-  readonly maxBatch: number;
-  /** The most draws of a step. */
-  readonly outs: number;
-  /** What guesses tokens beside, if there is a draft. */
-  readonly drafter?: Drafter | undefined;
-  /** Milliseconds spent in `step` so far: planning and writing, encoding and submitting. */
-  readonly hostMs: { readonly plan: number; readonly encode: number };
-  readonly gpu: { readonly failed: Promise<never>; failure(): Error | undefined };
-  missing(batch: readonly BatchRow[], sample: readonly string[]): readonly string[];
-  prepare(...names: string[]): Promise<void>;
-  step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined;
-  idle(): Promise<void>;
-}
+import type { StepRunner } from "./step_runner.js";
 
 export interface GenerationResult {
   finishReason: FinishReason;

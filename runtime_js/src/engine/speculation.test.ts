@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { Acceptance, type Candidate, DEPTHS, expectedTokens, Speculation } from "./speculation.js";
+import {
+  Acceptance,
+  type Candidate,
+  DEPTHS,
+  expectedTokens,
+  type Source,
+  Speculation,
+} from "./speculation.js";
 
 /** Repeatable random numbers below 1. */
 function random(seed: number): () => number {
@@ -25,6 +32,8 @@ interface Setting {
   noise?: number;
   /** A fixed depth in place of the measured choice. */
   fixed?: number;
+  /** Guesses are a draft's: plain steps that one of it takes, and one of its prompt's tokens; each request has so many of these. */
+  draft?: { step: number; token: number; prompt: number };
 }
 
 /** Guesses of each candidate, from what the text repeats. */
@@ -35,7 +44,7 @@ function chosen(of: Speculation, rows: number, candidates: Candidate[], room: nu
 
 /** Simulates one request after another, alone. @returns tokens per plain step's time, so that 1 is what plain steps reach */
 function simulate(setting: Setting, seed = 1): number {
-  const { cost, rate, tokens, length = 300, noise = 0.05, fixed } = setting;
+  const { cost, rate, tokens, length = 300, noise = 0.05, fixed, draft } = setting;
   const next = random(seed);
   const jitter = () => 1 + noise * (2 * next() - 1);
   const speculation = new Speculation();
@@ -43,11 +52,17 @@ function simulate(setting: Setting, seed = 1): number {
   let waited = true;
   for (let done = 0; done < tokens; ) {
     const acceptance = new Acceptance();
+    let lag = draft?.prompt ?? 0;
+    if (draft) speculation.prompts(lag, (BASE * lag * draft.token) / draft.step);
     for (const end = Math.min(tokens, done + length); done < end; ) {
       const most = Math.min(15, end - done - 1);
+      const candidates = [{ rate: acceptance.rate, most, lag }];
+      const source: Source = draft
+        ? { origin: "draft", candidates, cost: draft.step }
+        : { origin: "prompt", candidates };
       const [guesses] =
         fixed === undefined
-          ? chosen(speculation, 1, [{ rate: acceptance.rate, most }], 15)
+          ? (speculation.choose(1, [source], 15)?.guesses ?? [0])
           : [Math.min(fixed, most)];
       if (!guesses) {
         const ms = BASE * jitter() + (waited ? WAIT : 0);
@@ -55,13 +70,17 @@ function simulate(setting: Setting, seed = 1): number {
         time += ms;
         waited = false;
         done++;
+        if (draft) lag++;
         continue;
       }
       let accepted = 0;
       while (accepted < guesses && next() < rate(done + accepted)) accepted++;
-      const ms = BASE * cost(guesses + 1) * jitter() + WAIT;
+      const drafts = draft ? guesses * draft.step + lag * draft.token : 0;
+      const ms = BASE * (cost(guesses + 1) + drafts) * jitter() + WAIT;
       acceptance.checked(guesses, accepted);
-      speculation.checked({ rows: 1, tokens: guesses + 1, gained: accepted + 1, ms });
+      const { origin } = source;
+      speculation.checked({ rows: 1, tokens: guesses + 1, gained: accepted + 1, ms, origin, lag });
+      if (draft) lag = accepted === guesses ? 2 : 1;
       time += ms;
       waited = true;
       done += accepted + 1;
@@ -107,6 +126,27 @@ describe("Speculation", () => {
     const best = Math.max(...DEPTHS.map((fixed) => simulate({ ...setting, tokens: 4000, fixed })));
     const measured = simulate({ ...setting, tokens: 4000 });
     if (best > 1.15) expect(measured).toBeGreaterThan(0.7 * best);
+  });
+
+  test.each(cases)("a draft, cost %s, right %s: never below 0.97 of plain steps", (c, r) => {
+    const setting = { cost: COSTS[c] as Setting["cost"], rate: RATES[r] as Setting["rate"] };
+    for (const [i, step] of [0.05, 0.15, 0.5, 1].entries()) {
+      const draft = { step, token: step / 4, prompt: 50 };
+      expect(simulate({ ...setting, tokens: 1500, draft }, i)).toBeGreaterThan(0.97);
+      const short = { ...setting, tokens: 1500, length: 40, noise: 0.2, draft };
+      expect(simulate(short, i)).toBeGreaterThan(0.97);
+    }
+  });
+
+  test("a cheap draft that is mostly right: most of what the best fixed depth gains", () => {
+    for (const rate of [0.7, 0.85, 0.95]) {
+      const draft = { step: 0.1, token: 0.01, prompt: 50 };
+      const setting = { cost: COSTS["line"] as Setting["cost"], rate: () => rate, draft };
+      const fixed = DEPTHS.map((fixed) => simulate({ ...setting, tokens: 4000, fixed }));
+      const best = Math.max(...fixed);
+      expect(best).toBeGreaterThan(1.15);
+      expect(simulate({ ...setting, tokens: 4000 })).toBeGreaterThan(0.7 * best);
+    }
   });
 
   test("expected tokens are the sum over guesses that are right", () => {

@@ -26,6 +26,8 @@ const FIRST_PAUSE = 16;
 const MOST_PAUSE = 512;
 /** Plain steps that are measured before anything is guessed. */
 const MEASURED = 3;
+/** A step that takes so many times as long as others was held up by something else. */
+const FAR_OFF = 3;
 /** Weight of the newest step in a mean, and of the newest guess. */
 const NEWEST = 0.2;
 const NEWEST_GUESS = 0.08;
@@ -106,15 +108,20 @@ export interface CheckedStep {
   origin?: Origin;
   /** Tokens that the draft computed first. */
   lag?: number;
+  /** Whether it was asked for, and not chosen: then it says what such steps cost, but is nobody's loss. */
+  asked?: boolean;
 }
 
 class Mean {
   value: number | undefined;
   count = 0;
 
+  /** One far off counts little, and the first not at all if the second is less: it may have waited for a driver. */
   add(x: number): void {
     this.count++;
-    this.value = this.value === undefined ? x : this.value + NEWEST * (x - this.value);
+    const { value } = this;
+    if (value === undefined || (this.count === 2 && x < value)) this.value = x;
+    else this.value = value + NEWEST * (Math.min(x, FAR_OFF * value) - value);
   }
 }
 
@@ -152,14 +159,15 @@ export class Speculation {
     this.#book(LOSS * base, base);
   }
 
-  checked({ rows, tokens, gained, ms, origin = "prompt", lag = 0 }: CheckedStep): void {
+  checked(step: CheckedStep): void {
+    const { rows, tokens, gained, ms, origin = "prompt", lag = 0, asked = false } = step;
     const base = this.#base(rows);
     if (lag <= rows * USUAL_LAG) this.#mean(this.#checked[origin], sizeClass(tokens)).add(ms);
     else if (base !== undefined) {
       const cost = this.#cost({ origin, tokens }, base);
       this.#caughtUp.add(Math.max(0, ms - cost) / lag);
     }
-    if (base === undefined) return;
+    if (base === undefined || asked) return;
     const saved = (gained / rows) * base - ms;
     this.#book(saved, base);
     // One that asked in vain: ask more rarely.

@@ -3,7 +3,7 @@
  * says so. The next token is a function of all tokens that the page table leads to, so that a page given away too early,
  * copied too late or found under a wrong prefix changes the answer.
  */
-import type { StepRunner } from "../engine/scheduler.js";
+import type { StepRunner } from "../engine/step_runner.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 

@@ -201,4 +201,3 @@ export function randomAsk(below: (n: number) => number): Ask {
   if (below(3) === 0) ask.priority = below(5) - 2;
   return ask;
 }
-
