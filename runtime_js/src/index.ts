@@ -14,6 +14,7 @@ export {
 export { ChatCompletionStream } from "./api/stream.js";
 export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
+export type { DraftInfo } from "./engine/draft.js";
 export type { PrepRecvResult } from "./engine/kv_exchange.js";
 export type { EngineInfo, EngineStats } from "./engine/language_model.js";
 export type { RecoveryOptions } from "./engine/losses.js";

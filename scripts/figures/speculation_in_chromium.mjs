@@ -31,7 +31,7 @@ try {
       draft: { engine: drafted, speculation: "auto" },
     };
     const ask = async (/** @type {string} */ way, /** @type {any} */ request) => {
-      const { engine, speculation } = ways[way] ?? {};
+      const { engine, speculation } = /** @type {{engine: any, speculation: any}} */ (ways[way]);
       const { choices, usage } = await engine.chat.completions.create({
         ...request,
         max_tokens: tokens,
@@ -40,13 +40,23 @@ try {
       return { text: choices[0].message.content, tokens: usage.completion_tokens };
     };
     const counts = async (/** @type {string} */ way) => {
-      const { speculation, steps } = await ways[way]?.engine.stats();
+      const stats = await ways[way]?.engine.stats();
+      const { speculation, steps } = stats;
       return { guessed: speculation.guessed, accepted: speculation.accepted, steps };
     };
     // First answers compile what they need, kernels for guesses too.
-    const warm = { messages: [{ role: "user", content: "Say: one two one two one two" }], temperature: 0 };
+    const warm = {
+      messages: [{ role: "user", content: "Say: one two one two one two" }],
+      temperature: 0,
+    };
     for (const way of Object.keys(ways)) {
-      for (const speculation of [{ tokens: 1 }, { tokens: 3 }, { tokens: 7 }, { tokens: 15 }, "auto"]) {
+      for (const speculation of [
+        { tokens: 1 },
+        { tokens: 3 },
+        { tokens: 7 },
+        { tokens: 15 },
+        "auto",
+      ]) {
         const request = { ...warm, max_tokens: 24, speculation };
         for (let i = 0; i < 2; i++) await ways[way]?.engine.chat.completions.create(request);
       }
@@ -54,7 +64,8 @@ try {
     /** @type {any} */
     const results = {};
     let same = true;
-    for (let round = 0; round < rounds; round++) {
+    // The first round is not counted: much runs for the first time in it.
+    for (let round = 0; round <= rounds; round++) {
       for (const [name, requests] of Object.entries(workloads)) {
         results[name] ??= {};
         /** @type {string[] | undefined} */
@@ -62,7 +73,10 @@ try {
         // Another goes first in each round.
         const order = Object.keys(ways).map((_, i, all) => all[(i + round) % all.length]);
         for (const way of /** @type {string[]} */ (order)) {
-          const of = (results[name][way] ??= { tokens: 0, ms: [], guessed: 0, accepted: 0, steps: 0 });
+          results[name][way] ??= { tokens: 0, ms: [], guessed: 0, accepted: 0, steps: 0 };
+          const of = results[name][way];
+          if (round === 1)
+            Object.assign(of, { tokens: 0, ms: [], guessed: 0, accepted: 0, steps: 0 });
           const before = await counts(way);
           const begin = performance.now();
           const answers = [];

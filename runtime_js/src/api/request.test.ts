@@ -47,7 +47,7 @@ describe("a chat completion request", () => {
       top_logprobs: 3,
       n: 1,
       priority: -2,
-      speculation: { tokens: 4 },
+      speculation: { tokens: 4, from: "draft" },
       response_format: { type: "text" },
     });
     expect(parsed).toEqual({
@@ -71,7 +71,7 @@ describe("a chat completion request", () => {
           stop: ["END"],
           priority: -2,
           streams: true,
-          speculation: { tokens: 4 },
+          speculation: { tokens: 4, from: "draft" },
           sampling: {
             temperature: 0.5,
             topP: 0.9,
@@ -167,6 +167,7 @@ describe("a chat completion request", () => {
     [{ speculation: "on" }, "speculation"],
     [{ speculation: { tokens: 16 } }, "speculation.tokens"],
     [{ speculation: { depth: 2 } }, "speculation.depth"],
+    [{ speculation: { tokens: 2, from: "text" } }, "speculation.from"],
     [{ stream: "yes" }, "stream"],
     [{ stream_options: {} }, "stream_options"],
     [{ stream: true, stream_options: { x: 1 } }, "stream_options.x"],

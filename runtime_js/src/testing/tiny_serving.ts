@@ -13,6 +13,11 @@ const never = new AbortController().signal;
 /** What {@link loadTiny} loaded last. */
 export let model: LanguageModel;
 
+/** From now on requests go to another toy model. */
+export function use(loaded: LanguageModel): void {
+  model = loaded;
+}
+
 /** Files of the toy model with `batch` sequences in a step and a pool of `tokens` positions. */
 export function servingPack(batch: number, tokens: number): Map<string, Uint8Array> {
   const pack = tinyPack(tokens);
