@@ -140,9 +140,9 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
       const { completionTokens } = await ask("a ".repeat(words), {}, 2);
       expect(completionTokens).toBeGreaterThan(0);
     }
-    const { tokens } = model.prompt([{ role: "user", content: "" }]);
+    const { tokens } = model.prompts.render([{ role: "user", content: "" }]);
     let content = "a ".repeat(contextLength - tokens.length - 8);
-    while (model.prompt([{ role: "user", content }]).tokens.length >= contextLength - 2) {
+    while (model.prompts.render([{ role: "user", content }]).tokens.length >= contextLength - 2) {
       content = content.slice(0, -4);
     }
     const eos = manifest.tokens.eos.map((id): [number, number] => [id, -100]);

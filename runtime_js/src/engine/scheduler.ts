@@ -40,6 +40,7 @@ export interface GenerationResult {
   finishReason: FinishReason;
   completionTokens: number;
   cachedTokens: number;
+  slides: number;
 }
 
 /** A generation and whom to tell how it ended. */
@@ -517,8 +518,8 @@ export class Scheduler {
   #finish(generation: Generation, finishReason: FinishReason): void {
     if (finishReason === "length") generation.flush();
     if (generation.ended) return; // by its listener
-    const { completionTokens, cachedTokens = 0 } = generation;
-    this.#end(generation, { finishReason, completionTokens, cachedTokens });
+    const { completionTokens, cachedTokens = 0, slides } = generation;
+    this.#end(generation, { finishReason, completionTokens, cachedTokens, slides });
   }
 
   #end(generation: Generation, outcome: GenerationResult | Error): void {

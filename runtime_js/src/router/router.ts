@@ -14,6 +14,7 @@ import type {
   ChatCompletionCreateParamsNonStreaming,
   ChatCompletionCreateParamsStreaming,
 } from "../api/types.js";
+import { ContextLengthExceeded } from "../errors.js";
 
 /** A request on its way to an engine: hand `options` on to `startGenerate`, and its `signal` to the other calls. */
 export interface Job {
@@ -97,8 +98,21 @@ export class Router {
   ): Promise<ChatCompletion | ChatCompletionStream> {
     this.engines[0]?.engine.check(params);
     const { messages: prompt, ...rest } = params;
-    return this.strategy({ prompt, options: { ...rest, signal } }, this.engines);
+    const job = { prompt, options: { ...rest, signal } };
+    try {
+      return await this.strategy(job, this.engines);
+    } catch (error) {
+      const { overflow = "error" } = params.context ?? {};
+      if (overflow === "error" || !(error instanceof ContextLengthExceeded)) throw error;
+      return leastBusy(this.engines).startGenerate(prompt, job.options); // which makes it fit
+    }
   }
+}
+
+/** The one with the fewest requests under way. */
+export function leastBusy(engines: readonly RoutedEngine[]): RoutedEngine {
+  if (engines.length === 0) throw new RangeError("this strategy needs more engines");
+  return engines.reduce((best, engine) => (engine.active < best.active ? engine : best));
 }
 
 /** As of an engine's chat completions. */
