@@ -114,7 +114,10 @@ export class ChatCompletions {
       ...head,
       object: "chat.completion",
       choices: answers.map(({ choice }) => choice),
-      usage: usageOf(choices[0], answers.map(({ result }) => result)),
+      usage: usageOf(
+        choices[0],
+        answers.map(({ result }) => result),
+      ),
     };
   }
 

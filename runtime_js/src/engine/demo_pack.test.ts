@@ -8,7 +8,7 @@ import type { Program } from "../generated/program.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
-import type { Delta, GenerateRequest, SamplingOptions } from "./request.js";
+import type { Delta, GenerateRequest, Overflow, Prompt, SamplingOptions } from "./request.js";
 import { MAX_AHEAD } from "./run_ahead.js";
 
 const shipped = fileURLToPath(new URL("../../../demo_site/public/packs/demo", import.meta.url));
@@ -36,10 +36,16 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
   });
   afterAll(() => model?.unload());
 
-  async function ask(content: string, sampling: Partial<SamplingOptions> = {}, maxTokens = 12) {
+  async function ask(
+    content: string | Exclude<Prompt, string>,
+    sampling: Partial<SamplingOptions> = {},
+    maxTokens = 12,
+    overflow: Overflow = "error",
+  ) {
     const deltas: Delta[] = [];
     const request: GenerateRequest = {
-      messages: [{ role: "user", content }],
+      messages: typeof content === "string" ? [{ role: "user", content }] : content,
+      overflow,
       maxTokens,
       stop: [],
       sampling: {
@@ -52,7 +58,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
       },
     };
     const result = await model.generate(request, { delta: (d) => deltas.push(d) }, never);
-    return { ...result, text: deltas.map((d) => d.text).join(""), deltas };
+    return { ...result, request, text: deltas.map((d) => d.text).join(""), deltas };
   }
 
   test("a decoder layer takes at most 8 launches to decode", () => {
@@ -150,4 +156,37 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
     expect(full.finishReason).toBe("length");
     expect(full.promptTokens + full.completionTokens).toBe(contextLength);
   });
+
+  test("an answer beyond the context is what a prefill of the tokens that are kept goes on with", async () => {
+    const { contextLength } = model.info();
+    const { bytes } = model.text.tokenizer;
+    const ids = new Map<string, number>();
+    for (let id = manifest.model.vocab_size - 1; id >= 0; id--) ids.set(`${bytes.of(id)}`, id);
+    const idsOf = (deltas: Delta[]) =>
+      deltas.flatMap((d) => d.logprobs.map((t) => ids.get(`${t.bytes}`) as number));
+    // Nothing ends it, and nothing is drawn that looks like another token.
+    const logitBias = manifest.tokens.eos.map((id): [number, number] => [id, -100]);
+    const sampling = { logprobs: 0, logitBias };
+    const system = { role: "system" as const, content: "Be brief." };
+    const messages = [system, { role: "user" as const, content: "Tell me a long story." }];
+    const maxTokens = 1.5 * contextLength;
+    const slid = await ask(messages, sampling, maxTokens, "slide");
+    const answer = idsOf(slid.deltas);
+    expect(slid).toMatchObject({ completionTokens: maxTokens, finishReason: "length" });
+    expect(slid.slides).toBe(2);
+
+    const { tokens: prompt, window } = model.prompts.fit(slid.request);
+    const { sinks } = window as { sinks: number };
+    expect(sinks).toBeGreaterThan(model.tokenize(system.content).length);
+    const newest = Math.floor((contextLength - sinks) / 2);
+    let known = [...prompt, ...answer.slice(0, contextLength - prompt.length)];
+    for (let at = contextLength - prompt.length; at < answer.length; ) {
+      known = [...known.slice(0, sinks), ...known.slice(-newest)];
+      const part = answer.slice(at, at + contextLength - known.length);
+      model.scheduler.kv.clear();
+      expect(idsOf((await ask(known, sampling, part.length)).deltas)).toEqual(part);
+      known.push(...part);
+      at += part.length;
+    }
+  }, 120_000);
 });

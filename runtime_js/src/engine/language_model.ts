@@ -1,10 +1,5 @@
 /** A loaded model: requests become prompts, which the scheduler continues. */
-import {
-  DeviceLostError,
-  EngineUnloaded,
-  InvalidRequestError,
-  throwIfAborted,
-} from "../errors.js";
+import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
