@@ -216,6 +216,13 @@ test("a router has an engine answer what does not fit to be split", async () => 
     expect((await split({ overflow: "slide" })).usage.context?.dropped_messages).toBe(2);
     const summarised = await split({ overflow: () => short });
     expect(summarised.usage.prompt_tokens).toBe(await engine.countTokens(short));
+    let asked = 0;
+    const inVain: Summarise = (messages) => {
+      asked++;
+      return messages;
+    };
+    await expect(split({ overflow: inVain })).rejects.toThrow(ContextLengthExceeded);
+    expect(asked).toBe(1);
   } finally {
     await other.unload();
   }

@@ -8,7 +8,14 @@ import type { Program } from "../generated/program.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
-import type { Delta, GenerateRequest, Overflow, Prompt, SamplingOptions } from "./request.js";
+import type {
+  Delta,
+  GenerateRequest,
+  Overflow,
+  Prompt,
+  SamplingOptions,
+  TokenLogprobs,
+} from "./request.js";
 import { MAX_AHEAD } from "./run_ahead.js";
 
 const shipped = fileURLToPath(new URL("../../../demo_site/public/packs/demo", import.meta.url));
@@ -19,15 +26,16 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
   let model: LanguageModel;
   let program: Program;
   let manifest: PackManifest;
+  let files: Map<string, Uint8Array>;
 
   beforeAll(async () => {
-    const files = readdirSync(folder).map(
-      (f) => [f, new Uint8Array(readFileSync(join(folder, f)))] as const,
+    files = new Map(
+      readdirSync(folder).map((f) => [f, new Uint8Array(readFileSync(join(folder, f)))]),
     );
     program = JSON.parse(readFileSync(join(folder, "program.json"), "utf8"));
     manifest = JSON.parse(readFileSync(join(folder, "pack.json"), "utf8"));
     model = await load(
-      testHost(new Map(files), await dawn()),
+      testHost(files, await dawn()),
       { url: BASE, tier, contextLength: 400 },
       () => {},
       never,
@@ -41,6 +49,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
     sampling: Partial<SamplingOptions> = {},
     maxTokens = 12,
     overflow: Overflow = "error",
+    of = model,
   ) {
     const deltas: Delta[] = [];
     const request: GenerateRequest = {
@@ -57,7 +66,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
         ...sampling,
       },
     };
-    const result = await model.generate(request, { delta: (d) => deltas.push(d) }, never);
+    const result = await of.generate(request, { delta: (d) => deltas.push(d) }, never);
     return { ...result, request, text: deltas.map((d) => d.text).join(""), deltas };
   }
 
@@ -155,6 +164,37 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
     const full = await ask(content, { logitBias: eos }, 1000);
     expect(full.finishReason).toBe("length");
     expect(full.promptTokens + full.completionTokens).toBe(contextLength);
+  });
+
+  test("a prompt up to the last position of the model's true context, in chunks", async () => {
+    const { context_length: contextLength, prefill_chunk: chunk } = manifest.limits;
+    const host = testHost(files, await dawn());
+    const whole = await load(host, { url: BASE, tier, contextLength }, () => {}, never);
+    try {
+      const { tokens } = whole.prompts.render([{ role: "user", content: "Tell me a story. " }]);
+      const prompt = Array.from({ length: contextLength - 1 }, (_, i) => tokens[i % tokens.length]);
+      const answer = async () => {
+        const { completionTokens, cachedTokens, deltas } = await ask(
+          prompt as number[],
+          { logprobs: 0 },
+          9,
+          "error",
+          whole,
+        );
+        expect(completionTokens).toBe(1);
+        return { cachedTokens, drawn: deltas.flatMap((d) => d.logprobs)[0] as TokenLogprobs };
+      };
+      expect(contextLength).toBeGreaterThan(2 * chunk);
+      const first = await answer();
+      expect(first.cachedTokens).toBe(0);
+      // The last position alone, after all others from the cache.
+      const second = await answer();
+      expect(second.cachedTokens).toBe(contextLength - 2);
+      expect(second.drawn.token).toBe(first.drawn.token);
+      expect(second.drawn.logprob).toBeCloseTo(first.drawn.logprob, 2);
+    } finally {
+      whole.unload();
+    }
   });
 
   test("an answer beyond the context is what a prefill of the tokens that are kept goes on with", async () => {

@@ -99,12 +99,20 @@ export class Router {
     this.engines[0]?.engine.check(params);
     const { messages: prompt, ...rest } = params;
     const job = { prompt, options: { ...rest, signal } };
+    const { overflow = "error" } = params.context ?? {};
+    if (overflow === "error" || (await this.#fits(prompt, signal))) {
+      return this.strategy(job, this.engines);
+    }
+    return leastBusy(this.engines).startGenerate(prompt, job.options); // which makes it fit
+  }
+
+  async #fits(prompt: Prompt, signal: AbortSignal | undefined): Promise<boolean> {
     try {
-      return await this.strategy(job, this.engines);
+      await leastBusy(this.engines).prepRecv(prompt, { reserve: false, signal });
+      return true;
     } catch (error) {
-      const { overflow = "error" } = params.context ?? {};
-      if (overflow === "error" || !(error instanceof ContextLengthExceeded)) throw error;
-      return leastBusy(this.engines).startGenerate(prompt, job.options); // which makes it fit
+      if (error instanceof ContextLengthExceeded) return false;
+      throw error;
     }
   }
 }
