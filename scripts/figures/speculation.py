@@ -1,12 +1,12 @@
 """make figure-speculation: tokens per second with guessed tokens, beside without.
 
 Prompts of the demo model's held-out tasks (copying, JSON, chat; chat drawn at temperature 1 too),
-one after another in Chromium, in turns, the best round of each: without guesses, with what texts repeat, and with a draft
-pack, both adaptive. Two targets: the demo model itself, which its own copy can't draft for with any
-gain, and the same model with layers that add nothing (their output projections are zero), so that
-it says the same at several times the cost: a stand-in for a large model with a good draft. Answers
-are short, and each prompt is new to its engine. Before: `make setup build`. The last line is one
-JSON object.
+one after another in Chromium, in turns, the best round of each: without guesses, with what texts
+repeat, and with a draft pack, both adaptive. Two targets: the demo model itself, which its own copy
+can't draft for with any gain, and the same model with layers that add nothing (their output
+projections are zero), so that it says the same at several times the cost: a stand-in for a large
+model with a good draft. Answers are short, and each prompt is new to its engine. Before: `make
+setup build`. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ describe("a loaded draft", () => {
     const { guessed, accepted } = model.stats().speculation.draft;
     expect(accepted).toBe(guessed);
     // One request, from its prompt to position 48.
-    const { length } = model.prompt([{ role: "user", content: "a" }]).tokens;
+    const { length } = model.prompts.render([{ role: "user", content: "a" }]).tokens;
     expect(guessed).toBeGreaterThan(0);
     expect(guessed).toBeLessThanOrEqual(48 - length);
     await expectClean(all);

@@ -16,7 +16,7 @@ import {
   submit,
   twin,
 } from "../testing/tiny_serving.js";
-import type { Speculates } from "./request.js";
+import type { GenerateResult, Speculates } from "./request.js";
 
 afterEach(() => model.unload());
 
@@ -34,7 +34,9 @@ describe("guesses of a draft", () => {
     const { guessed, accepted } = drafts();
     expect([guessed, accepted]).toEqual([30, 30]);
     // The prompt's chunks; the first token; then four a step.
-    const chunks = Math.ceil(model.prompt([{ role: "user", content: "begin" }]).tokens.length / 16);
+    const chunks = Math.ceil(
+      model.prompts.render([{ role: "user", content: "begin" }]).tokens.length / 16,
+    );
     expect(model.stats().steps - before.steps).toBe(chunks + 10);
     await expectClean([asked]);
   });
@@ -81,6 +83,22 @@ describe("guesses of a draft", () => {
     expect(accepted).toBeGreaterThan(draft.accepted);
     expect(guessed).toBeGreaterThan(accepted);
     await expectClean(all);
+  });
+
+  test("while a full context slides: the same tokens, and all guesses are right", async () => {
+    await loadTiny(2, 64, servingPack(2, 64));
+    const ask: Ask = { content: "slide", maxTokens: 200, overflow: "slide" };
+    const plain = submit(ask);
+    await plain.done;
+    expect(plain.settled).toMatchObject({ finishReason: "length" });
+    const asked = submit({ ...ask, speculation: drafted(4) });
+    await asked.done;
+    expect(asked.text).toBe(plain.text);
+    expect((asked.settled as GenerateResult).slides).toBeGreaterThan(3);
+    const { guessed, accepted } = drafts();
+    expect(accepted).toBe(guessed);
+    expect(accepted).toBeGreaterThan(100);
+    await expectClean([plain, asked]);
   });
 
   test("with a quarter of the pages they need, and aborts, tokens stay the same and nothing is left over", async () => {

@@ -22,7 +22,7 @@ const NO_SAMPLE: string[] = [];
 /** What a slot's request has here. */
 interface Held {
   sequence: Sequence;
-  /** Its tokens. */
+  /** Its tokens, as they were when they were last needed. */
   known: Int32Array;
   /** Positions that hold what `known` says: those behind them are guesses. */
   sure: number;
@@ -76,14 +76,21 @@ export class Drafter {
   }
 
   #of(slot: number, known: Int32Array): Held {
-    let held = this.#held[slot];
+    const held = this.#held[slot];
     if (!held) {
       const sequence = this.kv.match(known);
       sequence.slot = slot;
-      held = { sequence, known, sure: sequence.length };
-      this.#held[slot] = held;
+      const begun = { sequence, known: known.slice(), sure: sequence.length };
+      this.#held[slot] = begun;
+      return begun;
     }
-    held.known = known;
+    const same = commonLength(held.known, known);
+    if (same < held.known.length) {
+      // A window that was full has slid.
+      held.sequence.truncate(Math.min(same, known.length - 1, held.sequence.length));
+      held.known = known.slice();
+      held.sure = held.sequence.length;
+    }
     return held;
   }
 
@@ -143,7 +150,9 @@ export class Drafter {
       };
       this.#step(batch, SAMPLE, keep);
     }
-    for (const { slot, known } of rows) this.#of(slot, known).sure = known.length;
+    for (const { slot, known } of rows) {
+      Object.assign(this.#of(slot, known), { known: known.slice(), sure: known.length });
+    }
   }
 
   /** Computes all that does not fit into the first step that draws. */
@@ -210,6 +219,14 @@ export class Drafter {
       held.sure = sequence.length;
     };
   }
+}
+
+/** Tokens that two texts begin with alike. */
+function commonLength(a: Int32Array, b: Int32Array): number {
+  const most = Math.min(a.length, b.length);
+  let same = 0;
+  while (same < most && a[same] === b[same]) same++;
+  return same;
 }
 
 /** Rows that draw for the time `draw`, counted from 0. */

@@ -14,17 +14,13 @@ import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js"
 import { type Chosen, choose, Guesses } from "./guesses.js";
 import { KvMemory } from "./kv_memory.js";
 import { insertRanked } from "./rank.js";
-import type { Delta, FinishReason } from "./request.js";
+import type { Delta, FinishReason, GenerateResult } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
 import { Running, type Slots } from "./running.js";
 import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
 import type { StepRunner } from "./step_runner.js";
 
-export interface GenerationResult {
-  finishReason: FinishReason;
-  completionTokens: number;
-  cachedTokens: number;
-}
+export type GenerationResult = Omit<GenerateResult, "promptTokens" | "droppedMessages">;
 
 /** A generation and whom to tell how it ended. */
 interface Request {
@@ -502,8 +498,8 @@ export class Scheduler {
   #finish(generation: Generation, finishReason: FinishReason): void {
     if (finishReason === "length") generation.flush();
     if (generation.ended) return; // by its listener
-    const { completionTokens, cachedTokens = 0 } = generation;
-    this.#end(generation, { finishReason, completionTokens, cachedTokens });
+    const { completionTokens, cachedTokens = 0, slides } = generation;
+    this.#end(generation, { finishReason, completionTokens, cachedTokens, slides });
   }
 
   #end(generation: Generation, outcome: GenerationResult | Error): void {

@@ -77,7 +77,7 @@ describe("many requests at once", () => {
       return i % 2 === 0 ? { ...ask, penalty: 2 } : ask;
     });
     const needed = asks.reduce((sum, { content, maxTokens }) => {
-      const { tokens } = model.prompt([{ role: "user", content }]);
+      const { tokens } = model.prompts.render([{ role: "user", content }]);
       return sum + Math.ceil((tokens.length + maxTokens) / PAGE);
     }, 0);
     expect(model.stats().pages.total).toBeLessThanOrEqual(needed / 4);

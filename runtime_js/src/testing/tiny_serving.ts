@@ -90,6 +90,7 @@ export interface Ask {
   speculation?: Speculates;
   /** Draws with it instead of greedily. */
   seed?: number;
+  overflow?: "slide";
 }
 
 export interface Asked {
@@ -108,6 +109,7 @@ export function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): As
     stop: ask.stop ?? [],
     priority: ask.priority ?? 0,
     speculation: ask.speculation ?? "off",
+    ...(ask.overflow ? { overflow: ask.overflow } : {}),
     sampling: {
       temperature: ask.seed === undefined ? 0 : 1,
       ...(ask.seed === undefined ? {} : { seed: ask.seed }),
@@ -135,7 +137,7 @@ export function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): As
 
 /** What the toy model says to one request alone, without guesses. */
 export function twin({ content, maxTokens, penalty = 0, bias = [], stop = [], seed }: Ask): string {
-  const tokens = [...model.prompt([{ role: "user", content }]).tokens];
+  const tokens = [...model.prompts.render([{ role: "user", content }]).tokens];
   const added = new Array<number>(VOCAB).fill(0);
   for (const [id, value] of bias) added[id] = value;
   const decoder = new TextDecoder();
