@@ -18,6 +18,7 @@ const entries = {
   index: "src/index.ts",
   worker: "src/worker/worker.ts",
   inline: "src/worker/inline.ts",
+  drafted_steps: "src/engine/drafted_steps.ts",
   router: "src/router/index.ts",
   bench: "src/bench/index.ts",
   bench_worker: "src/bench/bench_worker.ts",
@@ -37,8 +38,8 @@ await build({
   sourcemap: true,
   sourcesContent: false,
   legalComments: "linked",
-  // Imported only when asked to run in this thread.
-  external: ["./inline.js", "./bench_inline.js"],
+  // Imported only when asked to run in this thread, and to load a draft.
+  external: ["./inline.js", "./bench_inline.js", "./drafted_steps.js"],
   logLevel: "warning",
 });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");

@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=36, help="of the deepened model")
     parser.add_argument("--prompts", type=int, default=6, help="of a workload")
     parser.add_argument("--tokens", type=int, default=64, help="most of an answer")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--context", type=int, default=160)
     parser.add_argument("--targets", nargs="*", default=("deep", "demo"))
     args = parser.parse_args()

@@ -14,6 +14,7 @@ import type { Symbols } from "../gpu/sizes.js";
 import { planSpans, ShardUploader } from "../gpu/weights.js";
 import type { Model } from "../program/check.js";
 import type { PackSource } from "../store/pack_source.js";
+import type { DraftCode } from "./draft.js";
 import { Executor } from "./executor.js";
 import type { LoadPhase } from "./progress.js";
 
@@ -45,6 +46,7 @@ export interface BuiltDraft extends Built<void> {
   manifest: PackManifest;
   program: Program;
   contextLength: number;
+  code: DraftCode;
 }
 
 /** Files read at the same time. */

@@ -6,11 +6,12 @@ import { parseJson } from "../program/json.js";
 import { fileOf } from "../program/manifest.js";
 import type { PackSource } from "../store/pack_source.js";
 import type { Built } from "./build.js";
-import { DraftedSteps } from "./drafted_steps.js";
-import { Drafter } from "./drafter.js";
 import type { Executor } from "./executor.js";
 import { KvMemory } from "./kv_memory.js";
 import type { StepRunner } from "./step_runner.js";
+
+/** What only engines with a draft need, and load: a file of its own in the built package. */
+export type DraftCode = typeof import("./drafted_steps.js");
 
 /** What `Engine.info` says of a draft. */
 export interface DraftInfo {
@@ -24,13 +25,9 @@ export interface DraftInfo {
 export type Bytes = Requirements["bytes"];
 
 export function addBytes(a: Bytes, b: Bytes | undefined): Bytes {
-  if (!b) return a;
-  return {
-    weights: a.weights + b.weights,
-    activations: a.activations + b.activations,
-    kv: a.kv + b.kv,
-    total: a.total + b.total,
-  };
+  const sum = { ...a };
+  for (const part of Object.keys(b ?? {}) as (keyof Bytes)[]) sum[part] += b?.[part] ?? 0;
+  return sum;
 }
 
 export function draftInfo({ draft }: Pick<Built<unknown>, "draft">): DraftInfo | null {
@@ -46,10 +43,10 @@ export type Runner = StepRunner & Pick<Executor, "unfinished" | "finish" | "comp
 /** What runs the steps of what was built: its executor, with a draft's before it. */
 export function runnerOf({ executor, draft, choice }: Omit<Built<unknown>, "beside">): Runner {
   if (!draft) return executor;
-  const { contextLength, program } = draft;
+  const { contextLength, program, code } = draft;
   const kv = new KvMemory(pagesOf(draft.executor), program.page_size);
   const cost = draft.choice.needs.bytes.weights / choice.needs.bytes.weights;
-  return new DraftedSteps(executor, new Drafter(draft.executor, kv, contextLength, cost));
+  return new code.DraftedSteps(executor, new code.Drafter(draft.executor, kv, contextLength, cost));
 }
 
 /** Pages of an executor's KV pool. */
@@ -68,35 +65,20 @@ interface Reads {
  *
  * @throws DraftMismatch
  */
-export async function checkVocabulary(target: Reads, draft: Reads): Promise<void> {
+export async function checkVocabulary(
+  target: Reads,
+  draft: Reads,
+  { vocabularyProblem }: DraftCode,
+): Promise<void> {
   const file = ({ manifest }: Reads) => fileOf(manifest, "tokenizer") as PackFile;
   if (file(target).sha256 === file(draft).sha256) return;
   const [own, other] = await Promise.all(
     [target, draft].map(async (pack) => {
       const bytes = await pack.source.read(file(pack));
-      return vocabularyOf(parseJson(file(pack).path, new TextDecoder().decode(bytes)));
+      return parseJson(file(pack).path, new TextDecoder().decode(bytes));
     }),
   );
-  const [a, b] = [own as Map<string, number>, other as Map<string, number>];
-  const wrong = [...a.keys(), ...b.keys()].find((token) => a.get(token) !== b.get(token));
-  if (wrong === undefined) return;
   const names = { target: target.manifest.model.name, draft: draft.manifest.model.name };
-  throw new DraftMismatch(
-    `${names.draft} can't draft for ${names.target}: the token ${JSON.stringify(wrong)} is ${a.get(wrong) ?? "none"} there and ` +
-      `${b.get(wrong) ?? "none"} here; a draft must have the target's tokenizer, so take a smaller model of the same family`,
-    { param: "draft", ...names },
-  );
-}
-
-/** Ids by token, of a tokenizer.json. */
-function vocabularyOf(tokenizer: unknown): Map<string, number> {
-  const { model, added_tokens: added = [] } = tokenizer as {
-    model?: { vocab?: Record<string, number> | [string, number][] };
-    added_tokens?: { id: number; content: string }[];
-  };
-  const vocab = model?.vocab ?? {};
-  const ids = Array.isArray(vocab)
-    ? vocab.map(([token], id): [string, number] => [token, id])
-    : Object.entries(vocab);
-  return new Map([...ids, ...added.map(({ content, id }): [string, number] => [content, id])]);
+  const problem = vocabularyProblem(own, other, names);
+  if (problem) throw new DraftMismatch(problem, { param: "draft", ...names });
 }

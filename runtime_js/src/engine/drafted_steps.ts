@@ -6,6 +6,9 @@ import { DRAFTED_WORD, rightGuesses, SAMPLED_WORDS } from "./generation.js";
 import type { BatchRow } from "./plan.js";
 import type { StepRunner } from "./step_runner.js";
 
+export { Drafter } from "./drafter.js";
+export { vocabularyProblem } from "./vocabulary.js";
+
 /** What a function of the draft is called. */
 const DRAFTS = "draft:";
 

@@ -54,17 +54,16 @@ interface Checked {
 export class Guesses {
   #speculation = new Speculation();
   #compiles = false;
-  readonly #counts = { prompt: { guessed: 0, right: 0 }, draft: { guessed: 0, right: 0 } };
+  readonly #all = { guessed: 0, right: 0 };
+  readonly #draft = { guessed: 0, right: 0 };
   /** Of all requests' drafted guesses: what one that begins may expect. */
   readonly #drafts = new Acceptance();
 
   get stats(): ServingStats["speculation"] {
-    const of = (guessed: number, accepted: number) => {
-      return { guessed, accepted, acceptanceRate: mean(accepted, guessed) };
+    const of = ({ guessed, right }: { guessed: number; right: number }) => {
+      return { guessed, accepted: right, acceptanceRate: mean(right, guessed) };
     };
-    const { prompt, draft } = this.#counts;
-    const all = of(prompt.guessed + draft.guessed, prompt.right + draft.right);
-    return { ...all, draft: of(draft.guessed, draft.right) };
+    return { ...of(this.#all), draft: of(this.#draft) };
   }
 
   /**
@@ -116,12 +115,12 @@ export class Guesses {
     drafter: Drafter | undefined,
   ): { origin: Origin; most: number } {
     const most = Math.min(tokens, room);
-    const repeats = from === "draft" ? undefined : this.#repeats(generation, most);
-    const drafted = from === "prompt" ? undefined : this.#drafted(generation, most, drafter);
-    const drafts = drafted && drafted.most > 0;
-    return repeats && repeats.most > 0 && !(drafts && drafted.rate > repeats.rate)
-      ? { origin: "prompt", most: repeats.most }
-      : { origin: "draft", most: drafted?.most ?? 0 };
+    const repeats = this.#repeats(generation, from === "draft" ? 0 : most);
+    const drafted = this.#drafted(generation, from === "prompt" ? 0 : most, drafter);
+    const drafts = drafted.most > 0 && (repeats.most === 0 || drafted.rate > repeats.rate);
+    return drafts
+      ? { origin: "draft", most: drafted.most }
+      : { origin: "prompt", most: repeats.most };
   }
 
   #repeats(generation: Generation, most: number): Candidate {
@@ -186,14 +185,18 @@ export class Guesses {
     let asked = false;
     for (const of of draws) {
       if (of.guesses === 0) continue;
-      this.#counts[of.origin].guessed += of.guesses;
-      this.#counts[of.origin].right += of.right;
       guesses += of.guesses;
       right += of.right;
       lag += of.lag;
-      if (of.origin === "draft") origin = "draft";
+      if (of.origin === "draft") {
+        origin = "draft";
+        this.#draft.guessed += of.guesses;
+        this.#draft.right += of.right;
+      }
       asked ||= of.generation.spec.speculation !== "auto";
     }
+    this.#all.guessed += guesses;
+    this.#all.right += right;
     const rows = draws.length;
     if (promptTokens > 0) {
       if (guesses === 0) this.#speculation.prompts(promptTokens, ms);

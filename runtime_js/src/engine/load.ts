@@ -24,7 +24,7 @@ import { type FileRole, fileOf, packBytes } from "../program/manifest.js";
 import { PackCache } from "../store/pack_cache.js";
 import { PackSource } from "../store/pack_source.js";
 import { type Built, type BuiltDraft, build, type CheckedPack, type Chosen } from "./build.js";
-import { checkVocabulary } from "./draft.js";
+import { checkVocabulary, type DraftCode } from "./draft.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { Losses, type RecoveryOptions } from "./losses.js";
@@ -224,6 +224,7 @@ interface OpenDraft {
   source: PackSource;
   pack: CheckedPack;
   contextLength: number;
+  code: DraftCode;
 }
 
 /** Opens the draft, if there is one to be. @throws DraftMismatch, and what reading a pack throws */
@@ -237,13 +238,14 @@ export async function openDraft(
   if (options.draft === undefined) return undefined;
   const source = await openSource(host, { ...options, url: options.draft }, signal, onBytes);
   const manifest = await source.manifest();
-  await checkVocabulary(target, { source, manifest });
+  const code = await import("./drafted_steps.js");
+  await checkVocabulary(target, { source, manifest }, code);
   const model = await readProgram(source, manifest);
   const { limits } = manifest;
   const contextLength = Math.min(target.capacity.contextLength, limits.context_length);
   const maxBatch = Math.min(target.capacity.maxBatch, limits.max_batch);
   const symbols = chooseSymbols(model.program, { ...target.capacity, contextLength, maxBatch });
-  return { source, pack: { manifest, model, symbols }, contextLength };
+  return { source, pack: { manifest, model, symbols }, contextLength, code };
 }
 
 /** Which of its tiers a draft runs in: the target's, if it has that. */
@@ -262,7 +264,7 @@ async function buildDraft(
   source: PackSource,
   making: Omit<Parameters<typeof build<void>>[3], "beside">,
 ): Promise<BuiltDraft> {
-  const { pack, contextLength } = draft;
+  const { pack, contextLength, code } = draft;
   const chosen = { adapter, ...chooseDraft(adapter, draft, choice.name) };
   const built = await build(pack, chosen, source, {
     ...making,
@@ -272,7 +274,7 @@ async function buildDraft(
     beside: async () => {},
   });
   const { manifest, model } = pack;
-  return { ...built, manifest, program: model.program, contextLength };
+  return { ...built, manifest, program: model.program, contextLength, code };
 }
 
 /** A controller that is aborted with `signal`, until disposed of. */
