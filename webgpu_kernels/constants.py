@@ -144,7 +144,8 @@ def sample(a: SampleAttrs, tier: Tier, threads: int = PICK_THREADS) -> Constants
         "PADDING": 2 * LOWEST,
         "adjusted_bytes": ("*", "outs", 4 * padded),
         "blocks_bytes": ("*", "outs", 16 * blocks),
-        "variant": [],
+        "limits": a.limits,
+        "variant": [] if a.limits else ["plain"],
     }
 
 

@@ -30,7 +30,7 @@ import { Losses, type RecoveryOptions } from "./losses.js";
 import { PageTuning, TIMESTAMPS } from "./page_tuning.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { pause } from "./recovery.js";
-import { readText } from "./text_parts.js";
+import { readDefaults, readText } from "./text_parts.js";
 
 export interface LoadOptions {
   /** The pack's folder, with a trailing slash. */
@@ -108,10 +108,13 @@ async function loadOnce(
     const source = await openSource(host, options, loading.signal, () => progress.bytes(source));
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
-    const model = await readProgram(source, manifest);
+    const [model, defaults] = await Promise.all([
+      readProgram(source, manifest),
+      readDefaults(source, manifest),
+    ]);
     const capacity = chooseCapacity(manifest, options);
     const symbols = chooseSymbols(model.program, capacity);
-    const pack = { manifest, model, symbols };
+    const pack = { manifest, model, symbols, defaults };
     const adapter = await found;
     const { choice: usual, has } = choose(adapter, model, symbols, options);
     const kernels = fileOf(manifest, "kernels") as PackFile;
@@ -123,7 +126,7 @@ async function loadOnce(
       tuning?.choose(model, symbols, has, tier.name) ?? tier;
 
     const chosen = { adapter, has, choice: tuned(usual, has) };
-    const beside = () => readText(source, manifest);
+    const beside = () => readText(source, manifest, defaults);
     const built = await build(pack, chosen, source, { opened, progress, beside, loading, signal });
     const { executor } = built;
     const setting = { ...capacity, tuning: tuning?.report ?? null };
