@@ -150,6 +150,19 @@ export class Engine extends ServingEngine {
     return () => controller.abort();
   }
 
+  /**
+   * From the next step on, leaves the GPU to the page for so many milliseconds after each step, as {@link EngineOptions}'
+   * `yieldMs` does from the load on. Answers are the same, and come later.
+   *
+   * @example
+   * engine.setYield(8); // while something moves
+   * engine.setYield(0); // when nobody looks
+   * @throws InvalidRequestError
+   */
+  async setYield(ms: number): Promise<void> {
+    await this.connection.call.setYield(ms);
+  }
+
   /** Token ids of a text. */
   tokenize(text: string): Promise<number[]> {
     return this.connection.call.tokenize(text);

@@ -20,7 +20,7 @@ const QUEUE_CALLS = ["writeBuffer", "submit", "onSubmittedWorkDone"] as const;
 export function fragile(
   gpu: GPU,
   calls: () => number,
-  { counts = () => true, lost = () => {} } = {},
+  { counts = (): boolean => true, lost = () => {} } = {},
 ): FragileGpu {
   const losses = new Map<string, number>();
   const devices: GPUDevice[] = [];

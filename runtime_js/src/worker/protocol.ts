@@ -85,6 +85,8 @@ export type Methods = ServingMethods & {
   watch: (every: number, event: EngineStats) => never;
   /** Tells of a lost device and of its replacement; ends by being cancelled. */
   watchDevice: (args: null, event: DeviceState) => never;
+  /** Milliseconds that the GPU is left to the page after each step. */
+  setYield: (ms: number, event: never) => null;
   info: (args: null, event: never) => EngineInfo;
   tokenize: (text: string, event: never) => number[];
   countTokens: (messages: TemplateMessage[], event: never) => number;

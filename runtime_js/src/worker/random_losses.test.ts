@@ -15,8 +15,17 @@ import { Serving } from "./serving.js";
 
 const LOSSES = 50;
 /** Where a device is lost; each in turn. `send` and `receive`: keys and values, to and from the other engine. */
-const PHASES = ["load", "prefill", "decode", "rebuild", "save", "restore", "send", "receive"] as const;
-type Phase = (typeof PHASES)[number];
+type Phase = "load" | "prefill" | "decode" | "rebuild" | "save" | "restore" | "send" | "receive";
+const PHASES: readonly Phase[] = [
+  "load",
+  "prefill",
+  "decode",
+  "rebuild",
+  "save",
+  "restore",
+  "send",
+  "receive",
+];
 
 /** Of the requests under way when a device was lost in a phase. */
 interface Row {
@@ -136,14 +145,14 @@ test(`${LOSSES} losses in all phases: every request and every transfer ends, non
   const witnesses = new Witnesses();
   const activity = new Activity();
   let losses = 0;
-  let wanted: Phase | undefined = "load";
+  let wanted = PHASES[0] as Phase | undefined;
   const broken = fragile(
     await dawn(),
     () => below(wanted === "load" || wanted === "rebuild" ? 24 : 8), // fewer than there are in one
     {
       counts: () => activity.phase === wanted,
       lost: () => {
-        witnesses.lost(activity.phase as Phase);
+        witnesses.lost(activity.phase);
         losses++;
         wanted = losses < LOSSES ? PHASES[losses % PHASES.length] : undefined;
       },

@@ -70,6 +70,10 @@ function engineHandlers(host: Host): Handlers {
     watch: (every, { signal, emit }) => loaded().model.watch(every, emit, signal),
     watchDevice: (_, { signal, emit }) => loaded().model.watchDevice(emit, signal),
     info: () => loaded().model.info(),
+    setYield(ms) {
+      loaded().model.scheduler.page.set(ms);
+      return null;
+    },
     tokenize: (text) => loaded().model.tokenize(text),
     countTokens: (messages) => loaded().model.prompt(messages).tokens.length,
     savePrefix: async ({ name, messages }, { signal }) =>
