@@ -5,8 +5,9 @@ engine's back 50 times, before calls drawn with a seed, in each phase in turn: l
 decode, rebuild (of the one lost before), save and restore of a prefix, send and receive of keys and
 values. For each phase: losses, and what became of the requests and transfers that were under way
 (one counts in each phase in which it met a loss): completed with the result of an undisturbed
-engine, wrong, ended with a named error (transfers alone may), hung (60 s). Before: `make setup`.
-The last line is one JSON object, with the milliseconds from a loss to the next device's readiness.
+engine, wrong, ended with the named error, hung (60 s); abandoned are transfers that ended by name,
+whose prompt is computed instead. Before: `make setup`. The last line is one JSON object, with the
+milliseconds from a loss to the next device's readiness.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from scripts.figures.builds import REPOSITORY
 
 TEST = ["npx", "vitest", "run", "src/worker/random_losses.test.ts"]
-COLUMNS = ("losses", "completed", "wrong", "named", "hung")
+COLUMNS = ("losses", "completed", "wrong", "named", "abandoned", "hung")
 
 
 def main() -> None:

@@ -81,17 +81,17 @@ export class Engine extends ServingEngine {
     await once(options, ({ call }) => call.deleteCached(url));
   }
 
-  override async remoteSend(prompt: Prompt, options: RemoteSendOptions): Promise<void> {
+  protected override async transfer(prompt: Prompt, options: RemoteSendOptions): Promise<void> {
     const { to } = options;
     if (to === this || to === this.id) {
       throw new InvalidRequestError("to is this engine itself", { param: "to" });
     }
     try {
-      await super.remoteSend(prompt, options);
+      await super.transfer(prompt, options);
     } catch (error) {
       if (!(error instanceof PeerUnknown && to instanceof Engine)) throw error;
       await this.#link(to);
-      await super.remoteSend(prompt, options);
+      await super.transfer(prompt, options);
     }
   }
 

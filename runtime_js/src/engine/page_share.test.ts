@@ -38,6 +38,16 @@ test("a share that is taken back ends at once", () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
+test("an engine that runs in a page which nobody sees leaves it nothing", () => {
+  const page = new PageShare(() => {}, () => Date.now());
+  page.set(8);
+  page.arrived();
+  expect(page.lasts).toBe(true);
+  vi.stubGlobal("document", { hidden: true });
+  expect(page.lasts).toBe(false);
+  vi.unstubAllGlobals();
+});
+
 test.each([-1, 1001, Number.NaN, "8", null])("%s is no time", (ms) => {
   const page = new PageShare(() => {}, () => 0);
   expect(() => page.set(ms as number)).toThrow(

@@ -7,6 +7,9 @@ import { InvalidRequestError } from "../errors.js";
 /** Milliseconds that a step with tokens of prompts may take then: half a frame. */
 export const STEP_MS = 8;
 
+/** A page that nobody sees draws nothing, and its timers (not a worker's) take a second at least. */
+const isHidden = () => (globalThis as { document?: { hidden: boolean } }).document?.hidden === true;
+
 /** A second: more is no rhythm. */
 const MOST_MS = 1000;
 
@@ -51,7 +54,7 @@ export class PageShare {
   /** Whether it is the page's time; if so, its end wakes. */
   get lasts(): boolean {
     const left = this.#until - this.now();
-    if (!this.some || left <= 0) return false;
+    if (!this.some || left <= 0 || isHidden()) return false;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.wake();

@@ -49,6 +49,8 @@ export type ServingMethods = {
   generate: (request: GenerateRequest, event: GenerateEvent) => GenerateResult;
   prepRecv: (request: PrepRecvRequest, event: never) => PrepRecvResult;
   remoteSend: (request: RemoteSendRequest, event: never) => null;
+  /** Nothing will be sent to an address of `prepRecv`, which is named by its `transfer`. */
+  cancelRecv: (transfer: string, event: never) => null;
   stats: (args: null, event: never) => EngineStats;
 };
 

@@ -53,6 +53,7 @@ function engineHandlers(host: Host): Handlers {
     generate: (...call) => handlers().generate(...call),
     prepRecv: (...call) => handlers().prepRecv(...call),
     remoteSend: (...call) => handlers().remoteSend(...call),
+    cancelRecv: (...call) => handlers().cancelRecv(...call),
     stats: (...call) => handlers().stats(...call),
     connectPeer: (address, { signal }) => serving().hub.connect(address, signal),
     disconnectPeer(engine) {
