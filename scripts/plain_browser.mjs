@@ -40,7 +40,11 @@ export async function launchPlain(adapter) {
   });
   let last = 0;
   /** @returns {Promise<any>} */
-  const send = (/** @type {string} */ method, params = {}, /** @type {string | undefined} */ sessionId = undefined) =>
+  const send = (
+    /** @type {string} */ method,
+    params = {},
+    /** @type {string | undefined} */ sessionId = undefined,
+  ) =>
     new Promise((resolve, reject) => {
       calls.set(++last, { resolve, reject });
       input.write(`${JSON.stringify({ id: last, method, params, sessionId })}\0`);

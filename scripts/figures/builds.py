@@ -99,7 +99,7 @@ def assemble_site(folder: Path, pack: Path) -> None:
 
 
 def endless(manifest: Path) -> None:
-    """No token ends an answer: in a copy of pack.json, as the files of assembled sites are linked."""
+    """No token ends an answer of a copied pack.json; the files of assembled sites are links."""
     contents = json.loads(manifest.read_text("utf-8"))
     contents["tokens"]["eos"] = []
     manifest.unlink()

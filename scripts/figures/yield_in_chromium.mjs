@@ -26,7 +26,9 @@ try {
     document.body.innerHTML =
       "<style>@keyframes go { to { transform: translateX(300px) } } div { width: 80px; height: 80px;" +
       "background: teal; animation: go 1s infinite alternate }</style><div></div><canvas width=300 height=150></canvas>";
-    const gl = /** @type {WebGLRenderingContext} */ (document.querySelector("canvas")?.getContext("webgl"));
+    const gl = /** @type {WebGLRenderingContext} */ (
+      document.querySelector("canvas")?.getContext("webgl")
+    );
     /** @type {number[]} */
     let frames = [];
     const draw = (/** @type {number} */ time) => {

@@ -2,7 +2,7 @@
 
 import type { BrowserContext, Page } from "@playwright/test";
 import { launch, launchOptions } from "../../scripts/browser.mjs";
-import { expect, PACK, test as base } from "../harness/fixtures.js";
+import { test as base, expect, PACK } from "../harness/fixtures.js";
 
 /**
  * Chromium gives a page no adapter for two minutes after a second crash (it takes the page for the culprit), and gives up
@@ -101,9 +101,7 @@ function eosOf(page: Page): Promise<number[]> {
 
 /** How they ended. */
 function outcomes(page: Page): Promise<Outcome[]> {
-  return page.evaluate(
-    () => (globalThis as unknown as { outcomes: Promise<Outcome[]> }).outcomes,
-  );
+  return page.evaluate(() => (globalThis as unknown as { outcomes: Promise<Outcome[]> }).outcomes);
 }
 
 async function chunks(page: Page, atLeast: number): Promise<void> {

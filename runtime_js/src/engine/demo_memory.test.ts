@@ -33,7 +33,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
   }
   afterEach(() => model?.unload());
 
-  /** Token ids as text, of as many as are asked for: nothing ends early. */
+  /** The text of as many tokens as are asked for: nothing ends early. */
   async function ask(
     content: string,
     maxTokens: number,
@@ -66,7 +66,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
     { contextLength: 128, maxBatch: 1, kvTokens: 128 },
     {},
     { contextLength: 700, maxBatch: 32, kvTokens: 5000 },
-  ])("predicted bytes are allocated within 5 %%: %j", async (options) => {
+  ])("what is predicted is allocated, to a twentieth: %j", async (options) => {
     await open(options);
     await ask("Tell me a story.", 4);
     const { bytes, contextLength, maxBatch, kvTokens } = model.info();
@@ -91,13 +91,13 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
   });
 
   test("10,000 tokens of many requests take no more GPU bytes than the first ones", async () => {
-    await open({ contextLength: 160, kvTokens: 1280 });
+    await open({ contextLength: 160, maxBatch: 32, kvTokens: 32 * 160 });
     const round = (from: number, requests: number) =>
       Promise.all(Array.from({ length: requests }, (_, i) => ask(`${from + i}: go on`, 100)));
-    await round(0, 8);
+    await round(0, 32);
     const live = { ...gpu.live };
     const before = model.stats();
-    await round(8, 100);
+    await round(32, 100);
     const after = model.stats();
     expect(after.completionTokens - before.completionTokens).toBe(10_000);
     expect(gpu.live).toEqual(live);
@@ -105,7 +105,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
     expect(after.createdBindGroups).toBe(before.createdBindGroups);
   }, 300_000);
 
-  test.each([1, 2, 3])(
+  test.each([1, 2])(
     "eviction and preemption under a quarter of the pages never change tokens (seed %i)",
     async (seed) => {
       const below = random(seed);
@@ -114,7 +114,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
         const content = `${"As always. ".repeat(below(5))}${i}: tell me of ${topics[below(6)]}.`;
         // Drawn tokens hang on the last bit where keys and values are rounded to f16 (greedy ones hardly do).
         const drawn = tier === "f32" && below(2) === 0 ? { seed: below(100) } : {};
-        return { content, tokens: 40 + below(50), options: { ...drawn, priority: below(3) } };
+        return { content, tokens: 24 + below(30), options: { ...drawn, priority: below(3) } };
       });
       const all = (together: boolean) => {
         const one = ({ content, tokens, options }: (typeof asks)[number]) =>
@@ -129,7 +129,7 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
       const alone = await all(false);
       const page = model.program.page_size;
       const needed = asks.reduce((sum, { content, tokens }) => {
-        const prompt = model.prompt([{ role: "user", content }]).tokens.length;
+        const prompt = model.prompts.render([{ role: "user", content }]).tokens.length;
         return sum + Math.ceil((prompt + tokens) / page);
       }, 0);
       model.unload();
@@ -148,8 +148,8 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
 
   test("eight choices of one prompt read its keys and values once a step", async () => {
     await open({ contextLength: 500, kvTokens: 2000 });
-    const content = "What is written here is long. ".repeat(40);
-    const prompt = model.prompt([{ role: "user", content }]).tokens.length;
+    const content = "What is written here is long. ".repeat(20);
+    const prompt = model.prompts.render([{ role: "user", content }]).tokens.length;
     const page = model.program.page_size;
     const prefix = prompt - (prompt % page); // whole pages
     const cut = vi.spyOn(WorkPlanner.prototype, "cut");

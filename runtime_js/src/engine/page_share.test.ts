@@ -39,7 +39,10 @@ test("a share that is taken back ends at once", () => {
 });
 
 test("an engine that runs in a page which nobody sees leaves it nothing", () => {
-  const page = new PageShare(() => {}, () => Date.now());
+  const page = new PageShare(
+    () => {},
+    () => Date.now(),
+  );
   page.set(8);
   page.arrived();
   expect(page.lasts).toBe(true);
@@ -49,7 +52,10 @@ test("an engine that runs in a page which nobody sees leaves it nothing", () => 
 });
 
 test.each([-1, 1001, Number.NaN, "8", null])("%s is no time", (ms) => {
-  const page = new PageShare(() => {}, () => 0);
+  const page = new PageShare(
+    () => {},
+    () => 0,
+  );
   expect(() => page.set(ms as number)).toThrow(
     expect.objectContaining({ name: "InvalidRequestError", param: "yieldMs" }),
   );

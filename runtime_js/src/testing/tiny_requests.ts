@@ -11,7 +11,11 @@ export function random(seed: number): (n: number) => number {
   };
 }
 
-export function ask(content: string, changes: Partial<GenerateRequest["sampling"]> = {}, maxTokens = 24) {
+export function ask(
+  content: string,
+  changes: Partial<GenerateRequest["sampling"]> = {},
+  maxTokens = 24,
+) {
   const sampling = {
     temperature: 0,
     frequencyPenalty: 0,

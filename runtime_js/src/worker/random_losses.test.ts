@@ -116,10 +116,7 @@ class Witnesses {
 async function link(a: LanguageModel, b: LanguageModel) {
   const [x, y] = [await Serving.of(a), await Serving.of(b)];
   const { port1, port2 } = new MessageChannel();
-  await Promise.all([
-    x.hub.connect({ port: port1 }, never),
-    y.hub.connect({ port: port2 }, never),
-  ]);
+  await Promise.all([x.hub.connect({ port: port1 }, never), y.hub.connect({ port: port2 }, never)]);
   return [x, y] as const;
 }
 
@@ -194,8 +191,7 @@ test(`${LOSSES} losses in all phases: every request and every transfer ends, non
   /** Keys and values of a prompt go one way; then whoever has them answers as ever. */
   const sent = async (phase: "send" | "receive"): Promise<void> => {
     const letters = Array.from({ length: 24 }, () => 97 + below(26));
-    const [from, to, answers] =
-      phase === "send" ? [mine, theirs, other] : [theirs, mine, model];
+    const [from, to, answers] = phase === "send" ? [mine, theirs, other] : [theirs, mine, model];
     const { request, right } = await asked({ ...ask(""), messages: letters });
     const sending = during(phase, send(from, to, answers.id, letters));
     await witnesses.ends("a transfer", sending, (all) => all);

@@ -76,7 +76,7 @@ function engineHandlers(host: Host): Handlers {
       return null;
     },
     tokenize: (text) => loaded().model.tokenize(text),
-    countTokens: (messages) => loaded().model.prompt(messages).tokens.length,
+    countTokens: (messages) => loaded().model.prompts.render(messages).tokens.length,
     savePrefix: async ({ name, messages }, { signal }) =>
       loaded().model.savePrefix(await openStore(), name, messages, signal),
     restorePrefix: async (name) =>

@@ -66,7 +66,7 @@ export class Serving {
         }
       },
       prepRecv: async ({ prompt, ...request }, { signal }) => {
-        const tokens = model.promptTokens(prompt);
+        const tokens = model.prompts.tokens(prompt);
         const result = await model.exchange.prepRecv(tokens, request, { owner, signal });
         // Whoever has given up does not read the answer.
         if (signal.aborted && result.kvAddr) this.#drop(result.kvAddr.transfer, "it was aborted");
@@ -102,7 +102,7 @@ export class Serving {
           { engine: to },
         );
       }
-      const prompt = this.model.promptTokens(request.prompt);
+      const prompt = this.model.prompts.tokens(request.prompt);
       const begin = position(request.begin, prompt.length, "begin");
       const end = position(request.end, prompt.length, "end");
       if (begin !== kvAddr.begin || end !== kvAddr.end) {
