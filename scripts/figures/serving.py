@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, this_build
+from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, endless, this_build
 
 DEMO = "demo"
 NUMBERS = ("requests", "words", "tokens", "rounds", "long")
@@ -69,14 +69,6 @@ def rounded(values: dict[str, Any]) -> dict[str, Any]:
         key: rounded(value) if isinstance(value, dict) else round(value, 2)
         for key, value in values.items()
     }
-
-
-def endless(manifest: Path) -> None:
-    """Takes the end tokens away, in a copy of its own: packs are linked."""
-    json_of = json.loads(manifest.read_text("utf-8"))
-    json_of["tokens"]["eos"] = []
-    manifest.unlink()
-    manifest.write_text(json.dumps(json_of), "utf-8")
 
 
 def main() -> None:

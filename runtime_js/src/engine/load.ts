@@ -27,6 +27,7 @@ import { type Built, build, type CheckedPack } from "./build.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { Losses, type RecoveryOptions } from "./losses.js";
+import { checkedYield } from "./page_share.js";
 import { PageTuning, TIMESTAMPS } from "./page_tuning.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { pause } from "./recovery.js";
@@ -58,6 +59,11 @@ export interface LoadOptions {
    * result from the browser's storage.
    */
   tune?: boolean;
+  /**
+   * Milliseconds for which the GPU is left to the page after each step (default 0), so that it draws smoothly while a model
+   * runs; steps are kept short then, too. `engine.setYield` changes it.
+   */
+  yieldMs?: number;
   /** How often a lost device is replaced before the engine gives up (default: 3 losses within a minute). */
   recovery?: RecoveryOptions;
 }
@@ -113,6 +119,7 @@ async function loadOnce(
       readDefaults(source, manifest),
     ]);
     const capacity = chooseCapacity(manifest, options);
+    const yieldMs = checkedYield(options.yieldMs ?? 0);
     const symbols = chooseSymbols(model.program, capacity);
     const pack = { manifest, model, symbols, defaults };
     const adapter = await found;
@@ -131,6 +138,7 @@ async function loadOnce(
     const { executor } = built;
     const setting = { ...capacity, tuning: tuning?.report ?? null };
     const language = new LanguageModel(built, manifest, model.program, built.beside, setting);
+    language.scheduler.page.set(yieldMs);
     if (tuning) {
       progress.enter("tune", source);
       if (!(await tuning.run(language, model, built.choice, has, signal))) {
