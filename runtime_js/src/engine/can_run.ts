@@ -46,7 +46,12 @@ export async function canRun(
   const source = await openSource(host, options, signal);
   const manifest = await source.manifest();
   const capacity = chooseCapacity(manifest, options);
-  const draft = await openDraft(host, options, { source, manifest, capacity }, signal);
+  const draft = await openDraft(
+    host,
+    options,
+    { source, manifest, capacity, defaults: {} },
+    signal,
+  );
   const report: CanRunReport = {
     ok: false,
     tier: null,

@@ -116,12 +116,13 @@ export class Drafter {
     const { length: seqs } = rows;
     const lags = rows.reduce((sum, { slot, known }) => sum + (this.lag(slot, known, 0) ?? 0), 0);
     const tokens = Math.min(lags, executor.chunk);
-    const first = executor.missingOf(["prefill", ...SAMPLE], { tokens, seqs, outs: seqs });
+    const plain = rows.every(({ sampling }) => sampling.plain);
+    const first = executor.missingOf(["prefill"], plain, { tokens, seqs, outs: seqs });
     // Rows of fewer guesses end before others.
     const counts = new Set(rows.map(({ skip, count }) => rowsAt(rows, skip + count - 1).length));
     const decode = [...counts].flatMap((seqs) => {
       const step = { tokens: seqs, seqs, outs: seqs };
-      return executor.missingOf(["decode", "decode_split", ...SAMPLE], step);
+      return executor.missingOf(["decode", "decode_split"], plain, step);
     });
     return [...new Set([...first, ...decode])];
   }

@@ -28,10 +28,11 @@ import { checkVocabulary, type DraftCode } from "./draft.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { Losses, type RecoveryOptions } from "./losses.js";
+import { checkedYield } from "./page_share.js";
 import { PageTuning, TIMESTAMPS } from "./page_tuning.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { pause } from "./recovery.js";
-import { readText } from "./text_parts.js";
+import { readDefaults, readText } from "./text_parts.js";
 
 export interface LoadOptions {
   /** The pack's folder, with a trailing slash. */
@@ -64,6 +65,11 @@ export interface LoadOptions {
    * result from the browser's storage.
    */
   tune?: boolean;
+  /**
+   * Milliseconds for which the GPU is left to the page after each step (default 0), so that it draws smoothly while a model
+   * runs; steps are kept short then, too. `engine.setYield` changes it.
+   */
+  yieldMs?: number;
   /** How often a lost device is replaced before the engine gives up (default: 3 losses within a minute). */
   recovery?: RecoveryOptions;
 }
@@ -116,11 +122,15 @@ async function loadOnce(
     progress.sources.push(source);
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
-    const model = await readProgram(source, manifest);
+    const [model, defaults] = await Promise.all([
+      readProgram(source, manifest),
+      readDefaults(source, manifest),
+    ]);
     const capacity = chooseCapacity(manifest, options);
+    const yieldMs = checkedYield(options.yieldMs ?? 0);
     const symbols = chooseSymbols(model.program, capacity);
-    const pack = { manifest, model, symbols };
-    const target = { source, manifest, capacity };
+    const pack = { manifest, model, symbols, defaults };
+    const target = { source, manifest, capacity, defaults };
     const draft = await openDraft(host, options, target, loading.signal, onBytes);
     if (draft) {
       progress.sources.push(draft.source);
@@ -137,7 +147,7 @@ async function loadOnce(
       tuning?.choose(model, symbols, has, tier.name) ?? tier;
 
     const chosen = { adapter, has, choice: tuned(usual, has) };
-    const beside = () => readText(source, manifest);
+    const beside = () => readText(source, manifest, defaults);
     const making = { opened, progress, loading, signal };
     const built = {
       draft: draft && (await buildDraft(draft, chosen, draft.source, making)),
@@ -146,6 +156,7 @@ async function loadOnce(
     const { executor } = built;
     const setting = { ...capacity, tuning: tuning?.report ?? null };
     const language = new LanguageModel(built, manifest, model.program, built.beside, setting);
+    language.scheduler.page.set(yieldMs);
     if (tuning) {
       progress.enter("tune");
       if (!(await tuning.run(language, model, built.choice, has, signal))) {
@@ -231,7 +242,7 @@ interface OpenDraft {
 export async function openDraft(
   host: Host,
   options: LoadOptions,
-  target: { source: PackSource; manifest: PackManifest; capacity: Capacity },
+  target: Pick<CheckedPack, "manifest" | "defaults"> & { source: PackSource; capacity: Capacity },
   signal: AbortSignal,
   onBytes?: () => void,
 ): Promise<OpenDraft | undefined> {
@@ -245,7 +256,9 @@ export async function openDraft(
   const contextLength = Math.min(target.capacity.contextLength, limits.context_length);
   const maxBatch = Math.min(target.capacity.maxBatch, limits.max_batch);
   const symbols = chooseSymbols(model.program, { ...target.capacity, contextLength, maxBatch });
-  return { source, pack: { manifest, model, symbols }, contextLength, code };
+  // It draws as the target does.
+  const { defaults } = target;
+  return { source, pack: { manifest, model, symbols, defaults }, contextLength, code };
 }
 
 /** Which of its tiers a draft runs in: the target's, if it has that. */

@@ -13,6 +13,7 @@ import { ChunkBudget } from "./chunk_budget.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
 import { type Chosen, choose, Guesses } from "./guesses.js";
 import { KvMemory } from "./kv_memory.js";
+import { PageShare, STEP_MS } from "./page_share.js";
 import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason, GenerateResult } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
@@ -67,6 +68,8 @@ export class Scheduler {
   readonly #tasks: Task[] = [];
   #task: Task | undefined;
   readonly #ahead = new RunAhead();
+  /** What of the GPU's time is the page's. */
+  readonly page: PageShare;
   readonly #budget: ChunkBudget;
   readonly #guesses = new Guesses();
   readonly #counts = new ServingCounts();
@@ -100,6 +103,7 @@ export class Scheduler {
     this.#kv = kv;
     this.#running = new Running(kv, this.#sampler, runner.maxBatch);
     this.#budget = new ChunkBudget(runner.chunk);
+    this.page = new PageShare(() => this.#wake(), now);
     this.#watch(runner);
   }
 
@@ -300,6 +304,7 @@ export class Scheduler {
   /** Whether a step can be submitted after those under way: where the next begins is known once guesses are checked. */
   #mayFollow(): boolean {
     const last = this.#underWay.at(-1);
+    if (this.page.some) return last === undefined && !this.page.lasts;
     return this.#underWay.length < this.#ahead.depth && (last === undefined || !last.guesses);
   }
 
@@ -310,6 +315,7 @@ export class Scheduler {
     this.#counts.waitMs += now - submitted;
     this.#lastArrival = now;
     this.#ahead.arrived(now);
+    this.page.arrived();
     if (!step.guesses) this.#budget.arrived(promptTokens, took);
     let at = 0;
     for (const draw of step.draws) {
@@ -434,14 +440,14 @@ export class Scheduler {
   #choose(): Chosen[] {
     const running = [...this.#running.all];
     const streams = running.some(({ spec, prefills }) => spec.streams && !prefills);
-    const counts = chooseBatch(
-      running.map(({ pending }) => pending),
-      {
-        seqs: this.#runner.maxBatch,
-        tokens: this.#runner.chunk,
-        promptTokens: streams ? this.#budget.tokens : this.#runner.chunk,
-      },
-    );
+    const pending = running.map((generation) => generation.pending);
+    const { chunk, maxBatch } = this.#runner;
+    const decodes = pending.filter((tokens) => tokens === 1).length;
+    const counts = chooseBatch(pending, {
+      seqs: maxBatch,
+      tokens: this.page.some ? Math.min(chunk, decodes + this.#budget.within(STEP_MS)) : chunk,
+      promptTokens: streams ? this.#budget.tokens : chunk,
+    });
     const chosen: Chosen[] = [];
     running.forEach((generation, i) => {
       const count = counts[i] as number;
