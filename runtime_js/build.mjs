@@ -19,6 +19,7 @@ const entries = {
   worker: "src/worker/worker.ts",
   inline: "src/worker/inline.ts",
   drafted_steps: "src/engine/drafted_steps.ts",
+  page_tuning: "src/engine/page_tuning.ts",
   router: "src/router/index.ts",
   bench: "src/bench/index.ts",
   bench_worker: "src/bench/bench_worker.ts",
@@ -38,8 +39,8 @@ await build({
   sourcemap: true,
   sourcesContent: false,
   legalComments: "linked",
-  // Imported only when asked to run in this thread, and to load a draft.
-  external: ["./inline.js", "./bench_inline.js", "./drafted_steps.js"],
+  // Imported only when asked to run in this thread, to load a draft, and to tune.
+  external: ["./inline.js", "./bench_inline.js", "./drafted_steps.js", "./page_tuning.js"],
   logLevel: "warning",
 });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");

@@ -29,7 +29,6 @@ import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { Losses, type RecoveryOptions } from "./losses.js";
 import { checkedYield } from "./page_share.js";
-import { PageTuning, TIMESTAMPS } from "./page_tuning.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { pause } from "./recovery.js";
 import { readDefaults, readText } from "./text_parts.js";
@@ -113,7 +112,7 @@ async function loadOnce(
   try {
     // The GPU process makes a device while files are read and checked.
     const found = findAdapter(host, options);
-    const more: GPUFeatureName[] = options.tune ? [TIMESTAMPS] : [];
+    const more: GPUFeatureName[] = options.tune ? ["timestamp-query"] : [];
     const counters = newCounters();
     opened = found.then((adapter) => requestDevice(adapter, more, counters));
     opened.catch(() => {});
@@ -141,7 +140,12 @@ async function loadOnce(
     const kernels = fileOf(manifest, "kernels") as PackFile;
     const tuning =
       options.tune && usual.problems.length === 0
-        ? await PageTuning.open(source, kernels.sha256, describeAdapter(adapter), usual.name)
+        ? await (await import("./page_tuning.js")).PageTuning.open(
+            source,
+            kernels.sha256,
+            describeAdapter(adapter),
+            usual.name,
+          )
         : undefined;
     const tuned = (tier: TierChoice, has: Available) =>
       tuning?.choose(model, symbols, has, tier.name) ?? tier;

@@ -9,9 +9,6 @@ import type { PackSource } from "../store/pack_source.js";
 import type { LanguageModel } from "./language_model.js";
 import { TUNING_MS, TUNING_TOKENS, type TuningReport, tuneFunctions } from "./tune.js";
 
-/** What measuring wants of a device. */
-export const TIMESTAMPS = "timestamp-query";
-
 export class PageTuning {
   readonly report: TuningReport = { measured: 0, cached: false, problem: null };
   #records: KernelRecord[] = [];
