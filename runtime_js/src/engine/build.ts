@@ -14,7 +14,6 @@ import type { Symbols } from "../gpu/sizes.js";
 import { planSpans, ShardUploader } from "../gpu/weights.js";
 import type { Model } from "../program/check.js";
 import type { PackSource } from "../store/pack_source.js";
-import type { DraftCode } from "./draft.js";
 import { Executor } from "./executor.js";
 import type { LoadPhase } from "./progress.js";
 import type { SamplingDefaults } from "./sampling.js";
@@ -44,6 +43,9 @@ export interface Built<T> extends Chosen {
   /** What guesses for it, on the same device. */
   draft?: BuiltDraft | undefined;
 }
+
+/** What only engines with a draft need, and load: a file of its own in the built package. */
+export type DraftCode = typeof import("./drafted_steps.js");
 
 export interface BuiltDraft extends Built<void> {
   manifest: PackManifest;

@@ -5,13 +5,10 @@ import type { Requirements } from "../gpu/requirements.js";
 import { parseJson } from "../program/json.js";
 import { fileOf } from "../program/manifest.js";
 import type { PackSource } from "../store/pack_source.js";
-import type { Built } from "./build.js";
+import type { Built, DraftCode } from "./build.js";
 import type { Executor } from "./executor.js";
 import { KvMemory } from "./kv_memory.js";
 import type { StepRunner } from "./step_runner.js";
-
-/** What only engines with a draft need, and load: a file of its own in the built package. */
-export type DraftCode = typeof import("./drafted_steps.js");
 
 /** What `Engine.info` says of a draft. */
 export interface DraftInfo {

@@ -23,8 +23,15 @@ import { type Model, readModel } from "../program/check.js";
 import { type FileRole, fileOf, packBytes } from "../program/manifest.js";
 import { PackCache } from "../store/pack_cache.js";
 import { PackSource } from "../store/pack_source.js";
-import { type Built, type BuiltDraft, build, type CheckedPack, type Chosen } from "./build.js";
-import { checkVocabulary, type DraftCode } from "./draft.js";
+import {
+  type Built,
+  type BuiltDraft,
+  build,
+  type CheckedPack,
+  type Chosen,
+  type DraftCode,
+} from "./build.js";
+import { checkVocabulary } from "./draft.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { Losses, type RecoveryOptions } from "./losses.js";
