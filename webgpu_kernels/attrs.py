@@ -230,8 +230,8 @@ def parse(kind: type[A], attrs: Mapping[str, Any]) -> A:
     for name in attrs:
         if name not in known:
             raise BadAttributeError(kind.op, name, f"is unknown; known are {', '.join(known)}")
-    for name, field in known.items():
-        if name not in attrs and field.default is MISSING:
+    for name, one in known.items():
+        if name not in attrs and one.default is MISSING:
             raise BadAttributeError(kind.op, name, "is missing")
     values = dict(attrs)
     if values.get("row_splits") is not None:

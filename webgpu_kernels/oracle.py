@@ -108,9 +108,10 @@ def embed(token_ids: I32, last_tokens: I32, table: F32) -> F32:
 
 
 def keep_int8(keys: Array, values: Array) -> tuple[U32, U32]:
-    """Keys and values [..., D] as pages keep them in int8: each row in the nearest of 255 steps, the
-    first in a word's lowest byte; after a row's keys the lengths of its steps, of the key and of the
-    value: u32 [..., D/4 + 2] and [..., D/4]."""
+    """Keys and values [..., D] as pages keep them in int8: u32 [..., D/4 + 2] and [..., D/4].
+
+    Each row in the nearest of 255 steps, the first in a word's lowest byte; after a row's keys the
+    lengths of its steps, of the key and of the value."""
     rows, lengths = [], []
     for given in (keys, values):
         x = given.astype(np.float32)
@@ -170,7 +171,9 @@ def rope_append(
     pages = page_table[token_seq, positions // page_size]
     slots = positions % page_size
     new = rotate(k), v
-    keys[pages, :, slots], values[pages, :, slots] = keep_int8(*new) if kv_k.dtype == np.uint32 else new
+    keys[pages, :, slots], values[pages, :, slots] = (
+        keep_int8(*new) if kv_k.dtype == np.uint32 else new
+    )
     return rotate(q).reshape(len(qkv), -1), keys, values
 
 

@@ -40,7 +40,11 @@ def test_a_pack_with_int8_keys_and_values_tells_what_they_cost(
     lines: list[str] = []
     verify_pack(pack, None, lines.append)
     costs = [float(line.split()[1]) for line in lines if "from logits of float" in line]
-    exact = [float(match[1]) for match in (re.search(r"logits (\S+), given", one) for one in lines) if match]
+    exact = [
+        float(match[1])
+        for match in (re.search(r"logits (\S+), given", one) for one in lines)
+        if match
+    ]
     assert len(costs) == len(exact) > 0
     assert all(error < 1e-3 < cost < 0.05 for error, cost in zip(exact, costs, strict=True))
 

@@ -13,8 +13,10 @@ def verify_pack(folder: Path, source: Path | None, say: Callable[[str], object])
 
     source: a Hugging Face folder to compare with; None: the pack's own weights, dequantised.
     A tier that keeps keys and values in int8 is measured twice: against float ones, and (not with
-    `source`, whose keys and values are others) given what it keeps. Raises LogitsDifferError if a tier is beyond its bound (not with
-    `source`, nor what int8 costs: what quantisation costs is no error), MissingExtraError, and what `Pack.open` and `NativeModel.open` raise.
+    `source`, whose keys and values are others) given what it keeps.
+    Raises LogitsDifferError if a tier is beyond its bound (not with `source`, nor against float
+    keys and values: what quantisation costs is no error), MissingExtraError, and what `Pack.open`
+    and `NativeModel.open` raise.
     """
     try:
         from webbuild.native import NativeModel

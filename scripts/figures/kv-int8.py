@@ -71,7 +71,9 @@ def quality(made: dict[KvStore, Pack], items: list[Item]) -> dict[str, Any]:
     logits, answers = {}, {}
     for kind, (tier, kv) in KINDS.items():
         model = NativeModel.open(made[kv], tier)
-        traffic = [decode_traffic(made[kv].program, made[kv].kernels.kernels, tier, n).kv for n in (1, 2)]
+        traffic = [
+            decode_traffic(made[kv].program, made[kv].kernels.kernels, tier, n).kv for n in (1, 2)
+        ]
         logits[kind] = last_logits(model, prompts)
         answers[kind] = [
             tokenizer.decode(model.generate(ids, demo.LONGEST_ANSWER), skip_special_tokens=True)

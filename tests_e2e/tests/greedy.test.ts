@@ -97,7 +97,9 @@ for (const tier of ["f16", "f32"]) {
   });
 }
 
-test("greedy answers equal the native executor's with keys and values in int8", async ({ page }) => {
+test("greedy answers equal the native executor's with keys and values in int8", async ({
+  page,
+}) => {
   const pack = "packs/int8/";
   const args = [join(root, "builder/demo_model/checkpoint"), "-o", join(siteFolder, pack)];
   const made = spawnSync("webbuild", ["pack", ...args, "--kv", "int8", "--force", "-q"]);

@@ -28,8 +28,8 @@ Expr = TypeAliasType("Expr", "Integer | str | tuple[Operator, Expr, Expr]")
 
 DType = Literal["f32", "f16", "i32", "u32"]
 KvStore = Literal["float", "int8"]
-"""How keys and values are kept: in the tier's float type, or in int8 with a scale for each token and
-KV head."""
+"""How keys and values are kept: in the tier's float type, or in int8 with a scale for each token
+and KV head."""
 
 
 class Symbol(Format):
