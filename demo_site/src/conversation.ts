@@ -24,6 +24,8 @@ export interface Turn {
   /** `length`: the answer ended at the token limit. */
   readonly status: Signal<"streaming" | "done" | "stopped" | "length" | "failed">;
   readonly stats: Signal<AnswerStats | null>;
+  /** The conversation is longer than the context: its oldest part was left out. */
+  readonly shortened: Signal<boolean>;
   readonly error: Signal<string>;
 }
 
@@ -42,6 +44,7 @@ function turn(role: Turn["role"], text: string, status: Turn["status"]["value"])
     text: signal(text),
     status: signal(status),
     stats: signal(null),
+    shortened: signal(false),
     error: signal(""),
   };
 }
@@ -90,6 +93,7 @@ async function answer(engine: LoadedEngine): Promise<void> {
         messages,
         stream: true,
         stream_options: { include_usage: true },
+        context: { overflow: "slide" },
         ...samplingFields(settings.value),
       },
       { signal: controller.signal },
@@ -105,6 +109,8 @@ async function answer(engine: LoadedEngine): Promise<void> {
       if (choice?.finish_reason) {
         reply.status.value = choice.finish_reason === "length" ? "length" : "done";
       }
+      const { dropped_messages = 0, slides = 0 } = usage?.context ?? {};
+      reply.shortened.value = dropped_messages + slides > 0;
       const answerTokens = usage?.completion_tokens ?? pieces;
       reply.stats.value = {
         promptTokens: usage?.prompt_tokens ?? 0,

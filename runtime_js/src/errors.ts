@@ -28,7 +28,7 @@ export class InvalidRequestError extends WebbuildError {
   }
 }
 
-/** The prompt alone has as many tokens as the context holds, or more; `data: {promptTokens, contextLength}`. */
+/** The prompt alone has more tokens than the context has room for; `data: {promptTokens, limit, contextLength}`. */
 export class ContextLengthExceeded extends InvalidRequestError {
   static override readonly className: string = "ContextLengthExceeded";
 }

@@ -25,12 +25,13 @@ async function open(page: Page, url: string): Promise<void> {
   await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
 }
 
-/** Answers go on to their limit: no token ends them. */
-function endless(server: ProxyServer): void {
+/** Answers go on to their limit: no token ends them. @param context tokens that it holds, if not as many as it can */
+function endless(server: ProxyServer, context?: number): void {
   server.breakPath("/packs/demo/pack.json", {
     rewrite: (body) => {
       const manifest = JSON.parse(body.toString());
       manifest.tokens.eos = [];
+      if (context) manifest.limits.default_context_length = context;
       return Buffer.from(JSON.stringify(manifest));
     },
   });
@@ -74,6 +75,24 @@ test("no task of the page's thread takes 50 ms of processor time while 512 token
   expect(tasks.length).toBeGreaterThan(20);
   expect(tasks.filter(({ cpuMs }) => cpuMs > 0).length).toBeGreaterThan(0);
   expect(tasks.filter(({ cpuMs }) => cpuMs >= 50)).toEqual([]);
+});
+
+test("a chat that outgrows the context goes on, and says that its oldest part was left out", async ({
+  page,
+  server,
+}) => {
+  endless(server, 256);
+  await page.addInitScript(() => {
+    localStorage.setItem("webbuild.settings", JSON.stringify({ maxTokens: 100 }));
+  });
+  await open(page, server.url);
+  const note = answers(page).last().getByText("its oldest part was left out");
+  await ask(page, "Tell me a story.");
+  await expect(note).toHaveCount(0);
+  for (let i = 0; i < 3; i++) await ask(page, "Go on.");
+  await expect(answers(page).last()).toContainText("100 tokens");
+  await expect(note).toBeVisible();
+  await expect(page.getByRole("alert")).toHaveCount(0);
 });
 
 test("settings reach the request and survive a reload", async ({ page, server }) => {

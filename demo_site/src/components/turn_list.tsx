@@ -64,6 +64,11 @@ function Answer({ turn, last }: { turn: Turn; last: boolean }) {
           Cut at the limit. Raise “Max tokens” in the settings, or start a new chat.
         </p>
       )}
+      {turn.shortened.value && (
+        <p class="note">
+          The conversation is longer than this model’s context: its oldest part was left out.
+        </p>
+      )}
       <div class="turn-footer">
         {status !== "streaming" && text !== "" && <CopyButton text={text} />}
         {status !== "streaming" && last && (

@@ -1,16 +1,18 @@
 /** `engine.chat.completions`: OpenAI's chat completions over the worker's `generate`. */
 import type { Delta, GenerateRequest, GenerateResult, TokenLogprobs } from "../engine/request.js";
-import { abortError } from "../errors.js";
+import { abortError, ContextLengthExceeded } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { GenerateEvent } from "../worker/protocol.js";
 import { type ParsedRequest, parseRequest } from "./request.js";
 import { ChatCompletionStream } from "./stream.js";
+import { summarised } from "./summarise.js";
 import type {
   ChatCompletion,
   ChatCompletionChunk,
   ChatCompletionCreateParams,
   ChatCompletionCreateParamsNonStreaming,
   ChatCompletionCreateParamsStreaming,
+  ChatCompletionMessageParam,
   ChoiceLogprobs,
   CompletionUsage,
 } from "./types.js";
@@ -47,11 +49,28 @@ export class ChatCompletions {
     params: ChatCompletionCreateParams,
     { signal }: RequestOptions = {},
   ): Promise<ChatCompletion | ChatCompletionStream> {
-    return this.answer(parseRequest(params), signal);
+    return this.answer(parseRequest(params), params.messages, signal);
   }
 
-  /** @internal Answers what has been checked. */
+  /** @internal Answers what has been checked. @param messages as they were given; undefined where a prompt was given instead */
   async answer(
+    request: ParsedRequest,
+    messages: ChatCompletionMessageParam[] | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<ChatCompletion | ChatCompletionStream> {
+    try {
+      return await this.#once(request, signal);
+    } catch (error) {
+      const { summarise } = request;
+      // It was refused before any work was done.
+      if (!summarise || !messages || !(error instanceof ContextLengthExceeded)) throw error;
+      const shorter = await summarised(summarise, messages, error, signal);
+      for (const choice of request.choices) choice.messages = shorter;
+      return this.#once(request, signal);
+    }
+  }
+
+  async #once(
     request: ParsedRequest,
     signal: AbortSignal | undefined,
   ): Promise<ChatCompletion | ChatCompletionStream> {
@@ -95,7 +114,10 @@ export class ChatCompletions {
       ...head,
       object: "chat.completion",
       choices: answers.map(({ choice }) => choice),
-      usage: usageOf(answers.map(({ result }) => result)),
+      usage: usageOf(
+        choices[0],
+        answers.map(({ result }) => result),
+      ),
     };
   }
 
@@ -159,7 +181,7 @@ export class ChatCompletions {
     };
     const running = this.#answer(choices, stream.controller.signal, answer)
       .then((results) => {
-        if (includeUsage) push([], usageOf(results));
+        if (includeUsage) push([], usageOf(choices[0], results));
         stream.end();
       })
       .finally(() => signal?.removeEventListener("abort", onAbort));
@@ -169,14 +191,19 @@ export class ChatCompletions {
   }
 }
 
-function usageOf(results: readonly GenerateResult[]): CompletionUsage {
-  const { promptTokens = 0, cachedTokens = 0 } = results[0] ?? {};
+function usageOf(
+  { overflow }: GenerateRequest,
+  results: readonly GenerateResult[],
+): CompletionUsage {
+  const { promptTokens = 0, cachedTokens = 0, droppedMessages = 0 } = results[0] ?? {};
   const completionTokens = results.reduce((sum, r) => sum + r.completionTokens, 0);
+  const slides = results.reduce((sum, r) => sum + r.slides, 0);
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
+    ...(overflow === "slide" ? { context: { dropped_messages: droppedMessages, slides } } : {}),
   };
 }
 

@@ -48,6 +48,7 @@ describe("a chat completion request", () => {
       n: 1,
       priority: -2,
       speculation: { tokens: 4 },
+      context: { overflow: "slide" },
       response_format: { type: "text" },
     });
     expect(parsed).toEqual({
@@ -72,6 +73,7 @@ describe("a chat completion request", () => {
           priority: -2,
           streams: true,
           speculation: { tokens: 4 },
+          overflow: "slide",
           sampling: {
             temperature: 0.5,
             topP: 0.9,

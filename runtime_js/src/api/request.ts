@@ -1,13 +1,16 @@
 /** Checks a chat completion request, field by field, and turns it into the engine's terms. Nothing is silently ignored. */
-import type { GenerateRequest, Speculates } from "../engine/request.js";
+import type { GenerateRequest, Overflow, Speculates } from "../engine/request.js";
 import { InvalidRequestError } from "../errors.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import type { Summarise } from "./types.js";
 
 export interface ParsedRequest {
   /** One for each choice. */
   choices: [GenerateRequest, ...GenerateRequest[]];
   stream: boolean;
   includeUsage: boolean;
+  /** Makes messages that fit; stays on this side of the worker. */
+  summarise?: Summarise;
 }
 
 const MAX_TOP_LOGPROBS = 20;
@@ -39,6 +42,7 @@ const KNOWN = new Set([
   "n",
   "priority",
   "speculation",
+  "context",
   "response_format",
 ]);
 
@@ -58,6 +62,7 @@ export function parseRequest(params: unknown): ParsedRequest {
   const optional = <K extends string>(key: K, value: number | undefined) =>
     (value === undefined ? {} : { [key]: value }) as { [P in K]?: number };
   const seed = read.integer("seed");
+  const { summarise, ...context } = parseContext(params["context"]);
   const first: GenerateRequest = {
     messages: parseMessages(params["messages"]),
     maxTokens: parseMaxTokens(read),
@@ -65,6 +70,7 @@ export function parseRequest(params: unknown): ParsedRequest {
     ...optional("priority", read.number("priority", -MAX_PRIORITY, MAX_PRIORITY)),
     streams: stream,
     ...parseSpeculation(params["speculation"]),
+    ...context,
     sampling: {
       ...optional("temperature", read.number("temperature", 0, 2)),
       ...optional("topP", read.number("top_p", 0, 1)),
@@ -81,7 +87,8 @@ export function parseRequest(params: unknown): ParsedRequest {
     ...first,
     sampling: { ...first.sampling, ...optional("seed", seed === undefined ? seed : seed + i + 1) },
   }));
-  return { stream, includeUsage, choices: [first, ...others] };
+  const choices: ParsedRequest["choices"] = [first, ...others];
+  return { stream, includeUsage, choices, ...(summarise ? { summarise } : {}) };
 }
 
 function invalid(param: string, what: string): InvalidRequestError {
@@ -155,6 +162,21 @@ function parseSpeculation(value: unknown): { speculation?: Speculates } {
   return { speculation: { tokens: tokens as number } };
 }
 
+/** What to do when the context is too short. */
+function parseContext(value: unknown): { overflow?: Overflow; summarise?: Summarise } {
+  if (value === undefined || value === null) return {};
+  if (!isRecord(value)) throw invalid("context", "must be {overflow}");
+  for (const key of Object.keys(value)) {
+    if (key !== "overflow") throw invalid(`context.${key}`, "is not a parameter of this engine");
+  }
+  const { overflow } = value;
+  if (overflow === "error" || overflow === "slide") return { overflow };
+  if (typeof overflow === "function") {
+    return { overflow: "summarise", summarise: overflow as Summarise };
+  }
+  throw invalid("context.overflow", 'must be "error", "slide" or a function');
+}
+
 function parseResponseFormat(value: unknown): void {
   if (value === undefined || value === null) return;
   if (!isRecord(value) || value["type"] !== "text") {
@@ -214,11 +236,11 @@ function parseLogprobs(read: Fields): number | null {
   return top;
 }
 
-/** Messages as chat templates take them. @throws InvalidRequestError */
-export function parseMessages(value: unknown): TemplateMessage[] {
-  if (!Array.isArray(value)) throw invalid("messages", "must be an array");
-  if (value.length === 0) throw invalid("messages", "must not be empty");
-  return value.map((message, i) => parseMessage(message, `messages[${i}]`));
+/** Messages as chat templates take them. @param at where they were given @throws InvalidRequestError */
+export function parseMessages(value: unknown, at = "messages"): TemplateMessage[] {
+  if (!Array.isArray(value)) throw invalid(at, "must be an array");
+  if (value.length === 0) throw invalid(at, "must not be empty");
+  return value.map((message, i) => parseMessage(message, `${at}[${i}]`));
 }
 
 function parseMessage(message: unknown, at: string): TemplateMessage {

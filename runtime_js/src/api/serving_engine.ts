@@ -140,7 +140,13 @@ export abstract class ServingEngine {
     const parsed = parseRequest({ ...params, messages: [{ role: "user", content: "" }] });
     const messages = parsePrompt(prompt);
     for (const choice of parsed.choices) Object.assign(choice, { messages, begin });
-    return this.chat.completions.answer(parsed, signal);
+    const given = typeof prompt === "string" || isTokens(prompt) ? undefined : prompt;
+    if (parsed.summarise && !given) {
+      throw new InvalidRequestError("context.overflow can be a function only with messages", {
+        param: "context.overflow",
+      });
+    }
+    return this.chat.completions.answer(parsed, given, signal);
   }
 
   /** Whether these are parameters of `chat.completions.create`, before any work is done. @throws InvalidRequestError */

@@ -12,8 +12,8 @@ test("answers and chunks can be used where OpenAI's are expected", () => {
   expectTypeOf<ours.ChatCompletionChunk>().toExtend<TheirChunk>();
 });
 
-test("requests can be written for both, but for the four parameters that are ours", () => {
-  type Ours = "top_k" | "min_p" | "priority" | "speculation";
+test("requests can be written for both, but for the five parameters that are ours", () => {
+  type Ours = "top_k" | "min_p" | "priority" | "speculation" | "context";
   type Request = Omit<ours.ChatCompletionCreateParamsNonStreaming, Ours> & { model: string };
   expectTypeOf<Request>().toExtend<TheirParams>();
   expectTypeOf<ours.ChatCompletionMessageParam>().toExtend<OpenAI.Chat.Completions.ChatCompletionMessageParam>();

@@ -23,6 +23,38 @@ export type ChatCompletionMessageParam =
     }
   | { role: "tool"; content: string | TextPart[]; tool_call_id: string };
 
+export interface ContextParams {
+  /**
+   * `"error"` (default): the request rejects with ContextLengthExceeded, an answer that fills the context ends with `length`.
+   *
+   * `"slide"`: the oldest turns after the system messages are left out, whole ones, until a quarter of the context is left to
+   * the answer (less if it may have fewer tokens); the last turn alone must fit, else ContextLengthExceeded. An answer that fills
+   * the context goes on with the beginning, system messages included, and the newest tokens, which are computed again; it ends
+   * after as many tokens as the context holds, or after `max_completion_tokens`, which may be more. `usage.context` tells.
+   *
+   * A function: is asked for other messages when these leave no such room, and the request goes on with those.
+   */
+  overflow: "error" | "slide" | Summarise;
+}
+
+/**
+ * Makes a conversation shorter, say by asking the engine itself for a summary of its older turns. Its errors reject the request.
+ *
+ * @returns messages whose prompt has at most `limit` tokens, else the request rejects with ContextLengthExceeded
+ */
+export type Summarise = (
+  messages: ChatCompletionMessageParam[],
+  about: {
+    /** Tokens of the messages' prompt. */
+    tokens: number;
+    /** The most that a prompt may have, so that there is room for an answer. */
+    limit: number;
+    contextLength: number;
+    /** The request's. */
+    signal: AbortSignal;
+  },
+) => ChatCompletionMessageParam[] | Promise<ChatCompletionMessageParam[]>;
+
 interface ChatCompletionParamsBase {
   messages: ChatCompletionMessageParam[];
   /** Ignored: an engine runs one model. */
@@ -60,6 +92,8 @@ interface ChatCompletionParamsBase {
    * drawn as without. `"auto"` guesses as long as it measures that this pays, `{ tokens }` (1..15) always; default `"off"`.
    */
   speculation?: "off" | "auto" | { tokens: number } | null;
+  /** Not in OpenAI's API: what becomes of a conversation that the model's context is too short for. */
+  context?: ContextParams | null;
   /** Only text. */
   response_format?: { type: "text" };
   /** Ignored. */
@@ -88,6 +122,11 @@ export interface CompletionUsage {
   total_tokens: number;
   /** `cached_tokens`: tokens of the prompt that the first choice found in the prefix cache. */
   prompt_tokens_details: { cached_tokens: number };
+  /**
+   * Not in OpenAI's API, of requests with `context: { overflow: "slide" }`. `dropped_messages`: of the conversation, left out of
+   * the prompt; `slides`: how often older tokens were left out while answering, over all choices.
+   */
+  context?: { dropped_messages: number; slides: number };
 }
 
 export interface TopLogprob {

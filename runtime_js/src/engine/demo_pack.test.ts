@@ -8,7 +8,14 @@ import type { Program } from "../generated/program.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
-import type { Delta, GenerateRequest, SamplingOptions } from "./request.js";
+import type {
+  Delta,
+  GenerateRequest,
+  Overflow,
+  Prompt,
+  SamplingOptions,
+  TokenLogprobs,
+} from "./request.js";
 import { MAX_AHEAD } from "./run_ahead.js";
 
 const shipped = fileURLToPath(new URL("../../../demo_site/public/packs/demo", import.meta.url));
@@ -19,15 +26,16 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
   let model: LanguageModel;
   let program: Program;
   let manifest: PackManifest;
+  let files: Map<string, Uint8Array>;
 
   beforeAll(async () => {
-    const files = readdirSync(folder).map(
-      (f) => [f, new Uint8Array(readFileSync(join(folder, f)))] as const,
+    files = new Map(
+      readdirSync(folder).map((f) => [f, new Uint8Array(readFileSync(join(folder, f)))]),
     );
     program = JSON.parse(readFileSync(join(folder, "program.json"), "utf8"));
     manifest = JSON.parse(readFileSync(join(folder, "pack.json"), "utf8"));
     model = await load(
-      testHost(new Map(files), await dawn()),
+      testHost(files, await dawn()),
       { url: BASE, tier, contextLength: 400 },
       () => {},
       never,
@@ -36,10 +44,17 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
   });
   afterAll(() => model?.unload());
 
-  async function ask(content: string, sampling: Partial<SamplingOptions> = {}, maxTokens = 12) {
+  async function ask(
+    content: string | Exclude<Prompt, string>,
+    sampling: Partial<SamplingOptions> = {},
+    maxTokens = 12,
+    overflow: Overflow = "error",
+    of = model,
+  ) {
     const deltas: Delta[] = [];
     const request: GenerateRequest = {
-      messages: [{ role: "user", content }],
+      messages: typeof content === "string" ? [{ role: "user", content }] : content,
+      overflow,
       maxTokens,
       stop: [],
       sampling: {
@@ -51,8 +66,8 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
         ...sampling,
       },
     };
-    const result = await model.generate(request, { delta: (d) => deltas.push(d) }, never);
-    return { ...result, text: deltas.map((d) => d.text).join(""), deltas };
+    const result = await of.generate(request, { delta: (d) => deltas.push(d) }, never);
+    return { ...result, request, text: deltas.map((d) => d.text).join(""), deltas };
   }
 
   test("a decoder layer takes at most 8 launches to decode", () => {
@@ -140,9 +155,9 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
       const { completionTokens } = await ask("a ".repeat(words), {}, 2);
       expect(completionTokens).toBeGreaterThan(0);
     }
-    const { tokens } = model.prompt([{ role: "user", content: "" }]);
+    const { tokens } = model.prompts.render([{ role: "user", content: "" }]);
     let content = "a ".repeat(contextLength - tokens.length - 8);
-    while (model.prompt([{ role: "user", content }]).tokens.length >= contextLength - 2) {
+    while (model.prompts.render([{ role: "user", content }]).tokens.length >= contextLength - 2) {
       content = content.slice(0, -4);
     }
     const eos = manifest.tokens.eos.map((id): [number, number] => [id, -100]);
@@ -150,4 +165,68 @@ describe.skipIf(!existsSync(join(folder, "pack.json"))).each(["f16", "f32"])("ti
     expect(full.finishReason).toBe("length");
     expect(full.promptTokens + full.completionTokens).toBe(contextLength);
   });
+
+  test("a prompt up to the last position of the model's true context, in chunks", async () => {
+    const { context_length: contextLength, prefill_chunk: chunk } = manifest.limits;
+    const host = testHost(files, await dawn());
+    const whole = await load(host, { url: BASE, tier, contextLength }, () => {}, never);
+    try {
+      const { tokens } = whole.prompts.render([{ role: "user", content: "Tell me a story. " }]);
+      const prompt = Array.from({ length: contextLength - 1 }, (_, i) => tokens[i % tokens.length]);
+      const answer = async () => {
+        const { completionTokens, cachedTokens, deltas } = await ask(
+          prompt as number[],
+          { logprobs: 0 },
+          9,
+          "error",
+          whole,
+        );
+        expect(completionTokens).toBe(1);
+        return { cachedTokens, drawn: deltas.flatMap((d) => d.logprobs)[0] as TokenLogprobs };
+      };
+      expect(contextLength).toBeGreaterThan(2 * chunk);
+      const first = await answer();
+      expect(first.cachedTokens).toBe(0);
+      // The last position alone, after all others from the cache.
+      const second = await answer();
+      expect(second.cachedTokens).toBe(contextLength - 2);
+      expect(second.drawn.token).toBe(first.drawn.token);
+      expect(second.drawn.logprob).toBeCloseTo(first.drawn.logprob, 2);
+    } finally {
+      whole.unload();
+    }
+  });
+
+  test("an answer beyond the context is what a prefill of the tokens that are kept goes on with", async () => {
+    const { contextLength } = model.info();
+    const { bytes } = model.text.tokenizer;
+    const ids = new Map<string, number>();
+    for (let id = manifest.model.vocab_size - 1; id >= 0; id--) ids.set(`${bytes.of(id)}`, id);
+    const idsOf = (deltas: Delta[]) =>
+      deltas.flatMap((d) => d.logprobs.map((t) => ids.get(`${t.bytes}`) as number));
+    // Nothing ends it, and nothing is drawn that looks like another token.
+    const logitBias = manifest.tokens.eos.map((id): [number, number] => [id, -100]);
+    const sampling = { logprobs: 0, logitBias };
+    const system = { role: "system" as const, content: "Be brief." };
+    const messages = [system, { role: "user" as const, content: "Tell me a long story." }];
+    const maxTokens = 1.5 * contextLength;
+    const slid = await ask(messages, sampling, maxTokens, "slide");
+    const answer = idsOf(slid.deltas);
+    expect(slid).toMatchObject({ completionTokens: maxTokens, finishReason: "length" });
+    expect(slid.slides).toBe(2);
+
+    const { tokens: prompt, window } = model.prompts.fit(slid.request);
+    const { sinks } = window as { sinks: number };
+    expect(sinks).toBeGreaterThan(model.tokenize(system.content).length);
+    const newest = Math.floor((contextLength - sinks) / 2);
+    let known = [...prompt, ...answer.slice(0, contextLength - prompt.length)];
+    for (let at = contextLength - prompt.length; at < answer.length; ) {
+      known = [...known.slice(0, sinks), ...known.slice(-newest)];
+      const part = answer.slice(at, at + contextLength - known.length);
+      model.scheduler.kv.clear();
+      expect(idsOf((await ask(known, sampling, part.length)).deltas)).toEqual(part);
+      known.push(...part);
+      at += part.length;
+    }
+  }, 120_000);
 });

@@ -76,7 +76,7 @@ test("decoding in pieces is made ready by the first context that is long enough"
   });
   const model = await load(testHost(pack, await dawn()), { url: BASE }, () => {}, never);
   loaded.push(model);
-  const frame = model.prompt([{ role: "user", content: "" }]).tokens.length;
+  const frame = model.prompts.render([{ role: "user", content: "" }]).tokens.length;
   const { decode, decode_split: launches } = model.info().launches;
   const missing: readonly string[] = ["logprobs", "decode_split"];
   for (const [length, created, unfinished] of [

@@ -3,6 +3,7 @@ import type { Sequence } from "../kv/sequence.js";
 import { Detokenizer } from "../text/detokenizer.js";
 import { StopMatcher } from "../text/stop_matcher.js";
 import type { TokenBytes } from "../text/token_bytes.js";
+import { Context, type Window } from "./context.js";
 import { type BatchRow, lastOf, type Out } from "./plan.js";
 import { PromptLookup } from "./prompt_lookup.js";
 import { type Ranked, rankOf } from "./rank.js";
@@ -21,8 +22,10 @@ export interface GenerationSpec {
   prompt: Int32Array;
   sampling: SamplingRow;
   options: SamplingOptions;
-  /** Most tokens to generate; at least 1. */
+  /** Most tokens to generate; at least 1, and without a window no more than the context holds beside the prompt. */
   maxTokens: number;
+  /** What is kept whenever the context is full; without it, it never may be. */
+  window?: Window;
   stop: readonly string[];
   eos: ReadonlySet<number>;
   /** Higher goes first. */
@@ -41,9 +44,8 @@ export interface GenerationSpec {
 
 export class Generation implements Ranked {
   readonly rank: number;
-  /** Prompt and generated tokens that the host knows. */
-  readonly #tokens: Int32Array;
-  #known: number;
+  /** Prompt and generated tokens that the host knows, as far as they count. */
+  readonly #context: Context;
   /** Draws submitted. */
   #drawn = 0;
   readonly #text: Detokenizer;
@@ -63,7 +65,7 @@ export class Generation implements Ranked {
   readonly #outs: Out[];
   readonly #oneOut: readonly Out[];
   /** What guesses, if it may; with penalties a draw depends on those before it in the same step, so it may not. */
-  readonly #lookup: PromptLookup | undefined;
+  #lookup: PromptLookup | undefined;
   /** The token before the guesses, then the guesses. */
   readonly #guesses = new Int32Array(1 + MOST_GUESSES);
   /** Guesses that the step under way checks. */
@@ -79,9 +81,7 @@ export class Generation implements Ranked {
   ) {
     const { prompt, maxTokens, priority, sampling } = spec;
     this.rank = rankOf(arrived, priority);
-    this.#tokens = new Int32Array(prompt.length + maxTokens);
-    this.#tokens.set(prompt);
-    this.#known = prompt.length;
+    this.#context = new Context(prompt, prompt.length + maxTokens, spec.window);
     this.#bytes = bytes;
     this.#text = new Detokenizer(bytes);
     this.#stops = new StopMatcher([...spec.stop]);
@@ -98,7 +98,7 @@ export class Generation implements Ranked {
 
   /** Tokens generated and read. */
   get completionTokens(): number {
-    return this.#known - this.promptTokens;
+    return this.#context.dropped + this.#context.length - this.promptTokens;
   }
 
   /** Tokens whose draw was submitted, of guesses only those that were right. */
@@ -106,14 +106,30 @@ export class Generation implements Ranked {
     return this.#drawn;
   }
 
-  /** Prompt and generated tokens so far. */
+  /** Prompt and generated tokens so far; of those that no longer fit the context, what the window keeps. */
   get tokens(): Int32Array {
-    return this.#tokens.subarray(0, this.#known);
+    return this.#context.tokens;
   }
 
   /** Generated tokens so far. */
   get answer(): Int32Array {
-    return this.#tokens.subarray(this.promptTokens, this.#known);
+    return this.#context.answer;
+  }
+
+  /** How often the context was full, and older tokens left out. */
+  get slides(): number {
+    return this.#context.slides;
+  }
+
+  /** Draws after which it ends, or its window slides. */
+  get #lastDraw(): number {
+    const { maxTokens, window } = this.spec;
+    return Math.min(maxTokens, (window?.length ?? Infinity) - this.#positions(0));
+  }
+
+  /** Positions that prompt and answer take once so many tokens were drawn. */
+  #positions(draws: number): number {
+    return this.promptTokens + draws - this.#context.dropped;
   }
 
   /** Whether results of submitted draws are still to be read. */
@@ -121,15 +137,15 @@ export class Generation implements Ranked {
     return this.#drawn > this.completionTokens;
   }
 
-  /** Tokens it has to compute, those of prompt and answer; 1: the next step draws. */
+  /** Tokens it has to compute, those of prompt and answer; 1: the next step draws; 0: none just now. */
   get pending(): number {
-    if (this.#checking > 0 || this.#drawn === this.spec.maxTokens) return 0;
-    return this.promptTokens + this.#drawn - (this.sequence?.length ?? 0);
+    if (this.#checking > 0 || this.#drawn === this.#lastDraw) return 0;
+    return this.#positions(this.#drawn) - (this.sequence?.length ?? 0);
   }
 
-  /** Whether its prompt is not computed yet. */
+  /** Whether its prompt is not computed yet. What a window leaves is computed again too, but nobody else begins with that. */
   get prefills(): boolean {
-    return (this.sequence?.length ?? 0) < this.promptTokens;
+    return this.slides === 0 && (this.sequence?.length ?? 0) < this.promptTokens;
   }
 
   /**
@@ -141,9 +157,10 @@ export class Generation implements Ranked {
   guess(most: number): number {
     const lookup = this.#lookup;
     if (!lookup || this.prefills || this.pending !== 1) return 0;
-    const count = Math.min(most, MOST_GUESSES, this.spec.maxTokens - this.#drawn - 1);
+    const count = Math.min(most, MOST_GUESSES, this.#lastDraw - this.#drawn - 1);
     if (count <= 0) return 0;
-    while (lookup.length < this.#known) lookup.push(this.#tokens[lookup.length] as number);
+    const { tokens } = this;
+    while (lookup.length < tokens.length) lookup.push(tokens[lookup.length] as number);
     return lookup.draft(this.#guesses, 1, count, this.#drawn - this.completionTokens);
   }
 
@@ -156,11 +173,11 @@ export class Generation implements Ranked {
     const from = sequence.length;
     const row = this.#row;
     row.sequence = sequence;
-    if (from + count > this.#known) {
+    if (from + count > this.#context.length) {
       this.#one[0] = lastOf(sequence.slot); // drawn, but not read yet
       row.tokens = this.#one;
     } else {
-      row.tokens = this.#tokens.subarray(from, from + count);
+      row.tokens = this.tokens.subarray(from, from + count);
     }
     const out = this.#outs[0] as Out;
     out.index = count - 1;
@@ -207,7 +224,18 @@ export class Generation implements Ranked {
       // Its listener may have ended it.
       if (finish || this.ended) return finish;
     }
+    if (this.#context.full) this.#slide(); // all draws are read: none goes beyond
     return undefined;
+  }
+
+  /**
+   * Goes on with what the window leaves. Its keys and values are computed again, all but the first ones: positions and what
+   * they attend to are others now, and so the answer depends on nothing but these tokens.
+   */
+  #slide(): void {
+    const kept = this.#context.slide();
+    this.sequence?.truncate(Math.min(kept, this.#context.length - 1));
+    if (this.#lookup) this.#lookup = new PromptLookup();
   }
 
   /** How many guesses were right. Before anybody is told, so that pages hold nothing wrong if they are given away. */
@@ -218,7 +246,7 @@ export class Generation implements Ranked {
     this.#checking = 0;
     this.#drawn += right;
     this.acceptance.checked(guessed, right);
-    this.sequence?.truncate(this.promptTokens + this.#drawn - 1);
+    this.sequence?.truncate(this.#positions(this.#drawn) - 1);
     return right;
   }
 
@@ -231,7 +259,7 @@ export class Generation implements Ranked {
   #push(row: Uint32Array, now: number): FinishReason | undefined {
     const { options, eos, maxTokens } = this.spec;
     const id = row[0] as number;
-    this.#tokens[this.#known++] = id;
+    this.#context.push(id);
     this.first ??= now;
     if (eos.has(id)) {
       this.onDelta({ text: this.#stops.flush(), tokens: 1, logprobs: [] });

@@ -56,7 +56,7 @@ describe("a loaded model on Dawn", () => {
     for (const length of [1, 2, 3, 4, 5, 6, 7, 8, 20, 35]) {
       const content = "x".repeat(length);
       const messages = [{ role: "user" as const, content }];
-      const { tokens } = model.prompt(messages);
+      const { tokens } = model.prompts.render(messages);
       const { text, finishReason, promptTokens, completionTokens } = await run({
         messages,
         maxTokens: 9,
@@ -196,7 +196,7 @@ describe("a loaded model on Dawn", () => {
     );
     await expect(running).rejects.toMatchObject({ name: "AbortError" });
     expect(deltas.length).toBeLessThan(10);
-    const { tokens } = model.prompt([{ role: "user", content: "hi" }]);
+    const { tokens } = model.prompts.render([{ role: "user", content: "hi" }]);
     expect((await run({ maxTokens: 5 })).text).toBe(dropPartial(twin(tokens, 5)));
   });
 

@@ -1,11 +1,5 @@
 /** A loaded model: requests become prompts, which the scheduler continues. */
-import {
-  ContextLengthExceeded,
-  DeviceLostError,
-  EngineUnloaded,
-  InvalidRequestError,
-  throwIfAborted,
-} from "../errors.js";
+import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
@@ -23,8 +17,9 @@ import type { Executor } from "./executor.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
+import { Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
-import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
+import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import { SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
@@ -87,6 +82,7 @@ function choiceOf({ choice, report }: Omit<Built<unknown>, "beside">) {
 export class LanguageModel {
   readonly id = crypto.randomUUID();
   readonly scheduler: Scheduler;
+  readonly prompts: Prompts;
   /** What goes to other engines, and comes from them. */
   readonly exchange: KvExchange;
   #executor: Executor;
@@ -129,6 +125,7 @@ export class LanguageModel {
     };
     this.#eos = new Set(manifest.tokens.eos);
     this.#contextLength = setting.contextLength;
+    this.prompts = new Prompts(text, manifest.model.vocab_size, setting.contextLength);
   }
 
   /** On the device of now; another one after a loss. */
@@ -261,30 +258,6 @@ export class LanguageModel {
     return this.text.tokenizer.encode(text);
   }
 
-  /** The prompt that these messages become. @throws TemplateError */
-  prompt(messages: TemplateMessage[]): { text: string; tokens: number[] } {
-    if (this.text.template instanceof Error) throw this.text.template;
-    const text = this.text.template.render(messages);
-    return { text, tokens: this.text.tokenizer.encode(text) };
-  }
-
-  /** The tokens of a prompt. @throws InvalidRequestError, ContextLengthExceeded, TemplateError */
-  promptTokens(prompt: Prompt): Int32Array {
-    const tokens =
-      Array.isArray(prompt) && typeof prompt[0] !== "number"
-        ? this.prompt(prompt as TemplateMessage[]).tokens
-        : typeof prompt === "string"
-          ? this.tokenize(prompt)
-          : (prompt as readonly number[]);
-    this.#checkLength(tokens.length);
-    const { vocab_size: vocab } = this.manifest.model;
-    const outside = tokens.find((id) => id >= vocab);
-    if (outside === undefined) return Int32Array.from(tokens);
-    throw new InvalidRequestError(`token ${outside} is outside the vocabulary of ${vocab}`, {
-      param: "prompt",
-    });
-  }
-
   /** Says which engines' keys and values are this one's: those of the same weights and pages. */
   async kvKind(): Promise<string> {
     const weights = this.manifest.files.filter(({ role }) => role === "weights");
@@ -338,13 +311,13 @@ export class LanguageModel {
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
-    const tokens = this.promptTokens(request.messages);
-    position(request.begin ?? 0, tokens.length, "begin");
+    const { tokens, droppedMessages, window } = this.prompts.fit(request);
+    if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
     const { speculation = "off" } = request;
-    const room = this.#contextLength - tokens.length;
+    const room = this.#contextLength - (window ? 0 : tokens.length);
     const claim = () => this.exchange.reservations.claim(tokens);
     const result = await this.scheduler
       .generate(
@@ -353,7 +326,8 @@ export class LanguageModel {
           computed: claim,
           sampling: new SamplingRow(options, this.text.defaults, seedBits(options.seed)),
           options,
-          maxTokens: Math.min(maxTokens ?? room, room),
+          maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
+          ...(window ? { window } : {}),
           stop,
           eos: this.#eos,
           priority,
@@ -365,7 +339,7 @@ export class LanguageModel {
         signal,
       )
       .finally(claim);
-    return { ...result, promptTokens: tokens.length };
+    return { ...result, promptTokens: tokens.length, droppedMessages };
   }
 
   /** Computes what these messages become, as far as it is not cached, and saves it. @throws as `engine.kv.save` */
@@ -388,7 +362,7 @@ export class LanguageModel {
       stop: [],
       streams: false,
     };
-    const tokens = Int32Array.from(this.prompt(messages).tokens);
+    const tokens = Int32Array.from(this.prompts.render(messages).tokens);
     return this.#onAnyDevice(async () => {
       const prefixes = await this.#savedPrefixes();
       return prefixes.save(this.saves(store), name, tokens, () =>
@@ -478,20 +452,6 @@ export class LanguageModel {
       throw new InvalidRequestError("this pack was made without log-probabilities", {
         param: "logprobs",
       });
-    }
-  }
-
-  #checkLength(promptTokens: number): void {
-    const contextLength = this.#contextLength;
-    if (promptTokens === 0) {
-      throw new InvalidRequestError("the messages make an empty prompt", { param: "messages" });
-    }
-    if (promptTokens >= contextLength) {
-      throw new ContextLengthExceeded(
-        `the prompt has ${promptTokens} tokens, the context holds ${contextLength} with the answer: ` +
-          "shorten the messages, or load the engine with a larger contextLength",
-        { param: "messages", promptTokens, contextLength },
-      );
     }
   }
 }

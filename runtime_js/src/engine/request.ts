@@ -28,13 +28,22 @@ export type Prompt = TemplateMessage[] | string | readonly number[];
  */
 export type Speculates = "off" | "auto" | { tokens: number };
 
+/**
+ * What becomes of a request that the context is too short for. `error`: the prompt is refused, the answer ends. `slide`: the
+ * oldest turns of the prompt are left out; while answering, the beginning and the newest tokens are kept. `summarise`: a prompt
+ * that leaves no room for an answer is refused, as the page can shorten it.
+ */
+export type Overflow = "error" | "slide" | "summarise";
+
 export interface GenerateRequest {
   messages: Prompt;
   /** Position to go on from; negative from the prompt's end. What comes before is expected to be cached, and computed if not. */
   begin?: number;
   sampling: SamplingOptions;
-  /** null: until the context is full. */
+  /** null: until the context is full; with `slide` as many as the context holds. */
   maxTokens: number | null;
+  /** Default `error`. */
+  overflow?: Overflow;
   stop: string[];
   /** Higher goes first (default 0); ten seconds of waiting count as one point. */
   priority?: number;
@@ -70,4 +79,8 @@ export interface GenerateResult {
   completionTokens: number;
   /** Prompt tokens that were not computed, because the prefix cache had them. */
   cachedTokens: number;
+  /** Messages that were left out of the prompt. */
+  droppedMessages: number;
+  /** How often older tokens were left out while answering. */
+  slides: number;
 }

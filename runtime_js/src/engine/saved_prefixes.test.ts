@@ -40,7 +40,7 @@ async function ask(model: LanguageModel, content: string, maxTokens = 6): Promis
     },
     never,
   );
-  const { tokens } = model.prompt(user(content));
+  const { tokens } = model.prompts.render(user(content));
   const expected = [...tokens];
   for (let i = 0; i < maxTokens; i++) expected.push(nextToken(expected));
   expect(drawn).toEqual(expected.slice(tokens.length)); // a token is a byte
@@ -67,7 +67,7 @@ test("a prompt that was saved is not computed in a later visit, and answers are 
   const store = new MemoryStore();
   const first = await visit(store);
   const saved = await first.savePrefix(store, "doc", user(long), never);
-  const { tokens } = first.prompt(user(long));
+  const { tokens } = first.prompts.render(user(long));
   expect(saved).toMatchObject({ name: "doc", tokens: tokens.length });
   expect(await first.saves(store).list()).toEqual([saved]);
   expectClean(first);
@@ -113,7 +113,7 @@ test("however few pages go at a time, they arrive in their places", async () => 
     const first = await visit(store);
     const prefixes = (model: LanguageModel, chunk: number | undefined) =>
       new SavedPrefixes(model.executor, model.scheduler, { pack: "p", tier: "f32" }, chunk);
-    const tokens = Int32Array.from(first.prompt(user(long)).tokens);
+    const tokens = Int32Array.from(first.prompts.render(user(long)).tokens);
     await prefixes(first, save).save(first.saves(store), "doc", tokens, () => ask(first, long));
     const second = await visit(store);
     await ask(second, long.slice(0, 6)); // some of its pages are there
@@ -180,7 +180,7 @@ test("saving and restoring beside running requests changes no answer", async () 
   ];
   await Promise.all(work);
   expectClean(model);
-  const { tokens } = model.prompt(user(`${long}!`));
+  const { tokens } = model.prompts.render(user(`${long}!`));
   expect(await model.saves(store).list()).toMatchObject([{ name: "doc", tokens: tokens.length }]);
 });
 
@@ -188,7 +188,7 @@ test("a prompt that others evict at once is computed again, and in the end refus
   const store = new MemoryStore();
   const model = await visit(store);
   const prefixes = new SavedPrefixes(model.executor, model.scheduler, { pack: "p", tier: "f32" });
-  const tokens = Int32Array.from(model.prompt(user(long)).tokens);
+  const tokens = Int32Array.from(model.prompts.render(user(long)).tokens);
   let times = 0;
   const compute = async () => {
     await ask(model, long);

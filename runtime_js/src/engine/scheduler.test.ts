@@ -7,6 +7,7 @@ import {
   fakeNext,
   fakeRepeats,
 } from "../testing/fake_runner.js";
+import type { Window } from "./context.js";
 import type { GenerationSpec } from "./generation.js";
 import { KvMemory } from "./kv_memory.js";
 import { AGEING_MS } from "./rank.js";
@@ -43,6 +44,7 @@ interface Ask {
   bias?: number;
   cache?: boolean;
   speculation?: Speculates;
+  window?: Window;
 }
 
 function specOf(ask: Ask): GenerationSpec {
@@ -64,6 +66,7 @@ function specOf(ask: Ask): GenerationSpec {
     streams: true,
     cache: ask.cache ?? true,
     speculation: ask.speculation ?? "off",
+    ...(ask.window ? { window: ask.window } : {}),
   };
 }
 
@@ -71,24 +74,31 @@ function specOf(ask: Ask): GenerationSpec {
 function twin(
   ask: Ask,
   model = fakeNext,
-): { text: string; finishReason: string; completionTokens: number } {
+): { text: string; finishReason: string; completionTokens: number; slides: number } {
   const { prompt, maxTokens = 8, stop = [], eos = [], seed = 0, penalty = 0, bias = 0 } = ask;
+  const { length = Infinity, sinks = 0 } = ask.window ?? {};
   const tokens = [...prompt];
+  let slides = 0;
   const counts = new Array<number>(FAKE_VOCAB).fill(0);
   let text = "";
   for (let index = 0; index < maxTokens; index++) {
+    if (tokens.length === length) {
+      slides++;
+      const newest = Math.floor((length - sinks) / 2);
+      tokens.splice(sinks, length - sinks - newest);
+    }
     const used = penalty === 0 ? [] : counts;
     const id = model(tokens, { seed, index, counts: used, bias });
     counts[id] = (counts[id] as number) + 1;
     tokens.push(id);
     const completionTokens = index + 1;
-    if (eos.includes(id)) return { text, finishReason: "stop", completionTokens };
+    if (eos.includes(id)) return { text, finishReason: "stop", completionTokens, slides };
     text += String.fromCharCode(97 + (id % 26));
     const at = Math.min(...stop.map((s) => text.indexOf(s)).filter((i) => i >= 0));
     if (at < text.length)
-      return { text: text.slice(0, at), finishReason: "stop", completionTokens };
+      return { text: text.slice(0, at), finishReason: "stop", completionTokens, slides };
   }
-  return { text, finishReason: "length", completionTokens: maxTokens };
+  return { text, finishReason: "length", completionTokens: maxTokens, slides };
 }
 
 interface Asked {
@@ -169,6 +179,12 @@ function random(seed: number): (n: number) => number {
   };
 }
 
+/** A context that the answer may fill, several times. */
+function randomWindow(prompt: number, below: (n: number) => number): Window {
+  const length = Math.max(2, prompt + 1 + below(16));
+  return { length, sinks: below(1 + Math.min(prompt, Math.floor(length / 2))) };
+}
+
 /** Prompts that begin alike, now and then. */
 function randomAsk(below: (n: number) => number): Ask {
   const shared = Array.from({ length: below(25) }, (_, i) => (i * 7 + 1) % FAKE_VOCAB);
@@ -180,6 +196,10 @@ function randomAsk(below: (n: number) => number): Ask {
   if (below(4) === 0) ask.penalty = 1;
   if (below(5) === 0) ask.bias = 1 + below(9);
   if (below(6) === 0) ask.cache = false;
+  if (below(3) === 0) {
+    ask.window = randomWindow(ask.prompt.length, below);
+    ask.maxTokens = 1 + below(80);
+  }
   return ask;
 }
 
@@ -212,6 +232,7 @@ describe("Scheduler", () => {
   test("random submissions, aborts, stops and priorities leave nothing behind", async () => {
     let preemptions = 0;
     let cached = 0;
+    let slides = 0;
     let aborted = 0;
     for (let seed = 0; seed < 40; seed++) {
       const below = random(seed);
@@ -241,7 +262,10 @@ describe("Scheduler", () => {
           expect(asked.settled.name).toBe("AbortError");
           expect(twin(asked.ask).text.startsWith(text(asked))).toBe(true);
           aborted++;
-        } else expectTwin(asked);
+        } else {
+          expectTwin(asked);
+          slides += asked.settled?.slides ?? 0;
+        }
       }
       const next = submit(w, randomAsk(below));
       await drain(w);
@@ -254,6 +278,7 @@ describe("Scheduler", () => {
     }
     // Otherwise this tested less than it says.
     expect(preemptions).toBeGreaterThan(20);
+    expect(slides).toBeGreaterThan(100);
     expect(cached).toBeGreaterThan(1000);
     expect(aborted).toBeGreaterThan(20);
   }, 60_000);
@@ -283,6 +308,46 @@ describe("Scheduler", () => {
     // Ten positions drawn from, and the last draw is not written anywhere.
     expect(asked.settled).toMatchObject({ finishReason: "length", completionTokens: 10 });
     expect(twin(asked.ask).text.startsWith(text(asked))).toBe(true);
+    expectClean(w, [asked]);
+  });
+
+  test("a full context goes on with the first and the newest tokens, of which only the newest are computed again", async () => {
+    const w = world({ chunk: 4 });
+    const window = { length: 16, sinks: 3 };
+    const asked = submit(w, { prompt: [1, 2, 3, 4, 5], maxTokens: 30, window, penalty: 1 });
+    await drain(w);
+    expectTwin(asked);
+    // Full after 11 tokens, and then, with 3 + 6 that are left, after each 7.
+    expect(asked.settled).toMatchObject({ completionTokens: 30, slides: 3 });
+    expect(w.runner.tokens).toBe(5 + 10 + (6 + 6) + (6 + 6) + (6 + 4));
+    expectClean(w, [asked]);
+  });
+
+  test("windows of requests that are preempted stay where they are, and so do the draws", async () => {
+    const w = world({ slots: 1 });
+    const window = { length: 16, sinks: 2 };
+    const asked = submit(w, { prompt: [3, 5, 6], maxTokens: 90, penalty: 1, bias: 4, window });
+    const urgent: Asked[] = [];
+    for (let i = 0; i < 12; i++) {
+      for (let step = 0; step < 5; step++) {
+        await turns();
+        w.runner.arrive();
+      }
+      urgent.push(submit(w, { prompt: [9, i], maxTokens: 2, priority: 2 }));
+    }
+    await drain(w);
+    for (const each of [asked, ...urgent]) expectTwin(each);
+    expect(asked.settled).toMatchObject({ slides: 11 });
+    expect(w.scheduler.stats().preemptions).toBeGreaterThan(5);
+    expectClean(w, [asked, ...urgent]);
+  });
+
+  test("a window over a context of two tokens slides with each", async () => {
+    const w = world();
+    const asked = submit(w, { prompt: [7], maxTokens: 5, window: { length: 2, sinks: 1 } });
+    await drain(w);
+    expectTwin(asked);
+    expect(asked.settled).toMatchObject({ completionTokens: 5, slides: 4 });
     expectClean(w, [asked]);
   });
 

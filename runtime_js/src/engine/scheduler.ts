@@ -15,7 +15,7 @@ import { type Chosen, Guesses } from "./guesses.js";
 import { KvMemory } from "./kv_memory.js";
 import type { BatchRow } from "./plan.js";
 import { insertRanked } from "./rank.js";
-import type { Delta, FinishReason } from "./request.js";
+import type { Delta, FinishReason, GenerateResult } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
 import { Running, type Sampler } from "./running.js";
 import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
@@ -36,11 +36,7 @@ export interface StepRunner extends Sampler {
   idle(): Promise<void>;
 }
 
-export interface GenerationResult {
-  finishReason: FinishReason;
-  completionTokens: number;
-  cachedTokens: number;
-}
+export type GenerationResult = Omit<GenerateResult, "promptTokens" | "droppedMessages">;
 
 /** A generation and whom to tell how it ended. */
 interface Request {
@@ -517,8 +513,8 @@ export class Scheduler {
   #finish(generation: Generation, finishReason: FinishReason): void {
     if (finishReason === "length") generation.flush();
     if (generation.ended) return; // by its listener
-    const { completionTokens, cachedTokens = 0 } = generation;
-    this.#end(generation, { finishReason, completionTokens, cachedTokens });
+    const { completionTokens, cachedTokens = 0, slides } = generation;
+    this.#end(generation, { finishReason, completionTokens, cachedTokens, slides });
   }
 
   #end(generation: Generation, outcome: GenerationResult | Error): void {

@@ -92,7 +92,7 @@ function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
 
 /** What the toy model says to one request alone, without guesses. */
 function twin({ content, maxTokens, penalty = 0, bias = [], stop = [], seed }: Ask): string {
-  const tokens = [...model.prompt([{ role: "user", content }]).tokens];
+  const tokens = [...model.prompts.render([{ role: "user", content }]).tokens];
   const added = new Array<number>(VOCAB).fill(0);
   for (const [id, value] of bias) added[id] = value;
   const decoder = new TextDecoder();
@@ -221,7 +221,7 @@ describe("many requests at once", () => {
       return i % 2 === 0 ? { ...ask, penalty: 2 } : ask;
     });
     const needed = asks.reduce((sum, { content, maxTokens }) => {
-      const { tokens } = model.prompt([{ role: "user", content }]);
+      const { tokens } = model.prompts.render([{ role: "user", content }]);
       return sum + Math.ceil((tokens.length + maxTokens) / PAGE);
     }, 0);
     expect(model.stats().pages.total).toBeLessThanOrEqual(needed / 4);

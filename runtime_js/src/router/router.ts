@@ -14,6 +14,7 @@ import type {
   ChatCompletionCreateParamsNonStreaming,
   ChatCompletionCreateParamsStreaming,
 } from "../api/types.js";
+import { ContextLengthExceeded } from "../errors.js";
 
 /** A request on its way to an engine: hand `options` on to `startGenerate`, and its `signal` to the other calls. */
 export interface Job {
@@ -97,8 +98,29 @@ export class Router {
   ): Promise<ChatCompletion | ChatCompletionStream> {
     this.engines[0]?.engine.check(params);
     const { messages: prompt, ...rest } = params;
-    return this.strategy({ prompt, options: { ...rest, signal } }, this.engines);
+    const job = { prompt, options: { ...rest, signal } };
+    const { overflow = "error" } = params.context ?? {};
+    if (overflow === "error" || (await this.#fits(prompt, signal))) {
+      return this.strategy(job, this.engines);
+    }
+    return leastBusy(this.engines).startGenerate(prompt, job.options); // which makes it fit
   }
+
+  async #fits(prompt: Prompt, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      await leastBusy(this.engines).prepRecv(prompt, { reserve: false, signal });
+      return true;
+    } catch (error) {
+      if (error instanceof ContextLengthExceeded) return false;
+      throw error;
+    }
+  }
+}
+
+/** The one with the fewest requests under way. */
+export function leastBusy(engines: readonly RoutedEngine[]): RoutedEngine {
+  if (engines.length === 0) throw new RangeError("this strategy needs more engines");
+  return engines.reduce((best, engine) => (engine.active < best.active ? engine : best));
 }
 
 /** As of an engine's chat completions. */

@@ -1,5 +1,5 @@
 /** Who computes what of a request: each strategy is a few lines over the three calls. Write your own like these. */
-import type { RoutedEngine, Strategy } from "./router.js";
+import { leastBusy, type RoutedEngine, type Strategy } from "./router.js";
 
 /** Each request goes to the next engine. */
 export function roundRobin(): Strategy {
@@ -92,9 +92,3 @@ export async function move(
 }
 
 const nth = <T>(items: readonly T[], index: number): T => items[index % items.length] as T;
-
-/** The one with the fewest requests under way. */
-function leastBusy(engines: readonly RoutedEngine[]): RoutedEngine {
-  if (engines.length === 0) throw new RangeError("this strategy needs more engines");
-  return engines.reduce((best, engine) => (engine.active < best.active ? engine : best));
-}

@@ -33,7 +33,14 @@ describe("the worker protocol", () => {
     const { call } = await connected({
       async generate(_, { emit }) {
         for (let i = 0; i < 5; i++) emit({ kind: "accepted", promptTokens: i });
-        return { finishReason: "stop", promptTokens: 0, completionTokens: 5, cachedTokens: 0 };
+        return {
+          finishReason: "stop",
+          promptTokens: 0,
+          completionTokens: 5,
+          cachedTokens: 0,
+          droppedMessages: 0,
+          slides: 0,
+        };
       },
     });
     const seen: unknown[] = [];

@@ -18,7 +18,7 @@ import type { SavedPrefix } from "../store/kv_store.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** `accepted`: the request is valid and waits its turn. `deltas`: what was generated since the last event. */
 export type GenerateEvent =

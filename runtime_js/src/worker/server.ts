@@ -71,7 +71,7 @@ function engineHandlers(host: Host): Handlers {
     watchDevice: (_, { signal, emit }) => loaded().model.watchDevice(emit, signal),
     info: () => loaded().model.info(),
     tokenize: (text) => loaded().model.tokenize(text),
-    countTokens: (messages) => loaded().model.prompt(messages).tokens.length,
+    countTokens: (messages) => loaded().model.prompts.render(messages).tokens.length,
     savePrefix: async ({ name, messages }, { signal }) =>
       loaded().model.savePrefix(await openStore(), name, messages, signal),
     restorePrefix: async (name) =>

@@ -69,7 +69,7 @@ export class Serving {
         }
       },
       prepRecv: ({ prompt, ...request }, { signal }) =>
-        model.exchange.prepRecv(model.promptTokens(prompt), request, { owner, signal }),
+        model.exchange.prepRecv(model.prompts.tokens(prompt), request, { owner, signal }),
       remoteSend: (request, { signal }) => this.#remoteSend(request, signal),
       stats: () => model.stats(),
     };
@@ -94,7 +94,7 @@ export class Serving {
           { engine: to },
         );
       }
-      const prompt = this.model.promptTokens(request.prompt);
+      const prompt = this.model.prompts.tokens(request.prompt);
       const begin = position(request.begin, prompt.length, "begin");
       const end = position(request.end, prompt.length, "end");
       if (begin !== kvAddr.begin || end !== kvAddr.end) {

@@ -1,0 +1,123 @@
+/** What requests ask becomes the tokens that a model reads, and that fit its context. */
+import { ContextLengthExceeded, InvalidRequestError } from "../errors.js";
+import type { TemplateMessage } from "../text/chat_template.js";
+import { commonPrefix } from "./admission.js";
+import { type Window, windowOf } from "./context.js";
+import type { GenerateRequest, Prompt } from "./request.js";
+import type { TextParts } from "./text_parts.js";
+import { turnsOf, turnsToDrop } from "./turns.js";
+
+/** Of a context: what is left to an answer at most, when it is chosen what fits, and the strides in which turns are dropped. */
+const PART = 1 / 4;
+
+/** A prompt that fits. */
+export interface Fitted {
+  tokens: Int32Array;
+  /** Messages that were left out. */
+  droppedMessages: number;
+  /** What is kept when the answer fills the context; undefined: it ends then. */
+  window: Window | undefined;
+}
+
+export class Prompts {
+  constructor(
+    private readonly text: Pick<TextParts, "tokenizer" | "template">,
+    private readonly vocab: number,
+    private readonly contextLength: number,
+  ) {}
+
+  /** The prompt that these messages become. @throws TemplateError */
+  render(messages: TemplateMessage[]): { text: string; tokens: number[] } {
+    if (this.text.template instanceof Error) throw this.text.template;
+    const text = this.text.template.render(messages);
+    return { text, tokens: this.text.tokenizer.encode(text) };
+  }
+
+  /** The tokens of a prompt, all of them. @throws InvalidRequestError, ContextLengthExceeded, TemplateError */
+  tokens(prompt: Prompt): Int32Array {
+    const tokens = this.#read(prompt);
+    this.#check(tokens.length, this.contextLength - 1);
+    return tokens;
+  }
+
+  /**
+   * What a request's prompt and window are, by what it says about a context that is too short.
+   *
+   * @throws InvalidRequestError, ContextLengthExceeded, TemplateError
+   */
+  fit({ messages, maxTokens, overflow = "error" }: GenerateRequest): Fitted {
+    const { contextLength } = this;
+    if (overflow === "error") {
+      return { tokens: this.tokens(messages), droppedMessages: 0, window: undefined };
+    }
+    const stride = Math.max(1, Math.floor(contextLength * PART));
+    const limit = contextLength - Math.min(maxTokens ?? stride, stride);
+    if (overflow === "slide" && isMessages(messages)) return this.#slid(messages, limit, stride);
+    const tokens = this.#read(messages);
+    this.#check(tokens.length, overflow === "slide" ? contextLength - 1 : limit);
+    const window = overflow === "slide" ? windowOf(contextLength, tokens) : undefined;
+    return { tokens, droppedMessages: 0, window };
+  }
+
+  /** Leaves out whole turns after the system messages. */
+  #slid(messages: TemplateMessage[], limit: number, stride: number): Fitted {
+    const { head, turns } = turnsOf(messages);
+    const prompts = new Map<number, Int32Array>();
+    const without = (dropped: number): Int32Array => {
+      const known = prompts.get(dropped);
+      if (known) return known;
+      const prompt = this.#read([...head, ...turns.slice(dropped).flat()]);
+      prompts.set(dropped, prompt);
+      return prompt;
+    };
+    const length = (dropped: number) => without(dropped).length;
+    const dropped = turnsToDrop(turns.length, length, { limit, stride });
+    const tokens = without(dropped);
+    const even = dropped > 0 ? " even without earlier turns" : "";
+    this.#check(tokens.length, this.contextLength - 1, even);
+    return {
+      tokens,
+      droppedMessages: turns.slice(0, dropped).flat().length,
+      window: windowOf(this.contextLength, tokens, this.#beginning(head, tokens)),
+    };
+  }
+
+  /** How many tokens come before the first turn's text. */
+  #beginning(head: TemplateMessage[], tokens: Int32Array): number {
+    try {
+      return commonPrefix(tokens, this.#read([...head, { role: "user", content: "" }]));
+    } catch {
+      return 0; // a template may refuse an empty message
+    }
+  }
+
+  /** @throws InvalidRequestError when it is empty, or no prompt of this model */
+  #read(prompt: Prompt): Int32Array {
+    const tokens = isMessages(prompt)
+      ? this.render(prompt).tokens
+      : typeof prompt === "string"
+        ? this.text.tokenizer.encode(prompt)
+        : prompt;
+    if (tokens.length === 0) {
+      throw new InvalidRequestError("the messages make an empty prompt", { param: "messages" });
+    }
+    const outside = tokens.find((id) => id >= this.vocab);
+    if (outside === undefined) return Int32Array.from(tokens);
+    throw new InvalidRequestError(`token ${outside} is outside the vocabulary of ${this.vocab}`, {
+      param: "prompt",
+    });
+  }
+
+  #check(promptTokens: number, limit: number, even = ""): void {
+    if (promptTokens <= limit) return;
+    const { contextLength } = this;
+    throw new ContextLengthExceeded(
+      `the prompt has ${promptTokens} tokens${even}, the context holds ${contextLength} with the answer: ` +
+        "shorten the messages, or load the engine with a larger contextLength",
+      { param: "messages", promptTokens, limit, contextLength },
+    );
+  }
+}
+
+const isMessages = (prompt: Prompt): prompt is TemplateMessage[] =>
+  Array.isArray(prompt) && typeof prompt[0] !== "number";
