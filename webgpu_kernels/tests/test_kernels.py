@@ -216,6 +216,7 @@ def check_narrow() -> None:
     for op, setting in (
         ("decode_attention", {"mode": "whole", **decode}),
         ("decode_attention", {"mode": "split", **decode}),
+        ("decode_attention", {"mode": "whole", **decode, "kv": "int8"}),
         ("attention", prefill),
     ):
         case = MAKERS[op](setting, "f32")
