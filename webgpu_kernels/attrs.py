@@ -208,6 +208,8 @@ class SampleAttrs(OpAttrs):
 
     op: ClassVar[str] = "sample"
     vocab: int
+    limits: bool = True
+    """Whether rows may ask for top-k, top-p or min-p; without, a kernel is a part as long."""
 
     def check(self) -> None:
         self.require_positive("vocab")

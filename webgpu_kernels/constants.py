@@ -144,7 +144,8 @@ def sample(a: SampleAttrs, tier: Tier, threads: int = PICK_THREADS) -> Constants
         "PADDING": 2 * LOWEST,
         "adjusted_bytes": ("*", "outs", 4 * padded),
         "blocks_bytes": ("*", "outs", 16 * blocks),
-        "variant": [],
+        "limits": a.limits,
+        "variant": [] if a.limits else ["plain"],
     }
 
 
@@ -152,4 +153,6 @@ def sample_adjust(a: SampleAttrs, tier: Tier) -> Constants:
     """LANES: invocations that share a block; a workgroup takes TEAMS blocks."""
     c = sample(a, tier, ADJUST_THREADS)
     teams = ADJUST_THREADS // ADJUST_LANES
-    return {**c, "LANES": ADJUST_LANES, "TEAMS": teams, "GROUPS": -(-c["BLOCKS"] // teams)}
+    groups = -(-c["BLOCKS"] // teams)
+    # It is the same whether there are limits or not.
+    return {**c, "variant": [], "LANES": ADJUST_LANES, "TEAMS": teams, "GROUPS": groups}

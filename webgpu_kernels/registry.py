@@ -372,6 +372,7 @@ KERNELS: tuple[Kernel, ...] = (
         constants=constants.sample,
         grid=lambda c, rows: ("outs", 1, 1),
         oracle="sample",
+        variants={"limits": (True, False)},
     ),
     Kernel(
         name="logprobs",

@@ -215,6 +215,22 @@ def test_limits_of_context_slots_and_requests(model: NativeModel) -> None:
         Sampling(temperature=-1)
 
 
+def test_which_draws_are_plain() -> None:
+    for settings in (
+        Sampling(),
+        Sampling(temperature=1.3, seed=1, presence_penalty=1.0),
+        Sampling(top_p=0.5, top_k=3),
+        Sampling(temperature=1e-60, min_p=0.5),
+    ):
+        assert settings.plain
+    for settings in (
+        Sampling(temperature=0.5, top_p=0.999),
+        Sampling(temperature=0.5, top_k=1000),
+        Sampling(temperature=0.5, min_p=1e-6),
+    ):
+        assert not settings.plain
+
+
 def test_opening_with_what_the_pack_or_the_adapter_lacks(pack: tuple[Path, Toy]) -> None:
     real = open_device()
     plain = replace(real, adapter="plain", features=frozenset())

@@ -86,7 +86,8 @@ def decode_traffic(
     chosen = program.tiers[tier]
     count = _Count(program, kernels, chosen, context, rows)
     split = context >= SPLIT_CONTEXT and "decode_split" in chosen.functions
-    step = ("decode_split" if split else "decode", "sample")
+    sampler = "sample_plain" if "sample_plain" in chosen.functions else "sample"
+    step = ("decode_split" if split else "decode", sampler)
     functions = [chosen.functions[name] for name in step]
     launches = [launch for function in functions for launch in function.launches]
     segments = {

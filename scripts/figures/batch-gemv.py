@@ -34,6 +34,11 @@ DEMO: tuple[int, dict[str, dict[str, Any]]] = (
 ALL = {"demo": DEMO, **MODELS}
 
 
+BATCH_S = 0.02
+"""Seconds that a batch of launches takes: what a submit costs, a millisecond on some machines, is a
+small part of it."""
+
+
 def chosen(launch: KernelLaunch, device: Device) -> KernelLaunch:
     """What an executor takes on this adapter."""
     software = device.adapter.info["adapter_type"] == "CPU"
@@ -47,7 +52,7 @@ def chosen(launch: KernelLaunch, device: Device) -> KernelLaunch:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--quant", choices=list(PACKINGS), default="q4")
     parser.add_argument("--models", nargs="*", default=list(ALL), choices=list(ALL))
     parser.add_argument("--tier", choices=("f16", "f32"))
@@ -77,7 +82,7 @@ def main() -> None:
                     best[count] = min(best[count], seconds(repeats[count]))
                 if turn == 1:  # compiled, and known how long it takes
                     repeats = {
-                        count: max(2, math.ceil(0.003 / once)) for count, once in best.items()
+                        count: max(2, math.ceil(BATCH_S / once)) for count, once in best.items()
                     }
             for count in counts:
                 step[count] += best[count] * (1 if name == "head" else layers)

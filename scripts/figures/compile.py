@@ -21,7 +21,7 @@ from webbuild.native.pack import Pack
 from webbuild.schema.program import Tier
 
 #: The functions that the first answer runs.
-EVERY_ANSWER = {"prefill", "decode", "sample"}
+EVERY_ANSWER = {"prefill", "decode", "sample_plain"}
 DEMO = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
 
 

@@ -7,6 +7,7 @@
 // tokens per second of each round, what the engine says of the rounds at once, and milliseconds.
 
 import { chosenAdapter, launch } from "../browser.mjs";
+import { processorMs } from "../processes.mjs";
 import { serve } from "../serve.mjs";
 
 const [site = "", options = "{}"] = process.argv.slice(2);
@@ -18,6 +19,7 @@ try {
   page.setDefaultTimeout(0);
   page.on("console", (message) => message.type() === "error" && console.error(message.text()));
   page.on("pageerror", (error) => console.error(error.message));
+  await page.exposeFunction("processorMs", processorMs);
   await page.goto(server.url);
   const answer = await page.evaluate(async ({ requests, words, tokens, rounds, long }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
@@ -40,11 +42,12 @@ try {
     const atOnce = () => Promise.all(Array.from({ length: requests }, (_, i) => ask(i)));
     const timed = async (/** @type {() => Promise<any[]>} */ run) => {
       asked++;
+      const spent = await processorMs();
       const begin = performance.now();
       const answers = await run();
       const seconds = (performance.now() - begin) / 1000;
       const count = answers.reduce((sum, { usage }) => sum + usage.completion_tokens, 0);
-      return { rate: count / seconds, answers };
+      return { rate: count / seconds, cost: ((await processorMs()) - spent) / count, answers };
     };
     // The first answers compile what they need, and are compared: the same prompts both ways.
     const alone = texts((await timed(oneByOne)).answers);
@@ -53,12 +56,17 @@ try {
     const together = texts(first.answers);
     const before = await engine.stats();
     const rates = { alone: [], together: [] };
+    const costs = { alone: [], together: [] };
     let rows = 0;
     let steps = 0;
     for (let round = 0; round < rounds; round++) {
-      rates.alone.push((await timed(oneByOne)).rate);
+      const sequential = await timed(oneByOne);
+      rates.alone.push(sequential.rate);
+      costs.alone.push(sequential.cost);
       const from = await engine.stats();
-      rates.together.push((await timed(atOnce)).rate);
+      const concurrent = await timed(atOnce);
+      rates.together.push(concurrent.rate);
+      costs.together.push(concurrent.cost);
       const to = await engine.stats();
       rows += to.meanBatch * to.steps - from.meanBatch * from.steps;
       steps += to.steps - from.steps;
@@ -146,6 +154,7 @@ try {
     const rhythm = await besideLong();
     return {
       ...rates,
+      costs,
       turn,
       rhythm,
       tier: engine.info.tier,

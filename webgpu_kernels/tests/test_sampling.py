@@ -44,6 +44,7 @@ def run(
     slots: Sequence[int] | None = None,
     state: State | None = None,
     ops: Sequence[str] = ("sample",),
+    limits: bool = True,
 ) -> dict[str, np.ndarray]:
     """Samples once per row of settings; one row of logits serves all if there is but one."""
     logits = np.broadcast_to(np.atleast_2d(logits), (len(settings), np.atleast_2d(logits).shape[1]))
@@ -58,7 +59,8 @@ def run(
         "sampled": np.full((len(settings), RESULT_WORDS), 0xFFFFFFFF, np.uint32),
         "last_tokens": np.full(state.slots, -1, np.int32),
     }
-    launches = [launch for op in ops for launch in lower(op, {"vocab": vocab}, "f32")]
+    attrs = {"vocab": vocab} if limits else {"vocab": vocab, "limits": False}
+    launches = [launch for op in ops for launch in lower(op, attrs, "f32")]
     result = device.run(launches, arrays, {"outs": len(settings)})[0]
     for slot, last in enumerate(result["last_tokens"]):
         drawn = result["sampled"][arrays["slots"] == slot, 0]
@@ -80,6 +82,32 @@ def test_greedy_takes_the_lowest_of_the_likeliest(device: Device, vocab: int) ->
     logits = np.round(rng.standard_normal((7, vocab)) * 2).astype(np.float32)  # many ties
     got = tokens(run(device, logits, [Sampling()] * 7))
     np.testing.assert_array_equal(got, logits.argmax(axis=1))
+
+
+@pytest.mark.parametrize("vocab", [1, SMALL, LARGE, REAL])
+def test_without_limits_the_same_is_drawn(device: Device, vocab: int) -> None:
+    logits = np.stack([peaked(vocab, seed) for seed in range(4)] * 8)
+    state = State(vocab)
+    state.bias[1] = peaked(vocab, 9)
+    settings = [
+        Sampling(
+            temperature=(0.0, 0.7, 1.0, 5.0)[i // 4 % 4],
+            seed=i,
+            draw=3 * i,
+            frequency_penalty=0.5,
+            use_bias=i % 3 == 0,
+            use_penalties=i % 5 == 0,
+        )
+        for i in range(32)
+    ]
+    slots = [i % 3 for i in range(32)]
+    both = [
+        run(device, logits, settings, slots, replace(state), limits=limits)
+        for limits in (True, False)
+    ]
+    np.testing.assert_array_equal(tokens(both[0]), tokens(both[1]))
+    np.testing.assert_array_equal(both[0]["token_counts"], both[1]["token_counts"])
+    assert vocab < LARGE or len(set(tokens(both[1]))) > 16
 
 
 def test_adjusted_logits(device: Device) -> None:

@@ -32,7 +32,8 @@ def every_launch() -> Iterator[KernelLaunch]:
                 attrs |= {"approximate": True} if row.name == "gemm" else {}
                 yield from all_of(row.attrs.op, attrs, tier)
         for vocab in (1, 301, 151936):
-            yield from all_of("sample", {"vocab": vocab}, tier)
+            for limits in (True, False):
+                yield from all_of("sample", {"vocab": vocab, "limits": limits}, tier)
             yield from all_of("logprobs", {"vocab": vocab}, tier)
 
 

@@ -1,8 +1,9 @@
 // sample_pick: draws a token from a row of adjusted logits (scratch0) and what is known of their blocks
-// (scratch1). Grid: x = row s. Greedy reads blocks only, a draw without limits one block more; top-k, top-p and
-// min-p read the blocks that reach their thresholds. The draw inverts the distribution in token order.
+// (scratch1). Grid: x = row s. Greedy reads blocks only, a draw without limits one block more{% if limits %}; top-k, top-p and
+// min-p read the blocks that reach their thresholds{% else %}, and there are none here{% endif %}. The draw inverts the distribution in token order.
 // Writes sampled[s, 0], last_tokens of the row's slot and, when asked for, the token's count in that slot.
 {% from "reduce.wgsl" import reductions %}
+{% set weight = "kept_weight(%s, highest, lowest, least)" if limits else "exp(%s - highest)" %}
 {% include "bindings.wgsl" %}
 
 {% include "philox.wgsl" %}
@@ -12,12 +13,17 @@
 {{ reductions("vec4<f32>", THREADS, [("best_of", "select(a, b, likelier(b.xy, a.xy))")], "params.sixteen") }}
 {% include "sample_scan.wgsl" %}
 
+{% if limits %}
 {% include "sample_threshold.wgsl" %}
 
+{% else %}
+var<workgroup> masses: array<f32, {{ BLOCKS }}>;
+{% endif %}
 var<workgroup> chosen_block: atomic<u32>;
 var<workgroup> chosen_token: atomic<u32>;
 var<workgroup> rest: f32;
 
+{% if limits %}
 // Weight of a token that survives the threshold and min-p (relative to the likeliest, whose weight is 1).
 fn kept_weight(logit: f32, highest: f32, lowest: u32, least: f32) -> f32 {
   let weight = exp(logit - highest);
@@ -48,6 +54,7 @@ fn weigh_blocks(tid: u32, row: u32, highest: f32, count: u32, lowest: u32, least
   }
 }
 
+{% endif %}
 @compute @workgroup_size({{ THREADS }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let seq = group.x;
@@ -55,9 +62,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let blocks = seq * {{ BLOCKS }}u;
   let settings = seq * {{ SETTINGS }}u;
   let temperature = bitcast<f32>(sampling[settings]);
+{% if limits %}
   let top_p = bitcast<f32>(sampling[settings + 1u]);
   let least = min(bitcast<f32>(sampling[settings + 2u]), 1.0f);
   let top_k = sampling[settings + 5u];
+{% endif %}
 
   // The lowest token among the likeliest: the greedy choice.
   var best = vec4<f32>({{ PADDING | f32 }}, 0.0f, 0.0f, 0.0f);
@@ -70,6 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var picked = u32(best.y);
 
   if (temperature > 0.0f) {
+{% if limits %}
     let limited = top_k > 0u && top_k < {{ VOCAB }}u;
     // Top-k, then top-p of what it leaves.
     var lowest = 0u;
@@ -102,6 +112,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         masses[b] = scratch1[blocks + b].z * exp(scratch1[blocks + b].x - highest);
       }
     }
+{% else %}
+    const count = {{ BLOCKS }}u;
+    for (var b = tid; b < {{ BLOCKS }}u; b += {{ THREADS }}u) {
+      masses[b] = scratch1[blocks + b].z * exp(scratch1[blocks + b].x - highest);
+    }
+{% endif %}
     if (tid == 0u) {
       atomicStore(&chosen_block, 0u);
       atomicStore(&chosen_token, 0u);
@@ -139,18 +155,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (place > 0u && place == mine) {
       rest = left;
     }
+{% if limits %}
     // Nothing is left if min-p is not a number: the greedy choice then.
     let block = entries[max(place, 1u) - 1u];
+{% else %}
+    let block = max(place, 1u) - 1u;
+{% endif %}
     let first = row + block * {{ BLOCK }}u + tid * {{ OWN_TOKENS }}u;
     mass = 0.0f;
     for (var i = first; i < first + {{ OWN_TOKENS }}u; i++) {
-      mass += kept_weight(scratch0[i], highest, lowest, least);
+      mass += {{ weight % "scratch0[i]" }};
     }
     sum = scan(tid, mass).x;
     // The last token that begins at or before the rest of the goal, likewise.
     mine = 0u;
     for (var i = 0u; i < {{ OWN_TOKENS }}u; i++) {
-      let weight = kept_weight(scratch0[first + i], highest, lowest, least);
+      let weight = {{ weight % "scratch0[first + i]" }};
       if (weight > 0.0f && sum <= rest) {
         mine = tid * {{ OWN_TOKENS }}u + i + 1u;
       }

@@ -182,8 +182,13 @@ def _functions(
         if name in names:  # the last only where the library can
             plan = walk(planned[name], _parameter, Operand("buffer", "logits"))
             functions[name] = launches.function(plan, lowered)
-    for name in ("sample", "logprobs"):
-        functions[name] = launches.function(_sampler(name, decoder.vocab_size), lowered)
+    for name, op, more in (
+        ("sample", "sample", {}),
+        ("sample_plain", "sample", {"limits": False}),
+        ("logprobs", "logprobs", {}),
+    ):
+        plan = _sampler(op, {"vocab": decoder.vocab_size, **more})
+        functions[name] = launches.function(plan, lowered)
     return functions
 
 
@@ -219,12 +224,12 @@ def _parameter(name: str) -> Operand:
     return Operand("weight", name)
 
 
-def _sampler(op: str, vocab: int) -> Plan:
+def _sampler(op: str, attrs: dict[str, Any]) -> Plan:
     """`sample` and `logprobs` are library ops on persistent buffers, whatever the model."""
     names = ("logits", "token_counts", "logit_bias", "sampled", "last_tokens")
     operands = {name: Operand("buffer", name) for name in names}
     operands |= {name: Operand("input", name) for name in ("slots", "sampling")}
-    return Plan(calls=[LibraryCall(op, {"vocab": vocab}, operands)])
+    return Plan(calls=[LibraryCall(op, attrs, operands)])
 
 
 _INPUTS = (

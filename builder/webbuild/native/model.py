@@ -209,7 +209,9 @@ class NativeModel:
 
     def sample(self) -> list[int]:
         """Draws a token after each out of the last step."""
-        rows = self._sampler("sample")
+        plain = all(row.sequence.sampling.plain for row in self._rows())
+        plain = plain and "sample_plain" in self._functions
+        rows = self._sampler("sample_plain" if plain else "sample")
         for row in self._rows():
             row.sequence.generated += len(row.outs)
             row.sequence.drawn = row.outs[-1:] == [len(row.tokens) - 1]

@@ -48,6 +48,12 @@ class Sampling:
     def uses_penalties(self) -> bool:
         return self.frequency_penalty != 0 or self.presence_penalty != 0
 
+    @property
+    def plain(self) -> bool:
+        """Whether `sample_plain` may draw for it: greedy, or nothing limits what may be drawn."""
+        unlimited = self.top_k == 0 and self.top_p == 1 and self.min_p == 0
+        return unlimited or np.float32(self.temperature) == 0
+
     def row(self, draw: int) -> npt.NDArray[np.uint32]:
         """u32[16] of docs/architecture.md; `draw` is the number of tokens generated so far."""
         flags = (_USE_BIAS if self.logit_bias else 0) | (

@@ -23,7 +23,7 @@ I32 = npt.NDArray[np.int32]
 
 PIECE_TOKENS = 128
 """A work has at least so many positions, if there are: each piece costs a rotation and a merge."""
-SOFTWARE_PIECE_TOKENS = 256
+SOFTWARE_PIECE_TOKENS = 512
 """The same for software adapters, which have few cores to keep busy."""
 ROW_WORKS, LEAST_WORKS = 16, 32
 """Works aimed at: so many per row, and in all."""

@@ -177,7 +177,8 @@ class Tier(Format):
     """Bytes of each activation storage, evaluated with symbols at their maxima."""
     buffers: tuple[Buffer, ...]
     functions: dict[str, Function]
-    """`prefill`, `decode`, `sample`, `logprobs`; `decode_split`, which a pack may lack."""
+    """`prefill`, `decode`, `sample`, `logprobs`; `decode_split` and `sample_plain` (for rows
+    without top-k, top-p and min-p), which a pack may lack."""
 
 
 class Program(Format):

@@ -81,17 +81,17 @@ export class Engine extends ServingEngine {
     await once(options, ({ call }) => call.deleteCached(url));
   }
 
-  override async remoteSend(prompt: Prompt, options: RemoteSendOptions): Promise<void> {
+  protected override async transfer(prompt: Prompt, options: RemoteSendOptions): Promise<void> {
     const { to } = options;
     if (to === this || to === this.id) {
       throw new InvalidRequestError("to is this engine itself", { param: "to" });
     }
     try {
-      await super.remoteSend(prompt, options);
+      await super.transfer(prompt, options);
     } catch (error) {
       if (!(error instanceof PeerUnknown && to instanceof Engine)) throw error;
       await this.#link(to);
-      await super.remoteSend(prompt, options);
+      await super.transfer(prompt, options);
     }
   }
 
@@ -148,6 +148,19 @@ export class Engine extends ServingEngine {
         : call.watchDevice(null, { signal, onEvent });
     watching.catch(() => {}); // it ends by being cancelled, or with the engine
     return () => controller.abort();
+  }
+
+  /**
+   * From the next step on, leaves the GPU to the page for so many milliseconds after each step, as {@link EngineOptions}'
+   * `yieldMs` does from the load on. Answers are the same, and come later.
+   *
+   * @example
+   * engine.setYield(8); // while something moves
+   * engine.setYield(0); // when nobody looks
+   * @throws InvalidRequestError
+   */
+  async setYield(ms: number): Promise<void> {
+    await this.connection.call.setYield(ms);
   }
 
   /** Token ids of a text. */

@@ -107,6 +107,25 @@ export abstract class ServingEngine {
    *   the reserved pages are gone · PeerUnknown, PeerLost, PeerTimeout · AbortError, EngineUnloaded, DeviceLostError
    */
   async remoteSend(prompt: Prompt, options: RemoteSendOptions): Promise<void> {
+    const { to, kvAddr } = options;
+    try {
+      await this.transfer(prompt, options);
+    } catch (error) {
+      // It may not have come so far that this engine tells the other.
+      if (typeof to !== "string") to.cancelRecv(kvAddr).catch(() => {});
+      throw error;
+    }
+  }
+
+  /**
+   * Gives the pages of an address of {@link prepRecv} back: nothing will be sent there. A {@link remoteSend} that fails does it
+   * itself; nothing happens when they are gone already.
+   */
+  async cancelRecv(kvAddr: KvAddress): Promise<void> {
+    await this.serving.cancelRecv(kvAddr.transfer);
+  }
+
+  protected async transfer(prompt: Prompt, options: RemoteSendOptions): Promise<void> {
     const { kvAddr, to, begin = kvAddr.begin, end = kvAddr.end, signal } = options;
     const id = typeof to === "string" ? to : to.id;
     await this.serving.remoteSend(

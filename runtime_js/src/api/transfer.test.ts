@@ -92,6 +92,33 @@ describe.skipIf(!existsSync(folder))("in the middle of a transfer", () => {
     await expectClean(a, b);
   });
 
+  test("an abort before it begins, an error of the call, and whoever sends nothing", async () => {
+    const tokens = prompt();
+    const held = async () => (await b.stats()).pages.running;
+    const seen = whenSending(() => {});
+    const aborted = AbortSignal.abort();
+    await expect(send(a, b, tokens, aborted)).rejects.toBeInstanceOf(AbortError);
+    await expectClean(b);
+
+    const { kvAddr } = await b.prepRecv(tokens, { timeoutMs: 600_000 });
+    expect(await held()).toBeGreaterThan(0);
+    const wrong = a.remoteSend(tokens, { kvAddr, to: b, end: kvAddr.end - 1 });
+    await expect(wrong).rejects.toMatchObject({ name: "InvalidRequestError" });
+    await expectClean(b);
+
+    const unused = await b.prepRecv(tokens, { timeoutMs: 600_000 });
+    expect(await held()).toBeGreaterThan(0);
+    await b.cancelRecv(unused.kvAddr);
+    await expectClean(b);
+    const gone = a.remoteSend(tokens, { kvAddr: unused.kvAddr, to: b });
+    await expect(gone).rejects.toMatchObject({
+      name: "KvRefused",
+      message: expect.stringContaining("it was cancelled"),
+    });
+    await b.cancelRecv(unused.kvAddr); // of no effect
+    expect(seen.pieces).toBe(0);
+  });
+
   test("the link breaks; the next transfer makes a new one", async () => {
     whenSending((port) => port.close());
     const tokens = prompt();

@@ -2,6 +2,7 @@
  * Bytes that a decode step moves, counted from the program: each binding of a launch once. The rule is that of
  * builder/webbuild/traffic.py, which says what a binding means for one step.
  */
+import { PLAIN } from "../engine/sampling.js";
 import { SPLIT_CONTEXT } from "../engine/works.js";
 import type { Kernel } from "../generated/kernels.js";
 import type {
@@ -30,7 +31,8 @@ export function decodeTraffic(
   const tier = model.tier(tierName);
   const count = new Count(program, kernels, tier, context);
   const split = context >= SPLIT_CONTEXT && Object.hasOwn(tier.functions, "decode_split");
-  const launches = [split ? "decode_split" : "decode", "sample"].flatMap(
+  const sampler = Object.hasOwn(tier.functions, PLAIN) ? PLAIN : "sample";
+  const launches = [split ? "decode_split" : "decode", sampler].flatMap(
     (name) => tier.functions[name]?.launches ?? [],
   );
   const segments = new Set<number>();

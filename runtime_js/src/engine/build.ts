@@ -15,12 +15,15 @@ import type { Model } from "../program/check.js";
 import type { PackSource } from "../store/pack_source.js";
 import { Executor } from "./executor.js";
 import type { ProgressReporter } from "./progress.js";
+import type { SamplingDefaults } from "./sampling.js";
 
 /** What every executor of a pack is made from. */
 export interface CheckedPack {
   manifest: PackManifest;
   model: Model;
   symbols: Symbols;
+  /** Sampling settings of requests that name none. */
+  defaults: SamplingDefaults;
 }
 
 /** What is to run where. */
@@ -53,7 +56,7 @@ const QUEUE_BYTES = 64 * 2 ** 20;
  * @throws AdapterLimit, OutOfMemory, DeviceError, DeviceLostError, AbortError and what reading a pack throws
  */
 export async function build<T>(
-  { manifest, model, symbols }: CheckedPack,
+  { manifest, model, symbols, defaults }: CheckedPack,
   chosen: Chosen,
   source: PackSource,
   {
@@ -79,7 +82,7 @@ export async function build<T>(
     const made = await Promise.race([opened, cancelled.promise]);
     device = made;
     const { vocab_size: vocab } = manifest.model;
-    const created = Executor.create(made, model, choice.tier, symbols, vocab);
+    const created = Executor.create(made, model, choice.tier, symbols, vocab, defaults);
     const { memory, ready } = await Promise.race([created, made.failed]);
     // Before the weights have arrived: what is computed is of no use, what drivers compile for it is.
     const warm = ready.then((executor) => executor.warmUp());

@@ -62,4 +62,20 @@ describe("ChunkBudget", () => {
     budget.arrived(64, 10);
     expect(budget.tokens).toBe(MOST);
   });
+
+  test("within a time: as many tokens as take it, from the first measured step on", () => {
+    const budget = new ChunkBudget(MOST);
+    expect(budget.within(8)).toBe(FIRST_TOKENS);
+    const cost = (tokens: number) => 2 + 0.05 * tokens;
+    let tokens = FIRST_TOKENS;
+    for (let i = 0; i < 40; i++) {
+      const part = i % 5 === 4 ? Math.ceil(tokens / 3) : tokens; // the end of a prompt
+      budget.arrived(part, cost(part));
+      tokens = budget.within(8);
+    }
+    expect(cost(tokens)).toBeGreaterThan(4);
+    expect(cost(tokens)).toBeLessThanOrEqual(9);
+    expect(budget.within(0)).toBe(LEAST_TOKENS);
+    expect(budget.within(1e6)).toBe(MOST);
+  });
 });

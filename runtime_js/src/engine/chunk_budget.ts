@@ -59,18 +59,40 @@ export class ChunkBudget {
     return Math.min(this.most, this.#best() * (probes ? 2 : 1));
   }
 
+  /** Prompt tokens of a step that takes about so many milliseconds, at least {@link LEAST_TOKENS}. */
+  within(ms: number): number {
+    const line = this.#line(this.#decode ?? 0);
+    if (!line) return this.#first;
+    return line.perToken === 0 ? this.most : this.#whole((ms - line.fixed) / line.perToken);
+  }
+
   #best(): number {
     const decode = this.#decode;
+    const line = decode === undefined ? undefined : this.#line(decode);
+    if (decode === undefined || !line) return this.#first;
+    const { fixed, perToken } = line;
+    if (perToken === 0) return this.most;
+    return this.#whole(Math.max(RHYTHM * decode - fixed, fixed) / perToken);
+  }
+
+  get #first(): number {
+    return Math.min(FIRST_TOKENS, this.most);
+  }
+
+  #whole(tokens: number): number {
+    const whole = Math.floor(tokens / LEAST_TOKENS) * LEAST_TOKENS;
+    return Math.min(this.most, Math.max(LEAST_TOKENS, whole));
+  }
+
+  /** What mixed steps cost, if any has run; `perToken` 0 where it can't be told from nothing. */
+  #line(decode: number): { fixed: number; perToken: number } | undefined {
     const mean = this.#ms;
-    if (decode === undefined || mean === undefined) return Math.min(FIRST_TOKENS, this.most);
+    if (mean === undefined) return undefined;
     const spread = this.#variance > (SPREAD * this.#tokens) ** 2;
     const perToken = spread
       ? this.#covariance / this.#variance
       : Math.max(0, mean - decode) / this.#tokens;
-    if (!(perToken > 0)) return this.most;
-    const fixed = Math.max(0, mean - perToken * this.#tokens);
-    const tokens = Math.max(RHYTHM * decode - fixed, fixed) / perToken;
-    const whole = Math.floor(tokens / LEAST_TOKENS) * LEAST_TOKENS;
-    return Math.min(this.most, Math.max(LEAST_TOKENS, whole));
+    if (!(perToken > 0)) return { fixed: 0, perToken: 0 };
+    return { fixed: Math.max(0, mean - perToken * this.#tokens), perToken };
   }
 }

@@ -1,20 +1,17 @@
-/** Devices that are lost at seeded moments, on Dawn: streams go on as if nothing had happened, or end by name. */
+/** Devices that are lost, on Dawn: streams go on as if nothing had happened, or end by name. At random moments: worker/random_losses.test.ts. */
 import { getEventListeners } from "node:events";
-import { writeFile } from "node:fs/promises";
 import { afterEach, describe, expect, test } from "vitest";
-import { DeviceLostError } from "../errors.js";
 import { MemoryStore } from "../store/memory.js";
 import { type FragileGpu, fragile } from "../testing/fragile_gpu.js";
 import { BASE, dawn, fetchFrom, testHost } from "../testing/host.js";
 import { tinyPack } from "../testing/tiny_pack.js";
+import { answer, ask, intime } from "../testing/tiny_requests.js";
 import type { LanguageModel } from "./language_model.js";
 import { type LoadOptions, load } from "./load.js";
 import type { RecoveryOptions } from "./losses.js";
 import type { DeviceState } from "./recovery.js";
-import type { GenerateRequest, GenerateResult } from "./request.js";
 
 const never = new AbortController().signal;
-const LOSSES = 50;
 /** Beyond any count of losses here. */
 const ALWAYS: RecoveryOptions = { losses: 1e6, withinMs: 1e9 };
 
@@ -28,86 +25,6 @@ async function open(gpu: GPU, options: Partial<LoadOptions> = {}, store = new Me
   const model = await load(host, { url: BASE, recovery: ALWAYS, ...options }, () => {}, never);
   models.push(model);
   return { model, store };
-}
-
-/** Repeatable random numbers below `n`. */
-function random(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state = (state * 48271) % 2147483647;
-    return state % n;
-  };
-}
-
-function ask(content: string, changes: Partial<GenerateRequest["sampling"]> = {}, maxTokens = 24) {
-  const sampling = {
-    temperature: 0,
-    frequencyPenalty: 0,
-    presencePenalty: 0,
-    logitBias: [],
-    logprobs: null,
-    ...changes,
-  };
-  return { messages: [{ role: "user" as const, content }], maxTokens, stop: [], sampling };
-}
-
-function randomAsk(below: (n: number) => number): GenerateRequest {
-  const content = "The same beginning".slice(0, below(19)) + "abcdefghij".slice(below(10));
-  const request: GenerateRequest = ask(content, {}, 1 + below(30));
-  const { sampling } = request;
-  if (below(3) === 0) sampling.frequencyPenalty = 2;
-  if (below(4) === 0) sampling.logitBias = [[65 + below(26), 60]];
-  if (below(4) === 0) Object.assign(sampling, { temperature: 1, seed: below(100) });
-  if (below(5) === 0) sampling.logprobs = 2;
-  if (below(5) === 0) request.stop = [String.fromCharCode(32 + below(90))];
-  return request;
-}
-
-interface Answer extends GenerateResult {
-  text: string;
-  tokens: number;
-}
-
-/** All that a stream tells; without `cachedTokens`, which depend on who came first. */
-async function answer(
-  model: LanguageModel,
-  request: GenerateRequest,
-  signal = new AbortController().signal,
-): Promise<Omit<Answer, "cachedTokens">> {
-  let text = "";
-  let tokens = 0;
-  const delta = (d: { text: string; tokens: number }) => {
-    text += d.text;
-    tokens += d.tokens;
-  };
-  const { cachedTokens: _, ...result } = await model.generate(request, { delta }, signal);
-  return { ...result, text, tokens };
-}
-
-class Late extends Error {}
-
-/** For `make figure-device-loss`: what was counted, in the file that it names. */
-async function report(
-  outcomes: Record<string, number>,
-  losses: readonly number[],
-  recoveries: ReadonlyMap<number, number>,
-): Promise<void> {
-  const file = process.env["WEBBUILD_DEVICE_LOSS_REPORT"];
-  if (!file) return;
-  const ms = [...recoveries.values()].sort((a, b) => a - b);
-  const at = (share: number) => Math.round(ms[Math.floor(share * (ms.length - 1))] as number);
-  const recovery_ms = { min: at(0), median: at(0.5), max: at(1) };
-  const total = losses.reduce((sum, n) => sum + n, 0);
-  await writeFile(file, JSON.stringify({ losses: total, ...outcomes, recovery_ms }));
-}
-
-/** Rejects when a promise takes so long that it hangs. */
-async function intime<T>(promise: Promise<T>, what: string): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Late(`${what} hangs`)), 60_000);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** No page, slot, step or result buffer is in use. */
@@ -132,71 +49,6 @@ async function loseNow({ devices }: FragileGpu): Promise<void> {
 }
 
 describe("a lost device", () => {
-  test(`${LOSSES} times at any moment: every answer is the undisturbed one, and prefixes are saved`, async () => {
-    const below = random(11);
-    const quiet = await open(await dawn());
-    let left = LOSSES;
-    const broken = fragile(await dawn(), () => {
-      if (left === 0) return Number.POSITIVE_INFINITY;
-      left--;
-      return below(90);
-    });
-    const { model, store } = await intime(open(broken.gpu), "the load");
-    const outcomes = { completed: 0, named: 0, hung: 0 };
-    /** Counts how a request ends; what is neither of these is thrown. */
-    const counted = async <T>(request: Promise<T>): Promise<T | undefined> => {
-      try {
-        const result = await intime(request, "a request");
-        outcomes.completed++;
-        return result;
-      } catch (error) {
-        if (error instanceof DeviceLostError) outcomes.named++;
-        else if (error instanceof Late) outcomes.hung++;
-        else throw error;
-        return undefined;
-      }
-    };
-    const recoveries = new Map<number, number>();
-    const note = ({ losses, recoveryMs }: DeviceState) => {
-      if (recoveryMs !== null) recoveries.set(losses, recoveryMs);
-    };
-    model.watchDevice(note, never).catch(() => {});
-    const lost = () => [...broken.losses.values()].reduce((sum, n) => sum + n, 0);
-    const document = [{ role: "user" as const, content: "A document, which is saved." }];
-    let restored = 0;
-    for (let round = 0; lost() < LOSSES; round++) {
-      expect(round, "devices are lost").toBeLessThan(20 * LOSSES);
-      const requests = Array.from({ length: 1 + below(6) }, () => randomAsk(below));
-      const saving = below(3) === 0 ? model.savePrefix(store, "doc", document, never) : undefined;
-      const restoring = below(3) === 0 ? model.restorePrefix(store, "doc") : undefined;
-      const answers = requests.map((request) => answer(model, request));
-      for (const [i, request] of requests.entries()) {
-        const expected = await answer(quiet.model, request);
-        const given = await counted(answers[i] as ReturnType<typeof answer>);
-        if (given) expect(given).toEqual(expected);
-      }
-      if (saving) expect((await counted(saving))?.tokens).toBeGreaterThan(20);
-      if (restoring && (await counted(restoring))) restored++;
-    }
-    await report(outcomes, [...broken.losses.values()], recoveries);
-    expect(outcomes).toEqual({ completed: expect.any(Number), named: 0, hung: 0 });
-    await intime(model.finish(), "idle work");
-    // The prefix that was saved is the right one: whoever goes on from it gets the undisturbed answer.
-    await model.savePrefix(store, "doc", document, never);
-    model.scheduler.kv.tree.clear();
-    expect(await model.restorePrefix(store, "doc")).toMatchObject({ name: "doc" });
-    const next = ask(document[0]?.content as string);
-    expect(await answer(model, next)).toEqual(await answer(quiet.model, next));
-
-    expect(model.stats().device).toMatchObject({ state: "ready" });
-    // Several of the moments, the load's and the rebuilding's among them; and saved prefixes came back.
-    for (const call of ["createComputePipelineAsync", "writeBuffer", "submit", "mapAsync"]) {
-      expect(broken.losses.get(call), call).toBeGreaterThan(0);
-    }
-    expect(restored).toBeGreaterThan(0);
-    await expectClean(model);
-  }, 300_000);
-
   test("weights come from the store, and all that is counted goes on", async () => {
     const { calls } = onDemand();
     const broken = fragile(await dawn(), calls);

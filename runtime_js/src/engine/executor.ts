@@ -11,10 +11,13 @@ import { PagePool } from "../kv/page_pool.js";
 import { Sequence } from "../kv/sequence.js";
 import type { Model } from "../program/check.js";
 import type { Environment } from "../program/expression.js";
-import { Functions } from "./functions.js";
+import { Functions, firstOf } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
-import { SamplingRow } from "./sampling.js";
+import { PLAIN, type SamplingDefaults, SamplingRow } from "./sampling.js";
 import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
+
+const PLAIN_ONLY = [PLAIN];
+const PLAIN_LOGPROBS = [PLAIN, "logprobs"];
 
 /** Words per row of `sampled`. */
 export const SAMPLED_WORDS = 64;
@@ -27,6 +30,7 @@ export class Executor {
   readonly #planner: Planner;
   /** Milliseconds that steps took on the host so far. */
   readonly hostMs = { plan: 0, encode: 0 };
+  readonly #first: readonly string[];
   readonly #ring: ReadbackRing;
   readonly #pages: KvPages;
   readonly #pageSize: number;
@@ -37,6 +41,7 @@ export class Executor {
     readonly symbols: Symbols,
     private readonly vocab: number,
     parts: {
+      first: readonly string[];
       functions: Functions;
       player: Player;
       ring: ReadbackRing;
@@ -44,6 +49,7 @@ export class Executor {
       pageSize: number;
     },
   ) {
+    this.#first = parts.first;
     this.#functions = parts.functions;
     this.#player = parts.player;
     this.#ring = parts.ring;
@@ -65,18 +71,20 @@ export class Executor {
     tier: Tier,
     symbols: Symbols,
     vocab: number,
+    defaults: SamplingDefaults,
   ): Promise<{ memory: Memory; ready: Promise<Executor> }> {
-    const pipelines = Functions.compileFirst(gpu.device, model, tier);
+    const first = firstOf(tier, defaults);
+    const pipelines = Functions.compileFirst(gpu.device, model, tier, first);
     const { memory, allocated } = allocate(gpu.device, model.program, tier, symbols);
     allocated.catch(() => {}); // awaited below, unless the program is refused first
     const player = new Player(gpu.device, memory, symbols, gpu.counters);
-    const functions = new Functions(pipelines, tier, player);
+    const functions = new Functions(pipelines, tier, first, player);
     const ready = functions.prepareFirst().then(() => {
       const outs = symbols.maxima[symbols.index.get("outs") as number] as number;
       const ring = new ReadbackRing(gpu.device, RING_DEPTH, outs * SAMPLED_WORDS * 4);
       const pages = new KvPages(gpu.device, memory, tier, symbols);
       const pageSize = model.program.page_size;
-      const parts = { functions, player, ring, pages, pageSize };
+      const parts = { first, functions, player, ring, pages, pageSize };
       return new Executor(gpu, memory, symbols, vocab, parts);
     });
     ready.catch(() => {}); // awaited after the weights; a failure before that is not lost
@@ -111,7 +119,7 @@ export class Executor {
       tokens += row.tokens.length;
       outs += row.outs.length;
     }
-    const names = [this.#planner.kindOf(batch), ...sample];
+    const names = [this.#planner.kindOf(batch), ...this.#samplers(batch, sample)];
     return this.#functions.missingFor(names, { tokens, seqs: batch.length, outs });
   }
 
@@ -197,7 +205,7 @@ export class Executor {
     batch: readonly BatchRow[],
     sample: readonly string[],
   ): Promise<Uint32Array> | undefined {
-    const names = outs === 0 ? [kind] : [kind, ...sample];
+    const names = outs === 0 ? [kind] : [kind, ...this.#samplers(batch, sample)];
     const functions = names.map((name) => this.#functions.get(name));
     const copies = this.#copies(batch[0]?.sequence.pool);
     if (names.length === 1) {
@@ -207,6 +215,15 @@ export class Executor {
     const source = this.memory.buffers.get("sampled") as GPUBuffer;
     const bytes = outs * SAMPLED_WORDS * 4;
     return this.#player.run(functions, env, { ring: this.#ring, source, bytes }, copies);
+  }
+
+  /** `sample_plain` in the place of `sample`, where a batch asks for no more and not `sample` alone is ready. */
+  #samplers(batch: readonly BatchRow[], sample: readonly string[]): readonly string[] {
+    const functions = this.#functions;
+    if (!sample.includes("sample") || !functions.has(PLAIN)) return sample;
+    if (functions.missing.includes(PLAIN) && !functions.missing.includes("sample")) return sample;
+    if (!batch.every(({ outs }) => outs.every(({ sampling }) => sampling.plain))) return sample;
+    return sample.length > 1 ? PLAIN_LOGPROBS : PLAIN_ONLY;
   }
 
   /** Encodes the copies that a pool waits for; undefined when it waits for none. */
@@ -295,8 +312,8 @@ export class Executor {
 
   /** From now on other kernels of the same tier run. No step may be under way. @throws DeviceError */
   async adopt(model: Model, tier: Tier): Promise<void> {
-    const pipelines = Functions.compileFirst(this.gpu.device, model, tier);
-    const functions = new Functions(pipelines, tier, this.#player);
+    const pipelines = Functions.compileFirst(this.gpu.device, model, tier, this.#first);
+    const functions = new Functions(pipelines, tier, this.#first, this.#player);
     await functions.prepareFirst();
     this.#functions = functions;
   }

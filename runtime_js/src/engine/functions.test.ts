@@ -5,7 +5,7 @@ import { BASE, dawn, testHost } from "../testing/host.js";
 import { nextToken, replaceJson, tinyPack } from "../testing/tiny_pack.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
-import type { Delta, GenerateRequest } from "./request.js";
+import type { Delta, GenerateRequest, SamplingOptions } from "./request.js";
 import { SamplingRow } from "./sampling.js";
 import { SPLIT_CONTEXT } from "./works.js";
 
@@ -27,12 +27,18 @@ async function loadTiny(code = (wgsl: string) => wgsl): Promise<LanguageModel> {
   return model;
 }
 
-async function answer(model: LanguageModel, logprobs: number | null, content = "hi") {
+async function answer(
+  model: LanguageModel,
+  logprobs: number | null,
+  content = "hi",
+  more: Partial<SamplingOptions> = {},
+) {
+  const none = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [] };
   const request: GenerateRequest = {
     messages: [{ role: "user", content }],
     maxTokens: 3,
     stop: [],
-    sampling: { temperature: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs },
+    sampling: { temperature: 0, ...none, logprobs, ...more },
   };
   let text = "";
   const before = model.stats().createdBindGroups;
@@ -88,6 +94,46 @@ test("decoding in pieces is made ready by the first context that is long enough"
     expect(found.created, `${length} tokens`).toBe(created);
     expect(new Set(model.executor.unfinished)).toEqual(new Set(unfinished));
   }
+});
+
+test("requests without limits take a sampler of their own, which the load makes ready if such are the defaults", async () => {
+  const unlimited = { temperature: 1, topP: 1, seed: 3 };
+  const limited = { temperature: 1, topP: 0.9, seed: 3 };
+  /** The tiny model with a second sampler, which draws the token after the right one. */
+  const loadBoth = async (defaults: object) => {
+    const pack = tinyPack();
+    replaceJson(pack, "generation_config.json", (json) => Object.assign(json, defaults));
+    replaceJson(pack, "kernels.json", ({ kernels }) => {
+      const wgsl = kernels.sample.wgsl.replace("17u + 5u", "17u + 6u");
+      kernels.plain = { ...kernels.sample, name: "plain", wgsl };
+    });
+    replaceJson(pack, "program.json", ({ tiers }) => {
+      const { functions } = tiers.f32;
+      const [launch] = functions.sample.launches;
+      functions.sample_plain = { ...functions.sample, launches: [{ ...launch, kernel: "plain" }] };
+    });
+    const model = await load(testHost(pack, await dawn()), { url: BASE }, () => {}, never);
+    loaded.push(model);
+    return model;
+  };
+  const greedy = await loadBoth({});
+  expect(greedy.executor.unfinished).toEqual(["decode", "sample", "logprobs"]);
+  const plain = (await answer(greedy, null, "hi", unlimited)).text;
+  expect(greedy.executor.unfinished).toEqual(["sample", "logprobs"]);
+  const whole = (await answer(greedy, null, "hi", limited)).text;
+  expect(greedy.executor.unfinished).toEqual(["logprobs"]);
+  expect(whole).not.toBe(plain);
+  expect(await answer(greedy, null, "hi", unlimited)).toEqual({ text: plain, created: 0 });
+  expect((await answer(greedy, 2, "hi", unlimited)).text).toBe(plain);
+
+  const nucleus = await loadBoth({ temperature: 1, top_p: 0.9 });
+  expect(nucleus.executor.unfinished).toEqual(["decode", "logprobs", "sample_plain"]);
+  // What is ready does it too.
+  expect((await answer(nucleus, null, "hi", unlimited)).text).toBe(whole);
+  expect(nucleus.executor.unfinished).toEqual(["logprobs", "sample_plain"]);
+  await nucleus.finish();
+  expect((await answer(nucleus, null, "hi", unlimited)).text).toBe(plain);
+  expect((await answer(nucleus, null, "hi", limited)).text).toBe(whole);
 });
 
 test("a kernel that few requests need and that doesn't compile fails these by name", async () => {

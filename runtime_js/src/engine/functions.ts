@@ -3,9 +3,13 @@ import type { Few, Tier } from "../generated/program.js";
 import { type Pipeline, Pipelines } from "../gpu/pipelines.js";
 import type { Planned, Player, Prepared } from "../gpu/player.js";
 import type { Model } from "../program/check.js";
+import { isPlain, PLAIN, type SamplingDefaults } from "./sampling.js";
 
-/** What a first token takes. */
-const FIRST = ["prefill", "sample"];
+/** What a first token takes, if its request asks for what the model's defaults are. */
+export function firstOf(tier: Tier, defaults: SamplingDefaults): readonly string[] {
+  const plain = Object.hasOwn(tier.functions, PLAIN) && isPlain(defaults);
+  return ["prefill", plain ? PLAIN : "sample"];
+}
 
 /** How many of each a step has. */
 export type Rows = Readonly<Record<Few["rows"], number>>;
@@ -19,11 +23,13 @@ export class Functions {
 
   /**
    * @param pipelines from {@link compileFirst}
+   * @param first of {@link firstOf}
    * @throws InvalidPack where a grid can be too large
    */
   constructor(
     private readonly pipelines: Pipelines,
     private readonly tier: Tier,
+    private readonly first: readonly string[],
     private readonly player: Player,
   ) {
     const functions = Object.entries(tier.functions);
@@ -32,9 +38,14 @@ export class Functions {
   }
 
   /** Starts to compile what a first token takes, while nothing else is there; `prepareFirst` tells of failures. */
-  static compileFirst(device: GPUDevice, { kernels }: Model, tier: Tier): Pipelines {
+  static compileFirst(
+    device: GPUDevice,
+    { kernels }: Model,
+    tier: Tier,
+    first: readonly string[],
+  ): Pipelines {
     const pipelines = new Pipelines(device, kernels);
-    pipelines.compile(kernelsOf(tier, FIRST)).catch(() => {});
+    pipelines.compile(kernelsOf(tier, first)).catch(() => {});
     return pipelines;
   }
 
@@ -84,7 +95,7 @@ export class Functions {
 
   /** Makes ready what a first token takes. @throws DeviceError */
   async prepareFirst(): Promise<void> {
-    await this.prepare(FIRST);
+    await this.prepare(this.first);
   }
 
   /** Starts to compile what is left; `prepare` tells of failures. */

@@ -123,11 +123,11 @@ describe("loading", () => {
     const host = async (name: string) => testHost(broken(name), await dawn());
     const { model } = await loadTiny(await host("f16"));
     expect(model.info().tier).toBe("f32");
-    for (const load of [
-      loadTiny(await host("f16"), { tier: "f16" }),
-      loadTiny(await host("f32")),
-    ]) {
-      await expect(load).rejects.toMatchObject({
+    for (const [name, options] of [
+      ["f16", { tier: "f16" }],
+      ["f32", {}],
+    ] as const) {
+      await expect(loadTiny(await host(name), options)).rejects.toMatchObject({
         name: "InvalidPack",
         message: expect.stringMatching(/tiers.f\d\d.functions.decode.launches.0.label/),
       });

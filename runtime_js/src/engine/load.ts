@@ -27,10 +27,11 @@ import { type Built, build, type CheckedPack } from "./build.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { Losses, type RecoveryOptions } from "./losses.js";
+import { checkedYield } from "./page_share.js";
 import { PageTuning, TIMESTAMPS } from "./page_tuning.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { pause } from "./recovery.js";
-import { readText } from "./text_parts.js";
+import { readDefaults, readText } from "./text_parts.js";
 
 export interface LoadOptions {
   /** The pack's folder, with a trailing slash. */
@@ -58,6 +59,11 @@ export interface LoadOptions {
    * result from the browser's storage.
    */
   tune?: boolean;
+  /**
+   * Milliseconds for which the GPU is left to the page after each step (default 0), so that it draws smoothly while a model
+   * runs; steps are kept short then, too. `engine.setYield` changes it.
+   */
+  yieldMs?: number;
   /** How often a lost device is replaced before the engine gives up (default: 3 losses within a minute). */
   recovery?: RecoveryOptions;
 }
@@ -108,10 +114,14 @@ async function loadOnce(
     const source = await openSource(host, options, loading.signal, () => progress.bytes(source));
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
-    const model = await readProgram(source, manifest);
+    const [model, defaults] = await Promise.all([
+      readProgram(source, manifest),
+      readDefaults(source, manifest),
+    ]);
     const capacity = chooseCapacity(manifest, options);
+    const yieldMs = checkedYield(options.yieldMs ?? 0);
     const symbols = chooseSymbols(model.program, capacity);
-    const pack = { manifest, model, symbols };
+    const pack = { manifest, model, symbols, defaults };
     const adapter = await found;
     const { choice: usual, has } = choose(adapter, model, symbols, options);
     const kernels = fileOf(manifest, "kernels") as PackFile;
@@ -123,11 +133,12 @@ async function loadOnce(
       tuning?.choose(model, symbols, has, tier.name) ?? tier;
 
     const chosen = { adapter, has, choice: tuned(usual, has) };
-    const beside = () => readText(source, manifest);
+    const beside = () => readText(source, manifest, defaults);
     const built = await build(pack, chosen, source, { opened, progress, beside, loading, signal });
     const { executor } = built;
     const setting = { ...capacity, tuning: tuning?.report ?? null };
     const language = new LanguageModel(built, manifest, model.program, built.beside, setting);
+    language.scheduler.page.set(yieldMs);
     if (tuning) {
       progress.enter("tune", source);
       if (!(await tuning.run(language, model, built.choice, has, signal))) {

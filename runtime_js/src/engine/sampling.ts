@@ -15,21 +15,32 @@ export interface SamplingDefaults {
   min_p?: number;
 }
 
+/** The sampler that knows no limits, and compiles in a fifth of the time; packs may lack it. */
+export const PLAIN = "sample_plain";
+
+/** Whether {@link PLAIN} may draw with these settings: greedy, or nothing limits what may be drawn. */
+export function isPlain({ temperature, top_k, top_p, min_p }: SamplingDefaults): boolean {
+  if (Math.fround(temperature ?? 1) === 0) return true;
+  return (top_k ?? 0) === 0 && (top_p ?? 1) === 1 && (min_p ?? 0) === 0;
+}
+
 export class SamplingRow {
   readonly #row = new Uint32Array(SAMPLING_WORDS);
   readonly usesBias: boolean;
   readonly usesPenalties: boolean;
+  readonly plain: boolean;
 
   constructor(options: SamplingOptions, defaults: SamplingDefaults, seed: bigint) {
     this.usesBias = options.logitBias.length > 0;
     this.usesPenalties = options.frequencyPenalty !== 0 || options.presencePenalty !== 0;
     const floats = new Float32Array(this.#row.buffer);
-    floats[0] = options.temperature ?? defaults.temperature ?? 1;
-    floats[1] = options.topP ?? defaults.top_p ?? 1;
-    floats[2] = options.minP ?? defaults.min_p ?? 0;
-    floats[3] = options.frequencyPenalty;
-    floats[4] = options.presencePenalty;
-    this.#row[5] = options.topK ?? defaults.top_k ?? 0;
+    const temperature = options.temperature ?? defaults.temperature ?? 1;
+    const top_p = options.topP ?? defaults.top_p ?? 1;
+    const min_p = options.minP ?? defaults.min_p ?? 0;
+    const top_k = options.topK ?? defaults.top_k ?? 0;
+    this.plain = isPlain({ temperature, top_p, min_p, top_k });
+    floats.set([temperature, top_p, min_p, options.frequencyPenalty, options.presencePenalty]);
+    this.#row[5] = top_k;
     this.#row[6] = Number(seed & 0xffffffffn);
     this.#row[7] = Number((seed >> 32n) & 0xffffffffn);
     this.#row[9] = (this.usesBias ? USE_BIAS : 0) | (this.usesPenalties ? USE_PENALTIES : 0);

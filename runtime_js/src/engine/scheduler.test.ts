@@ -441,6 +441,35 @@ describe("Scheduler", () => {
     },
   );
 
+  test("the page's share: one step at a time, a pause after each, short chunks; the same answers", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const w = world({ chunk: 128, pages: 256 });
+    w.scheduler.page.set(3);
+    const long = Array.from({ length: 100 }, (_, i) => i % FAKE_VOCAB);
+    const all = [submit(w, { prompt: long }), submit(w, { prompt: [1, 2], maxTokens: 20 })];
+    let pause = 0;
+    for (let i = 0; !w.scheduler.idle || w.runner.underWay > 0; i++) {
+      expect(i, "something hangs").toBeLessThan(5000);
+      await turns();
+      expect(w.runner.underWay).toBeLessThanOrEqual(1);
+      if (w.runner.underWay === 1) {
+        w.runner.arrive();
+        pause = 0;
+        await turns();
+      }
+      // Nothing runs until its time is over.
+      if (pause < 3) expect(w.runner.underWay).toBe(0);
+      pause++;
+      w.time.now++;
+      vi.advanceTimersByTime(1);
+    }
+    vi.useRealTimers();
+    for (const asked of all) expectTwin(asked);
+    // Before anything is measured a step has 64 tokens of prompts.
+    expect(Math.max(...w.runner.sizes.map((sizes) => sizes.reduce((a, b) => a + b, 0)))).toBe(64);
+    expectClean(w, all);
+  });
+
   test("an abort rejects at once, before results that have arrived, and touches nobody else", async () => {
     const w = world();
     const [a, b, waits] = [0, 1, 2].map((seed) => submit(w, { prompt: [1, 2], seed }));

@@ -13,6 +13,7 @@ import { ChunkBudget } from "./chunk_budget.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
 import { type Chosen, Guesses } from "./guesses.js";
 import { KvMemory } from "./kv_memory.js";
+import { PageShare, STEP_MS } from "./page_share.js";
 import type { BatchRow } from "./plan.js";
 import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason, GenerateResult } from "./request.js";
@@ -83,6 +84,8 @@ export class Scheduler {
   readonly #tasks: Task[] = [];
   #task: Task | undefined;
   readonly #ahead = new RunAhead();
+  /** What of the GPU's time is the page's. */
+  readonly page: PageShare;
   readonly #budget: ChunkBudget;
   readonly #guesses = new Guesses();
   readonly #counts = new ServingCounts();
@@ -115,6 +118,7 @@ export class Scheduler {
     this.#kv = kv;
     this.#running = new Running(kv, this.#sampler, runner.maxBatch);
     this.#budget = new ChunkBudget(runner.chunk);
+    this.page = new PageShare(() => this.#wake(), now);
     this.#watch(runner);
   }
 
@@ -315,6 +319,7 @@ export class Scheduler {
   /** Whether a step can be submitted after those under way: where the next begins is known once guesses are checked. */
   #mayFollow(): boolean {
     const last = this.#underWay.at(-1);
+    if (this.page.some) return last === undefined && !this.page.lasts;
     return this.#underWay.length < this.#ahead.depth && (last === undefined || last.guesses === 0);
   }
 
@@ -325,6 +330,7 @@ export class Scheduler {
     this.#counts.waitMs += now - submitted;
     this.#lastArrival = now;
     this.#ahead.arrived(now);
+    this.page.arrived();
     if (step.guesses === 0) this.#budget.arrived(promptTokens, took);
     let at = 0;
     let gained = 0;
@@ -449,14 +455,14 @@ export class Scheduler {
   #choose(): Chosen[] {
     const running = [...this.#running.all];
     const streams = running.some(({ spec, prefills }) => spec.streams && !prefills);
-    const counts = chooseBatch(
-      running.map(({ pending }) => pending),
-      {
-        seqs: this.#runner.maxBatch,
-        tokens: this.#runner.chunk,
-        promptTokens: streams ? this.#budget.tokens : this.#runner.chunk,
-      },
-    );
+    const pending = running.map((generation) => generation.pending);
+    const { chunk, maxBatch } = this.#runner;
+    const decodes = pending.filter((tokens) => tokens === 1).length;
+    const counts = chooseBatch(pending, {
+      seqs: maxBatch,
+      tokens: this.page.some ? Math.min(chunk, decodes + this.#budget.within(STEP_MS)) : chunk,
+      promptTokens: streams ? this.#budget.tokens : chunk,
+    });
     const chosen: Chosen[] = [];
     running.forEach((generation, i) => {
       const count = counts[i] as number;

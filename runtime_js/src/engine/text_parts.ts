@@ -15,26 +15,49 @@ export interface TextParts {
   defaults: SamplingDefaults;
 }
 
-export async function readText(source: PackSource, manifest: PackManifest): Promise<TextParts> {
-  const read = async (role: FileRole): Promise<string | undefined> => {
-    const file = fileOf(manifest, role);
-    return file && new TextDecoder().decode(await source.read(file));
-  };
-  const json = async (role: FileRole): Promise<unknown> => {
-    const text = await read(role);
-    return text === undefined ? {} : parseJson((fileOf(manifest, role) as PackFile).path, text);
-  };
-  const [tokenizer, config, template, generation] = await Promise.all([
-    json("tokenizer"),
-    json("tokenizer_config"),
-    read("chat_template"),
-    json("generation_config"),
+/** Sampling settings of requests that name none: the pack's generation_config.json, if it has one. */
+export async function readDefaults(
+  source: PackSource,
+  manifest: PackManifest,
+): Promise<SamplingDefaults> {
+  return (await readJson(source, manifest, "generation_config")) as SamplingDefaults;
+}
+
+/** @param defaults of {@link readDefaults} */
+export async function readText(
+  source: PackSource,
+  manifest: PackManifest,
+  defaults: SamplingDefaults,
+): Promise<TextParts> {
+  const [tokenizer, config, template] = await Promise.all([
+    readJson(source, manifest, "tokenizer"),
+    readJson(source, manifest, "tokenizer_config"),
+    read(source, manifest, "chat_template"),
   ]);
   return {
     tokenizer: new Tokenizer(tokenizer, config),
     template: makeTemplate(template, config as TokenizerConfig),
-    defaults: generation as SamplingDefaults,
+    defaults,
   };
+}
+
+async function read(
+  source: PackSource,
+  manifest: PackManifest,
+  role: FileRole,
+): Promise<string | undefined> {
+  const file = fileOf(manifest, role);
+  return file && new TextDecoder().decode(await source.read(file));
+}
+
+/** {} for a file that the pack lacks. */
+async function readJson(
+  source: PackSource,
+  manifest: PackManifest,
+  role: FileRole,
+): Promise<unknown> {
+  const text = await read(source, manifest, role);
+  return text === undefined ? {} : parseJson((fileOf(manifest, role) as PackFile).path, text);
 }
 
 function makeTemplate(source: string | undefined, config: TokenizerConfig): ChatTemplate | Error {

@@ -8,7 +8,7 @@ export const SPLIT_CONTEXT = 1024;
 /** A work has at least so many positions, if there are: each piece costs a rotation and a merge. */
 export const PIECE_TOKENS = 128;
 /** The same for software adapters, which have few cores to keep busy. */
-export const SOFTWARE_PIECE_TOKENS = 256;
+export const SOFTWARE_PIECE_TOKENS = 512;
 /** Works aimed at: so many per row, and in all. */
 const ROW_WORKS = 16;
 const LEAST_WORKS = 32;

@@ -81,7 +81,8 @@ export interface Tier {
   storages: Expr[];
   buffers: ProgramBuffer[];
   /**
-   * `prefill`, `decode`, `sample`, `logprobs`; `decode_split`, which a pack may lack.
+   * `prefill`, `decode`, `sample`, `logprobs`; `decode_split` and `sample_plain` (for rows
+   * without top-k, top-p and min-p), which a pack may lack.
    */
   functions: {
     [k: string]: ProgramFunction;

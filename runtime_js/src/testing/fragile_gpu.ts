@@ -12,15 +12,24 @@ export interface FragileGpu {
 const DEVICE_CALLS = ["createBuffer", "createComputePipelineAsync", "createBindGroup"] as const;
 const QUEUE_CALLS = ["writeBuffer", "submit", "onSubmittedWorkDone"] as const;
 
-/** @param calls after how many calls the next device is lost; Infinity: never */
-export function fragile(gpu: GPU, calls: () => number): FragileGpu {
+/**
+ * @param calls after how many calls the next device is lost; Infinity: never
+ * @param counts whether a call just now counts as one of these
+ * @param lost is told when one is lost
+ */
+export function fragile(
+  gpu: GPU,
+  calls: () => number,
+  { counts = (): boolean => true, lost = () => {} } = {},
+): FragileGpu {
   const losses = new Map<string, number>();
   const devices: GPUDevice[] = [];
   const break_ = (device: GPUDevice) => {
     let left = calls();
     const count = (call: string) => {
-      if (left-- !== 0) return;
+      if (!counts() || left-- !== 0) return;
       losses.set(call, (losses.get(call) ?? 0) + 1);
+      lost();
       device.destroy();
     };
     before(device, DEVICE_CALLS, count);

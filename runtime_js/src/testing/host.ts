@@ -29,20 +29,47 @@ export async function dawn(): Promise<GPU> {
   return instance;
 }
 
-/** The real implementation; it only tells which devices it gave away. */
-export function watched(gpu: GPU): { gpu: GPU; devices: GPUDevice[] } {
+export interface WatchedGpu {
+  gpu: GPU;
+  /** Those it gave away. */
+  devices: GPUDevice[];
+  /** Bytes, and number, of the buffers on them that were made and not destroyed. */
+  live: { bytes: number; buffers: number };
+}
+
+/** The real implementation; it only tells what it gave away. */
+export function watched(gpu: GPU): WatchedGpu {
   const devices: GPUDevice[] = [];
+  const live = { bytes: 0, buffers: 0 };
+  const count = (buffer: GPUBuffer) => {
+    const { size } = buffer;
+    live.bytes += size;
+    live.buffers++;
+    const destroy = buffer.destroy.bind(buffer);
+    let destroyed = false;
+    buffer.destroy = () => {
+      if (!destroyed) {
+        live.bytes -= size;
+        live.buffers--;
+      }
+      destroyed = true;
+      return destroy();
+    };
+    return buffer;
+  };
   const requestAdapter = async () => {
     const adapter = (await gpu.requestAdapter()) as GPUAdapter;
     const requestDevice = adapter.requestDevice.bind(adapter);
     adapter.requestDevice = async (descriptor) => {
       const device = await requestDevice(descriptor);
       devices.push(device);
+      const create = device.createBuffer.bind(device);
+      device.createBuffer = (descriptor) => count(create(descriptor));
       return device;
     };
     return adapter;
   };
-  return { gpu: { requestAdapter } as GPU, devices };
+  return { gpu: { requestAdapter } as GPU, devices, live };
 }
 
 export function testHost(

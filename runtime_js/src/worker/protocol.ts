@@ -49,6 +49,8 @@ export type ServingMethods = {
   generate: (request: GenerateRequest, event: GenerateEvent) => GenerateResult;
   prepRecv: (request: PrepRecvRequest, event: never) => PrepRecvResult;
   remoteSend: (request: RemoteSendRequest, event: never) => null;
+  /** Nothing will be sent to an address of `prepRecv`, which is named by its `transfer`. */
+  cancelRecv: (transfer: string, event: never) => null;
   stats: (args: null, event: never) => EngineStats;
 };
 
@@ -85,6 +87,8 @@ export type Methods = ServingMethods & {
   watch: (every: number, event: EngineStats) => never;
   /** Tells of a lost device and of its replacement; ends by being cancelled. */
   watchDevice: (args: null, event: DeviceState) => never;
+  /** Milliseconds that the GPU is left to the page after each step. */
+  setYield: (ms: number, event: never) => null;
   info: (args: null, event: never) => EngineInfo;
   tokenize: (text: string, event: never) => number[];
   countTokens: (messages: TemplateMessage[], event: never) => number;

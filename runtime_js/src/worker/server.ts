@@ -53,6 +53,7 @@ function engineHandlers(host: Host): Handlers {
     generate: (...call) => handlers().generate(...call),
     prepRecv: (...call) => handlers().prepRecv(...call),
     remoteSend: (...call) => handlers().remoteSend(...call),
+    cancelRecv: (...call) => handlers().cancelRecv(...call),
     stats: (...call) => handlers().stats(...call),
     connectPeer: (address, { signal }) => serving().hub.connect(address, signal),
     disconnectPeer(engine) {
@@ -70,6 +71,10 @@ function engineHandlers(host: Host): Handlers {
     watch: (every, { signal, emit }) => loaded().model.watch(every, emit, signal),
     watchDevice: (_, { signal, emit }) => loaded().model.watchDevice(emit, signal),
     info: () => loaded().model.info(),
+    setYield(ms) {
+      loaded().model.scheduler.page.set(ms);
+      return null;
+    },
     tokenize: (text) => loaded().model.tokenize(text),
     countTokens: (messages) => loaded().model.prompts.render(messages).tokens.length,
     savePrefix: async ({ name, messages }, { signal }) =>

@@ -36,10 +36,7 @@ export class Serving {
           reservations.finish(transfer);
           return null;
         },
-        kvDrop(transfer) {
-          reservations.drop(transfer, "its sender gave up");
-          return null;
-        },
+        kvDrop: (transfer) => this.#drop(transfer, "its sender gave up"),
       }),
       (owner) => reservations.dropOwned(owner),
     );
@@ -68,11 +65,22 @@ export class Serving {
           batch.flush();
         }
       },
-      prepRecv: ({ prompt, ...request }, { signal }) =>
-        model.exchange.prepRecv(model.prompts.tokens(prompt), request, { owner, signal }),
+      prepRecv: async ({ prompt, ...request }, { signal }) => {
+        const tokens = model.prompts.tokens(prompt);
+        const result = await model.exchange.prepRecv(tokens, request, { owner, signal });
+        // Whoever has given up does not read the answer.
+        if (signal.aborted && result.kvAddr) this.#drop(result.kvAddr.transfer, "it was aborted");
+        return result;
+      },
       remoteSend: (request, { signal }) => this.#remoteSend(request, signal),
+      cancelRecv: (transfer) => this.#drop(transfer, "it was cancelled"),
       stats: () => model.stats(),
     };
+  }
+
+  #drop(transfer: string, why: string): null {
+    this.model.exchange.reservations.drop(transfer, why);
+    return null;
   }
 
   /** Has another engine do what a page asks it for. */
