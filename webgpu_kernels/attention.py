@@ -20,12 +20,15 @@ def _power_of_two(least: int) -> int:
 
 
 def _heads(a: RopeAppendAttrs | ScoreAttrs, tier: Tier) -> Constants:
+    int8 = a.kv == "int8"
     return {
         "H": a.H,
         "KV": a.KV,
         "D": a.D,
         "PAGE": a.page_size,
-        "kv": tier,
+        "kv": a.kv if int8 else tier,
+        "int8": int8,
+        "element": "u32" if int8 else tier,
         "max_pages": "max_pages",
         "QUARTER_TURN": QUARTER_TURN,
     }
@@ -40,7 +43,7 @@ def rope_append(a: RopeAppendAttrs, tier: Tier) -> Constants:
         "eps": a.qk_norm or 0.0,
         "THREADS": threads,
         "workgroup": (threads, 1, 1),
-        "variant": ["qk_norm"] * norm,
+        "variant": ["qk_norm"] * norm + ["int8"] * (a.kv == "int8"),
     }
 
 
@@ -50,17 +53,19 @@ def rope_append_grid(c: Constants, rows: int) -> Grid:
 
 def _grouped(a: ScoreAttrs, tier: Tier, most_heads: int) -> Constants:
     """Query heads of a KV head share a workgroup, at most `most_heads`: PARTS of HEADS each, the
-    last may have fewer. Pages are read in chunks of 16 bytes."""
+    last may have fewer. Pages are read in chunks of 16 bytes, or of 8 values if they are int8."""
     group = a.H // a.KV
     parts = -(-group // most_heads)
     tags = {
         "window": a.window is not None,
         "softcap": a.softcap is not None,
         "sinks": a.sinks,
+        "int8": a.kv == "int8",
     }
-    quads = 2 if tier == "f16" else 1
+    common = _heads(a, tier)
+    quads = 1 if common["kv"] == "f32" else 2
     return {
-        **_heads(a, tier),
+        **common,
         **tags,
         "SCALE": a.scale,
         "WINDOW": a.window,
@@ -70,7 +75,7 @@ def _grouped(a: ScoreAttrs, tier: Tier, most_heads: int) -> Constants:
         "HEADS": -(-group // parts),
         "QPC": quads,
         "CHUNKS": a.D // (4 * quads),
-        "chunk": "vec4<u32>" if tier == "f16" else "vec4<f32>",
+        "chunk": {"f16": "vec4<u32>", "f32": "vec4<f32>", "int8": "vec2<u32>"}[common["kv"]],
         "variant": [tag for tag, on in tags.items() if on],
     }
 
@@ -107,7 +112,7 @@ def _slices(c: Constants, norm: bool) -> Constants:
     fixed = 4 * c["D"] * (c["HEADS"] + 2) + 4 * (threads + threads // team)
     fixed += 16 * threads * c["QPC"] * (slices > 1) + 64 * (c["HEADS"] + 1) * norm
     tile = DECODE_TILE
-    while fixed + 4 * tile * (c["HEADS"] + 1) > WORKGROUP_BYTES:
+    while fixed + 4 * tile * (c["HEADS"] + 1 + c["int8"]) > WORKGROUP_BYTES:
         tile //= 2
     return {"THREADS": threads, "SLICES": slices, "TEAM": team, "TILE": tile}
 
@@ -121,7 +126,7 @@ is far from what f32 holds, and exp(-40) from what it tells apart."""
 def halves_of_chunks(a: DecodeAttentionAttrs, tier: Tier) -> bool:
     """Whether attention_teams.wgsl can run it: the halves of a head, which RoPE turns against each
     other, are whole chunks."""
-    return a.D % (16 if tier == "f16" else 8) == 0
+    return a.D % (8 if tier == "f32" and a.kv == "float" else 16) == 0
 
 
 def _teams(c: Constants) -> Constants:
@@ -180,7 +185,7 @@ def prefill(
         c = {**_grouped(a, tier, 1), **mask}
         shape = _prefill_teams(c, team_rows)
     else:
-        words = _value_words(a.D, tier, row_groups)
+        words = _value_words(a, tier, row_groups)
         while heads > 1 and heads * TILE_ROWS > _most_rows(words):
             heads -= 1
         c = {**_grouped(a, tier, heads), **mask}
@@ -194,11 +199,11 @@ def prefill(
     }
 
 
-def _value_words(dim: int, tier: Tier, row_groups: int) -> Constants:
+def _value_words(a: ScoreAttrs, tier: Tier, row_groups: int) -> Constants:
     """Who of a workgroup has which words of the output."""
     threads = PREFILL_THREADS
-    width = 2 if tier == "f16" else 1
-    words = dim // width
+    width = 4 if a.kv == "int8" else 2 if tier == "f16" else 1
+    words = a.D // width
     own = -(-words // threads)
     while words % own:
         own += 1
@@ -211,8 +216,8 @@ def _value_words(dim: int, tier: Tier, row_groups: int) -> Constants:
         "OWN": own,
         "COLUMNS": columns,
         "ROW_GROUPS": groups,
-        "word": "u32" if tier == "f16" else "f32",
-        "output": "vec2<f32>" if tier == "f16" else "f32",
+        "word": "f32" if width == 1 else "u32",
+        "output": "f32" if width == 1 else f"vec{width}<f32>",
     }
 
 
@@ -271,8 +276,8 @@ def shared(
     if team_rows:
         shape = _prefill_teams(c, team_rows)
     else:
-        words = _value_words(a.D, tier, row_groups)
-        fixed = 4 * PREFILL_THREADS + 16 * PREFILL_THREADS
+        words = _value_words(a, tier, row_groups)
+        fixed = (4 + 16 + 4 * c["int8"]) * PREFILL_THREADS
         rows = (WORKGROUP_BYTES - fixed) // (4 * a.D + 4 * PREFILL_THREADS + 8)
         rows = min(rows, SHARED_QUERIES, _most_rows(words), _round_up(SHARED_ROWS * c["GROUP"]))
         shape = _prefill_rows(words, rows // PREFILL_BLOCK * PREFILL_BLOCK)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, Final, Literal, TypeVar, get_args
 
 from .packing import GROUP, PACKINGS
 
 Quant = Literal["q4", "q8", "f16", "f32"]
 RowSplits = tuple[tuple[int, int], ...]
+KvStore = Literal["float", "int8"]
+"""How keys and values are kept: as floats of the tier's type, or as int8 with a scale for each
+token and KV head."""
 
 COLUMNS: Final = (4, 8)
 """How many output rows of a matrix-vector product one read of the weights may serve, besides one:
@@ -133,9 +136,11 @@ class HeadsAttrs(OpAttrs):
     """Key/value heads."""
     D: int
     """Head dimension."""
+    kv: KvStore = field(default="float", kw_only=True)
 
     def check(self) -> None:
         self.require_positive("H", "KV", "D")
+        self.require(self.kv in get_args(KvStore), "kv", f"must be one of {get_args(KvStore)}")
         self.require(self.H % self.KV == 0, "H", f"must be a multiple of KV = {self.KV}")
         self.require(self.D % 8 == 0 and self.D <= 256, "D", "must be a multiple of 8, at most 256")
 
@@ -227,8 +232,8 @@ def parse(kind: type[A], attrs: Mapping[str, Any]) -> A:
     for name in attrs:
         if name not in known:
             raise BadAttributeError(kind.op, name, f"is unknown; known are {', '.join(known)}")
-    for name, field in known.items():
-        if name not in attrs and field.default is MISSING:
+    for name, one in known.items():
+        if name not in attrs and one.default is MISSING:
             raise BadAttributeError(kind.op, name, "is missing")
     values = dict(attrs)
     if values.get("row_splits") is not None:

@@ -107,6 +107,34 @@ def embed(token_ids: I32, last_tokens: I32, table: F32) -> F32:
     return found
 
 
+def keep_int8(keys: Array, values: Array) -> tuple[U32, U32]:
+    """Keys and values [..., D] as pages keep them in int8: u32 [..., D/4 + 2] and [..., D/4].
+
+    Each row in the nearest of 255 steps, the first in a word's lowest byte; after a row's keys the
+    lengths of its steps, of the key and of the value."""
+    rows, lengths = [], []
+    for given in (keys, values):
+        x = given.astype(np.float32)
+        most = np.abs(x).max(axis=-1, keepdims=True)
+        steps = np.rint(x * (np.float32(127) / np.maximum(most, np.float32(1e-30))))
+        rows.append(np.ascontiguousarray(steps.astype(np.int8)).view(np.uint32))
+        lengths.append((most / np.float32(127)).view(np.uint32))
+    return np.concatenate([rows[0], *lengths], axis=-1), rows[1]
+
+
+def kept_values(kv_k: Array, kv_v: Array) -> tuple[Array, Array]:
+    """The numbers that pages of keys and values stand for: themselves, unless they are int8."""
+    if kv_k.dtype != np.uint32:
+        return kv_k, kv_v
+    words = kv_v.shape[-1]
+    lengths = np.ascontiguousarray(kv_k[..., words:]).view(np.float32)
+    keys, values = (
+        np.ascontiguousarray(rows).view(np.int8) * lengths[..., i : i + 1]
+        for i, rows in enumerate((kv_k[..., :words], kv_v))
+    )
+    return keys, values
+
+
 def rope_append(
     qkv: F32,
     inv_freq: F32,
@@ -122,11 +150,12 @@ def rope_append(
     eps: float = 0.0,
 ) -> tuple[F64, Array, Array]:
     """q with rotated halves (Su et al., 2021; pairs (i, i + D/2) as in transformers), and the
-    pages after appending.
+    pages after appending: floats, or of u32 as `keep_int8` gives them.
 
     The angle is the float32 product position · inv_freq, as transformers computes it.
     """
-    _, kv_heads, page_size, dim = kv_k.shape
+    _, kv_heads, page_size, _ = kv_k.shape
+    dim = 2 * len(inv_freq)
     parts = qkv.reshape(len(qkv), heads + 2 * kv_heads, dim).astype(np.float64)
     q, k, v = np.split(parts, [heads, heads + kv_heads], axis=1)
     if q_gamma is not None and k_gamma is not None:
@@ -140,8 +169,11 @@ def rope_append(
 
     keys, values = kv_k.copy(), kv_v.copy()
     pages = page_table[token_seq, positions // page_size]
-    keys[pages, :, positions % page_size] = rotate(k)
-    values[pages, :, positions % page_size] = v
+    slots = positions % page_size
+    new = rotate(k), v
+    keys[pages, :, slots], values[pages, :, slots] = (
+        keep_int8(*new) if kv_k.dtype == np.uint32 else new
+    )
     return rotate(q).reshape(len(qkv), -1), keys, values
 
 
@@ -162,6 +194,7 @@ def attention(
     """softmax(q·kᵀ·scale)·v of each token over the positions 0 ..= its own, or the last `window`
     of them, or those that its row of `mask` says (see masks.py); scores are capped to ±softcap;
     sinks[H] are scores of a value that is zero."""
+    kv_k, kv_v = kept_values(kv_k, kv_v)
     _, kv_heads, page_size, dim = kv_k.shape
     tokens = len(q)
     grouped = q.reshape(tokens, kv_heads, -1, dim).astype(np.float64)

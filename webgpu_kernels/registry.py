@@ -100,6 +100,7 @@ _ATTENTION_VARIANTS: Mapping[str, tuple[Any, ...]] = {
     "window": (None, 20),
     "softcap": (None, 5.0),
     "sinks": (False, True),
+    "kv": ("float", "int8"),
 }
 _DECODE_VARIANTS = {**_ATTENTION_VARIANTS, "qk_norm": (None, 1e-6)}
 _DECODE_TUNINGS = (
@@ -233,15 +234,15 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("positions", "i32"),
             Slot("token_seq", "i32"),
             Slot("page_table", "i32"),
-            Slot("kv_k", "{kv}", "read_write"),
-            Slot("kv_v", "{kv}", "read_write"),
+            Slot("kv_k", "{element}", "read_write"),
+            Slot("kv_v", "{element}", "read_write"),
             Slot("q", "f32", "read_write"),
         ),
         fields=_MAX_PAGES,
         constants=attention.rope_append,
         grid=attention.rope_append_grid,
         oracle="rope_append",
-        variants={"qk_norm": (None, 1e-6)},
+        variants={"qk_norm": (None, 1e-6), "kv": ("float", "int8")},
     ),
     Kernel(
         name="attention_decode",

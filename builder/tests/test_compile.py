@@ -32,6 +32,7 @@ from webbuild.compile.segments import Segments
 from webbuild.compile.symbols import Bounds
 from webbuild.compile.walk import Operand
 from webbuild.errors import (
+    InvalidOptionError,
     KernelExceedsLimitsError,
     NotDivisibleError,
     TensorTooLargeError,
@@ -323,6 +324,15 @@ def test_cut_matrices_give_the_same_logits(tmp_path: Path, monkeypatch: pytest.M
 def test_tvm_kernels_cannot_take_a_matrix_in_pieces() -> None:
     with pytest.raises(TensorTooLargeError, match=r"model\.embed_tokens\.q_weight"):
         compile_model(LARGE, "q4f16_1", library=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "library", "problem"),
+    [("llama-gqa", False, "--no-library"), ("llama-odd", True, "`D` is 18")],
+)
+def test_int8_keys_and_values_need_the_library(model: str, library: bool, problem: str) -> None:
+    with pytest.raises(InvalidOptionError, match=f"--kv int8.*{problem}"):
+        compile_model(TINY[model], "q0f16", library=library, kv="int8")
 
 
 def test_an_activation_must_fit_a_binding() -> None:

@@ -10,7 +10,17 @@ import pytest
 from webbuild.models import PAGE_SIZE
 from webbuild.native import NativeModel, Sampling
 from webbuild.native.works import plan_works
-from webbuild.reference import BOUNDS, CASES, Case, climb, prepare, reference_model
+from webbuild.reference import (
+    BOUNDS,
+    CASES,
+    INT8_BOUNDS,
+    INT8_CASES,
+    Case,
+    climb,
+    climb_int8,
+    prepare,
+    reference_model,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -26,6 +36,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_logits_equal_those_of_transformers(case: Case, folder: Path) -> None:
     errors = climb(case, folder)
     assert all(error <= BOUNDS[tier] for tier, error in errors.items()), errors
+
+
+@pytest.mark.parametrize("case", INT8_CASES, ids=str)
+def test_logits_with_keys_and_values_in_int8(case: Case, folder: Path) -> None:
+    """Exact given what is kept, which is what it should be to half a step; near those of floats."""
+    for tier, errors in climb_int8(case, folder).items():
+        assert errors["exact"] <= INT8_BOUNDS["exact"], (tier, errors)
+        assert errors["exact"] < errors["float"] <= INT8_BOUNDS["float"], (tier, errors)
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,19 @@ def test_launches_are_those_of_the_program(model: Model, context: int, function:
     assert [launch.label for launch in traffic.launches] == labels
 
 
+def test_keys_and_values_in_int8_take_a_byte_and_their_scales() -> None:
+    """2 · D bytes and two f32 for each token and KV head: of memory, and of a step's reads."""
+    config = SMOLLM2 | {"num_hidden_layers": 2, "vocab_size": 512}
+    compiled = compile_model(config, "q4f16_1", kv="int8")
+    floats = needed(config, 4, 128, kv_bytes=0)
+    for tier, memory in compiled.memory.items():
+        assert compiled.program.tiers[tier].kv_dtype == "int8"
+        assert memory.page_bytes == 2 * 3 * 16 * (2 * 64 + 8)
+        traffic = decode_traffic(compiled.program, compiled.kernels.kernels, tier, 128)
+        assert traffic.parts["kv"] == 128 * 2 * 3 * (2 * 64 + 8)
+        assert traffic.needed == floats + traffic.parts["kv"]
+
+
 def test_a_weight_that_is_bound_twice_counts_twice() -> None:
     compiled = compile_model(TINY["llama-gqa"], "q4f16_1")
     tier = compiled.program.tiers["f16"]

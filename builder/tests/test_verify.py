@@ -33,6 +33,22 @@ def test_a_pack_agrees_with_its_own_weights(folders: tuple[Path, Path]) -> None:
     assert all(error < 0.02 for error in _errors(lines))
 
 
+def test_a_pack_with_int8_keys_and_values_tells_what_they_cost(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, pack = prepare(Case("llama-gqa", "q4f16_1", kv="int8"), tmp_path)
+    lines: list[str] = []
+    verify_pack(pack, None, lines.append)
+    costs = [float(line.split()[1]) for line in lines if "from logits of float" in line]
+    exact = [
+        float(match[1])
+        for match in (re.search(r"logits (\S+), given", one) for one in lines)
+        if match
+    ]
+    assert len(costs) == len(exact) > 0
+    assert all(error < 1e-3 < cost < 0.05 for error, cost in zip(exact, costs, strict=True))
+
+
 def test_the_checkpoint_is_as_far_as_quantisation_took_it(folders: tuple[Path, Path]) -> None:
     lines: list[str] = []
     verify_pack(folders[1], folders[0], lines.append)

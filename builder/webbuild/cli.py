@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -68,6 +68,13 @@ def _pack_epilog() -> str:
     metavar="|".join(QUANTIZATIONS),
     help="How weights are stored: in groups of 4-bit or 8-bit integers, as float16 or as float32.",
 )
+@click.option(
+    "--kv",
+    type=click.Choice(["float", "int8"]),
+    default="float",
+    show_default=True,
+    help="How keys and values are kept on the GPU: in floats, or in half the bytes or fewer.",
+)
 @click.option("--revision", help="Branch, tag or commit of a Hub model.")
 @click.option(
     "--context", type=click.IntRange(min=1), help="Default context length of the runtime."
@@ -96,6 +103,7 @@ def pack(
     model: str,
     out: Path | None,
     quant: str,
+    kv: Literal["float", "int8"],
     revision: str | None,
     context: int | None,
     max_batch: int | None,
@@ -125,6 +133,7 @@ def pack(
     options = PackOptions(
         force=force,
         library=not no_library,
+        kv=kv,
         dump_passes=dump_passes,
         context_length=context,
         max_batch=max_batch,

@@ -90,6 +90,8 @@ class Report:
     manifest: PackManifest
     kernels: int
     functions: tuple[FunctionReport, ...]
+    kv: Mapping[str, str]
+    """The type in which each tier keeps keys and values."""
     memory: tuple[MemoryReport, ...]
     traffic: tuple[TrafficReport, ...]
     nbytes: int
@@ -104,6 +106,7 @@ class Report:
             "manifest": self.manifest.model_dump(mode="json"),
             "kernels": self.kernels,
             "functions": [asdict(function) for function in self.functions],
+            "kv": dict(self.kv),
             "memory": [asdict(memory) for memory in self.memory],
             "traffic": [asdict(traffic) for traffic in self.traffic],
             "nbytes": self.nbytes,
@@ -137,6 +140,7 @@ def inspect_pack(folder: Path, *, verify: bool = False, contexts: Sequence[int] 
             for tier_name, tier in pack.program.tiers.items()
             for name, function in tier.functions.items()
         ),
+        kv={name: tier.kv_dtype for name, tier in pack.program.tiers.items()},
         memory=tuple(_memory_reports(pack.manifest, pack.program)),
         traffic=tuple(
             _traffic_report(pack, tier, context, rows)
@@ -261,6 +265,10 @@ def _model_table(report: Report) -> Table:
             "limits",
             f"context {limits.context_length:,} (default {limits.default_context_length:,}), "
             f"prefill chunk {limits.prefill_chunk}, batch {limits.max_batch}",
+        ),
+        (
+            "keys, values",
+            ", ".join(f"{dtype} in tier {tier}" for tier, dtype in report.kv.items()),
         ),
         (
             "tokens",

@@ -97,6 +97,21 @@ for (const tier of ["f16", "f32"]) {
   });
 }
 
+test("greedy answers equal the native executor's with keys and values in int8", async ({
+  page,
+}) => {
+  const pack = "packs/int8/";
+  const args = [join(root, "builder/demo_model/checkpoint"), "-o", join(siteFolder, pack)];
+  const made = spawnSync("webbuild", ["pack", ...args, "--kv", "int8", "--force", "-q"]);
+  expect(made.status, String(made.stderr)).toBe(0);
+  const conversations = heldOut(12);
+  const { tiers } = JSON.parse(readFileSync(join(siteFolder, pack, "program.json"), "utf8"));
+  expect(tiers.f32.kv_dtype).toBe("int8");
+  expect(await inBrowser(page, conversations, "f32", pack)).toEqual(
+    natively(conversations, "f32", pack),
+  );
+});
+
 test("prompts of one and two tokens", async ({ page }) => {
   const conversations = ["7", "77"].map((content) => [{ role: "user" as const, content }]);
   const counts = await page.evaluate(

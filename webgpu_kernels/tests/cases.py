@@ -209,6 +209,19 @@ class Batch:
         }
 
 
+def _pages(
+    rng: np.random.Generator, attrs: Attrs, tier: Tier, shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Random pages, as the attributes and the tier want them kept."""
+    keys, values = normal(rng, *shape), normal(rng, *shape)
+    if attrs.get("kv") == "int8":
+        keys, values = oracle.keep_int8(keys, values)
+    else:
+        kind = np.float16 if tier == "f16" else np.float32
+        keys, values = keys.astype(kind), values.astype(kind)
+    return {"kv_k": keys, "kv_v": values}
+
+
 def rope_append(setting: Attrs, tier: Tier) -> Case:
     attrs = dict(setting)
     heads, kv_heads, dim, sequences = attrs.pop("shape")
@@ -216,14 +229,11 @@ def rope_append(setting: Attrs, tier: Tier) -> Case:
     rng = seeded(setting, tier)
     batch = Batch(rng, sequences, page, history=False)
     inv_freq = (1.0 / 500000.0 ** (np.arange(0, dim, 2, dtype=np.float32) / dim)).astype(np.float32)
-    pool = (batch.pages, kv_heads, page, dim)
-    kv = np.float16 if tier == "f16" else np.float32
     tokens = len(batch.positions)
     arrays = {
         "qkv": normal(rng, tokens, (heads + 2 * kv_heads) * dim),
         "inv_freq": inv_freq,
-        "kv_k": normal(rng, *pool).astype(kv),
-        "kv_v": normal(rng, *pool).astype(kv),
+        **_pages(rng, attrs, tier, (batch.pages, kv_heads, page, dim)),
         **batch.arrays,
     }
     more: dict[str, Any] = {}
@@ -245,12 +255,9 @@ def attention(setting: Attrs, tier: Tier) -> Case:
     page = attrs.get("page_size", 16)
     rng = seeded(setting, tier)
     batch = Batch(rng, sequences, page)
-    pool = (batch.pages, kv_heads, page, dim)
-    kv = np.float16 if tier == "f16" else np.float32
     arrays = {
         "q": normal(rng, len(batch.positions), heads * dim) * 2,
-        "kv_k": normal(rng, *pool).astype(kv),
-        "kv_v": normal(rng, *pool).astype(kv),
+        **_pages(rng, attrs, tier, (batch.pages, kv_heads, page, dim)),
         **batch.arrays,
     }
     more = _scores(rng, attrs, arrays, heads, dim)
@@ -301,7 +308,8 @@ def _forget(
         for p in range(length):
             stale[batch.page_table[owner, p // page], p % page] = False
     for name in ("kv_k", "kv_v"):
-        arrays[name].swapaxes(1, 2)[stale] = np.nan
+        pages = arrays[name]
+        pages.swapaxes(1, 2)[stale] = 2**32 - 1 if pages.dtype == np.uint32 else np.nan
 
 
 def decode_attention(setting: Attrs, tier: Tier) -> Case:
@@ -314,14 +322,11 @@ def decode_attention(setting: Attrs, tier: Tier) -> Case:
     batch = Batch(rng, [(position, 1) for position in positions], page)
     if attrs.get("mode") == "split":
         share(rng, batch.page_table, positions, page)
-    pool = (batch.pages, kv_heads, page, dim)
-    kv = np.float16 if tier == "f16" else np.float32
     rows = len(positions)
     arrays = {
         "qkv": normal(rng, rows, (heads + 2 * kv_heads) * dim) * 2,
         "inv_freq": (1e-4 ** (np.arange(0, dim, 2) / dim)).astype(np.float32),
-        "kv_k": normal(rng, *pool).astype(kv),
-        "kv_v": normal(rng, *pool).astype(kv),
+        **_pages(rng, attrs, tier, (batch.pages, kv_heads, page, dim)),
         **batch.arrays,
     }
     more = _scores(rng, attrs, arrays, heads, dim)

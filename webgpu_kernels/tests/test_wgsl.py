@@ -150,6 +150,7 @@ HEADS: dict[str, Any] = {"H": 4, "KV": 2, "D": 64}
         ("embed", {"vocab": 9, "D": 40, "quant": "q4"}, "D"),
         ("rope_append", {**HEADS, "KV": 3}, "H"),
         ("rope_append", {**HEADS, "D": 258}, "D"),
+        ("rope_append", {**HEADS, "kv": "int4"}, "kv"),
         ("decode_attention", {**HEADS, "scale": 1.0, "mode": "encode"}, "mode"),
         ("decode_attention", {**HEADS, "D": 512, "scale": 1.0}, "D"),
         ("attention", {**HEADS, "D": 20, "scale": 1.0}, "D"),

@@ -1,9 +1,49 @@
 {# What the attention kernels share: where a position lies in the pages, and what becomes of a score. #}
 {% macro page_row() %}
+{% if int8 %}
+// Which row of the pages is a position's, of a KV head. Keys have {{ CHUNKS + 1 }} elements a row: the last is the scales of the row's key and
+// value. Values have {{ CHUNKS }}.
+{% else %}
 // First element of a position's row in the pages of a KV head.
+{% endif %}
 fn page_row(seq: u32, kv_head: u32, position: u32) -> u32 {
   let page = u32(page_table[seq * params.max_pages + position / {{ PAGE }}u]);
-  return ((page * {{ KV }}u + kv_head) * {{ PAGE }}u + position % {{ PAGE }}u) * {{ CHUNKS }}u;
+  return ((page * {{ KV }}u + kv_head) * {{ PAGE }}u + position % {{ PAGE }}u){{ " * %du" % CHUNKS if not int8 }};
+}
+{% if int8 %}
+
+// What a row's steps of key (x) and value (y) are multiplied with.
+fn scales_of(row: u32) -> vec2<f32> {
+  return bitcast<vec2<f32>>(kv_k[row * {{ CHUNKS + 1 }}u + {{ CHUNKS }}u]);
+}
+
+{{ int8_steps() }}
+{% endif %}
+{% endmacro %}
+{# Of what page_row gives, the first element of the keys and of the values. #}
+{% macro keys(row) %}
+{{ row }}{{ " * %du" % (CHUNKS + 1) if int8 }}
+{%- endmacro %}
+{% macro values(row) %}
+{{ row }}{{ " * %du" % CHUNKS if int8 }}
+{%- endmacro %}
+{% macro int8_steps() %}
+// The four steps in a word, the first in its lowest byte.
+fn steps(word: u32) -> vec4<f32> {
+  return vec4<f32>(vec4<i32>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
+}
+{% endmacro %}
+{# A row is kept as the nearest of 255 steps between -1 and 1 times its largest absolute value: `most`, of a key and of a value. #}
+{% macro int8_words() %}
+// Four values in steps that are 1 / `inverse` long.
+fn int8_word(value: vec4<f32>, inverse: f32) -> u32 {
+  let bytes = vec4<u32>(vec4<i32>(round(value * inverse))) & vec4<u32>(255u);
+  return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
+}
+
+fn largest(value: vec4<f32>) -> f32 {
+  let sizes = abs(value);
+  return max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
 }
 {% endmacro %}
 {% macro capped(type) %}
@@ -19,9 +59,11 @@ fn capped(score: {{ type }}) -> {{ type }} {
 }
 {% endif %}
 {% endmacro %}
-{# Quads of four values of a chunk of 16 bytes: two of f16, which need no shader-f16 to be read, or one of f32. #}
+{# Quads of four values of a chunk: two of f16, which need no shader-f16 to be read, one of f32, or the steps of two of int8. #}
 {% macro quad(chunk, number) %}
-{%- if kv == "f16" -%}
+{%- if int8 -%}
+steps({{ chunk }}.{{ "xy"[number] }})
+{%- elif kv == "f16" -%}
 vec4<f32>(unpack2x16float({{ chunk }}.{{ "xz"[number] }}), unpack2x16float({{ chunk }}.{{ "yw"[number] }}))
 {%- else -%}
 {{ chunk }}
@@ -31,17 +73,21 @@ vec4<f32>(unpack2x16float({{ chunk }}.{{ "xz"[number] }}), unpack2x16float({{ ch
 {% macro stored(value) %}
 {{- "quantizeToF16" if kv == "f16" }}({{ value }})
 {%- endmacro %}
-{# A chunk of quads that `stored` made: exact, however the adapter rounds. #}
-{% macro chunk(array, at) %}
-{%- if kv == "f16" -%}
+{# A chunk of quads that `stored` made: exact, however the adapter rounds. inverse: of the steps of int8. #}
+{% macro chunk(array, at, inverse) %}
+{%- if int8 -%}
+vec2<u32>(int8_word({{ array }}[{{ at }}], {{ inverse }}), int8_word({{ array }}[{{ at }} + 1u], {{ inverse }}))
+{%- elif kv == "f16" -%}
 vec4<u32>(pack2x16float({{ array }}[{{ at }}].xy), pack2x16float({{ array }}[{{ at }}].zw), pack2x16float({{ array }}[{{ at }} + 1u].xy), pack2x16float({{ array }}[{{ at }} + 1u].zw))
 {%- else -%}
 {{ array }}[{{ at }}]
 {%- endif -%}
 {% endmacro %}
-{# The columns of a word: two of f16, or one of f32. #}
+{# The columns of a word: two of f16, one of f32, or the steps of four of int8. #}
 {% macro columns(word) %}
-{%- if kv == "f16" -%}
+{%- if int8 -%}
+steps({{ word }})
+{%- elif kv == "f16" -%}
 unpack2x16float({{ word }})
 {%- else -%}
 {{ word }}

@@ -10,7 +10,7 @@
 // Scores: an invocation owns whole positions; softmax: {{ TEAM }} share a head; values: an invocation owns one of
 // {{ CHUNKS }} chunks of {{ 4 * QPC }} columns in one of {{ SLICES }} slices of the tile.
 {% from "turn.wgsl" import turn_functions %}
-{% from "attention.wgsl" import page_row, capped, quad, stored, chunk with context %}
+{% from "attention.wgsl" import page_row, keys, values, capped, quad, stored, chunk, int8_words with context %}
 {% include "bindings.wgsl" %}
 
 {% set QUADS = D // 4 %}
@@ -20,6 +20,9 @@ var<workgroup> heads: array<vec4<f32>, {{ (HEADS + 1) * QUADS }}>;
 var<workgroup> value: array<vec4<f32>, {{ QUADS }}>;
 var<workgroup> places: array<u32, {{ TILE }}>;
 var<workgroup> scores: array<f32, {{ HEADS * TILE }}>;
+{% if int8 %}
+var<workgroup> value_scales: array<f32, {{ TILE }}>;
+{% endif %}
 var<workgroup> partial: array<f32, {{ THREADS }}>;
 var<workgroup> decays: array<f32, {{ THREADS // TEAM }}>;
 {% if SLICES > 1 %}
@@ -31,6 +34,9 @@ var<workgroup> squares: array<f32, {{ (HEADS + 1) * 16 }}>;
 
 {{ turn_functions("vec4<f32>", QUARTER_TURN) }}
 {{ page_row() }}
+{% if int8 %}
+{{ int8_words() }}
+{% endif %}
 {{ capped("f32") }}
 
 // First quad of head r of this workgroup in qkv: a query head, or (after them) the KV head's key. Heads past the group repeat its last.
@@ -127,15 +133,32 @@ fn attend(x: u32, tid: u32, row: u32) {
 {% else %}
   {
 {% endif %}
+{% if int8 %}
+    // Its key and value are used as they are kept.
+    var most = vec2<f32>();
+    for (var c = 0u; c < {{ QUADS }}u; c++) {
+      most = max(most, vec2<f32>(largest(heads[{{ HEADS * QUADS }}u + c]), largest(value[c])));
+    }
+    let scales = most / 127.0f;
+    let inverse = 127.0f / max(most, vec2<f32>(1.0e-30f));
+{% endif %}
     var score = 0.0f;
     for (var c = 0u; c < {{ QUADS }}u; c++) {
+{% if int8 %}
+      score += dot(heads[head * {{ QUADS }}u + c], steps(int8_word(heads[{{ HEADS * QUADS }}u + c], inverse.x)));
+{% else %}
       score += dot(heads[head * {{ QUADS }}u + c], heads[{{ HEADS * QUADS }}u + c]);
+{% endif %}
     }
-    highest = capped(score);
+    highest = capped(score{{ " * scales.x" if int8 }});
     total = select(0.0f, 1.0f, member == 0u);
     if (slice == 0u) {
 {% for q in range(QPC) %}
+{% if int8 %}
+      sum0_{{ q }} = steps(int8_word(value[column * {{ QPC }}u + {{ q }}u], inverse.y)) * scales.y;
+{% else %}
       sum0_{{ q }} = value[column * {{ QPC }}u + {{ q }}u];
+{% endif %}
 {% for r in range(1, HEADS) %}
       sum{{ r }}_{{ q }} = sum0_{{ q }};
 {% endfor %}
@@ -148,9 +171,14 @@ fn attend(x: u32, tid: u32, row: u32) {
 {% endif %}
       let place = page_row(row, kv_head, position);
       for (var c = tid; c < {{ CHUNKS }}u; c += {{ THREADS }}u) {
-        kv_k[place + c] = {{ chunk("heads", (HEADS * QUADS) ~ "u + c * " ~ QPC ~ "u") }};
-        kv_v[place + c] = {{ chunk("value", "c * " ~ QPC ~ "u") }};
+        kv_k[{{ keys("place") }} + c] = {{ chunk("heads", (HEADS * QUADS) ~ "u + c * " ~ QPC ~ "u", "inverse.x") }};
+        kv_v[{{ values("place") }} + c] = {{ chunk("value", "c * " ~ QPC ~ "u", "inverse.y") }};
       }
+{% if int8 %}
+      if (tid == 0u) {
+        kv_k[{{ keys("place") }} + {{ CHUNKS }}u] = bitcast<vec2<u32>>(scales);
+      }
+{% endif %}
     }
   }
 
@@ -162,7 +190,7 @@ fn attend(x: u32, tid: u32, row: u32) {
       var score{{ r }} = 0.0f;
 {% endfor %}
       for (var c = 0u; c < params.chunks; c++) {
-        let k = kv_k[place + c];
+        let k = kv_k[{{ keys("place") }} + c];
 {% for n in range(QPC) %}
         let k{{ n }} = {{ quad("k", n) }};
 {% for r in range(HEADS) %}
@@ -171,8 +199,12 @@ fn attend(x: u32, tid: u32, row: u32) {
 {% endfor %}
       }
       places[i] = place;
+{% if int8 %}
+      let scales = scales_of(place);
+      value_scales[i] = scales.y;
+{% endif %}
 {% for r in range(HEADS) %}
-      scores[{{ r * TILE }}u + i] = capped(score{{ r }});
+      scores[{{ r * TILE }}u + i] = capped(score{{ r }}{{ " * scales.x" if int8 }});
 {% endfor %}
     }
     workgroupBarrier();
@@ -192,7 +224,7 @@ fn attend(x: u32, tid: u32, row: u32) {
     if (tid < {{ HEADS * TEAM }}u) {
       for (var i = member; i < count; i += {{ TEAM }}u) {
         let weight = exp(scores[head * {{ TILE }}u + i] - highest);
-        scores[head * {{ TILE }}u + i] = weight;
+        scores[head * {{ TILE }}u + i] = weight{{ " * value_scales[i]" if int8 }};
         total += weight;
       }
       if (member == 0u) {
@@ -216,7 +248,7 @@ fn attend(x: u32, tid: u32, row: u32) {
 {% else %}
       for (var i = 0u; i < count; i++) {
 {% endif %}
-        let v = kv_v[places[i] + column];
+        let v = kv_v[{{ values("places[i]") }} + column];
 {% for q in range(QPC) %}
         let v{{ q }} = {{ quad("v", q) }};
 {% for r in range(HEADS) %}

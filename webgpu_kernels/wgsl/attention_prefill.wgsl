@@ -10,7 +10,7 @@
 {% endif %}
 // Keys go by in tiles of {{ KEYS }} with a running maximum and sum per row (online softmax). Scores: an invocation owns one key for all rows, {{ BLOCK }} at a time; softmax:
 // {{ TEAM }} share four rows; values: an invocation owns {{ OWN }} word(s) of {{ WIDTH }} column(s) for {{ ROWS // ROW_GROUPS }} rows, which it writes.
-{% from "attention.wgsl" import page_row, capped, quad, columns, sees, rotated_query with context %}
+{% from "attention.wgsl" import page_row, keys, values, capped, quad, columns, sees, rotated_query with context %}
 {% from "turn.wgsl" import turn_functions %}
 {% include "bindings.wgsl" %}
 
@@ -20,6 +20,9 @@
 // Four rows of a key at a time.
 var<workgroup> scores: array<vec4<f32>, {{ KEYS * ROW_QUADS }}>;
 var<workgroup> places: array<u32, {{ KEYS }}>;
+{% if int8 %}
+var<workgroup> value_scales: array<f32, {{ KEYS }}>;
+{% endif %}
 var<workgroup> partial: array<vec4<f32>, {{ THREADS }}>;
 var<workgroup> states: array<vec4<f32>, {{ 2 * ROW_QUADS }}>;
 
@@ -150,6 +153,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let count = min(context - begin, {{ KEYS }}u);
     let place = page_row(seq, kv_head, begin + min(tid, count - 1u));
     places[tid] = place;
+{% if int8 %}
+    let scales = scales_of(place);
+    value_scales[tid] = scales.y;
+{% endif %}
 {% if shared %}
     for (var block = 0u; block * {{ BLOCK }}u < count_queries; block++) {
 {% for r in range(BLOCK) %}
@@ -166,7 +173,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% endif %}
       for (var c = 0u; c < params.chunks; c++) {
-        let k = kv_k[place + c];
+        let k = kv_k[{{ keys("place") }} + c];
 {% for n in range(QPC) %}
         let k{{ n }} = {{ quad("k", n) }};
 {% for r in range(BLOCK) %}
@@ -176,7 +183,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
 {% for r in range(BLOCK // 4) %}
       scores[tid * {{ ROW_QUADS }}u + block * {{ BLOCK // 4 }}u + {{ r }}u] =
-        capped(vec4<f32>(score{{ 4 * r }}, score{{ 4 * r + 1 }}, score{{ 4 * r + 2 }}, score{{ 4 * r + 3 }}){{ " * %s" % (SCALE | f32) if not shared }});
+        capped(vec4<f32>(score{{ 4 * r }}, score{{ 4 * r + 1 }}, score{{ 4 * r + 2 }}, score{{ 4 * r + 3 }}){{ " * %s" % (SCALE | f32) if not shared }}{{ " * scales.x" if int8 }});
 {% endfor %}
     }
     workgroupBarrier();
@@ -199,7 +206,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let score = {{ "masked(%s, begin + i, seen_from%s)" % (score, more) if masks else score }};
         // A row that has seen nothing yet has no highest score to compare with.
         let weight = select(exp(score - highest), vec4<f32>(), score <= vec4<f32>(-2.0e38f));
-        scores[i * {{ ROW_QUADS }}u + row_quad] = weight;
+        scores[i * {{ ROW_QUADS }}u + row_quad] = weight{{ " * value_scales[i]" if int8 }};
         total += weight;
       }
       if (member == 0u) {
@@ -222,7 +229,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% endfor %}
       for (var i = 0u; i < count; i++) {
-        let word = places[i] * 4u + column;
+        let word = places[i] * {{ D // 4 if int8 else 4 }}u + column;
 {% for w in range(OWN) %}
         let v{{ w }} = {{ columns("kv_v[word + %du]" % (w * COLUMNS)) }};
 {% endfor %}
@@ -230,7 +237,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let weight{{ r }} = scores[i * {{ ROW_QUADS }}u + own_quad + {{ r }}u];
 {% for w in range(OWN) %}
 {% for x in range(WIDTH) %}
-        sum{{ r }}_{{ w }}_{{ x }} += weight{{ r }} * v{{ w }}{{ "." ~ "xy"[x] if WIDTH > 1 else "" }};
+        sum{{ r }}_{{ w }}_{{ x }} += weight{{ r }} * v{{ w }}{{ "." ~ "xyzw"[x] if WIDTH > 1 else "" }};
 {% endfor %}
 {% endfor %}
 {% endfor %}
@@ -274,8 +281,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let part = u32(work[piece.x + i / {{ GROUP }}u].y);
         let out = (part * {{ H }}u + kv_head * {{ GROUP }}u + i % {{ GROUP }}u) * {{ (D + 4) // WIDTH }}u;
 {% for w in range(OWN) %}
-{% if WIDTH == 2 %}
-        scratch0[out + column + {{ w * COLUMNS }}u] = vec2<f32>(sum{{ r }}_{{ w }}_0[t], sum{{ r }}_{{ w }}_1[t]);
+{% if WIDTH > 1 %}
+        scratch0[out + column + {{ w * COLUMNS }}u] = {{ output }}({% for x in range(WIDTH) %}sum{{ r }}_{{ w }}_{{ x }}[t]{{ ", " if not loop.last }}{% endfor %});
 {% else %}
         scratch0[out + column + {{ w * COLUMNS }}u] = sum{{ r }}_{{ w }}_0[t];
 {% endif %}
@@ -283,8 +290,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (column == 0u) {
           let most = states[{{ ROW_QUADS }}u + own_quad + {{ r }}u][t];
           let weight = states[own_quad + {{ r }}u][t];
-{% if WIDTH == 2 %}
-          scratch0[out + {{ D // 2 }}u] = vec2<f32>(most, weight);
+{% if WIDTH > 1 %}
+          scratch0[out + {{ D // WIDTH }}u] = {{ output }}(most, weight{{ ", 0.0f, 0.0f" if WIDTH == 4 }});
 {% else %}
           scratch0[out + {{ D }}u] = most;
           scratch0[out + {{ D + 1 }}u] = weight;
@@ -301,10 +308,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let end = min(rows, token + 4u);
 {% endif %}
       for (var t = token; t < end; t++) {
-        let out = ((first + t) * {{ H }}u + head) * {{ CHUNKS * 4 }}u + column;
+        let out = ((first + t) * {{ H }}u + head) * {{ D // WIDTH }}u + column;
 {% for w in range(OWN) %}
-{% if WIDTH == 2 %}
-        y[out + {{ w * COLUMNS }}u] = vec2<f32>(sum{{ r }}_{{ w }}_0[t - token], sum{{ r }}_{{ w }}_1[t - token]) * inverse[t - token];
+{% if WIDTH > 1 %}
+        y[out + {{ w * COLUMNS }}u] = {{ output }}({% for x in range(WIDTH) %}sum{{ r }}_{{ w }}_{{ x }}[t - token]{{ ", " if not loop.last }}{% endfor %}) * inverse[t - token];
 {% else %}
         y[out + {{ w * COLUMNS }}u] = sum{{ r }}_{{ w }}_0[t - token] * inverse[t - token];
 {% endif %}

@@ -10,7 +10,7 @@
 // Of four invocations of a subgroup, a team, each owns every fourth chunk of {{ 4 * QPC }} columns, of queries, keys, values and sums
 // alike. A position is loaded once, by one team, which adds its scores up. Where subgroups have fewer invocations than the
 // workgroup's {{ THREADS }}, every subgroup does the same work.
-{% from "attention.wgsl" import page_row, capped, quad, sees, rotated_query with context %}
+{% from "attention.wgsl" import page_row, keys, values, capped, quad, sees, rotated_query with context %}
 {% from "turn.wgsl" import turn_functions %}
 {% from "teams.wgsl" import team_sums %}
 {% include "bindings.wgsl" %}
@@ -131,7 +131,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgrou
     let own = at + team;
     let place = page_row(seq, kv_head, min(own, end - 1u));
 {% for k in range(OWN_CHUNKS) %}
-    let k{{ k }} = kv_k[place + column{{ k }}];
+    let k{{ k }} = kv_k[{{ keys("place") }} + column{{ k }}];
 {% endfor %}
 {% for i in range(OWN) %}
     let kq{{ i }} = {{ quad("k%d" % (i // QPC), i % QPC) }};
@@ -139,6 +139,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgrou
 {% for r in range(ROWS) %}
     let product{{ r }} = {% for i in range(OWN) %}{{ " + " if i }}dot(mine[{{ r * OWN + i }}], kq{{ i }}){% endfor %};
 {% endfor %}
+{% if int8 %}
+    let scales = scales_of(place);
+{% endif %}
     var jump = 0.0f;
 {% for g in range(ROWS // 4) %}
 {% if shared %}
@@ -150,7 +153,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgrou
 {% else %}
     let seen{{ g }} = own < end && own <= last{{ g }};
 {% endif %}
-    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for m in range(4) %}product{{ 4 * g + m }}{{ ", " if m < 3 }}{% endfor %}), member)), seen{{ g }});
+    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for m in range(4) %}product{{ 4 * g + m }}{{ ", " if m < 3 }}{% endfor %}), member){{ " * scales.x" if int8 }}), seen{{ g }});
     jump = max(jump, kept{{ g }} - own_highest{{ g }});
 {% endfor %}
 {% for r in range(ROWS) %}
@@ -178,13 +181,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_size) subgrou
     total{{ g }} += share{{ g }};
 {% endfor %}
 {% for k in range(OWN_CHUNKS) %}
-    let v{{ k }} = kv_v[place + column{{ k }}];
+    let v{{ k }} = kv_v[{{ values("place") }} + column{{ k }}];
 {% endfor %}
 {% for i in range(OWN) %}
     let vq{{ i }} = {{ quad("v%d" % (i // QPC), i % QPC) }};
 {% endfor %}
 {% for r in range(ROWS) %}
-    let weight{{ r }} = subgroupShuffle(share{{ r // 4 }}, first_member + {{ r % 4 }}u);
+    let weight{{ r }} = subgroupShuffle(share{{ r // 4 }}, first_member + {{ r % 4 }}u){{ " * scales.y" if int8 }};
 {% for i in range(OWN) %}
     sum{{ r }}_{{ i }} += weight{{ r }} * vq{{ i }};
 {% endfor %}

@@ -7,13 +7,14 @@
 // is loaded once, by one team, which adds its score up. As subgroups have at least 4 invocations, no team is cut; where they have
 // fewer than the workgroup's {{ THREADS }}, every subgroup does the same work.
 {% from "turn.wgsl" import turn_functions %}
-{% from "attention.wgsl" import page_row, capped, quad with context %}
+{% from "attention.wgsl" import page_row, keys, values, capped, quad, int8_words with context %}
 {% from "teams.wgsl" import team_sum, team_sums %}
 {% include "bindings.wgsl" %}
 
 {% set QUADS = D // 4 %}
 {% set HALF = D // 8 %}
 {% set OWN = 2 * OWN_CHUNKS * QPC %}
+{# For float pages. #}
 {% macro keep(pages) %}
 {% for half in ("low", "high") %}
 {% set at = "place" ~ (" + %du" % (CHUNKS // 2) if half == "high") %}
@@ -27,6 +28,9 @@
 {%- endmacro %}
 {{ turn_functions("vec4<f32>", QUARTER_TURN) }}
 {{ page_row() }}
+{% if int8 %}
+{{ int8_words() }}
+{% endif %}
 {{ capped("f32") }}
 {{ team_sum() }}
 {{ team_sums() }}
@@ -113,6 +117,7 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
         low = vec4<f32>(unpack2x16float(low_words.x), unpack2x16float(low_words.y));
         high = vec4<f32>(unpack2x16float(high_words.x), unpack2x16float(high_words.y));
 {% endif %}
+{% if not int8 %}
         if (lane < 4u{{ " && inside" if RAGGED }}{{ " && x %% %du == 0u" % PARTS if PARTS > 1 }}) {
           let place = page + chunk;
           if (r == {{ HEADS }}u) {
@@ -121,11 +126,42 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
 {{ keep("kv_v") }}
           }
         }
+{% endif %}
       }
       heads[r * {{ OWN }}u + i] = low{{ " * select(0.0f, 1.0f, inside)" if RAGGED }};
       heads[r * {{ OWN }}u + i + {{ OWN // 2 }}u] = high{{ " * select(0.0f, 1.0f, inside)" if RAGGED }};
     }
   }
+{% if int8 %}
+  // Key and value are used as they are kept.
+  var kept_scales: array<f32, 2>;
+  for (var r = 0u; r < sources - {{ HEADS }}u * once; r++) {
+    var most = 0.0f;
+    for (var i = 0u; i < {{ OWN }}u * once; i++) {
+      most = max(most, largest(heads[({{ HEADS }}u + r) * {{ OWN }}u + i]));
+    }
+    most = max(most, subgroupShuffleXor(most, 1u));
+    most = max(most, subgroupShuffleXor(most, 2u));
+    let inverse = 127.0f / max(most, 1.0e-30f);
+    kept_scales[r] = most / 127.0f;
+    for (var i = 0u; i < {{ OWN }}u * once; i++) {
+      let word = int8_word(heads[({{ HEADS }}u + r) * {{ OWN }}u + i], inverse) * once;
+      heads[({{ HEADS }}u + r) * {{ OWN }}u + i] = steps(word) * kept_scales[r];
+      let chunk = i % {{ OWN // 2 }}u / {{ QPC }}u * 4u + member;
+      if (lane < 4u{{ " && chunk < %du" % (CHUNKS // 2) if RAGGED }}{{ " && x %% %du == 0u" % PARTS if PARTS > 1 }}) {
+        let place = chunk + i / {{ OWN // 2 }}u * {{ CHUNKS // 2 }}u;
+        if (r == 0u) {
+          kv_k[{{ keys("page") }} + place][i % {{ QPC }}u] = word;
+        } else {
+          kv_v[{{ values("page") }} + place][i % {{ QPC }}u] = word;
+        }
+      }
+    }
+  }
+  if (newest && lane == 0u{{ " && x %% %du == 0u" % PARTS if PARTS > 1 }}) {
+    kv_k[{{ keys("page") }} + {{ CHUNKS }}u] = vec2<u32>(bitcast<u32>(kept_scales[0]), bitcast<u32>(kept_scales[1]));
+  }
+{% endif %}
 {% for k in range(OWN_CHUNKS) %}
   let column{{ k }} = {{ "min(member + %du, %du)" % (4 * k, CHUNKS // 2 - 1) if RAGGED else "member + %du" % (4 * k) }};
   let column{{ OWN_CHUNKS + k }} = column{{ k }} + {{ CHUNKS // 2 }}u;
@@ -160,18 +196,27 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
   for (var at = begin{{ " / %du * %du" % (POSITIONS, POSITIONS) if POSITIONS > 1 }}; at < end; at += {{ POSITIONS }}u * teams) {
     if (at % {{ PAGE }}u < {{ POSITIONS }}u * teams) {
       // A page is not near the one before: touched a page ahead, it is at hand in time.
-      let ahead = page_row(row, kv_head, min((at / {{ PAGE }}u + 1u) * {{ PAGE }}u, end - 1u)) + {{ "lane * 4u %% %du" % (PAGE * CHUNKS) }};
+      let ahead = page_row(row, kv_head, min((at / {{ PAGE }}u + 1u) * {{ PAGE }}u, end - 1u)){{ " + lane * 4u %% %du" % (PAGE * CHUNKS) if not int8 }};
+{% if int8 %}
+      touched |= kv_k[{{ keys("ahead") }} + {{ "lane * 8u %% %du" % (PAGE * (CHUNKS + 1)) }}].x | kv_v[{{ values("ahead") }} + {{ "lane * 8u %% %du" % (PAGE * CHUNKS) }}].x;
+{% else %}
       touched |= {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_k[ahead].x) | {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_v[ahead].x);
+{% endif %}
     }
     let position0 = at + team * {{ POSITIONS }}u;
     let place0 = page_row(row, kv_head, min(position0, end - 1u));
 {% for p in range(1, POSITIONS) %}
     let position{{ p }} = position0 + {{ p }}u;
-    let place{{ p }} = place0 + select(0u, {{ p * CHUNKS }}u, position{{ p }} < end);
+    let place{{ p }} = place0 + select(0u, {{ p if int8 else p * CHUNKS }}u, position{{ p }} < end);
 {% endfor %}
+{% if int8 %}
+{% for p in range(POSITIONS) %}
+    let scales{{ p }} = scales_of(place{{ p }});
+{% endfor %}
+{% endif %}
 {% for p in range(POSITIONS) %}
 {% for k in range(2 * OWN_CHUNKS) %}
-    let k{{ k }}_{{ p }} = kv_k[place{{ p }} + column{{ k }}];
+    let k{{ k }}_{{ p }} = kv_k[{{ keys("place%d" % p) }} + column{{ k }}];
 {% endfor %}
 {% for r in range(HEADS) %}
     var product{{ p * HEADS + r }} = 0.0f;
@@ -188,7 +233,7 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
 {% for j in range(4) %}{% set _ = slots.append([4 * g + j, SCORES - 1] | min) %}{% endfor %}
     let own{{ g }} = vec4<u32>({% for s in slots %}position{{ s // HEADS }}{{ ", " if not loop.last }}{% endfor %})[member];
     let seen{{ g }} = own{{ g }} >= begin && own{{ g }} < end;
-    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for s in slots %}product{{ s }}{{ ", " if not loop.last }}{% endfor %}), member)), seen{{ g }});
+    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for s in slots %}product{{ s }}{{ " * scales%d.x" % (s // HEADS) if int8 }}{{ ", " if not loop.last }}{% endfor %}), member)), seen{{ g }});
 {% endfor %}
 {% for r in range(HEADS) %}
 {% for p in range(POSITIONS) %}
@@ -219,9 +264,14 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
     // Not sooner: while the processor reads these, the weights become ready.
 {% for p in range(POSITIONS) %}
 {% for k in range(2 * OWN_CHUNKS) %}
-    let v{{ k }}_{{ p }} = kv_v[place{{ p }} + column{{ k }}];
+    let v{{ k }}_{{ p }} = kv_v[{{ values("place%d" % p) }} + column{{ k }}];
 {% endfor %}
 {% endfor %}
+{% if int8 %}
+{% for s in range(SCORES) %}
+    let scaled{{ s }} = weight{{ s }} * scales{{ s // HEADS }}.y;
+{% endfor %}
+{% endif %}
 {% for r in range(HEADS) %}
     total{{ r }} += {% for p in range(POSITIONS) %}{{ " + " if p }}weight{{ p * HEADS + r }}{% endfor %};
 {% endfor %}
@@ -230,7 +280,7 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
     let vq{{ i }}_{{ p }} = {{ quad("v%d_%d" % (i // QPC, p), i % QPC) }};
 {% endfor %}
 {% for r in range(HEADS) %}
-    sum{{ r }}_{{ i }} += {% for p in range(POSITIONS) %}{{ " + " if p }}weight{{ p * HEADS + r }} * vq{{ i }}_{{ p }}{% endfor %};
+    sum{{ r }}_{{ i }} += {% for p in range(POSITIONS) %}{{ " + " if p }}{{ "scaled" if int8 else "weight" }}{{ p * HEADS + r }} * vq{{ i }}_{{ p }}{% endfor %};
 {% endfor %}
 {% endfor %}
   }

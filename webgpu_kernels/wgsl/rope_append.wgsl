@@ -4,7 +4,11 @@
 {% if qk_norm %}
 // q and k heads are first RMS-normalised and scaled by q_gamma, k_gamma.
 {% endif %}
+{% if int8 %}
+// Of k and v an invocation writes a word: four columns in steps of the row's scale.
+{% endif %}
 {% from "turn.wgsl" import turn_functions %}
+{% from "attention.wgsl" import int8_words with context %}
 {% include "bindings.wgsl" %}
 
 const HALF = {{ D // 2 }}u;
@@ -12,6 +16,15 @@ const HALF = {{ D // 2 }}u;
 var<workgroup> squares: array<f32, {{ THREADS }}>;
 {% endif %}
 
+{% if int8 %}
+var<workgroup> row: array<f32, {{ D }}>;
+
+{{ int8_words() }}
+fn quad(c: u32) -> vec4<f32> {
+  return vec4<f32>(row[4u * c], row[4u * c + 1u], row[4u * c + 2u], row[4u * c + 3u]);
+}
+
+{% endif %}
 {{ turn_functions("f32", QUARTER_TURN) }}
 @compute @workgroup_size({{ THREADS }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) i: u32) {
@@ -34,11 +47,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   workgroupBarrier();
 {% endif %}
+{% if not int8 %}
   if (i >= HALF) {
     return;
   }
+{% endif %}
   let position = u32(max(positions[t], 0));
-  if (head < {{ H + KV }}u) {
+  if (head < {{ H + KV }}u{{ " && i < HALF" if int8 }}) {
 {% if qk_norm %}
     let rstd = inverseSqrt(squares[0] / {{ D | float | f32 }} + {{ eps | f32 }});
     if (head < {{ H }}u) {
@@ -56,12 +71,44 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   if (head < {{ H }}u) {
     let out = (t * {{ H }}u + head) * {{ D }}u + i;
+{% if int8 %}
+    if (i < HALF) {
+      q[out] = low;
+      q[out + HALF] = high;
+    }
+{% else %}
     q[out] = low;
     q[out + HALF] = high;
+{% endif %}
     return;
   }
   let page = u32(page_table[u32(token_seq[t]) * params.max_pages + position / {{ PAGE }}u]);
   let kv_head = (head - {{ H }}u) % {{ KV }}u;
+{% if int8 %}
+  let place = (page * {{ KV }}u + kv_head) * {{ PAGE }}u + position % {{ PAGE }}u;
+  if (i < HALF) {
+    row[i] = low;
+    row[i + HALF] = high;
+  }
+  workgroupBarrier();
+  var most = 0.0f;
+  for (var c = 0u; c < {{ D // 4 }}u; c++) {
+    most = max(most, largest(quad(c)));
+  }
+  if (i < {{ D // 4 }}u) {
+    let word = int8_word(quad(i), 127.0f / max(most, 1.0e-30f));
+    if (head < {{ H + KV }}u) {
+      kv_k[place * {{ D // 4 + 2 }}u + i] = word;
+    } else {
+      kv_v[place * {{ D // 4 }}u + i] = word;
+    }
+  }
+  // Both scales are beside the key.
+  if (i == 0u) {
+    kv_k[place * {{ D // 4 + 2 }}u + {{ D // 4 }}u + (head - {{ H }}u) / {{ KV }}u] = bitcast<u32>(most / 127.0f);
+  }
+}
+{% else %}
   let out = ((page * {{ KV }}u + kv_head) * {{ PAGE }}u + position % {{ PAGE }}u) * {{ D }}u + i;
   if (head < {{ H + KV }}u) {
     kv_k[out] = {{ kv }}(low);
@@ -71,3 +118,4 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     kv_v[out + HALF] = {{ kv }}(high);
   }
 }
+{% endif %}

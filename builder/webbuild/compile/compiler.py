@@ -9,12 +9,13 @@ from typing import Any
 
 import tvm
 
+from webbuild.errors import InvalidOptionError
 from webbuild.models import PAGE_SIZE, Decoder, DecoderConfig, module_spec, parameters, read_config
-from webbuild.models.ops import decode_attention_attrs
+from webbuild.models.ops import decode_attention_attrs, page_shapes
 from webbuild.quantize import get_quantization
 from webbuild.schema import Kernel, KernelFile, Program, Tier
 from webbuild.schema.pack import Limits, TierMemory
-from webbuild.schema.program import Buffer, DType, Expr, Function, Input
+from webbuild.schema.program import Buffer, DType, Expr, Function, Input, KvStore
 from webbuild.weights.parameter import Parameter
 from webgpu_kernels.attrs import BadAttributeError
 from webgpu_kernels.launch import Tier as TierName
@@ -67,6 +68,7 @@ def compile_model(
     max_batch: int = MAX_BATCH,
     context_length: int | None = None,
     library: bool = True,
+    kv: KvStore = "float",
     dump_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
     records: Sequence[TuningRecord] | None = None,
@@ -78,15 +80,18 @@ def compile_model(
     context_length: tokens for which the runtime reserves pages unless told otherwise; at most the
     model's own limit, which is what the program itself can do.
     library: False leaves every kernel but the sampler's to TVM.
+    kv: keys and values in the tier's float type, or in int8, which only the library can.
     dump_dir: where to write the module after each pass. progress: called with each stage's name.
     records: of measured tunings; None takes those that ship.
 
     Raises what `read_config` raises, UnknownQuantizationError, NotDivisibleError,
-    TensorTooLargeError and KernelExceedsLimitsError.
+    InvalidOptionError, TensorTooLargeError and KernelExceedsLimitsError.
     The same arguments give the same result, byte for byte.
     """
     decoder = read_config(config)
     bounds = Bounds(prefill_chunk, max_batch, decoder.context_length)
+    if kv == "int8":
+        check_int8(decoder, library)
     params = parameters(decoder)
     scheme = get_quantization(quantization)
     weights = matrices(params, scheme)
@@ -104,14 +109,14 @@ def compile_model(
             progress(f"compiling the {tier} tier")
         advised = advised_anywhere(records, tier)
         launches = Launches(tier, segments, bounds.maxima, advised)
-        modules = _modules(decoder, weights, launches, bounds, library, dump_dir)
+        modules = _modules(decoder, weights, launches, bounds, library, kv, dump_dir)
         lowered = pipeline.Kernels(modules, tier, advised_traces(records, tier, advised))
         functions = _functions(decoder, launches, modules["plan"], lowered)
         tiers[tier] = Tier(
             requires=("shader-f16",) if tier == "f16" else (),
-            kv_dtype=tier,
+            kv_dtype="int8" if kv == "int8" else tier,
             storages=tuple(launches.storages),
-            buffers=_buffers(decoder, tier),
+            buffers=_buffers(decoder, tier, kv),
             functions=functions,
         )
         kernels |= launches.kernels
@@ -153,13 +158,14 @@ def _modules(
     launches: Launches,
     bounds: Bounds,
     library: bool,
+    kv: KvStore,
     dump_dir: Path | None,
 ) -> dict[str, tvm.IRModule]:
     """The module after each pass."""
     tier = launches.tier
     model = Decoder(decoder)
-    split = library and _can_split(decoder, tier)
-    module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier], split))[0]
+    split = library and _decodes(decoder, tier, kv) is None
+    module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier], split, kv))[0]
     steps = pipeline.passes(weights, tier, bounds.maxima, launches.segments.can_cut, library)
     return pipeline.run(module, steps, tier, dump_dir)
 
@@ -186,15 +192,27 @@ def _functions(
     return functions
 
 
-def _can_split(decoder: DecoderConfig, tier: TierName) -> bool:
-    """Whether the library can decode with contexts in pieces; TVM's kernels can't."""
+def check_int8(decoder: DecoderConfig, library: bool) -> None:
+    """Raises InvalidOptionError unless keys and values of this model can be kept in int8."""
+    if not library:
+        raise InvalidOptionError(
+            "--kv int8 needs the library's attention kernels: leave out --no-library"
+        )
+    problem = _decodes(decoder, "f32", "int8")
+    if problem is not None:
+        raise InvalidOptionError(f"--kv int8 does not fit this model ({problem}): leave it out")
+
+
+def _decodes(decoder: DecoderConfig, tier: TierName, kv: KvStore) -> BadAttributeError | None:
+    """Why the library's attention cannot serve the model, with contexts in pieces, which TVM's
+    kernels can't; None if it can."""
     eps = decoder.norm_eps if decoder.qk_norm else None
     heads = decoder.heads, decoder.kv_heads, decoder.head_dim
     try:
-        lower("decode_attention", decode_attention_attrs(*heads, eps, split=True), tier)
-    except BadAttributeError:
-        return False
-    return True
+        lower("decode_attention", decode_attention_attrs(*heads, eps, split=True, kv=kv), tier)
+    except BadAttributeError as problem:
+        return problem
+    return None
 
 
 def _parameter(name: str) -> Operand:
@@ -229,8 +247,9 @@ _INPUTS = (
 _INPUT_NAMES = frozenset(item.name for item in _INPUTS)
 
 
-def _buffers(decoder: DecoderConfig, tier: DType) -> tuple[Buffer, ...]:
-    page = ("pages", decoder.kv_heads, PAGE_SIZE, decoder.head_dim)
+def _buffers(decoder: DecoderConfig, tier: TierName, kv: KvStore) -> tuple[Buffer, ...]:
+    keys, values = page_shapes(decoder.kv_heads, decoder.head_dim, kv)
+    stored: DType = "u32" if kv == "int8" else tier
     table: list[tuple[str, DType, tuple[Expr, ...]]] = [
         ("last_tokens", "i32", ("slots",)),
         ("logits", "f32", ("outs", decoder.vocab_size)),
@@ -239,5 +258,8 @@ def _buffers(decoder: DecoderConfig, tier: DType) -> tuple[Buffer, ...]:
         ("sampled", "u32", ("outs", RESULT_WORDS)),
     ]
     for layer in range(decoder.layers):
-        table += [(f"kv_k.{layer}", tier, page), (f"kv_v.{layer}", tier, page)]
+        table += [
+            (f"kv_k.{layer}", stored, ("pages", *keys)),
+            (f"kv_v.{layer}", stored, ("pages", *values)),
+        ]
     return tuple(Buffer(name=name, dtype=dtype, shape=shape) for name, dtype, shape in table)

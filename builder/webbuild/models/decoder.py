@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from tvm.relax.frontend import nn
 from tvm.relax.frontend.nn import Tensor, op
 
+from webbuild.schema.program import KvStore
+
 from . import ops
 from .config import DecoderConfig
 
@@ -177,13 +179,16 @@ class Decoder(nn.Module):
         return self.lm_head(x)
 
 
-def module_spec(module: Decoder, kv_dtype: str, split: bool = True) -> nn.spec.ModuleSpec:
+def module_spec(
+    module: Decoder, kv_dtype: str, split: bool = True, kv: KvStore = "float"
+) -> nn.spec.ModuleSpec:
     """The signatures of prefill and decode over the symbols of docs/architecture.md.
 
-    split: with decode_split.
+    kv_dtype: of floats. split: with decode_split. kv: how pages keep keys and values.
     """
     config = module.config
-    page = ["pages", config.kv_heads, ops.PAGE_SIZE, config.head_dim]
+    keys, values = ops.page_shapes(config.kv_heads, config.head_dim, kv)
+    stored = "uint32" if kv == "int8" else kv_dtype
 
     def ints(*shape: str | int) -> nn.spec.Tensor:
         return nn.spec.Tensor([*shape], "int32")
@@ -196,8 +201,8 @@ def module_spec(module: Decoder, kv_dtype: str, split: bool = True) -> nn.spec.M
             "token_seq": ints(tokens),
             "page_table": ints("seqs", "max_pages"),
             **more,
-            "kv_k": [nn.spec.Tensor(page, kv_dtype) for _ in range(config.layers)],
-            "kv_v": [nn.spec.Tensor(page, kv_dtype) for _ in range(config.layers)],
+            "kv_k": [nn.spec.Tensor(["pages", *keys], stored) for _ in range(config.layers)],
+            "kv_v": [nn.spec.Tensor(["pages", *values], stored) for _ in range(config.layers)],
             "$": {"param_mode": "plain", "effect_mode": "none"},
         }
 

@@ -16,6 +16,8 @@ from tvm import relax
 from tvm.ir import StringImm
 from tvm.relax.frontend.nn import Tensor
 
+from webbuild.schema.program import KvStore
+
 PREFIX = "webbuild."
 LIBRARY = "library."
 """In place of PREFIX once the compiler has chosen a kernel of the library."""
@@ -26,6 +28,8 @@ PAGE_SIZE = 16
 PAGES = ("positions", "token_seq", "page_table")
 WORKS = ("work", "work_rows")
 KV = ("kv_k", "kv_v")
+INT8_LENGTHS = 2
+"""Words after the int8 steps of a key: the lengths of its steps and of its value's, as f32."""
 
 
 def domain_call(
@@ -116,6 +120,7 @@ def rope_append(
         "D": head_dim,
         "qk_norm": norm_eps if qk_norm else None,
         "page_size": PAGE_SIZE,
+        "kv": _store(kv),
     }
     inputs = {"qkv": qkv, "inv_freq": inv_freq}
     if qk_norm:
@@ -144,6 +149,7 @@ def attention(
         "D": head_dim,
         "scale": head_dim**-0.5,
         "page_size": PAGE_SIZE,
+        "kv": _store(kv),
     }
     inputs = {"q": q} | _named(KV, kv) | _named(PAGES, pages) | {"tiles": tiles}
     return _emit("attention", inputs, "y", heads * head_dim, attrs)
@@ -168,7 +174,7 @@ def decode_attention(
     works: work and work_rows, if contexts are cut into pieces.
     """
     attrs = decode_attention_attrs(
-        heads, kv_heads, head_dim, norm_eps if qk_norm else None, works is not None
+        heads, kv_heads, head_dim, norm_eps if qk_norm else None, works is not None, _store(kv)
     )
     inputs = {"qkv": qkv, "inv_freq": inv_freq}
     if qk_norm:
@@ -180,7 +186,12 @@ def decode_attention(
 
 
 def decode_attention_attrs(
-    heads: int, kv_heads: int, head_dim: int, qk_norm: float | None, split: bool
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    qk_norm: float | None,
+    split: bool,
+    kv: KvStore = "float",
 ) -> dict[str, Any]:
     """What the library is told of decode_attention."""
     return {
@@ -191,4 +202,17 @@ def decode_attention_attrs(
         "mode": "split" if split else "whole",
         "qk_norm": qk_norm,
         "page_size": PAGE_SIZE,
+        "kv": kv,
     }
+
+
+def page_shapes(kv_heads: int, head_dim: int, kv: KvStore) -> tuple[list[int], list[int]]:
+    """The shape of a page of a layer's keys, and of its values: of floats, or of u32 words."""
+    row = head_dim if kv == "float" else head_dim // 4
+    more = 0 if kv == "float" else INT8_LENGTHS
+    return [kv_heads, PAGE_SIZE, row + more], [kv_heads, PAGE_SIZE, row]
+
+
+def _store(kv: tuple[Tensor, Tensor]) -> KvStore:
+    """How pages of this type keep keys and values."""
+    return "int8" if kv[0].dtype == "uint32" else "float"

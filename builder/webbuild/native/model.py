@@ -11,10 +11,13 @@ import numpy.typing as npt
 
 from webbuild.errors import ContextFullError, InvalidRequestError, NoAdapterError
 from webbuild.schema.capacity import Capacity
+from webbuild.schema.check import ITEM_BYTES
+from webbuild.schema.expression import evaluate
 from webbuild.schema.program import SPLIT_CONTEXT
 
 from .choose import advice_of, choose_kernels
 from .device import Device, open_device
+from .kept import Kept, kept_numbers
 from .layout import StepLayout
 from .memory import Memory
 from .pack import Pack
@@ -127,6 +130,23 @@ class NativeModel:
         are whatever the pages hold. Raises ContextFullError if there are no pages for so many."""
         self._pool.grow(sequence, length)
         sequence.length = length
+
+    def kept(self, sequence: Sequence) -> Kept:
+        """Keys and values of a sequence's tokens as its pages hold them, layer by layer."""
+        tier = self.pack.program.tiers[self.tier]
+        layers = []
+        for layer in range(self.pack.manifest.model.layers):
+            halves = []
+            for name in (f"kv_k.{layer}", f"kv_v.{layer}"):
+                buffer = next(one for one in tier.buffers if one.name == name)
+                _, heads, size, row = (evaluate(part, self._most) for part in buffer.shape)
+                nbytes = heads * size * row * ITEM_BYTES[buffer.dtype]
+                pages = [self._read(name, nbytes, page * nbytes) for page in sequence.pages]
+                rows = np.stack(pages).reshape(len(pages), heads, size, -1).swapaxes(1, 2)
+                flat = rows.reshape(len(pages) * size, heads, -1)[: sequence.length]
+                halves.append(np.ascontiguousarray(flat))
+            layers.append(kept_numbers(halves[0], halves[1], tier.kv_dtype))
+        return layers
 
     # --- steps ---------------------------------------------------------------------------------
 
@@ -287,6 +307,6 @@ class NativeModel:
     def _write(self, name: str, data: npt.NDArray[np.generic], offset: int) -> None:
         self._device.queue.write_buffer(self._memory.buffers[name], offset, data.tobytes())
 
-    def _read(self, name: str, nbytes: int) -> npt.NDArray[np.uint8]:
-        data = self._device.queue.read_buffer(self._memory.buffers[name], 0, nbytes)
+    def _read(self, name: str, nbytes: int, offset: int = 0) -> npt.NDArray[np.uint8]:
+        data = self._device.queue.read_buffer(self._memory.buffers[name], offset, nbytes)
         return np.frombuffer(data, np.uint8)

@@ -35,6 +35,7 @@ from webbuild.schema.pack import (
     Provenance,
     Tokens,
 )
+from webbuild.schema.program import KvStore
 from webbuild.sources import ModelSource
 from webbuild.weights.check import WeightsPlan, check_parameters
 from webbuild.weights.parameter import Parameter
@@ -63,6 +64,8 @@ class PackOptions:
     """Replace a pack that is already there."""
     library: bool = True
     """False: every kernel comes from TVM."""
+    kv: KvStore = "float"
+    """How keys and values are kept on the GPU."""
     dump_passes: Path | None = None
     """Folder for the module after each compiler pass."""
     context_length: int | None = None
@@ -120,6 +123,7 @@ def pack_model(
         context_length=options.context_length,
         max_batch=options.max_batch or MAX_BATCH,
         library=options.library,
+        kv=options.kv,
         dump_dir=options.dump_passes,
         progress=lambda stage: reporter.step(stage.capitalize()),
         records=records,

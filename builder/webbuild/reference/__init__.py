@@ -4,16 +4,28 @@ Needs the extra `webbuild[dev]` (torch, transformers); nothing else of the packa
 """
 
 from .compare import measure
-from .ladder import BOUNDS, CASES, Case, climb, prepare
+from .ladder import (
+    BOUNDS,
+    CASES,
+    INT8_BOUNDS,
+    INT8_CASES,
+    Case,
+    climb,
+    climb_int8,
+    prepare,
+)
 from .model import load_model, reference_model
 from .tiny import TINY, write_tiny
 
 __all__ = [
     "BOUNDS",
     "CASES",
+    "INT8_BOUNDS",
+    "INT8_CASES",
     "TINY",
     "Case",
     "climb",
+    "climb_int8",
     "load_model",
     "measure",
     "prepare",

@@ -9,14 +9,17 @@ from webbuild.native import NativeModel
 from webbuild.native.device import open_device
 from webbuild.pack import PackOptions, Reporter, pack_model
 from webbuild.quantize import get_quantization
+from webbuild.schema.program import KvStore
 from webbuild.sources import open_source
 
 from .compare import measure
-from .model import reference_model
+from .model import Reference, reference_model
 from .tiny import TINY, write_tiny
 
 #: Largest max|Δ| / max|reference| by tier.
 BOUNDS = {"f32": 1e-3, "f16": 2e-2}
+#: The same with keys and values in int8: given these, and against float ones.
+INT8_BOUNDS = {"exact": 1e-3, "float": 5e-2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,11 @@ class Case:
     config: str
     quantization: str
     library: bool = True
+    kv: KvStore = "float"
 
     def __str__(self) -> str:
-        return f"{self.config}-{self.quantization}{'' if self.library else '-tvm'}"
+        kv = "" if self.kv == "float" else "-kv-int8"
+        return f"{self.config}-{self.quantization}{'' if self.library else '-tvm'}{kv}"
 
 
 CASES = (
@@ -45,6 +50,9 @@ CASES = (
 )
 
 
+INT8_CASES = (Case("qwen3", "q0f32", kv="int8"), Case("llama-gqa", "q4f16_1", kv="int8"))
+
+
 def prepare(case: Case, folder: Path) -> tuple[Path, Path]:
     """The Hugging Face folder and the pack of `case` below `folder`, made if they are not there."""
     source, pack = folder / case.config, folder / str(case)
@@ -56,7 +64,7 @@ def prepare(case: Case, folder: Path) -> tuple[Path, Path]:
             get_quantization(case.quantization),
             pack,
             Reporter(quiet=True),
-            PackOptions(library=case.library),
+            PackOptions(library=case.library, kv=case.kv),
         )
     return source, pack
 
@@ -68,11 +76,33 @@ def climb(case: Case, folder: Path) -> dict[str, float]:
     holding the dequantised weights.
     """
     source, pack = prepare(case, folder)
-    quantised = not case.quantization.startswith("q0")
-    reference = reference_model(source, pack if quantised else None)
-    features = open_device().features
+    reference = _reference(case, source, pack)
     return {
         tier: measure(NativeModel.open(pack, tier, verify_hashes=True), reference)
-        for tier in BOUNDS
-        if tier == "f32" or "shader-f16" in features
+        for tier in _tiers()
     }
+
+
+def climb_int8(case: Case, folder: Path) -> dict[str, dict[str, float]]:
+    """The errors of a pack that keeps keys and values in int8, by tier: `exact`, of the model given
+    what was kept, and `float`, of one with float keys and values.
+
+    Raises LogitsDifferError if anything is kept as another number than it should be."""
+    source, pack = prepare(case, folder)
+    reference = _reference(case, source, pack)
+    errors = {}
+    for tier in _tiers():
+        model = NativeModel.open(pack, tier)
+        exact = measure(model, reference, given_kept=True)
+        errors[tier] = {"exact": exact, "float": measure(model, reference)}
+    return errors
+
+
+def _reference(case: Case, source: Path, pack: Path) -> Reference:
+    return reference_model(source, None if case.quantization.startswith("q0") else pack)
+
+
+def _tiers() -> list[str]:
+    """Those that can run here."""
+    features = open_device().features
+    return [tier for tier in BOUNDS if tier == "f32" or "shader-f16" in features]

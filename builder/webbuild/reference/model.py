@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import logging
 
+from webbuild.errors import LogitsDifferError
 from webbuild.models import parameters, read_config
 from webbuild.quantize import get_quantization
 from webbuild.schema.pack import PackManifest
@@ -19,8 +20,19 @@ from webbuild.schema.read import read_manifest
 from webbuild.weights.cache import WeightsReader
 
 F32 = npt.NDArray[np.float32]
-#: Token ids [T] → logits f32 [T, vocab] at every position.
-Reference = Callable[[list[int]], F32]
+Kept = list[tuple[F32, F32]]
+"""Keys (rotated) and values of each layer: f32 [tokens, KV heads, head dim]."""
+_HALF_STEP = 0.5 + 1e-2
+"""How far a number in int8 is from what it was rounded from, and float rounding."""
+
+
+class Reference(Protocol):
+    """Token ids [T] → logits f32 [T, vocab] at every position."""
+
+    def __call__(self, tokens: list[int], kept: Kept | None = None) -> F32:
+        """kept: keys and values in int8, as numbers, with which to attend instead of its own.
+
+        Raises LogitsDifferError if they are not its own, rounded to the nearest of 255 steps."""
 
 
 def load_model(source: Path | None, pack: Path | None = None) -> Any:
@@ -50,12 +62,46 @@ def reference_model(source: Path | None, pack: Path | None = None) -> Reference:
     """`load_model` as a function of tokens."""
     model = load_model(source, pack)
 
-    def logits(tokens: list[int]) -> F32:
+    def logits(tokens: list[int], kept: Kept | None = None) -> F32:
+        if kept is not None:
+            ALL_ATTENTION_FUNCTIONS.register("kept", _attention_to(kept))
+        model.set_attn_implementation("eager" if kept is None else "kept")
         with torch.inference_mode():
             result: F32 = model(torch.tensor([tokens])).logits[0].numpy()
         return result
 
     return logits
+
+
+def _attention_to(kept: Kept) -> Any:
+    """Causal attention of one sequence to given keys and values, for transformers."""
+
+    def attend(
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: object,
+        scaling: float,
+        **_: object,
+    ) -> tuple[torch.Tensor, None]:
+        used = []
+        for own, given in zip((key, value), kept[module.layer_idx], strict=True):
+            rows = torch.from_numpy(given).transpose(0, 1)
+            step = own[0].abs().amax(-1, keepdim=True) / 127
+            steps = ((rows - own[0]).abs() / step.clamp(min=1e-30)).max().item()
+            if not steps <= _HALF_STEP:
+                raise LogitsDifferError(
+                    f"layer {module.layer_idx} keeps numbers in int8 {steps:.2f} steps from what "
+                    "they should be: a bug in webbuild or in the GPU driver; please report it"
+                )
+            used.append(rows.repeat_interleave(query.shape[1] // rows.shape[0], dim=0))
+        scores = query[0] @ used[0].transpose(1, 2) * scaling
+        future = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
+        weights = scores.masked_fill(future, float("-inf")).softmax(-1)
+        return (weights @ used[1]).transpose(0, 1)[None], None
+
+    return attend
 
 
 def _manifest(pack: Path) -> PackManifest:

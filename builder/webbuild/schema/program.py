@@ -27,6 +27,9 @@ Integer = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1)]
 Expr = TypeAliasType("Expr", "Integer | str | tuple[Operator, Expr, Expr]")
 
 DType = Literal["f32", "f16", "i32", "u32"]
+KvStore = Literal["float", "int8"]
+"""How keys and values are kept: in the tier's float type, or in int8 with a scale for each token
+and KV head."""
 
 
 class Symbol(Format):
@@ -167,7 +170,9 @@ class Tier(Format):
 
     requires: tuple[str, ...]
     """WebGPU features; the runtime takes the first tier whose features the adapter has."""
-    kv_dtype: Literal["f16", "f32"]
+    kv_dtype: Literal["f16", "f32", "int8"]
+    """Of the pages' buffers; int8 has a scale for each token and KV head: u32 words, of keys
+    [pages, kv_heads, page_size, head_dim / 4 + 2], of values [.., head_dim / 4]."""
     storages: tuple[Expr, ...]
     """Bytes of each activation storage, evaluated with symbols at their maxima."""
     buffers: tuple[Buffer, ...]

@@ -91,7 +91,14 @@ def _matrix(make: _Seeds, prefix: str, rows: int, k: int, quant: Quant) -> dict[
 def _pool(
     make: _Seeds, a: AttentionAttrs | DecodeAttentionAttrs, tier: Tier, pages: int
 ) -> dict[str, Array]:
-    words = pages * a.KV * a.page_size * a.D // (2 if tier == "f16" else 1)
+    rows = pages * a.KV * a.page_size
+    if a.kv == "int8":
+        # Any steps; as f32, the two words of scales behind a key's are numbers.
+        return {
+            "kv_k": make("f32", rows * (a.D // 4 + 2)),
+            "kv_v": make("bits", rows * a.D // 4),
+        }
+    words = rows * a.D // (2 if tier == "f16" else 1)
     return {"kv_k": make(tier, words), "kv_v": make(tier, words)}
 
 

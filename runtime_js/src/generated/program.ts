@@ -70,7 +70,11 @@ export interface Tier {
    * WebGPU features; the runtime takes the first tier whose features the adapter has.
    */
   requires: string[];
-  kv_dtype: "f16" | "f32";
+  /**
+   * Of the pages' buffers; int8 has a scale for each token and KV head: u32 words, of keys
+   * [pages, kv_heads, page_size, head_dim / 4 + 2], of values [.., head_dim / 4].
+   */
+  kv_dtype: "f16" | "f32" | "int8";
   /**
    * Bytes of each activation storage, evaluated with symbols at their maxima.
    */

@@ -31,7 +31,7 @@ async function make(pages: number, heads: number) {
     }),
   );
   const symbols = { index: new Map([["pages", 0]]), maxima: [pages] };
-  const tier = { buffers: declared } as unknown as Tier;
+  const tier = { buffers: declared, kv_dtype: "int8" } as unknown as Tier;
   const created: string[] = [];
   const createBuffer = device.createBuffer.bind(device);
   device.createBuffer = (descriptor) => {
@@ -60,6 +60,7 @@ const page = (kv: KvPages, all: Uint8Array, n: number) =>
 test("what is written is read, in any order of pages", async () => {
   const { kv } = await make(6, 1);
   expect(kv.bytes).toBe(2 * (32 * 2 + 32 * 4));
+  expect(kv.dtype).toBe("int8");
   const all = content(kv, 6);
   kv.write([4, 5, 0, 2, 1, 3], all);
   expect(await kv.read([4, 5, 0, 2, 1, 3])).toEqual(all);

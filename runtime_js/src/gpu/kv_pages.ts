@@ -1,6 +1,7 @@
 /**
  * KV pages as bytes: copied on the GPU, read and written. A page's bytes are its part of each buffer of pages, in the order
- * of the tier's buffers: layer after layer the keys, then the values, each [kv_heads, page_size, head_dim] in the tier's type.
+ * of the tier's buffers: layer after layer the keys, then the values, each [kv_heads, page_size, head_dim] in the tier's type
+ * (of int8, with its scales: docs/architecture.md).
  */
 import { InvalidPack } from "../errors.js";
 import type { Tier } from "../generated/program.js";
@@ -24,8 +25,8 @@ export class KvPages {
   readonly #parts: Part[] = [];
   /** Of one page. */
   readonly bytes: number;
-  /** The types of keys and values, e.g. `f16`. */
-  readonly dtype: string;
+  /** The type of keys and values. */
+  readonly dtype: Tier["kv_dtype"];
   /** Pages that are read at a time. */
   readonly chunk: number;
   /** WebGPU copies nothing within one buffer, so a page takes a step through this one. */
@@ -42,19 +43,17 @@ export class KvPages {
     symbols: Symbols,
   ) {
     let offset = 0;
-    const types = new Set<string>();
     for (const declared of tier.buffers) {
       if (declared.shape[0] !== "pages") continue;
       const elements = sizeOf(declared.shape.slice(1), symbols, `a page of ${declared.name}`);
       const bytes = elements * DTYPE_BYTES[declared.dtype];
       if (bytes % 4 !== 0) throw new InvalidPack(`a page of ${declared.name} has ${bytes} bytes`);
       const buffer = memory.buffers.get(declared.name) as GPUBuffer;
-      types.add(declared.dtype);
       this.#parts.push({ buffer, bytes, offset });
       offset += bytes;
     }
     this.bytes = offset;
-    this.dtype = [...types].join("+");
+    this.dtype = tier.kv_dtype;
     this.chunk = Math.max(1, Math.floor(STAGING_BYTES / Math.max(offset, 1)));
     this.#scratch = device.createBuffer({
       label: "kv.copy",
