@@ -21,6 +21,10 @@ const WAYS: Speculates[] = [
   "auto",
 ];
 
+/** Most tokens of a request whose draws count. */
+const MOST = 4;
+const END = `${new TextEncoder().encode("<|im_end|>")}`;
+
 /** Draws of many requests, one per seed: what came after what, and what could have come how likely. */
 class Draws {
   readonly #after = new Map<
@@ -39,25 +43,24 @@ class Draws {
   ): Promise<void> {
     const one = async (seed: number) => {
       const sampling = { temperature, seed, logprobs: 20 };
-      const { tokens } = await answer(model, prompt, { maxTokens: 4, speculation, sampling });
+      const { tokens } = await answer(model, prompt, { maxTokens: MOST, speculation, sampling });
       let before = "";
-      for (const { token, top } of tokens) {
+      for (const { bytes, top } of tokens) {
         // The first one is drawn with the prompt, without a guess.
-        if (before !== "") this.#add(before, token, top);
-        before += `${token}|`;
+        if (before !== "") this.#add(before, `${bytes}`, top);
+        before += `${bytes}|`;
       }
+      // An end is drawn, and told by nothing else.
+      if (before !== "" && tokens.length < MOST) this.#add(before, END, []);
     };
     await Promise.all(Array.from({ length: seeds }, (_, seed) => one(seed)));
   }
 
-  #add(before: string, token: string, top: readonly { token: string; logprob: number }[]): void {
-    let group = this.#after.get(before);
-    if (!group) {
-      // Exact at temperature 1: the raw logits' softmax.
-      const probabilities = new Map(top.map(({ token, logprob }) => [token, Math.exp(logprob)]));
-      group = { drawn: new Map(), probabilities };
-      this.#after.set(before, group);
-    }
+  #add(before: string, token: string, top: readonly { bytes: number[]; logprob: number }[]): void {
+    const group = this.#after.get(before) ?? { drawn: new Map(), probabilities: new Map() };
+    this.#after.set(before, group);
+    // Exact at temperature 1: the raw logits' softmax.
+    for (const { bytes, logprob } of top) group.probabilities.set(`${bytes}`, Math.exp(logprob));
     group.drawn.set(token, (group.drawn.get(token) ?? 0) + 1);
   }
 
@@ -112,11 +115,11 @@ describe.skipIf(!hasDemo)("the demo model with a coarser one of itself as its dr
     async (_, prompt, speculation) => {
       const { guessed } = model.stats().speculation;
       const draws = new Draws();
-      await draws.collect(model, prompt, { speculation, seeds: 400 });
+      await draws.collect(model, prompt, { speculation, seeds: 800 });
       const chi = draws.test();
       expect(chi.freedom).toBeGreaterThan(10);
       expect(chi.statistic).toBeLessThan(chi.critical);
-      expect(model.stats().speculation.guessed - guessed).toBeGreaterThan(500);
+      expect(model.stats().speculation.guessed - guessed).toBeGreaterThan(1000);
       expect(model.stats().speculation.accepted).toBeGreaterThan(100);
     },
   );
@@ -124,7 +127,7 @@ describe.skipIf(!hasDemo)("the demo model with a coarser one of itself as its dr
   test("the test would see another temperature", async () => {
     const draws = new Draws();
     const speculation: Speculates = { tokens: 3, from: "draft" };
-    await draws.collect(model, "Hello", { speculation, seeds: 400, temperature: 1.25 });
+    await draws.collect(model, "Hello", { speculation, seeds: 800, temperature: 1.5 });
     const chi = draws.test();
     expect(chi.statistic).toBeGreaterThan(chi.critical);
   });
