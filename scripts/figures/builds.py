@@ -6,7 +6,6 @@ Everything is kept under .cache/figures: a source by its name, a pack by the cod
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -87,30 +86,6 @@ def synthetic_source(model: str) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         this_build()._webbuild("synth", model, "-o", str(out))
     return out
-
-
-def assemble_site(folder: Path, pack: Path) -> None:
-    """Makes `folder` a site: a bare page, the built package (webbuild/) and a pack (pack/)."""
-    folder.mkdir(exist_ok=True)
-    shutil.copytree(pack, folder / "pack", copy_function=_link_or_copy, dirs_exist_ok=True)
-    shutil.copytree(this_build().runtime, folder / "webbuild")
-    page = '<!doctype html><title>Figures</title><link rel="icon" href="data:,">'
-    (folder / "index.html").write_text(page, "utf-8")
-
-
-def endless(manifest: Path) -> None:
-    """No token ends an answer of a copied pack.json; the files of assembled sites are links."""
-    contents = json.loads(manifest.read_text("utf-8"))
-    contents["tokens"]["eos"] = []
-    manifest.unlink()
-    manifest.write_text(json.dumps(contents), "utf-8")
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
 
 
 def _run(*command: str) -> None:

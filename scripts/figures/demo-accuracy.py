@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,11 +24,11 @@ from demo_model.evaluate import (
     scores,
 )
 from demo_model.items import Item
-from scripts.figures.builds import REPOSITORY, assemble_site
+from scripts.figures.builds import REPOSITORY
+from scripts.figures.pages import DEMO, run_script, temporary_site
 from webbuild.native import NativeModel
 from webbuild.reference import load_model
 
-PACK = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
 CHECKPOINT = REPOSITORY / "builder" / "demo_model" / "checkpoint"
 SYSTEM = "<|im_start|>system\n", "<|im_end|>\n"
 
@@ -72,24 +70,16 @@ def without_tools(tokenizer: Any, item: Item) -> list[Any]:
 
 def with_chromium(pack: Path, tokenizer: Any, items: list[Item]) -> list[str]:
     conversations = [without_tools(tokenizer, item) for item in items]
-    with tempfile.TemporaryDirectory() as folder:
-        site = Path(folder)
-        assemble_site(site, pack)
-        script = REPOSITORY / "scripts" / "figures" / "chromium_answers.mjs"
-        process = subprocess.run(
-            ["node", str(script), str(site), str(LONGEST_ANSWER)],
-            input=json.dumps(conversations),
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
+    with temporary_site(pack) as site:
+        given: list[str] = run_script(
+            "chromium_answers.mjs", site, str(LONGEST_ANSWER), stdin=json.dumps(conversations)
         )
-    given: list[str] = json.loads(process.stdout.splitlines()[-1])
     return given
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pack", type=Path, default=PACK)
+    parser.add_argument("--pack", type=Path, default=DEMO)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--limit", type=int, help="this many items of each task")
     parser.add_argument("--skip", nargs="*", default=[], help="columns to leave out")

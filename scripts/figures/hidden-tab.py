@@ -12,33 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, endless
+from scripts.figures.pages import DEMO, endless, run_script, temporary_site
 
 NUMBERS = ("tokens", "rounds", "frozen")
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """What `hidden_tab_in_chromium.mjs` tells."""
-    demo = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        site = Path(folder) / "site"
-        assemble_site(site, demo)
+    with temporary_site(DEMO) as site:
         endless(site / "pack" / "pack.json")
-        script = REPOSITORY / "scripts" / "figures" / "hidden_tab_in_chromium.mjs"
         options = {key: getattr(args, key) for key in NUMBERS}
-        process = subprocess.run(
-            ["node", str(script), str(site), json.dumps(options)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        answer: dict[str, Any] = run_script("hidden_tab_in_chromium.mjs", site, json.dumps(options))
     return answer
 
 

@@ -21,6 +21,7 @@ from transformers import AutoTokenizer
 
 from demo_model.evaluate import HELD_OUT, first_of_each, overall, read_items
 from demo_model.items import Item
+from scripts.figures.pages import DEMO
 from webbuild.native import NativeModel
 from webbuild.native.pack import Pack
 from webbuild.native.works import SOFTWARE_PIECE_TOKENS, plan_works
@@ -44,7 +45,7 @@ PAGE, PARTS = 16, 64
 
 def packs(folder: Path) -> dict[KvStore, Pack]:
     """The demo model with float and with int8 keys and values."""
-    made: dict[KvStore, Pack] = {"float": Pack.open(demo.PACK)}
+    made: dict[KvStore, Pack] = {"float": Pack.open(DEMO)}
     source, quant = open_source(str(demo.CHECKPOINT)), get_quantization("q4f16_1")
     pack_model(source, quant, folder / "int8", Reporter(quiet=True), PackOptions(kv="int8"))
     made["int8"] = Pack.open(folder / "int8")
@@ -64,7 +65,7 @@ def last_logits(model: NativeModel, prompts: list[list[int]]) -> list[Any]:
 
 def quality(made: dict[KvStore, Pack], items: list[Item]) -> dict[str, Any]:
     """Accuracy and logits of each kind that the adapter can run."""
-    tokenizer = AutoTokenizer.from_pretrained(demo.PACK)
+    tokenizer = AutoTokenizer.from_pretrained(DEMO)
     texts = [demo.prompt(tokenizer, list(one.messages), list(one.tools) or None) for one in items]
     prompts = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
     rows: dict[str, Any] = {}

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, this_build
+from scripts.figures.builds import this_build
+from scripts.figures.pages import run_script, temporary_site
 
 
 def main() -> None:
@@ -26,18 +24,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     pack = this_build().pack(args.model)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        site = Path(folder) / "site"
-        assemble_site(site, pack)
-        script = REPOSITORY / "scripts" / "figures" / "kv_restore_in_chromium.mjs"
+    with temporary_site(pack) as site:
         options = {key: getattr(args, key) for key in ("tokens", "context", "rounds")}
-        process = subprocess.run(
-            ["node", str(script), str(site), json.dumps(options)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
+        visits: list[dict[str, Any]] = run_script(
+            "kv_restore_in_chromium.mjs", site, json.dumps(options)
         )
-    visits: list[dict[str, Any]] = json.loads(process.stdout.splitlines()[-1])
     computed, restored = (
         [visit for visit in visits if visit["way"] == way] for way in ("compute", "restore")
     )

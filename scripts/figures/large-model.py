@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.figures.builds import REPOSITORY, assemble_site
+from scripts.figures.pages import assemble_site, run_script
 
 
 def webbuild(*arguments: str) -> None:
@@ -39,14 +39,7 @@ def main() -> None:
             webbuild("pack", str(source), "-o", str(pack))
             shutil.rmtree(source)
         assemble_site(site, pack)
-        script = REPOSITORY / "scripts" / "figures" / "load_in_chromium.mjs"
-        process = subprocess.run(
-            ["node", str(script), str(site), str(args.tokens), str(args.context)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    result = json.loads(process.stdout.splitlines()[-1])
+        result = run_script("load_in_chromium.mjs", site, str(args.tokens), str(args.context))
     columns = list(result["loads"][0])
     print("| " + " | ".join(columns) + " |")
     print("|---" * len(columns) + "|")

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, this_build
+from scripts.figures.builds import this_build
+from scripts.figures.pages import run_script, temporary_site
 
 #: Parts of a load; some run beside each other.
 PARTS = ("fetch", "store", "hash", "upload", "compile", "compileTail", "warmup", "total", "first")
@@ -35,18 +33,9 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=512)
     args = parser.parse_args()
     pack = this_build().pack(args.model)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        site = Path(folder) / "site"
-        assemble_site(site, pack)
-        script = REPOSITORY / "scripts" / "figures" / "load_starts.mjs"
+    with temporary_site(pack) as site:
         numbers = (str(args.cold), str(args.cached), str(args.context))
-        process = subprocess.run(
-            ["node", str(script), str(site), *numbers],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    rounds = json.loads(process.stdout.splitlines()[-1])
+        rounds = run_script("load_starts.mjs", site, *numbers)
     starts = {
         name: {
             "ready": least(rounds[name], "ready"),

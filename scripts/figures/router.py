@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +18,17 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from scripts.figures.builds import CACHE, REPOSITORY, assemble_site
+from scripts.figures.builds import REPOSITORY
+from scripts.figures.pages import DEMO, run_script, temporary_site
 
 NUMBERS = ("requests", "lanes", "blocks", "longs", "words")
 LABELS = {"roundRobin": "round robin", "prefillDecode": "prefill/decode split"}
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    demo = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        site = Path(folder) / "site"
-        assemble_site(site, demo)
-        script = REPOSITORY / "scripts" / "figures" / "router_in_chromium.mjs"
+    with temporary_site(DEMO) as site:
         options = {key: getattr(args, key) for key in NUMBERS}
-        process = subprocess.run(
-            ["node", str(script), str(site), json.dumps(options)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        answer: dict[str, Any] = run_script("router_in_chromium.mjs", site, json.dumps(options))
     return answer
 
 

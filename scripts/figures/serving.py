@@ -12,35 +12,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, endless, this_build
+from scripts.figures.builds import this_build
+from scripts.figures.pages import DEMO, endless, run_script, temporary_site
 
-DEMO = "demo"
 NUMBERS = ("requests", "words", "tokens", "rounds", "long")
 
 
 def measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
     """Rounds of one model, in one engine."""
-    demo = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
-    pack = demo if model == DEMO else this_build().pack(model)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        site = Path(folder) / "site"
-        assemble_site(site, pack)
+    pack = DEMO if model == "demo" else this_build().pack(model)
+    with temporary_site(pack) as site:
         endless(site / "pack" / "pack.json")
-        script = REPOSITORY / "scripts" / "figures" / "serving_in_chromium.mjs"
         options = {key: getattr(args, key) for key in NUMBERS}
-        process = subprocess.run(
-            ["node", str(script), str(site), json.dumps(options)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        answer: dict[str, Any] = run_script("serving_in_chromium.mjs", site, json.dumps(options))
     alone, together = (max(answer[key]) for key in ("alone", "together"))
     cost, shared_cost = (min(answer["costs"][key]) for key in ("alone", "together"))
     return {
@@ -73,7 +59,7 @@ def rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="*", default=(DEMO, "smollm2-135m"))
+    parser.add_argument("--models", nargs="*", default=("demo", "smollm2-135m"))
     parser.add_argument("--requests", type=int, default=8)
     parser.add_argument("--words", type=int, default=6, help="of a prompt, besides its template")
     parser.add_argument("--tokens", type=int, default=64, help="of an answer")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from scripts.figures.builds import CACHE, REPOSITORY, assemble_site, this_build
+from scripts.figures.builds import CACHE, REPOSITORY, this_build
+from scripts.figures.pages import DEMO, run_script, temporary_site
 
 CHECKPOINT = REPOSITORY / "builder" / "demo_model" / "checkpoint"
-DEMO = REPOSITORY / "demo_site" / "public" / "packs" / "demo"
 HELD_OUT = REPOSITORY / "builder" / "demo_model" / "heldout.jsonl"
 
 #: Tasks of the held-out set, by what their answers are like.
@@ -79,20 +78,13 @@ def requests(prompts: int) -> dict[str, list[dict[str, Any]]]:
 
 
 def measure(name: str, target: Path, args: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        site = Path(folder) / "site"
-        assemble_site(site, target)
+    with temporary_site(target) as site:
         shutil.copytree(DEMO, site / "draft")
-        script = REPOSITORY / "scripts" / "figures" / "speculation_in_chromium.mjs"
         options = {key: getattr(args, key) for key in NUMBERS}
         options["workloads"] = requests(args.prompts)
-        process = subprocess.run(
-            ["node", str(script), str(site), json.dumps(options)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
+        answer: dict[str, Any] = run_script(
+            "speculation_in_chromium.mjs", site, json.dumps(options)
         )
-    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     cost = answer["draft"]["bytes"]["weights"] / answer["bytes"]
     rows = []
     for workload, ways in answer["results"].items():

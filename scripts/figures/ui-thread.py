@@ -12,20 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from scripts.figures.builds import REPOSITORY
-
-
-def endless_site(folder: Path) -> None:
-    """The built chat site; no token ends an answer of its model."""
-    shutil.copytree(REPOSITORY / "demo_site" / "dist", folder)
-    path = folder / "packs" / "demo" / "pack.json"
-    manifest = json.loads(path.read_text("utf-8"))
-    manifest["tokens"]["eos"] = []
-    path.write_text(json.dumps(manifest), "utf-8")
+from scripts.figures.pages import endless, run_script
 
 
 def main() -> None:
@@ -34,15 +25,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
-        endless_site(site)
-        script = REPOSITORY / "scripts" / "figures" / "ui_thread.mjs"
-        process = subprocess.run(
-            ["node", str(script), str(site), str(args.rounds)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    answers = json.loads(process.stdout.splitlines()[-1])
+        shutil.copytree(REPOSITORY / "demo_site" / "dist", site)
+        endless(site / "packs" / "demo" / "pack.json")
+        answers = run_script("ui_thread.mjs", site, str(args.rounds))
     columns = list(answers[0])
     print("| " + " | ".join(columns) + " |")
     print("|" + "---:|" * len(columns))
