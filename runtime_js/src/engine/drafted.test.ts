@@ -3,8 +3,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { drawnToken } from "../testing/tiny_pack.js";
 import {
   type Ask,
-  type Asked,
   expectClean,
+  expectCrowdTwins,
   expectTwin,
   loadTiny,
   model,
@@ -14,7 +14,6 @@ import {
   repeating,
   servingPack,
   submit,
-  twin,
 } from "../testing/tiny_serving.js";
 import type { GenerateResult, Speculates } from "./request.js";
 
@@ -104,28 +103,11 @@ describe("guesses of a draft", () => {
   test("with a quarter of the pages they need, and aborts, tokens stay the same and nothing is left over", async () => {
     await loadTiny(8, 128, servingPack(8, 128));
     const below = random(11);
-    const all: Asked[] = [];
-    for (let i = 0; i < 60; i++) {
-      let deltas = 0;
-      const abortAt = below(4) === 0 ? 1 + below(20) : Number.POSITIVE_INFINITY;
+    const all = await expectCrowdTwins(below, (i) => {
       const ask = i % 2 === 0 ? repeating(below) : { ...randomAsk(below), penalty: 0 };
       if (below(3) > 0) ask.speculation = drafted(1 + below(15));
-      const asked = submit(ask, ({ controller }) => {
-        if (++deltas === abortAt) controller.abort();
-      });
-      all.push(asked);
-      if (below(3) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-    await Promise.all(all.map(({ done }) => done));
-    let aborted = 0;
-    for (const asked of all) {
-      if (!(asked.settled instanceof Error)) expectTwin(asked);
-      else {
-        expect(twin(asked.ask).startsWith(asked.text)).toBe(true);
-        aborted++;
-      }
-    }
-    expect(aborted).toBeGreaterThan(2);
+      return ask;
+    });
     expect(model.stats().preemptions).toBeGreaterThan(0);
     expect(drafts().accepted).toBeGreaterThan(100);
     const next = submit({ content: "and now?", maxTokens: 20, speculation: drafted(3) });

@@ -5,6 +5,7 @@ import {
   type Ask,
   type Asked,
   expectClean,
+  expectCrowdTwins,
   expectTwin,
   loadTiny,
   model,
@@ -191,26 +192,7 @@ describe("guessed tokens", () => {
   test("with a quarter of the pages they need, and aborts, tokens stay the same", async () => {
     await loadTiny(8, 128);
     const below = random(11);
-    const all: Asked[] = [];
-    for (let i = 0; i < 60; i++) {
-      let deltas = 0;
-      const abortAt = below(4) === 0 ? 1 + below(20) : Number.POSITIVE_INFINITY;
-      const asked = submit(repeating(below), ({ controller }) => {
-        if (++deltas === abortAt) controller.abort();
-      });
-      all.push(asked);
-      if (below(3) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-    await Promise.all(all.map(({ done }) => done));
-    let aborted = 0;
-    for (const asked of all) {
-      if (!(asked.settled instanceof Error)) expectTwin(asked);
-      else {
-        expect(twin(asked.ask).startsWith(asked.text)).toBe(true);
-        aborted++;
-      }
-    }
-    expect(aborted).toBeGreaterThan(2);
+    const all = await expectCrowdTwins(below, () => repeating(below));
     const { preemptions, speculation } = model.stats();
     expect(preemptions).toBeGreaterThan(0);
     expect(speculation.accepted).toBeGreaterThan(100);

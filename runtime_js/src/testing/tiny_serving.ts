@@ -162,6 +162,34 @@ export function expectTwin(asked: Asked): void {
   expect(asked.text).toBe(twin(asked.ask));
 }
 
+/** 60 requests that come at any moment, of which some are aborted; the others get what each gets alone. */
+export async function expectCrowdTwins(
+  below: (n: number) => number,
+  ask: (i: number) => Ask,
+): Promise<Asked[]> {
+  const all: Asked[] = [];
+  for (let i = 0; i < 60; i++) {
+    let deltas = 0;
+    const abortAt = below(4) === 0 ? 1 + below(20) : Number.POSITIVE_INFINITY;
+    const asked = submit(ask(i), ({ controller }) => {
+      if (++deltas === abortAt) controller.abort();
+    });
+    all.push(asked);
+    if (below(3) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await Promise.all(all.map(({ done }) => done));
+  let aborted = 0;
+  for (const asked of all) {
+    if (!(asked.settled instanceof Error)) expectTwin(asked);
+    else {
+      expect(twin(asked.ask).startsWith(asked.text)).toBe(true);
+      aborted++;
+    }
+  }
+  expect(aborted).toBeGreaterThan(2);
+  return all;
+}
+
 /** No page, slot, step, result buffer or listener is in use. */
 export async function expectClean(all: readonly Asked[]): Promise<void> {
   const { scheduler, executor } = model;
