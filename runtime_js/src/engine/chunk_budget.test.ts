@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { ChunkBudget, FIRST_TOKENS, LEAST_TOKENS, PROBE_EVERY, RHYTHM } from "./chunk_budget.js";
+import {
+  ChunkBudget,
+  FIRST_TOKENS,
+  LEAST_TOKENS,
+  LONGEST_MS,
+  PROBE_EVERY,
+  RHYTHM,
+} from "./chunk_budget.js";
 
 const MOST = 512;
 
@@ -77,5 +84,19 @@ describe("ChunkBudget", () => {
     expect(cost(tokens)).toBeLessThanOrEqual(9);
     expect(budget.within(0)).toBe(LEAST_TOKENS);
     expect(budget.within(1e6)).toBe(MOST);
+  });
+
+  test("no step lasts long, but prompts are not cut small", () => {
+    const fast = new ChunkBudget(MOST);
+    expect(fast.bound).toBe(FIRST_TOKENS);
+    fast.arrived(FIRST_TOKENS, 3);
+    expect(fast.bound).toBe(MOST);
+    const slow = new ChunkBudget(MOST);
+    for (let i = 0; i < 40; i++) slow.arrived(slow.bound, 3 * slow.bound);
+    expect(slow.bound).toBeLessThanOrEqual(LONGEST_MS / 3);
+    expect(slow.bound).toBeGreaterThan(FIRST_TOKENS);
+    const slowest = new ChunkBudget(MOST);
+    slowest.arrived(FIRST_TOKENS, 60_000);
+    expect(slowest.bound).toBe(FIRST_TOKENS);
   });
 });

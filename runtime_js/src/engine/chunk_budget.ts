@@ -10,6 +10,11 @@ export const RHYTHM = 3;
 export const FIRST_TOKENS = 64;
 /** Rows of a prefill attention tile: fewer cost as much. */
 export const LEAST_TOKENS = 16;
+/**
+ * Milliseconds that a step with prompt tokens should not exceed, though nobody streams: whatever else is drawn or computed on
+ * this GPU waits for it, and systems take the device from who keeps it for seconds.
+ */
+export const LONGEST_MS = 300;
 
 /** One in so many mixed steps takes twice the tokens: the price of a token shows only where their number varies. */
 export const PROBE_EVERY = 8;
@@ -64,6 +69,11 @@ export class ChunkBudget {
     const line = this.#line(this.#decode ?? 0);
     if (!line) return this.#first;
     return line.perToken === 0 ? this.most : this.#whole((ms - line.fixed) / line.perToken);
+  }
+
+  /** Prompt tokens of any step: as many as take {@link LONGEST_MS}, but no fewer than before anything is measured. */
+  get bound(): number {
+    return Math.max(this.#first, this.within(LONGEST_MS));
   }
 
   #best(): number {

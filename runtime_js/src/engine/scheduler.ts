@@ -443,9 +443,10 @@ export class Scheduler {
     const pending = running.map((generation) => generation.pending);
     const { chunk, maxBatch } = this.#runner;
     const decodes = pending.filter((tokens) => tokens === 1).length;
+    const bound = this.page.some ? this.#budget.within(STEP_MS) : this.#budget.bound;
     const counts = chooseBatch(pending, {
       seqs: maxBatch,
-      tokens: this.page.some ? Math.min(chunk, decodes + this.#budget.within(STEP_MS)) : chunk,
+      tokens: Math.min(chunk, decodes + bound),
       promptTokens: streams ? this.#budget.tokens : chunk,
     });
     const chosen: Chosen[] = [];
