@@ -147,7 +147,7 @@ test("a kernel that few requests need and that doesn't compile fails these by na
   await expect(answer(model, 2)).rejects.toMatchObject({ name: "DeviceError" });
 });
 
-test("kernels for few rows run in the steps that they are for, once they were needed", async () => {
+test("kernels for few rows run in the steps that they are for, once they are ready; until then the launches' own", async () => {
   const pack = tinyPack();
   // Of the launch `head` for two rows: the same but for what it calls the likeliest.
   replaceJson(pack, "kernels.json", ({ kernels }) => {
@@ -177,7 +177,7 @@ test("kernels for few rows run in the steps that they are for, once they were ne
   const texts = [[5, 6, 7], [9]];
   const sequences = texts.map((_, slot) => new Sequence(pool, 4, slot));
   /** Draws one token after each text, which `fed` of are its new tokens. */
-  const step = async (rows: readonly (readonly [number, number[]])[]) => {
+  const step = async (rows: readonly (readonly [number, number[]])[], prepares = true) => {
     const batch = rows.map(([i, fed]) => {
       const sequence = sequences[i] as Sequence;
       sequence.reserve(fed.length);
@@ -185,7 +185,7 @@ test("kernels for few rows run in the steps that they are for, once they were ne
       return { sequence, tokens: Int32Array.from(fed), outs };
     });
     const missing = executor.missing(batch, ["sample"]);
-    await executor.prepare(...missing);
+    if (prepares) await executor.prepare(...missing);
     const words = (await executor.step(batch, ["sample"])) as Uint32Array;
     return { missing, drawn: rows.map((_, i) => words[64 * i]) };
   };
@@ -199,9 +199,14 @@ test("kernels for few rows run in the steps that they are for, once they were ne
     [0, [1]],
     [1, [1]],
   ] as const;
-  const wanted = [next(0) + 1, next(1) + 1];
   const rows = both.map(([i, fed]): [number, number[]] => [i, [...fed]]);
-  expect(await step(rows)).toEqual({ missing: ["decode:outs4"], drawn: wanted });
+  const missing = ["decode:outs4"];
+  expect(await step(rows, false)).toEqual({ missing, drawn: [next(0), next(1)] });
+  texts.forEach((text) => {
+    text.push(1);
+  });
+  // As many rows as in the last step, but with other kernels.
+  expect(await step(rows)).toEqual({ missing, drawn: [next(0) + 1, next(1) + 1] });
   expect(model.stats().createdPipelines).toBe(compiled + 1);
   texts[0]?.push(2, 3);
   texts[1]?.push(4);

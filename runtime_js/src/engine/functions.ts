@@ -71,7 +71,7 @@ export class Functions {
 
   /**
    * What is not ready of these functions for a step of so many rows: names for `prepare`. Kernels for few rows are made ready
-   * when a step needs them, and have names of their own, such as `decode:seqs4`.
+   * when a step is for them, and have names of their own, such as `decode:seqs4`; until then the launches' own run.
    */
   missingFor(names: readonly string[], rows: Rows): readonly string[] {
     const missing: string[] = [];
@@ -112,6 +112,7 @@ export class Functions {
     for (const kernel of few) {
       this.#few.set(kernel, (pipelines.get(kernel) as Pipeline).pipeline);
     }
+    if (few.length > 0) for (const fn of this.#prepared.values()) fn.computedFor.length = 0;
     for (const name of missing) {
       if (this.#prepared.has(name)) continue;
       const planned = this.#planned.get(name) as Planned;
@@ -137,3 +138,6 @@ function kernelsOf(tier: Tier, names: readonly string[]): Set<string> {
 
 const fewName = (name: string, few: Pick<Few, "rows" | "most">): string =>
   `${name}:${few.rows}${few.most}`;
+
+/** Whether a name is one of kernels for few rows: steps can do without, by the launches' own. */
+export const isFew = (name: string): boolean => name.includes(":");

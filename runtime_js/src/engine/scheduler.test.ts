@@ -499,6 +499,18 @@ describe("Scheduler", () => {
     expectClean(w, [failed, fine]);
   });
 
+  test("kernels that steps can do without are compiled beside them, once, and never missed", async () => {
+    const w = world();
+    const { runner } = w;
+    runner.missing = () => ["decode:seqs4"];
+    const prepare = vi.spyOn(runner, "prepare").mockRejectedValue(new Error("does not compile"));
+    const all = [submit(w, { prompt: [1, 2] }), submit(w, { prompt: [3] })];
+    await drain(w);
+    for (const asked of all) expectTwin(asked);
+    expect(prepare.mock.calls).toEqual([["decode:seqs4"]]);
+    expectClean(w, all);
+  });
+
   test("a listener that throws fails its own request", async () => {
     const w = world();
     const bad = submit(w, { prompt: [1] }, () => {

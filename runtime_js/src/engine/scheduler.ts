@@ -9,6 +9,7 @@ import { abortError, throwIfAborted } from "../errors.js";
 import type { Sequence } from "../kv/sequence.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import { chooseBatch } from "./batch.js";
+import { Beside } from "./beside.js";
 import { ChunkBudget } from "./chunk_budget.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
 import { type Chosen, choose, Guesses } from "./guesses.js";
@@ -72,6 +73,7 @@ export class Scheduler {
   readonly page: PageShare;
   readonly #budget: ChunkBudget;
   readonly #guesses = new Guesses();
+  readonly #beside = new Beside();
   readonly #counts = new ServingCounts();
   /** Kernels compile, or a task has the GPU for itself. */
   #blocked = false;
@@ -145,6 +147,7 @@ export class Scheduler {
   resume(runner: StepRunner): void {
     this.#runner = runner;
     this.#guesses.restart();
+    this.#beside.restart();
     this.#suspended = false;
     this.#watch(runner);
     this.#wake();
@@ -392,7 +395,7 @@ export class Scheduler {
     const sample = drawing.length === 0 ? NO_SAMPLE : logprobs ? SAMPLE_LOGPROBS : SAMPLE;
     this.#guesses.add(chosen, drawing.length, this.#kv, runner);
     const rows = this.#guesses.rows(chosen, sample, runner);
-    const missing = runner.missing(rows, sample);
+    const missing = this.#beside.needed(runner.missing(rows, sample), runner);
     if (missing.length > 0) {
       this.#prepare(missing, chosen);
       return false;

@@ -20,7 +20,7 @@ interface Field {
   value: Evaluate;
 }
 
-/** A kernel that takes a launch's place in steps of `least` to `most` rows. */
+/** A kernel that takes a launch's place in steps of `least` to `most` rows, once it is ready. */
 interface FewPlanned extends Pick<Few, "rows" | "least" | "most" | "kernel"> {
   /** The symbol that counts the rows. */
   symbol: number;
@@ -146,11 +146,10 @@ export class Player {
     if (same) return;
     for (let i = 0; i < fn.own.length; i++) {
       const few = fewFor(fn.few[i] as readonly FewPlanned[], env);
-      fn.pipelines[i] = few
-        ? (fn.fewPipelines.get(few.kernel) as GPUComputePipeline)
-        : (fn.own[i] as GPUComputePipeline);
+      const ready = few && fn.fewPipelines.get(few.kernel);
+      fn.pipelines[i] = ready ?? (fn.own[i] as GPUComputePipeline);
       for (let d = 0; d < 3; d++) {
-        const grid = (few ? few.grid[d] : grids[3 * i + d]) as Evaluate;
+        const grid = (ready ? few.grid[d] : grids[3 * i + d]) as Evaluate;
         counts[3 * i + d] = workgroups(fn.name, i, grid, env);
       }
     }
