@@ -182,7 +182,8 @@ test("two tabs and both ends of a relay: keys and values cross, a tab that close
       );
     });
     await there.close();
-    expect(["sent", "PeerLost"]).toContain(await ended);
+    // It may be gone before, while, or after it is asked.
+    expect(["PeerUnknown", "PeerLost", "sent"]).toContain(await ended);
     const asked = await here.evaluate(async () => {
       const { choices } = await engine.startGenerate("is this ever sent? ".repeat(60), {
         max_tokens: 2,
