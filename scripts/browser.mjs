@@ -125,6 +125,19 @@ export async function launch(adapter, options = {}) {
 }
 
 /**
+ * A page that waits as long as it takes, and whose errors are told on standard error.
+ *
+ * @param {Awaited<ReturnType<typeof launch>>} browser
+ */
+export async function talkingPage(browser) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(0);
+  page.on("console", (message) => message.type() === "error" && console.error(message.text()));
+  page.on("pageerror", (error) => console.error(error.message));
+  return page;
+}
+
+/**
  * Asks the browser for its WebGPU adapter.
  * @param {Adapter} adapter
  * @returns {Promise<{ description: string, fallback: boolean, features: string[] } | null>}

@@ -5,7 +5,7 @@
 // SITE holds index.html, webbuild/ (the built package) and pack/. The last line of standard output is one JSON object:
 // milliseconds of each round.
 
-import { chosenAdapter, launch } from "../browser.mjs";
+import { chosenAdapter, launch, talkingPage } from "../browser.mjs";
 import { serve } from "../serve.mjs";
 
 const [site = "", options = "{}"] = process.argv.slice(2);
@@ -71,10 +71,7 @@ async function visit(
 const server = await serve(site);
 const browser = await launch(chosenAdapter());
 try {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(0);
-  page.on("console", (message) => message.type() === "error" && console.error(message.text()));
-  page.on("pageerror", (error) => console.error(error.message));
+  const page = await talkingPage(browser);
   const visits = [];
   const ways = ["save", ...Array.from({ length: rounds }, () => ["compute", "restore"]).flat()];
   for (const way of ways) {

@@ -6,7 +6,7 @@
 // SITE holds index.html, webbuild/ (the built package) and pack/. The last line of standard output is one JSON object:
 // tokens per second of each round, what the engine says of the rounds at once, and milliseconds.
 
-import { chosenAdapter, launch } from "../browser.mjs";
+import { chosenAdapter, launch, talkingPage } from "../browser.mjs";
 import { processorMs } from "../processes.mjs";
 import { serve } from "../serve.mjs";
 
@@ -15,10 +15,7 @@ const [site = "", options = "{}"] = process.argv.slice(2);
 const server = await serve(site);
 const browser = await launch(chosenAdapter());
 try {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(0);
-  page.on("console", (message) => message.type() === "error" && console.error(message.text()));
-  page.on("pageerror", (error) => console.error(error.message));
+  const page = await talkingPage(browser);
   await page.exposeFunction("processorMs", processorMs);
   await page.goto(server.url);
   const answer = await page.evaluate(async ({ requests, words, tokens, rounds, long }) => {

@@ -5,7 +5,7 @@
 // SITE holds index.html, webbuild/ (the built package), pack/ and draft/. The last line of standard output is one JSON object:
 // for each workload and each way, tokens, milliseconds of each round, and guesses; and whether all ways gave the same answers.
 
-import { chosenAdapter, launch } from "../browser.mjs";
+import { chosenAdapter, launch, talkingPage } from "../browser.mjs";
 import { serve } from "../serve.mjs";
 
 const [site = "", options = "{}"] = process.argv.slice(2);
@@ -13,10 +13,7 @@ const [site = "", options = "{}"] = process.argv.slice(2);
 const server = await serve(site);
 const browser = await launch(chosenAdapter());
 try {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(0);
-  page.on("console", (message) => message.type() === "error" && console.error(message.text()));
-  page.on("pageerror", (error) => console.error(error.message));
+  const page = await talkingPage(browser);
   await page.goto(server.url);
   const answer = await page.evaluate(async ({ workloads, tokens, rounds, context }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);

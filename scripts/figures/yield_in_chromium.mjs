@@ -6,7 +6,7 @@
 // frame and moves a box by CSS. The last line of standard output is one JSON object: for each share, and for a page
 // without work (null), the milliseconds between frames; tokens per second of prompts and answers.
 
-import { chosenAdapter, launch } from "../browser.mjs";
+import { chosenAdapter, launch, talkingPage } from "../browser.mjs";
 import { serve } from "../serve.mjs";
 
 const [site = "", options = "{}"] = process.argv.slice(2);
@@ -14,10 +14,7 @@ const [site = "", options = "{}"] = process.argv.slice(2);
 const server = await serve(site);
 const browser = await launch(chosenAdapter());
 try {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(0);
-  page.on("console", (message) => message.type() === "error" && console.error(message.text()));
-  page.on("pageerror", (error) => console.error(error.message));
+  const page = await talkingPage(browser);
   await page.goto(server.url);
   const answer = await page.evaluate(async ({ words, tokens, rounds, ms }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
