@@ -8,8 +8,8 @@ import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "..
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
 import { SavedPrompts } from "./kv.js";
+import { parseMessages } from "./messages.js";
 import { Peers } from "./peers.js";
-import { parseMessages } from "./request.js";
 import { type Prompt, type RemoteSendOptions, ServingEngine } from "./serving_engine.js";
 import type { ChatCompletionMessageParam } from "./types.js";
 

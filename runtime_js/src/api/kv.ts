@@ -2,7 +2,7 @@
 import { InvalidRequestError } from "../errors.js";
 import type { SavedPrefix } from "../store/kv_store.js";
 import type { Calls } from "../worker/client.js";
-import { parseMessages } from "./request.js";
+import { parseMessages } from "./messages.js";
 import type { ChatCompletionMessageParam } from "./types.js";
 
 /** Longer names are likelier to be a text by mistake. */

@@ -1,7 +1,7 @@
 /** Checks a chat completion request, field by field, and turns it into the engine's terms. Nothing is silently ignored. */
 import type { GenerateRequest, Overflow, Speculates } from "../engine/request.js";
-import { InvalidRequestError } from "../errors.js";
-import type { TemplateMessage } from "../text/chat_template.js";
+import { Fields, invalid, isRecord, show } from "./fields.js";
+import { parseMessages } from "./messages.js";
 import type { Summarise } from "./types.js";
 
 export interface ParsedRequest {
@@ -90,48 +90,6 @@ export function parseRequest(params: unknown): ParsedRequest {
   const choices: ParsedRequest["choices"] = [first, ...others];
   return { stream, includeUsage, choices, ...(summarise ? { summarise } : {}) };
 }
-
-function invalid(param: string, what: string): InvalidRequestError {
-  return new InvalidRequestError(`${param} ${what}`, { param });
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Typed access to optional scalars; null counts as absent, as in OpenAI's API. */
-class Fields {
-  constructor(private readonly params: Record<string, unknown>) {}
-
-  boolean(name: string): boolean | undefined {
-    const value = this.params[name] ?? undefined;
-    if (value !== undefined && typeof value !== "boolean")
-      throw invalid(name, "must be true or false");
-    return value;
-  }
-
-  number(name: string, min: number, max: number): number | undefined {
-    const value = this.params[name] ?? undefined;
-    if (value === undefined) return undefined;
-    if (typeof value !== "number" || !(value >= min && value <= max)) {
-      throw invalid(name, `must be a number from ${min} to ${max}, not ${show(value)}`);
-    }
-    return value;
-  }
-
-  integer(name: string, min?: number): number | undefined {
-    const value = this.params[name] ?? undefined;
-    if (value === undefined) return undefined;
-    if (!Number.isSafeInteger(value) || (min !== undefined && (value as number) < min)) {
-      const least = min === undefined ? "" : ` of at least ${min}`;
-      throw invalid(name, `must be an integer${least}, not ${show(value)}`);
-    }
-    return value as number;
-  }
-}
-
-const show = (value: unknown): string =>
-  typeof value === "string" ? JSON.stringify(value) : String(value);
 
 function parseStreamOptions(value: unknown, stream: boolean): boolean {
   if (value === undefined || value === null) return false;
@@ -238,97 +196,4 @@ function parseLogprobs(read: Fields): number | null {
   if (top > MAX_TOP_LOGPROBS)
     throw invalid("top_logprobs", `must be at most ${MAX_TOP_LOGPROBS}, not ${top}`);
   return top;
-}
-
-/** Messages as chat templates take them. @param at where they were given @throws InvalidRequestError */
-export function parseMessages(value: unknown, at = "messages"): TemplateMessage[] {
-  if (!Array.isArray(value)) throw invalid(at, "must be an array");
-  if (value.length === 0) throw invalid(at, "must not be empty");
-  return value.map((message, i) => parseMessage(message, `${at}[${i}]`));
-}
-
-function parseMessage(message: unknown, at: string): TemplateMessage {
-  if (!isRecord(message)) throw invalid(at, "must be an object");
-  const name = message["name"];
-  if (name !== undefined && typeof name !== "string")
-    throw invalid(`${at}.name`, "must be a string");
-  const named = name === undefined ? {} : { name };
-  const content = parseContent(message["content"], `${at}.content`);
-  switch (message["role"]) {
-    case "system":
-    case "developer": // OpenAI's newer name for it; templates know only this one
-      return { role: "system", content: required(content, at), ...named };
-    case "user":
-      return { role: "user", content: required(content, at), ...named };
-    case "tool": {
-      const id = message["tool_call_id"];
-      if (typeof id !== "string") throw invalid(`${at}.tool_call_id`, "must be a string");
-      return { role: "tool", content: required(content, at), tool_call_id: id };
-    }
-    case "assistant": {
-      const calls = parseToolCalls(message["tool_calls"], `${at}.tool_calls`);
-      if (calls.length === 0)
-        return { role: "assistant", content: required(content, at), ...named };
-      return { role: "assistant", content, tool_calls: calls, ...named };
-    }
-    default:
-      throw invalid(
-        `${at}.role`,
-        `must be system, developer, user, assistant or tool, not ${show(message["role"])}`,
-      );
-  }
-}
-
-function required(content: string | null, at: string): string {
-  if (content === null) throw invalid(`${at}.content`, "is missing");
-  return content;
-}
-
-function parseContent(content: unknown, at: string): string | null {
-  if (content === undefined || content === null) return null;
-  if (typeof content === "string") return content;
-  if (!Array.isArray(content))
-    throw invalid(at, "must be a string, an array of text parts, or null");
-  const texts = content.map((part: unknown, i) => {
-    if (!isRecord(part) || part["type"] !== "text") {
-      throw invalid(`${at}[${i}]`, 'must be {type: "text", text}: this model reads text only');
-    }
-    if (typeof part["text"] !== "string") throw invalid(`${at}[${i}].text`, "must be a string");
-    return part["text"];
-  });
-  return texts.join("");
-}
-
-function parseToolCalls(value: unknown, at: string): NonNullable<TemplateMessage["tool_calls"]> {
-  if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw invalid(at, "must be an array");
-  return value.map((call: unknown, i) => {
-    const fn = isRecord(call) ? call["function"] : undefined;
-    if (
-      !isRecord(call) ||
-      !isRecord(fn) ||
-      typeof call["id"] !== "string" ||
-      typeof fn["name"] !== "string"
-    ) {
-      throw invalid(`${at}[${i}]`, 'must be {id, type: "function", function: {name, arguments}}');
-    }
-    return {
-      id: call["id"],
-      type: "function" as const,
-      function: {
-        name: fn["name"],
-        arguments: parseArguments(fn["arguments"], `${at}[${i}].function.arguments`),
-      },
-    };
-  });
-}
-
-/** OpenAI sends arguments as JSON text; templates print them as JSON, so they take the parsed value. */
-function parseArguments(value: unknown, at: string): unknown {
-  if (typeof value !== "string") throw invalid(at, "must be a string of JSON");
-  try {
-    return JSON.parse(value);
-  } catch {
-    throw invalid(at, "must be valid JSON");
-  }
 }

@@ -7,7 +7,8 @@ import { InvalidRequestError } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { ServingMethods } from "../worker/protocol.js";
 import { ChatCompletions, type RequestOptions } from "./chat.js";
-import { parseMessages, parseRequest } from "./request.js";
+import { parseMessages } from "./messages.js";
+import { parseRequest } from "./request.js";
 import type { ChatCompletionStream } from "./stream.js";
 import type {
   ChatCompletion,

@@ -1,7 +1,7 @@
 /** A page's own way to shorten a conversation that does not fit. */
 import { type ContextLengthExceeded, rejectOnAbort } from "../errors.js";
 import type { TemplateMessage } from "../text/chat_template.js";
-import { parseMessages } from "./request.js";
+import { parseMessages } from "./messages.js";
 import type { ChatCompletionMessageParam, Summarise } from "./types.js";
 
 /**

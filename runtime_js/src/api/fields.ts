@@ -1,0 +1,46 @@
+/** Reads the fields of a request; what is wrong is refused by name. */
+import { InvalidRequestError } from "../errors.js";
+
+/** @returns the error that a parameter is refused with */
+export function invalid(param: string, what: string): InvalidRequestError {
+  return new InvalidRequestError(`${param} ${what}`, { param });
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Typed access to optional scalars; null counts as absent, as in OpenAI's API. */
+export class Fields {
+  constructor(private readonly params: Record<string, unknown>) {}
+
+  boolean(name: string): boolean | undefined {
+    const value = this.params[name] ?? undefined;
+    if (value !== undefined && typeof value !== "boolean")
+      throw invalid(name, "must be true or false");
+    return value;
+  }
+
+  number(name: string, min: number, max: number): number | undefined {
+    const value = this.params[name] ?? undefined;
+    if (value === undefined) return undefined;
+    if (typeof value !== "number" || !(value >= min && value <= max)) {
+      throw invalid(name, `must be a number from ${min} to ${max}, not ${show(value)}`);
+    }
+    return value;
+  }
+
+  integer(name: string, min?: number): number | undefined {
+    const value = this.params[name] ?? undefined;
+    if (value === undefined) return undefined;
+    if (!Number.isSafeInteger(value) || (min !== undefined && (value as number) < min)) {
+      const least = min === undefined ? "" : ` of at least ${min}`;
+      throw invalid(name, `must be an integer${least}, not ${show(value)}`);
+    }
+    return value as number;
+  }
+}
+
+/** A value in an error's words. */
+export const show = (value: unknown): string =>
+  typeof value === "string" ? JSON.stringify(value) : String(value);

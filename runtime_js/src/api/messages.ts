@@ -1,0 +1,96 @@
+/** Checks the messages of a conversation, and turns them into what chat templates take. */
+import type { TemplateMessage } from "../text/chat_template.js";
+import { invalid, isRecord, show } from "./fields.js";
+
+/** Messages as chat templates take them. @param at where they were given @throws InvalidRequestError */
+export function parseMessages(value: unknown, at = "messages"): TemplateMessage[] {
+  if (!Array.isArray(value)) throw invalid(at, "must be an array");
+  if (value.length === 0) throw invalid(at, "must not be empty");
+  return value.map((message, i) => parseMessage(message, `${at}[${i}]`));
+}
+
+function parseMessage(message: unknown, at: string): TemplateMessage {
+  if (!isRecord(message)) throw invalid(at, "must be an object");
+  const name = message["name"];
+  if (name !== undefined && typeof name !== "string")
+    throw invalid(`${at}.name`, "must be a string");
+  const named = name === undefined ? {} : { name };
+  const content = parseContent(message["content"], `${at}.content`);
+  switch (message["role"]) {
+    case "system":
+    case "developer": // OpenAI's newer name for it; templates know only this one
+      return { role: "system", content: required(content, at), ...named };
+    case "user":
+      return { role: "user", content: required(content, at), ...named };
+    case "tool": {
+      const id = message["tool_call_id"];
+      if (typeof id !== "string") throw invalid(`${at}.tool_call_id`, "must be a string");
+      return { role: "tool", content: required(content, at), tool_call_id: id };
+    }
+    case "assistant": {
+      const calls = parseToolCalls(message["tool_calls"], `${at}.tool_calls`);
+      if (calls.length === 0)
+        return { role: "assistant", content: required(content, at), ...named };
+      return { role: "assistant", content, tool_calls: calls, ...named };
+    }
+    default:
+      throw invalid(
+        `${at}.role`,
+        `must be system, developer, user, assistant or tool, not ${show(message["role"])}`,
+      );
+  }
+}
+
+function required(content: string | null, at: string): string {
+  if (content === null) throw invalid(`${at}.content`, "is missing");
+  return content;
+}
+
+function parseContent(content: unknown, at: string): string | null {
+  if (content === undefined || content === null) return null;
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content))
+    throw invalid(at, "must be a string, an array of text parts, or null");
+  const texts = content.map((part: unknown, i) => {
+    if (!isRecord(part) || part["type"] !== "text") {
+      throw invalid(`${at}[${i}]`, 'must be {type: "text", text}: this model reads text only');
+    }
+    if (typeof part["text"] !== "string") throw invalid(`${at}[${i}].text`, "must be a string");
+    return part["text"];
+  });
+  return texts.join("");
+}
+
+function parseToolCalls(value: unknown, at: string): NonNullable<TemplateMessage["tool_calls"]> {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw invalid(at, "must be an array");
+  return value.map((call: unknown, i) => {
+    const fn = isRecord(call) ? call["function"] : undefined;
+    if (
+      !isRecord(call) ||
+      !isRecord(fn) ||
+      typeof call["id"] !== "string" ||
+      typeof fn["name"] !== "string"
+    ) {
+      throw invalid(`${at}[${i}]`, 'must be {id, type: "function", function: {name, arguments}}');
+    }
+    return {
+      id: call["id"],
+      type: "function" as const,
+      function: {
+        name: fn["name"],
+        arguments: parseArguments(fn["arguments"], `${at}[${i}].function.arguments`),
+      },
+    };
+  });
+}
+
+/** OpenAI sends arguments as JSON text; templates print them as JSON, so they take the parsed value. */
+function parseArguments(value: unknown, at: string): unknown {
+  if (typeof value !== "string") throw invalid(at, "must be a string of JSON");
+  try {
+    return JSON.parse(value);
+  } catch {
+    throw invalid(at, "must be valid JSON");
+  }
+}
