@@ -33,6 +33,14 @@ export class ContextLengthExceeded extends InvalidRequestError {
   static override readonly className: string = "ContextLengthExceeded";
 }
 
+/**
+ * An answer can't be held to this grammar: it is wrong, or says something that can't be expressed.
+ * `data: {kind, keyword?, pointer?}`; for a JSON Schema the keyword, and a JSON pointer to where it stands.
+ */
+export class GrammarError extends InvalidRequestError {
+  static override readonly className: string = "GrammarError";
+}
+
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
 export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
@@ -175,6 +183,7 @@ const classes = new Map<string, ErrorClass>(
     WebbuildError,
     InvalidRequestError,
     ContextLengthExceeded,
+    GrammarError,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,
