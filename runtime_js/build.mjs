@@ -61,7 +61,8 @@ execFileSync(
 cpSync(join(root, "src/generated/validate.d.ts"), join(dist, "types/generated/validate.d.ts"));
 
 const engine = execFileSync(join(root, "../scripts/build_grammar.sh"), { encoding: "utf8" }).trim();
-for (const file of ["grammar.wasm", "grammar.LICENSE.txt"]) cpSync(join(engine, file), join(dist, file));
+for (const file of ["grammar.wasm", "grammar.LICENSE.txt"])
+  cpSync(join(engine, file), join(dist, file));
 
 const files = [...Object.keys(entries).map((name) => `${name}.js`), "grammar.wasm"];
 const sizes = files.map((file) => {
