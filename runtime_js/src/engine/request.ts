@@ -1,4 +1,5 @@
 /** What the engine is asked and what it answers: plain data, free of any API's conventions. */
+import type { GrammarSpec } from "../grammar/spec.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
 /** How to choose tokens. Undefined fields take the model's own defaults (generation_config.json), then neutral values. */
@@ -11,6 +12,8 @@ export interface SamplingOptions {
   minP?: number;
   frequencyPenalty: number;
   presencePenalty: number;
+  /** Divides the positive logits of tokens that prompt or answer have, and multiplies the negative ones; 1 (the default): off. */
+  repetitionPenalty?: number;
   /** Added to the raw logits. */
   logitBias: [id: number, bias: number][];
   /** Undefined: a random one. */
@@ -46,6 +49,8 @@ export interface GenerateRequest {
   /** Default `error`. */
   overflow?: Overflow;
   stop: string[];
+  /** What the answer must match. */
+  grammar?: GrammarSpec;
   /** Higher goes first (default 0); ten seconds of waiting count as one point. */
   priority?: number;
   /** Whether its text is read while it comes (default true): long prompts of others then leave it its rhythm. */
