@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var logit = {{ PADDING | f32 }};
     var allowed = v < {{ VOCAB }}u;
     if (allowed && (flags & 4u) != 0u) {
-      allowed = (token_mask[mask + v / 32u] >> (v % 32u) & 1u) != 0u;
+      allowed = ((token_mask[mask + v / 32u] >> (v % 32u)) & 1u) != 0u;
     }
     if (allowed) {
       logit = logits[seq * {{ VOCAB }}u + v];

@@ -10,6 +10,7 @@ import {
   PAGE,
   random,
   randomAsk,
+  randomWindow,
   submit,
   text,
   turns,
@@ -156,7 +157,7 @@ describe("constrained answers", () => {
     let preemptions = 0;
     let jumped = 0;
     let aborted = 0;
-    for (let seed = 0; seed < 40; seed++) {
+    for (let seed = 0; seed < 20; seed++) {
       const below = random(seed + 500);
       const size = { pages: 16 + below(8) ** 2, slots: 1 + below(6), chunk: 4 + below(20) };
       const w = world(size);
@@ -166,7 +167,12 @@ describe("constrained answers", () => {
         const kind = below(10);
         if (kind < 4) {
           const ask = randomAsk(below);
-          if (below(3) > 0) ask.grammar = randomPattern(below);
+          if (below(3) > 0) {
+            ask.grammar = randomPattern(below);
+            // Of two tokens of a letter: the other can still be drawn.
+            if (ask.eos) ask.eos = [26 + below(14)];
+            if (below(4) === 0) ask.window = randomWindow(ask.prompt.length, below);
+          }
           const asked = submit(w, ask, (a) => {
             if (inDelta.has(a) && a.deltas.length === 5) a.controller.abort();
           });
@@ -193,8 +199,8 @@ describe("constrained answers", () => {
       expectClean(w, all);
     }
     // Otherwise this tested less than it says.
-    expect(preemptions).toBeGreaterThan(20);
-    expect(jumped).toBeGreaterThan(200);
+    expect(preemptions).toBeGreaterThan(10);
+    expect(jumped).toBeGreaterThan(100);
     expect(aborted).toBeGreaterThan(20);
   }, 60_000);
 });

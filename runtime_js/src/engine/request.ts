@@ -51,6 +51,8 @@ export interface GenerateRequest {
   stop: string[];
   /** What the answer must match. */
   grammar?: GrammarSpec;
+  /** Whether tokens that the grammar leaves no choice about are added without a step each (default true); for measurements. */
+  jumps?: boolean;
   /** Higher goes first (default 0); ten seconds of waiting count as one point. */
   priority?: number;
   /** Whether its text is read while it comes (default true): long prompts of others then leave it its rhythm. */

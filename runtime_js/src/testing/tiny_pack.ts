@@ -107,7 +107,7 @@ const sample = `
   var most = -1e30;
   for (var v = 0u; v < ${VOCAB}u; v++) {
     if ((sampling[row + 9u] & 4u) != 0u) {
-      if ((token_mask[own * ${Math.ceil(VOCAB / 32)}u + v / 32u] >> (v % 32u) & 1u) == 0u) { continue; }
+      if (((token_mask[own * ${Math.ceil(VOCAB / 32)}u + v / 32u] >> (v % 32u)) & 1u) == 0u) { continue; }
     }
     var x = logits[s * ${VOCAB}u + v];
     if ((sampling[row + 9u] & 1u) != 0u) { x += bias[slot + v]; }
