@@ -43,6 +43,7 @@ export {
   PeerTimeout,
   PeerUnknown,
   ProtocolMismatch,
+  ServiceWorkerFailed,
   StaleKvFile,
   StorageError,
   TemplateError,
