@@ -19,6 +19,7 @@ import type { PackSource } from "../store/pack_source.js";
 import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import { VERSION } from "../version.js";
 import type { Built } from "./build.js";
 import { Constraint } from "./constraint.js";
 import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
@@ -87,6 +88,9 @@ export interface GenerateListener {
 const openGrammars = async (): Promise<Grammars> => {
   throw new GrammarError("grammars are not there yet");
 };
+
+/** Of an answer that the model does not end. */
+const NO_END: ReadonlySet<number> = new Set();
 
 /** Time without a request after which what no answer has needed yet is made ready. */
 const IDLE_MS = 500;
@@ -293,6 +297,12 @@ export class LanguageModel {
     return sha256(JSON.stringify([hashes, dtype, pageSize, bytes]));
   }
 
+  /** Says what answers: pack, tier and version of this package; the same at every load of these. */
+  async fingerprint(): Promise<string> {
+    const hash = await sha256(JSON.stringify([this.manifest, this.#choice.tier, VERSION]));
+    return `fp_${hash.slice(0, 10)}`;
+  }
+
   /** Has keys and values computed. @returns a sequence that holds them, once the steps that compute them are submitted */
   #compute(tokens: Int32Array, signal: AbortSignal): Promise<Sequence> {
     const ended = new AbortController();
@@ -340,23 +350,20 @@ export class LanguageModel {
 
   /** At the beginning of a grammar. @throws GrammarError */
   async #matcher(spec: GrammarSpec): Promise<Matcher> {
-    const { tokenizer } = this.text;
-    const { vocab_size: size } = this.manifest.model;
-    const opened = this.#grammars;
+    const { bytes } = this.text.tokenizer;
     this.#grammars ??= this.openGrammars({
-      size,
+      size: this.manifest.model.vocab_size,
       stopTokens: [...this.#eos],
-      bytes: (id) => tokenizer.bytes.of(id),
-      isSpecial: (id) => tokenizer.bytes.isSpecial(id),
+      bytes: (id) => bytes.of(id),
+      isSpecial: (id) => bytes.isSpecial(id),
     });
-    try {
-      const grammars = await this.#grammars;
-      if (this.#unloaded) throw new EngineUnloaded("the engine was unloaded");
-      return grammars.compile(spec).matcher();
-    } catch (error) {
-      if (!opened) await this.#grammars.catch(() => (this.#grammars = undefined)); // tried again
-      throw error;
-    }
+    const opening = this.#grammars;
+    opening.catch(() => {
+      if (this.#grammars === opening) this.#grammars = undefined; // the next request tries again
+    });
+    const grammars = await opening;
+    if (this.#unloaded) throw new EngineUnloaded("the engine was unloaded");
+    return grammars.compile(spec).matcher();
   }
 
   async #answer(
@@ -391,7 +398,7 @@ export class LanguageModel {
           maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
           ...(window ? { window } : {}),
           stop,
-          eos: this.#eos,
+          eos: request.ignoreEos ? NO_END : this.#eos,
           priority,
           streams,
           cache: true,
@@ -498,7 +505,7 @@ export class LanguageModel {
     const drafts = typeof speculation === "object" && speculation.from === "draft";
     if (drafts && !this.#choice.draft) {
       throw new InvalidRequestError("no draft was loaded: give Engine.load a draft", {
-        param: "speculation.from",
+        param: "webbuild.speculation.from",
       });
     }
     const vocab = this.manifest.model.vocab_size;
