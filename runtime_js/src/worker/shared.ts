@@ -91,6 +91,7 @@ export class SharedEngines {
   attach(port: Port): () => void {
     const page = {};
     let joined: SharedModel | undefined;
+    let gone: EngineUnloaded | undefined;
     const leave = () => {
       joined?.leave(page);
       joined = undefined;
@@ -101,6 +102,7 @@ export class SharedEngines {
       },
       load: (options, emit, signal) => {
         if (!this.host.gpu) throw withoutGpu();
+        if (gone) throw gone;
         leave();
         joined = this.#model(options);
         return joined.join(page, emit, signal);
@@ -109,7 +111,8 @@ export class SharedEngines {
     };
     const abort = dispatch(port, engineHandlers(this.host, holder, page));
     return () => {
-      abort(new EngineUnloaded("the page is gone"));
+      gone = new EngineUnloaded("the page is gone");
+      abort(gone);
       leave();
     };
   }
