@@ -144,6 +144,11 @@ export class WorkerFailed extends WebbuildError {
   static override readonly className: string = "WorkerFailed";
 }
 
+/** The engine can't run where it was asked for (`worker` of a load); the message says where it can; `data: {host}`. */
+export class HostUnsupported extends WebbuildError {
+  static override readonly className: string = "HostUnsupported";
+}
+
 /** Page and worker scripts come from different versions of this package. */
 export class ProtocolMismatch extends WebbuildError {
   static override readonly className: string = "ProtocolMismatch";
@@ -210,6 +215,7 @@ const classes = new Map<string, ErrorClass>(
     DeviceError,
     DeviceLostError,
     WorkerFailed,
+    HostUnsupported,
     ProtocolMismatch,
     EngineUnloaded,
     PeerLost,

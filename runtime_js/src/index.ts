@@ -31,6 +31,7 @@ export {
   DraftMismatch,
   EngineUnloaded,
   HashMismatch,
+  HostUnsupported,
   InvalidKvFile,
   InvalidPack,
   InvalidRequestError,
@@ -54,5 +55,7 @@ export {
   WorkerFailed,
 } from "./errors.js";
 export type { AdapterReport } from "./gpu/device.js";
+export type { Link } from "./peer/link.js";
 export type { SavedPrefix } from "./store/kv_store.js";
 export type { CachedPack } from "./store/pack_cache.js";
+export type { Port } from "./worker/protocol.js";
