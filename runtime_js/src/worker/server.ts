@@ -1,9 +1,10 @@
 /** The worker's end of the protocol: the engine behind its methods. */
 import { canRun } from "../engine/can_run.js";
+import { EmbeddingModel } from "../engine/embedding_model.js";
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
-import { load } from "../engine/load.js";
-import { EngineUnloaded, StorageError } from "../errors.js";
+import { loadAny } from "../engine/load.js";
+import { EngineUnloaded, embedsTexts, StorageError, WrongModelKind } from "../errors.js";
 import { findEngines } from "../peer/directory.js";
 import { PackCache } from "../store/pack_cache.js";
 import type { Store } from "../store/store.js";
@@ -19,16 +20,33 @@ export function serve(port: Port, host: Host): () => void {
 }
 
 function engineHandlers(host: Host): Handlers {
-  let served: { model: LanguageModel; serving: Serving } | undefined;
+  let served:
+    | { model: LanguageModel; serving: Serving }
+    | { model: EmbeddingModel; serving?: never }
+    | undefined;
   const page = {}; // who calls, for what is reserved
-  const loaded = () => {
+  const any = () => {
     if (!served) throw new EngineUnloaded("no model is loaded");
     return served;
+  };
+  const loaded = () => {
+    const one = any();
+    if (one.serving) return one;
+    throw embedsTexts(one.model.info().model.name);
+  };
+  const embedding = () => {
+    const { model } = any();
+    if (model instanceof EmbeddingModel) return model;
+    const { name } = model.info().model;
+    throw new WrongModelKind(
+      `${name} generates text and embeds none: load the pack of an encoder, such as a BertModel`,
+      { model: name, kind: "text" },
+    );
   };
   const serving = () => loaded().serving;
   const handlers = () => serving().handlers(page);
   const unload = () => {
-    served?.serving.hub.close(new EngineUnloaded("the engine was unloaded"));
+    served?.serving?.hub.close(new EngineUnloaded("the engine was unloaded"));
     served?.model.unload();
     served = undefined;
   };
@@ -46,8 +64,9 @@ function engineHandlers(host: Host): Handlers {
   return {
     async load(options, { signal, emit }) {
       unload();
-      const model = await load(host, options, emit, signal);
-      served = { model, serving: await Serving.of(model) };
+      const model = await loadAny(host, options, emit, signal);
+      served =
+        model instanceof EmbeddingModel ? { model } : { model, serving: await Serving.of(model) };
       return model.info();
     },
     generate: (...call) => handlers().generate(...call),
@@ -69,13 +88,14 @@ function engineHandlers(host: Host): Handlers {
     findPeers: (ms) => findEngines(ms),
     callPeer: (call, context) => serving().forward(call, context),
     watch: (every, { signal, emit }) => loaded().model.watch(every, emit, signal),
-    watchDevice: (_, { signal, emit }) => loaded().model.watchDevice(emit, signal),
-    info: () => loaded().model.info(),
+    watchDevice: (_, { signal, emit }) => any().model.watchDevice(emit, signal),
+    info: () => any().model.info(),
+    embed: (request, { signal }) => embedding().embed(request, signal),
     setYield(ms) {
       loaded().model.scheduler.page.set(ms);
       return null;
     },
-    tokenize: (text) => loaded().model.tokenize(text),
+    tokenize: (text) => any().model.tokenize(text),
     countTokens: (messages) => loaded().model.prompts.render(messages).tokens.length,
     savePrefix: async ({ name, messages }, { signal }) =>
       loaded().model.savePrefix(await openStore(), name, messages, signal),
