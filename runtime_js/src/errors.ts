@@ -41,6 +41,17 @@ export class GrammarError extends InvalidRequestError {
   static override readonly className: string = "GrammarError";
 }
 
+/** The pack's model embeds texts and was asked to generate, or the other way round; `data: {model, kind}`, kind "text" or "embedding". */
+export class WrongModelKind extends InvalidRequestError {
+  static override readonly className: string = "WrongModelKind";
+}
+
+/** @param param the field that names the model, if one does @returns the error of generating with a model that can't */
+export function embedsTexts(model: string, param?: string): WrongModelKind {
+  const message = `${model} embeds texts and generates none: call engine.embeddings.create, or load the pack of a chat model`;
+  return new WrongModelKind(message, { model, kind: "embedding", ...(param && { param }) });
+}
+
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
 export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
@@ -196,6 +207,7 @@ const classes = new Map<string, ErrorClass>(
     InvalidRequestError,
     ContextLengthExceeded,
     GrammarError,
+    WrongModelKind,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,
