@@ -33,6 +33,21 @@ export class ContextLengthExceeded extends InvalidRequestError {
   static override readonly className: string = "ContextLengthExceeded";
 }
 
+/** What code that was written for another library asks for, and this one can't do; the message says what to do instead. */
+export class Unsupported extends WebbuildError {
+  static override readonly className: string = "Unsupported";
+}
+
+/** No record of the app's configuration has the model's id; `data: {modelId}`. */
+export class ModelNotFound extends WebbuildError {
+  static override readonly className: string = "ModelNotFound";
+}
+
+/** A request came before its model was loaded, or does not say which one it is for. */
+export class ModelNotLoaded extends WebbuildError {
+  static override readonly className: string = "ModelNotLoaded";
+}
+
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
 export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
@@ -175,6 +190,9 @@ const classes = new Map<string, ErrorClass>(
     WebbuildError,
     InvalidRequestError,
     ContextLengthExceeded,
+    Unsupported,
+    ModelNotFound,
+    ModelNotLoaded,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,

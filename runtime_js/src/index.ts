@@ -1,6 +1,6 @@
 /** webbuild: language models inside any web page. */
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
-export { Engine, type EngineOptions } from "./api/engine.js";
+export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
 export { RemoteEngine } from "./api/remote_engine.js";
@@ -36,6 +36,8 @@ export {
   InvalidRequestError,
   KvRefused,
   MissingFile,
+  ModelNotFound,
+  ModelNotLoaded,
   NetworkError,
   NoWebGPU,
   OutOfMemory,
@@ -48,6 +50,7 @@ export {
   TemplateError,
   TokenizerError,
   TruncatedFile,
+  Unsupported,
   UnsupportedFormatVersion,
   WebbuildError,
   WorkerFailed,
