@@ -9,6 +9,8 @@ export interface SamplingOptions {
   /** 0: off. */
   topK?: number;
   minP?: number;
+  /** Logits of tokens in prompt or answer are divided by it if positive, else multiplied; 1: off. */
+  repetitionPenalty?: number;
   frequencyPenalty: number;
   presencePenalty: number;
   /** Added to the raw logits. */
@@ -52,6 +54,10 @@ export interface GenerateRequest {
   streams?: boolean;
   /** Default `off`. */
   speculation?: Speculates;
+  /** The model's own end of an answer does not end it (default false). */
+  ignoreEos?: boolean;
+  /** Variables of the chat template, such as `enable_thinking` or `reasoning_effort`. */
+  template?: Record<string, unknown>;
 }
 
 /** A token with its log-probability under the raw logits. */
@@ -78,6 +84,8 @@ export interface GenerateResult {
   finishReason: FinishReason;
   promptTokens: number;
   completionTokens: number;
+  /** Of these, the model's thinking, where it is told from its answer. */
+  reasoningTokens?: number;
   /** Prompt tokens that were not computed, because the prefix cache had them. */
   cachedTokens: number;
   /** Messages that were left out of the prompt. */
