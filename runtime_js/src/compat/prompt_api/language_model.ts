@@ -279,7 +279,7 @@ export class LanguageModel extends EventTarget {
     return {
       messages,
       ...(temperature === undefined ? {} : { temperature }),
-      ...(topK === undefined ? {} : { top_k: topK }),
+      ...(topK === undefined ? {} : { webbuild: { top_k: topK } }),
     };
   }
 }

@@ -105,12 +105,12 @@ export class Answer {
         }
       }
     }
-    const { id, created, model } = head as ChatCompletionChunk;
+    const { choices: _, usage: __, object: ___, ...rest } = head as ChatCompletionChunk;
     const usage = this.usage as CompletionUsage;
     for (const { message } of choices) {
       if (message.content === "" && "tool_calls" in message) message.content = null;
     }
-    return { id, object: "chat.completion", created, model, choices, usage };
+    return { ...rest, object: "chat.completion", choices, usage };
   }
 
   #note({ index, delta, finish_reason }: Chunk["choices"][number]): void {

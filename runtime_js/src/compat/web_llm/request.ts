@@ -18,13 +18,12 @@ export function toRequest(
     ...params
   } = request;
   const thinking = extra_body?.enable_thinking;
-  const given = (params as { webbuild?: object }).webbuild;
   const extensions = {
     ...(slide ? { context: { overflow: "slide" } } : {}),
     ...(repetition_penalty == null ? {} : { repetition_penalty }),
     ...(ignore_eos == null ? {} : { ignore_eos }),
     ...(thinking == null ? {} : { template: { enable_thinking: thinking } }),
-    ...given,
+    ...request.webbuild,
   };
   // WebLLM takes one of the two for 0 when the other is given; so does this package, which has 0 for a default.
   return {
