@@ -26,6 +26,20 @@ export class Tokenizer {
     }
   }
 
+  /** Id of a token in its own words, if there is such a token. */
+  idOf(token: string): number | undefined {
+    return this.#hf.token_to_id(token);
+  }
+
+  /** The tokens that the tokenizer puts before a text, such as one that says that it begins. */
+  get beginning(): readonly number[] {
+    const [inner, whole] = [false, true].map((add_special_tokens) => {
+      return this.#hf.encode("a", { add_special_tokens }).ids;
+    }) as [number[], number[]];
+    const at = whole.findIndex((_, i) => inner.every((id, j) => id === whole[i + j]));
+    return at < 0 ? [] : whole.slice(0, at);
+  }
+
   /** Ids of `text`; special tokens written in it count as such, none are added. */
   encode(text: string): number[] {
     if (text === "") return [];
