@@ -33,6 +33,11 @@ export class ContextLengthExceeded extends InvalidRequestError {
   static override readonly className: string = "ContextLengthExceeded";
 }
 
+/** There is no model of that name; `data: {param: "model", model}`. Chats and completions take any name. */
+export class ModelNotFound extends InvalidRequestError {
+  static override readonly className: string = "ModelNotFound";
+}
+
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
 export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
@@ -175,6 +180,7 @@ const classes = new Map<string, ErrorClass>(
     WebbuildError,
     InvalidRequestError,
     ContextLengthExceeded,
+    ModelNotFound,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,

@@ -6,6 +6,7 @@ import { TokenBytes, type TokenizerJson } from "./token_bytes.js";
 export class Tokenizer {
   readonly bytes: TokenBytes;
   readonly #hf: HfTokenizer;
+  #beginning: readonly number[] | undefined;
 
   /**
    * @param json parsed tokenizer.json
@@ -33,11 +34,15 @@ export class Tokenizer {
 
   /** The tokens that the tokenizer puts before a text, such as one that says that it begins. */
   get beginning(): readonly number[] {
-    const [inner, whole] = [false, true].map((add_special_tokens) => {
-      return this.#hf.encode("a", { add_special_tokens }).ids;
-    }) as [number[], number[]];
-    const at = whole.findIndex((_, i) => inner.every((id, j) => id === whole[i + j]));
-    return at < 0 ? [] : whole.slice(0, at);
+    this.#beginning ??= this.#findBeginning();
+    return this.#beginning;
+  }
+
+  #findBeginning(): readonly number[] {
+    const ids = (add_special_tokens: boolean) => this.#hf.encode("a", { add_special_tokens }).ids;
+    const [bare, whole] = [ids(false), ids(true)];
+    const at = whole.findIndex((_, i) => bare.every((id, j) => id === whole[i + j]));
+    return whole.slice(0, Math.max(0, at));
   }
 
   /** Ids of `text`; special tokens written in it count as such, none are added. */
@@ -50,5 +55,13 @@ export class Tokenizer {
       );
     }
     return ids;
+  }
+
+  /** Ids of a text that goes on after a token, without the space that some tokenizers put before a text. */
+  encodeInside(text: string): number[] {
+    const mark = "☺"; // by which the makers of such models do it
+    const begins = this.encode("a")[0];
+    const puts = begins !== undefined && this.bytes.of(begins)[0] === 0x20;
+    return puts ? this.encode(mark + text).slice(this.encode(mark).length) : this.encode(text);
   }
 }

@@ -55,6 +55,7 @@ function engineHandlers(host: Host): Handlers {
     remoteSend: (...call) => handlers().remoteSend(...call),
     cancelRecv: (...call) => handlers().cancelRecv(...call),
     stats: (...call) => handlers().stats(...call),
+    detokenize: (...call) => handlers().detokenize(...call),
     connectPeer: (address, { signal }) => serving().hub.connect(address, signal),
     disconnectPeer(engine) {
       serving().hub.leave(engine);
@@ -76,7 +77,7 @@ function engineHandlers(host: Host): Handlers {
       return null;
     },
     tokenize: (text) => loaded().model.tokenize(text),
-    countTokens: (messages) => loaded().model.prompts.render(messages).tokens.length,
+    countTokens: (prompt) => loaded().model.prompts.count(prompt),
     savePrefix: async ({ name, messages }, { signal }) =>
       loaded().model.savePrefix(await openStore(), name, messages, signal),
     restorePrefix: async (name) =>
