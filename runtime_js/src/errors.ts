@@ -38,6 +38,14 @@ export class ModelNotFound extends InvalidRequestError {
   static override readonly className: string = "ModelNotFound";
 }
 
+/**
+ * An answer can't be held to this grammar: it is wrong, or says something that can't be expressed.
+ * `data: {kind, keyword?, pointer?}`; for a JSON Schema the keyword, and a JSON pointer to where it stands.
+ */
+export class GrammarError extends InvalidRequestError {
+  static override readonly className: string = "GrammarError";
+}
+
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
 export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
@@ -141,6 +149,11 @@ export class WorkerFailed extends WebbuildError {
   static override readonly className: string = "WorkerFailed";
 }
 
+/** The engine can't run where it was asked for (`worker` of a load); the message says where it can; `data: {host}`. */
+export class HostUnsupported extends WebbuildError {
+  static override readonly className: string = "HostUnsupported";
+}
+
 /** Page and worker scripts come from different versions of this package. */
 export class ProtocolMismatch extends WebbuildError {
   static override readonly className: string = "ProtocolMismatch";
@@ -173,6 +186,13 @@ export class KvRefused extends WebbuildError {
   static override readonly className: string = "KvRefused";
 }
 
+// --- http
+
+/** The page can't have the service worker that serves `/v1`; the message says why, and what to do. */
+export class ServiceWorkerFailed extends WebbuildError {
+  static override readonly className: string = "ServiceWorkerFailed";
+}
+
 type ErrorClass = new (message: string, data?: ErrorData, options?: ErrorOptions) => WebbuildError;
 
 const classes = new Map<string, ErrorClass>(
@@ -181,6 +201,7 @@ const classes = new Map<string, ErrorClass>(
     InvalidRequestError,
     ContextLengthExceeded,
     ModelNotFound,
+    GrammarError,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,
@@ -200,12 +221,14 @@ const classes = new Map<string, ErrorClass>(
     DeviceError,
     DeviceLostError,
     WorkerFailed,
+    HostUnsupported,
     ProtocolMismatch,
     EngineUnloaded,
     PeerLost,
     PeerTimeout,
     PeerUnknown,
     KvRefused,
+    ServiceWorkerFailed,
   ].map((c) => [c.className, c]),
 );
 

@@ -34,6 +34,7 @@ export {
   DraftMismatch,
   EngineUnloaded,
   HashMismatch,
+  HostUnsupported,
   InvalidKvFile,
   InvalidPack,
   InvalidRequestError,
@@ -47,6 +48,7 @@ export {
   PeerTimeout,
   PeerUnknown,
   ProtocolMismatch,
+  ServiceWorkerFailed,
   StaleKvFile,
   StorageError,
   TemplateError,
@@ -57,5 +59,7 @@ export {
   WorkerFailed,
 } from "./errors.js";
 export type { AdapterReport } from "./gpu/device.js";
+export type { Link } from "./peer/link.js";
 export type { SavedPrefix } from "./store/kv_store.js";
 export type { CachedPack } from "./store/pack_cache.js";
+export type { Port } from "./worker/protocol.js";

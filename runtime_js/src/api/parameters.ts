@@ -105,6 +105,8 @@ export const EXTENSIONS = [
   "min_p",
   "repetition_penalty",
   "ignore_eos",
+  "grammar",
+  "jump_forward",
   "template",
   "priority",
   "speculation",

@@ -2,7 +2,8 @@
 import { canRun } from "../engine/can_run.js";
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
-import { load } from "../engine/load.js";
+import { type LoadOptions, load } from "../engine/load.js";
+import type { LoadProgress } from "../engine/progress.js";
 import { EngineUnloaded, StorageError } from "../errors.js";
 import { findEngines } from "../peer/directory.js";
 import { PackCache } from "../store/pack_cache.js";
@@ -11,27 +12,68 @@ import { dispatch, type Handlers } from "./dispatch.js";
 import type { Port } from "./protocol.js";
 import { Serving } from "./serving.js";
 
-/** Serves the engine on a port. @returns frees the engine */
-export function serve(port: Port, host: Host): () => void {
-  const handlers = engineHandlers(host);
-  dispatch(port, handlers);
-  return () => void handlers.unload(null, { signal: new AbortController().signal, emit: () => {} });
+/** A model that is loaded, and what it does for its pages and other engines. */
+export interface Loaded {
+  model: LanguageModel;
+  serving: Serving;
 }
 
-function engineHandlers(host: Host): Handlers {
-  let served: { model: LanguageModel; serving: Serving } | undefined;
-  const page = {}; // who calls, for what is reserved
+/** Who keeps the model that a page's calls are about. */
+export interface Holder {
+  readonly loaded: Loaded | undefined;
+  load(
+    options: LoadOptions,
+    emit: (progress: LoadProgress) => void,
+    signal: AbortSignal,
+  ): Promise<Loaded>;
+  /** The page needs it no more. */
+  unload(): void;
+}
+
+export async function loadFor(host: Host, ...rest: Parameters<Holder["load"]>): Promise<Loaded> {
+  const model = await load(host, ...rest);
+  return { model, serving: await Serving.of(model) };
+}
+
+/** Frees a model; whoever waits for it is told. */
+export function free({ model, serving }: Loaded): void {
+  serving.hub.close(new EngineUnloaded("the engine was unloaded"));
+  model.unload();
+}
+
+/** One page's own. */
+class OwnModel implements Holder {
+  loaded: Loaded | undefined;
+
+  constructor(private readonly host: Host) {}
+
+  async load(...call: Parameters<Holder["load"]>): Promise<Loaded> {
+    this.unload();
+    this.loaded = await loadFor(this.host, ...call);
+    return this.loaded;
+  }
+
+  unload(): void {
+    if (this.loaded) free(this.loaded);
+    this.loaded = undefined;
+  }
+}
+
+/** Serves an engine of its own on a port. @returns frees the engine */
+export function serve(port: Port, host: Host): () => void {
+  const own = new OwnModel(host);
+  dispatch(port, engineHandlers(host, own, {}));
+  return () => own.unload();
+}
+
+/** @param page stands for who calls: what is reserved for it goes with it */
+export function engineHandlers(host: Host, holder: Holder, page: object): Handlers {
   const loaded = () => {
-    if (!served) throw new EngineUnloaded("no model is loaded");
-    return served;
+    if (!holder.loaded) throw new EngineUnloaded("no model is loaded");
+    return holder.loaded;
   };
   const serving = () => loaded().serving;
   const handlers = () => serving().handlers(page);
-  const unload = () => {
-    served?.serving.hub.close(new EngineUnloaded("the engine was unloaded"));
-    served?.model.unload();
-    served = undefined;
-  };
   const openStore = async (): Promise<Store> => {
     const store = await host.openStore();
     if (store) return store;
@@ -45,9 +87,7 @@ function engineHandlers(host: Host): Handlers {
   };
   return {
     async load(options, { signal, emit }) {
-      unload();
-      const model = await load(host, options, emit, signal);
-      served = { model, serving: await Serving.of(model) };
+      const { model } = await holder.load(options, emit, signal);
       return model.info();
     },
     generate: (...call) => handlers().generate(...call),
@@ -98,7 +138,7 @@ function engineHandlers(host: Host): Handlers {
       return null;
     },
     unload() {
-      unload();
+      holder.unload();
       return null;
     },
   };
