@@ -88,7 +88,11 @@ describe("completions.create", () => {
       const prompt = params.prompt[index >> 1] as string;
       const alone = await create({ ...params, prompt, n: 1, seed: 4 + (index % 2) });
       expect(text).toBe(alone.choices[0]?.text);
-      expect(of(index).map((c) => c.text).join("")).toBe(text);
+      expect(
+        of(index)
+          .map((c) => c.text)
+          .join(""),
+      ).toBe(text);
       const reasons = of(index).map((c) => c.finish_reason);
       expect(reasons).toEqual([...Array(reasons.length - 1).fill(null), "length"]);
     }
@@ -109,7 +113,11 @@ describe("completions.create", () => {
       expect(echoed.choices[0]?.text).toBe(text);
       const { of } = await collect({ prompt, max_tokens: 5, echo: true });
       expect(of(0)[0]).toMatchObject({ text: "ab", finish_reason: null });
-      expect(of(0).map((c) => c.text).join("")).toBe(text);
+      expect(
+        of(0)
+          .map((c) => c.text)
+          .join(""),
+      ).toBe(text);
     }
   });
 
@@ -134,7 +142,11 @@ describe("completions.create", () => {
     const streamed = of(0).flatMap((c) => c.logprobs ?? []);
     expect(streamed.flatMap((l) => l.tokens)).toEqual(logprobs?.tokens);
     expect(streamed.flatMap((l) => l.text_offset)).toEqual(logprobs?.text_offset);
-    expect(of(0).map((c) => c.text).join("")).toBe(text);
+    expect(
+      of(0)
+        .map((c) => c.text)
+        .join(""),
+    ).toBe(text);
     const none = await create({ ...params, logprobs: 0 });
     const [top] = none.choices[0]?.logprobs?.top_logprobs ?? [];
     expect(Object.keys(top ?? {})).toHaveLength(1);
