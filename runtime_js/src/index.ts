@@ -1,7 +1,8 @@
 /** webbuild: language models inside any web page. */
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
 export { Completions } from "./api/completions.js";
-export { Engine, type EngineOptions } from "./api/engine.js";
+export type * from "./api/embeddings.js";
+export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
 export { Models, ModelsPage } from "./api/models.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
@@ -41,6 +42,7 @@ export {
   KvRefused,
   MissingFile,
   ModelNotFound,
+  ModelNotLoaded,
   NetworkError,
   NoWebGPU,
   OutOfMemory,
@@ -54,9 +56,11 @@ export {
   TemplateError,
   TokenizerError,
   TruncatedFile,
+  Unsupported,
   UnsupportedFormatVersion,
   WebbuildError,
   WorkerFailed,
+  WrongModelKind,
 } from "./errors.js";
 export type { AdapterReport } from "./gpu/device.js";
 export type { Link } from "./peer/link.js";

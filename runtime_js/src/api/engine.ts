@@ -8,6 +8,7 @@ import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "..
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
 import { invalid } from "./fields.js";
+import { Embeddings } from "./embeddings.js";
 import { SavedPrompts } from "./kv.js";
 import { Peers } from "./peers.js";
 import { NO_MESSAGES, type Prompt, parsePrompt, parseTokens } from "./prompt.js";
@@ -32,6 +33,8 @@ export class Engine extends ServingEngine {
   readonly peers: Peers;
   /** Prompts kept between visits: what was computed of them. */
   readonly kv: SavedPrompts;
+  /** Vectors of texts, of a model that embeds. */
+  readonly embeddings: Embeddings;
   /** Links that are being made, by the other engine's id. */
   readonly #linking = new Map<string, Promise<unknown>>();
 
@@ -43,6 +46,7 @@ export class Engine extends ServingEngine {
     super(connection.call, info.id, info.model.name);
     this.peers = new Peers(connection.call);
     this.kv = new SavedPrompts(connection.call);
+    this.embeddings = new Embeddings(connection.call, info.model.name);
   }
 
   /**

@@ -56,6 +56,8 @@ export interface EngineInfo {
   bytes: Requirements["bytes"];
   /** What guesses tokens, if anything was loaded for that. */
   draft: DraftInfo | null;
+  /** Of a model that embeds texts: numbers of a vector, how those of tokens become one, and whether it has length 1; else null. */
+  embedding: { dimensions: number; pooling: "mean" | "cls" | "last"; normalize: boolean } | null;
   adapter: AdapterReport;
   /** Launches of each function. */
   launches: Record<string, number>;
@@ -262,6 +264,7 @@ export class LanguageModel {
       kvTokens,
       bytes,
       draft,
+      embedding: null,
       adapter,
       launches: this.executor.launches(),
       tuning: this.setting.tuning,

@@ -39,16 +39,15 @@ export class Tokenizer {
   }
 
   #findBeginning(): readonly number[] {
-    const ids = (add_special_tokens: boolean) => this.#hf.encode("a", { add_special_tokens }).ids;
-    const [bare, whole] = [ids(false), ids(true)];
+    const [bare, whole] = [this.encode("a"), this.encode("a", true)];
     const at = whole.findIndex((_, i) => bare.every((id, j) => id === whole[i + j]));
     return whole.slice(0, Math.max(0, at));
   }
 
-  /** Ids of `text`; special tokens written in it count as such, none are added. */
-  encode(text: string): number[] {
-    if (text === "") return [];
-    const { ids } = this.#hf.encode(text, { add_special_tokens: false });
+  /** Ids of `text`; special tokens written in it count as such. @param special those that the model wants around a text are added */
+  encode(text: string, special = false): number[] {
+    if (text === "" && !special) return [];
+    const { ids } = this.#hf.encode(text, { add_special_tokens: special });
     if (ids.some((id) => id === undefined)) {
       throw new TokenizerError(
         "the tokenizer has no token for a part of this text, and no unknown token",
