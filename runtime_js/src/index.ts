@@ -1,17 +1,21 @@
 /** webbuild: language models inside any web page. */
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
-export { Engine, type EngineOptions } from "./api/engine.js";
+export { Completions } from "./api/completions.js";
+export type * from "./api/embeddings.js";
+export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
+export { Models, ModelsPage } from "./api/models.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
+export type { Prompt } from "./api/prompt.js";
 export { RemoteEngine } from "./api/remote_engine.js";
 export {
   type PrepRecvOptions,
-  type Prompt,
   type RemoteSendOptions,
   ServingEngine,
   type StartGenerateOptions,
 } from "./api/serving_engine.js";
-export { ChatCompletionStream } from "./api/stream.js";
+export { type ChatCompletionStream, CompletionStream } from "./api/stream.js";
+export type * from "./api/text_types.js";
 export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
 export type { DraftInfo } from "./engine/draft.js";
@@ -31,11 +35,14 @@ export {
   DraftMismatch,
   EngineUnloaded,
   HashMismatch,
+  HostUnsupported,
   InvalidKvFile,
   InvalidPack,
   InvalidRequestError,
   KvRefused,
   MissingFile,
+  ModelNotFound,
+  ModelNotLoaded,
   NetworkError,
   NoWebGPU,
   OutOfMemory,
@@ -43,15 +50,20 @@ export {
   PeerTimeout,
   PeerUnknown,
   ProtocolMismatch,
+  ServiceWorkerFailed,
   StaleKvFile,
   StorageError,
   TemplateError,
   TokenizerError,
   TruncatedFile,
+  Unsupported,
   UnsupportedFormatVersion,
   WebbuildError,
   WorkerFailed,
+  WrongModelKind,
 } from "./errors.js";
 export type { AdapterReport } from "./gpu/device.js";
+export type { Link } from "./peer/link.js";
 export type { SavedPrefix } from "./store/kv_store.js";
 export type { CachedPack } from "./store/pack_cache.js";
+export type { Port } from "./worker/protocol.js";

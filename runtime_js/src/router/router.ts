@@ -1,8 +1,8 @@
 /** Several engines behind one `chat.completions.create`. */
 import type { RequestOptions } from "../api/chat.js";
+import type { Prompt } from "../api/prompt.js";
 import type {
   PrepRecvOptions,
-  Prompt,
   RemoteSendOptions,
   ServingEngine,
   StartGenerateOptions,
@@ -99,7 +99,7 @@ export class Router {
     this.engines[0]?.engine.check(params);
     const { messages: prompt, ...rest } = params;
     const job = { prompt, options: { ...rest, signal } };
-    const { overflow = "error" } = params.context ?? {};
+    const { overflow = "error" } = params.webbuild?.context ?? {};
     if (overflow === "error" || (await this.#fits(prompt, signal))) {
       return this.strategy(job, this.engines);
     }
