@@ -21,7 +21,8 @@ def vocabulary(size: int, kept: Path) -> Path:
         return kept
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    files = [str(path) for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))]
+    files = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
+    texts = (path.read_text("utf-8", "ignore") for path in files)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -29,7 +30,7 @@ def vocabulary(size: int, kept: Path) -> Path:
     trainer = trainers.BpeTrainer(
         vocab_size=size - 1, initial_alphabet=alphabet, show_progress=False, min_frequency=1
     )
-    tokenizer.train(files, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     # GPT-2's stand-ins: printable bytes are themselves, the rest follow from U+0100.
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]

@@ -161,8 +161,7 @@ interface FractionBound {
 }
 
 /** Whether the digits before reached a bound that is excluded. */
-const closed = (high: FractionBound | undefined): boolean =>
-  high?.digits === "" && high.exclusive;
+const closed = (high: FractionBound | undefined): boolean => high?.digits === "" && high.exclusive;
 
 /** A whole part and the fractions within bounds behind it. */
 function decimal(
@@ -170,9 +169,7 @@ function decimal(
   low: FractionBound | undefined,
   high: FractionBound | undefined,
 ): Expression {
-  const bare =
-    (!low || (low.digits === "" && !low.exclusive)) &&
-    !closed(high);
+  const bare = (!low || (low.digits === "" && !low.exclusive)) && !closed(high);
   const lead = text(String(whole));
   return choice(
     bare ? lead : NOTHING,
