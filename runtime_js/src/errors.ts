@@ -38,6 +38,11 @@ export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
 }
 
+/** The model's chat template takes no tools, so it would never learn of them; `data: {param}`. */
+export class ToolsUnsupported extends InvalidRequestError {
+  static override readonly className: string = "ToolsUnsupported";
+}
+
 // --- packs
 
 /** A file of the pack can't be what the builder wrote. */
@@ -175,6 +180,7 @@ const classes = new Map<string, ErrorClass>(
     WebbuildError,
     InvalidRequestError,
     ContextLengthExceeded,
+    ToolsUnsupported,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,

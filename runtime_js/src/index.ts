@@ -47,6 +47,7 @@ export {
   StorageError,
   TemplateError,
   TokenizerError,
+  ToolsUnsupported,
   TruncatedFile,
   UnsupportedFormatVersion,
   WebbuildError,

@@ -3,6 +3,7 @@ import type { Delta, GenerateRequest, GenerateResult, TokenLogprobs } from "../e
 import { abortError, ContextLengthExceeded } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { GenerateEvent } from "../worker/protocol.js";
+import { chunkDeltas, messageOf } from "./answer_message.js";
 import { type ParsedRequest, parseRequest } from "./request.js";
 import { ChatCompletionStream } from "./stream.js";
 import { summarised } from "./summarise.js";
@@ -100,11 +101,7 @@ export class ChatCompletions {
       const result = await this.call.generate(generate, { signal: own, onEvent });
       const choice = {
         index,
-        message: {
-          role: "assistant" as const,
-          content: deltas.map((d) => d.text).join(""),
-          refusal: null,
-        },
+        message: messageOf(deltas),
         finish_reason: result.finishReason,
         logprobs: generate.sampling.logprobs !== null ? choiceLogprobs(deltas) : null,
       };
@@ -170,10 +167,11 @@ export class ChatCompletions {
           accept(); // they have one prompt: what is accepted for one is for all
           return;
         }
-        const content = event.deltas.map((d) => d.text).join("");
+        const [first, ...others] = chunkDeltas(event.deltas);
         const logprobs = withLogprobs ? { logprobs: choiceLogprobs(event.deltas) } : {};
-        const empty = content === "" && !logprobs.logprobs?.content?.length;
-        if (!empty) pushChoice({ content }, logprobs);
+        const empty = !first && !logprobs.logprobs?.content?.length;
+        if (!empty) pushChoice(first ?? { content: "" }, logprobs);
+        for (const delta of others) pushChoice(delta);
       };
       const result = await this.call.generate(generate, { signal: own, onEvent });
       pushChoice({}, { finish_reason: result.finishReason });
@@ -198,11 +196,14 @@ function usageOf(
   const { promptTokens = 0, cachedTokens = 0, droppedMessages = 0 } = results[0] ?? {};
   const completionTokens = results.reduce((sum, r) => sum + r.completionTokens, 0);
   const slides = results.reduce((sum, r) => sum + r.slides, 0);
+  const told = results.some((r) => r.reasoningTokens !== undefined);
+  const reasoning = results.reduce((sum, r) => sum + (r.reasoningTokens ?? 0), 0);
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
+    ...(told ? { completion_tokens_details: { reasoning_tokens: reasoning } } : {}),
     ...(overflow === "slide" ? { context: { dropped_messages: droppedMessages, slides } } : {}),
   };
 }

@@ -2,6 +2,7 @@
 import type { GenerateRequest, Overflow, Speculates } from "../engine/request.js";
 import { Fields, invalid, isRecord, show } from "./fields.js";
 import { parseMessages } from "./messages.js";
+import { parseTools, TOOL_PARAMETERS } from "./tools.js";
 import type { Summarise } from "./types.js";
 
 export interface ParsedRequest {
@@ -44,6 +45,7 @@ const KNOWN = new Set([
   "speculation",
   "context",
   "response_format",
+  ...TOOL_PARAMETERS,
 ]);
 
 /** @throws InvalidRequestError naming the parameter */
@@ -71,6 +73,7 @@ export function parseRequest(params: unknown): ParsedRequest {
     streams: stream,
     ...parseSpeculation(params["speculation"]),
     ...context,
+    ...parseTools(params),
     sampling: {
       ...optional("temperature", read.number("temperature", 0, 2)),
       ...optional("topP", read.number("top_p", 0, 1)),

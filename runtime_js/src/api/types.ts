@@ -11,6 +11,33 @@ export interface ToolCall {
   function: { name: string; arguments: string };
 }
 
+/** A function that the model may call. */
+export interface ChatCompletionTool {
+  type: "function";
+  function: {
+    /** 1 to 64 letters, digits, _ or -. */
+    name: string;
+    description?: string;
+    /** JSON Schema of an object; without it there are no arguments. */
+    parameters?: Record<string, unknown>;
+    /** Calls are held to `parameters` unless this is false: then arguments are any JSON object. */
+    strict?: boolean | null;
+  };
+}
+
+type NamedTool = { type: "function"; function: { name: string } };
+
+/**
+ * `auto`: the model decides; `none`: it is not told of its tools; `required`: it calls at least one; a named one is called once;
+ * `allowed_tools`: `auto` or `required`, of these only.
+ */
+export type ToolChoiceOption =
+  | "auto"
+  | "none"
+  | "required"
+  | NamedTool
+  | { type: "allowed_tools"; allowed_tools: { mode: "auto" | "required"; tools: NamedTool[] } };
+
 export type ChatCompletionMessageParam =
   | { role: "system" | "developer"; content: string | TextPart[]; name?: string }
   | { role: "user"; content: string | TextPart[]; name?: string }
@@ -20,6 +47,8 @@ export type ChatCompletionMessageParam =
       name?: string;
       refusal?: string | null;
       tool_calls?: ToolCall[];
+      /** Not in OpenAI's API: what the model thought before it; templates that know thinking may show it again. */
+      reasoning_content?: string | null;
     }
   | { role: "tool"; content: string | TextPart[]; tool_call_id: string };
 
@@ -95,6 +124,12 @@ interface ChatCompletionParamsBase {
   speculation?: "off" | "auto" | { tokens: number; from?: "draft" | "prompt" } | null;
   /** Not in OpenAI's API: what becomes of a conversation that the model's context is too short for. */
   context?: ContextParams | null;
+  /** Functions, at most 128. ToolsUnsupported if the model's chat template takes none. */
+  tools?: ChatCompletionTool[];
+  /** Default `auto`. */
+  tool_choice?: ToolChoiceOption;
+  /** false: at most one call in an answer. */
+  parallel_tool_calls?: boolean;
   /** Only text. */
   response_format?: { type: "text" };
   /** Ignored. */
@@ -123,6 +158,8 @@ export interface CompletionUsage {
   total_tokens: number;
   /** `cached_tokens`: tokens of the prompt that the first choice found in the prefix cache. */
   prompt_tokens_details: { cached_tokens: number };
+  /** Where the answer's parts are told apart. `reasoning_tokens`: of the completion, the model's thinking. */
+  completion_tokens_details?: { reasoning_tokens: number };
   /**
    * Not in OpenAI's API, of requests with `context: { overflow: "slide" }`. `dropped_messages`: of the conversation, left out of
    * the prompt; `slides`: how often older tokens were left out while answering, over all choices.
@@ -145,7 +182,7 @@ export interface ChoiceLogprobs {
   refusal: null;
 }
 
-export type FinishReason = "stop" | "length";
+export type FinishReason = "stop" | "length" | "tool_calls";
 
 export interface ChatCompletion {
   id: string;
@@ -155,11 +192,27 @@ export interface ChatCompletion {
   model: string;
   choices: {
     index: number;
-    message: { role: "assistant"; content: string | null; refusal: string | null };
+    message: {
+      role: "assistant";
+      /** null beside calls alone. */
+      content: string | null;
+      refusal: string | null;
+      tool_calls?: ToolCall[];
+      /** Not in OpenAI's API: the model's thinking, which is no part of the content. */
+      reasoning_content?: string;
+    };
     finish_reason: FinishReason;
     logprobs: ChoiceLogprobs | null;
   }[];
   usage: CompletionUsage;
+}
+
+/** The first of each index has id, type, name and no arguments; the others are pieces of the arguments. */
+export interface ToolCallChunk {
+  index: number;
+  id?: string;
+  type?: "function";
+  function: { name?: string; arguments: string };
 }
 
 export interface ChatCompletionChunk {
@@ -169,7 +222,13 @@ export interface ChatCompletionChunk {
   model: string;
   choices: {
     index: number;
-    delta: { role?: "assistant"; content?: string; refusal?: null };
+    delta: {
+      role?: "assistant";
+      content?: string;
+      refusal?: null;
+      tool_calls?: ToolCallChunk[];
+      reasoning_content?: string;
+    };
     finish_reason: FinishReason | null;
     logprobs?: ChoiceLogprobs | null;
   }[];

@@ -29,6 +29,8 @@ export interface GenerationSpec {
   /** What is kept whenever the context is full; without it, it never may be. */
   window?: Window;
   stop: readonly string[];
+  /** Control tokens that are text all the same. */
+  keep?: ReadonlySet<number>;
   eos: ReadonlySet<number>;
   /** Higher goes first. */
   priority: number;
@@ -87,7 +89,7 @@ export class Generation implements Ranked {
     this.rank = rankOf(arrived, priority);
     this.#context = new Context(prompt, prompt.length + maxTokens, spec.window);
     this.#bytes = bytes;
-    this.#text = new Detokenizer(bytes);
+    this.#text = new Detokenizer(bytes, spec.keep);
     this.#stops = new StopMatcher([...spec.stop]);
     this.#outs = [{ index: 0, sampling, drawIndex: 0 }];
     this.#oneOut = [this.#outs[0] as Out];

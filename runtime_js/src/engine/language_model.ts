@@ -19,7 +19,7 @@ import type { Executor } from "./executor.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
-import { Prompts } from "./prompts.js";
+import { isMessages, Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
@@ -317,6 +317,8 @@ export class LanguageModel {
     this.#check(request);
     const { tokens, droppedMessages, window } = this.prompts.fit(request);
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
+    const chat = request.tools !== undefined || isMessages(request.messages);
+    const answer = chat ? this.prompts.answering.of(request, tokens) : undefined;
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
@@ -333,17 +335,21 @@ export class LanguageModel {
           maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
           ...(window ? { window } : {}),
           stop,
+          ...(answer ? { keep: answer.keep } : {}),
           eos: this.#eos,
           priority,
           streams,
           cache: true,
           speculation,
         },
-        listener.delta,
+        answer ? (delta) => listener.delta(answer.read(delta)) : listener.delta,
         signal,
       )
       .finally(claim);
-    return { ...result, promptTokens: tokens.length, droppedMessages };
+    const rest = answer?.rest();
+    if (rest) listener.delta(rest);
+    const about = { ...result, promptTokens: tokens.length, droppedMessages };
+    return answer ? answer.result(about) : about;
   }
 
   /** Computes what these messages become, as far as it is not cached, and saves it. @throws as `engine.kv.save` */

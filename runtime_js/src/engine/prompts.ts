@@ -1,7 +1,9 @@
 /** What requests ask becomes the tokens that a model reads, and that fit its context. */
-import { ContextLengthExceeded, InvalidRequestError } from "../errors.js";
+import { ContextLengthExceeded, InvalidRequestError, ToolsUnsupported } from "../errors.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import type { ToolSpec } from "../text/tools.js";
 import { commonPrefix } from "./admission.js";
+import { Answering } from "./answering.js";
 import { type Window, windowOf } from "./context.js";
 import type { GenerateRequest, Prompt } from "./request.js";
 import type { TextParts } from "./text_parts.js";
@@ -9,6 +11,9 @@ import { turnsOf, turnsToDrop } from "./turns.js";
 
 /** Of a context: what is left to an answer at most, when it is chosen what fits, and the strides in which turns are dropped. */
 const PART = 1 / 4;
+
+/** Variables of the chat template. */
+type Settings = Record<string, unknown>;
 
 /** A prompt that fits. */
 export interface Fitted {
@@ -20,22 +25,42 @@ export interface Fitted {
 }
 
 export class Prompts {
+  #answering: Answering | undefined;
+
   constructor(
     private readonly text: Pick<TextParts, "tokenizer" | "template">,
     private readonly vocab: number,
     private readonly contextLength: number,
   ) {}
 
-  /** The prompt that these messages become. @throws TemplateError */
-  render(messages: TemplateMessage[]): { text: string; tokens: number[] } {
-    if (this.text.template instanceof Error) throw this.text.template;
-    const text = this.text.template.render(messages);
+  /** What this model's answers are made of. @throws TemplateError when it is no chat model */
+  get answering(): Answering {
+    const { template } = this.text;
+    if (template instanceof Error) throw template;
+    this.#answering ??= new Answering(this.text, template);
+    return this.#answering;
+  }
+
+  /** The prompt that these messages become. @throws TemplateError, ToolsUnsupported */
+  render(messages: TemplateMessage[], settings?: Settings): { text: string; tokens: number[] } {
+    const { template } = this.text;
+    if (template instanceof Error) throw template;
+    const called = messages.some(({ role, tool_calls }) => role === "tool" || tool_calls);
+    if (settings?.["tools"] && !this.answering.tools.takesTools) {
+      throw new ToolsUnsupported(
+        "this model's chat template does not take tools, so the model would never learn of them: leave tools out, describe " +
+          "them in a system message, or load a model that was trained with tools",
+        { param: "tools" },
+      );
+    }
+    const history = called ? this.answering.tools.prepare(messages) : messages;
+    const text = template.render(history, settings);
     return { text, tokens: this.text.tokenizer.encode(text) };
   }
 
   /** The tokens of a prompt, all of them. @throws InvalidRequestError, ContextLengthExceeded, TemplateError */
-  tokens(prompt: Prompt): Int32Array {
-    const tokens = this.#read(prompt);
+  tokens(prompt: Prompt, settings?: Settings): Int32Array {
+    const tokens = this.#read(prompt, settings);
     this.#check(tokens.length, this.contextLength - 1);
     return tokens;
   }
@@ -45,56 +70,67 @@ export class Prompts {
    *
    * @throws InvalidRequestError, ContextLengthExceeded, TemplateError
    */
-  fit({ messages, maxTokens, overflow = "error" }: GenerateRequest): Fitted {
+  fit({ messages, maxTokens, overflow = "error", tools }: GenerateRequest): Fitted {
     const { contextLength } = this;
+    const settings = { ...(tools ? { tools: tools.map(told) } : {}) };
     if (overflow === "error") {
-      return { tokens: this.tokens(messages), droppedMessages: 0, window: undefined };
+      return { tokens: this.tokens(messages, settings), droppedMessages: 0, window: undefined };
     }
     const stride = Math.max(1, Math.floor(contextLength * PART));
     const limit = contextLength - Math.min(maxTokens ?? stride, stride);
-    if (overflow === "slide" && isMessages(messages)) return this.#slid(messages, limit, stride);
-    const tokens = this.#read(messages);
+    if (overflow === "slide" && isMessages(messages)) {
+      return this.#slid(messages, settings, { limit, stride });
+    }
+    const tokens = this.#read(messages, settings);
     this.#check(tokens.length, overflow === "slide" ? contextLength - 1 : limit);
     const window = overflow === "slide" ? windowOf(contextLength, tokens) : undefined;
     return { tokens, droppedMessages: 0, window };
   }
 
   /** Leaves out whole turns after the system messages. */
-  #slid(messages: TemplateMessage[], limit: number, stride: number): Fitted {
+  #slid(
+    messages: TemplateMessage[],
+    settings: Settings | undefined,
+    room: { limit: number; stride: number },
+  ): Fitted {
     const { head, turns } = turnsOf(messages);
     const prompts = new Map<number, Int32Array>();
     const without = (dropped: number): Int32Array => {
       const known = prompts.get(dropped);
       if (known) return known;
-      const prompt = this.#read([...head, ...turns.slice(dropped).flat()]);
+      const prompt = this.#read([...head, ...turns.slice(dropped).flat()], settings);
       prompts.set(dropped, prompt);
       return prompt;
     };
     const length = (dropped: number) => without(dropped).length;
-    const dropped = turnsToDrop(turns.length, length, { limit, stride });
+    const dropped = turnsToDrop(turns.length, length, room);
     const tokens = without(dropped);
     const even = dropped > 0 ? " even without earlier turns" : "";
     this.#check(tokens.length, this.contextLength - 1, even);
     return {
       tokens,
       droppedMessages: turns.slice(0, dropped).flat().length,
-      window: windowOf(this.contextLength, tokens, this.#beginning(head, tokens)),
+      window: windowOf(this.contextLength, tokens, this.#beginning(head, settings, tokens)),
     };
   }
 
   /** How many tokens come before the first turn's text. */
-  #beginning(head: TemplateMessage[], tokens: Int32Array): number {
+  #beginning(
+    head: TemplateMessage[],
+    settings: Settings | undefined,
+    tokens: Int32Array,
+  ): number {
     try {
-      return commonPrefix(tokens, this.#read([...head, { role: "user", content: "" }]));
+      return commonPrefix(tokens, this.#read([...head, { role: "user", content: "" }], settings));
     } catch {
       return 0; // a template may refuse an empty message
     }
   }
 
   /** @throws InvalidRequestError when it is empty, or no prompt of this model */
-  #read(prompt: Prompt): Int32Array {
+  #read(prompt: Prompt, settings?: Settings): Int32Array {
     const tokens = isMessages(prompt)
-      ? this.render(prompt).tokens
+      ? this.render(prompt, settings).tokens
       : typeof prompt === "string"
         ? this.text.tokenizer.encode(prompt)
         : prompt;
@@ -119,5 +155,10 @@ export class Prompts {
   }
 }
 
-const isMessages = (prompt: Prompt): prompt is TemplateMessage[] =>
+/** A tool as templates take it: `strict` is not the model's business. */
+function told({ type, function: { strict: _, ...about } }: ToolSpec): unknown {
+  return { type, function: about };
+}
+
+export const isMessages = (prompt: Prompt): prompt is TemplateMessage[] =>
   Array.isArray(prompt) && typeof prompt[0] !== "number";

@@ -1,5 +1,6 @@
 /** What the engine is asked and what it answers: plain data, free of any API's conventions. */
 import type { TemplateMessage } from "../text/chat_template.js";
+import type { ToolCallDelta, ToolChoice, ToolSpec } from "../text/tools.js";
 
 /** How to choose tokens. Undefined fields take the model's own defaults (generation_config.json), then neutral values. */
 export interface SamplingOptions {
@@ -52,6 +53,12 @@ export interface GenerateRequest {
   streams?: boolean;
   /** Default `off`. */
   speculation?: Speculates;
+  /** Functions that the model may call; the prompt tells of them, and the answer's calls are told apart. */
+  tools?: ToolSpec[];
+  /** Default `auto`. */
+  toolChoice?: ToolChoice;
+  /** Default true: calls are held to the format and to the functions' schemas. */
+  constrainTools?: boolean;
 }
 
 /** A token with its log-probability under the raw logits. */
@@ -67,17 +74,22 @@ export interface TokenLogprobs extends TokenLogprob {
 
 /** Text that became certain, and the tokens sampled since the last delta. */
 export interface Delta {
+  /** Content: neither thinking nor calls. */
   text: string;
+  reasoning?: string;
+  toolCalls?: ToolCallDelta[];
   tokens: number;
   logprobs: TokenLogprobs[];
 }
 
-export type FinishReason = "stop" | "length";
+export type FinishReason = "stop" | "length" | "tool_calls";
 
 export interface GenerateResult {
   finishReason: FinishReason;
   promptTokens: number;
   completionTokens: number;
+  /** Of these, the model's thinking, where it is told from its answer. */
+  reasoningTokens?: number;
   /** Prompt tokens that were not computed, because the prefix cache had them. */
   cachedTokens: number;
   /** Messages that were left out of the prompt. */

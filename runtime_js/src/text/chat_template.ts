@@ -9,6 +9,8 @@ export interface TemplateMessage {
   name?: string;
   tool_call_id?: string;
   tool_calls?: { id: string; type: "function"; function: { name: string; arguments: unknown } }[];
+  /** What the model thought before it. */
+  reasoning_content?: string;
 }
 
 /** What is read of tokenizer_config.json. */
@@ -19,6 +21,10 @@ export interface TokenizerConfig {
 
 export class ChatTemplate {
   readonly #template: Template;
+  /** Some models have another one for requests with tools. */
+  readonly #withTools: Template | undefined;
+  /** The text of all of them. */
+  readonly source: string;
   readonly #variables: Record<string, unknown>;
 
   /**
@@ -26,12 +32,14 @@ export class ChatTemplate {
    * @throws TemplateError when there is none, or it does not parse
    */
   constructor(source: string | undefined, config: TokenizerConfig) {
-    const text = source ?? embedded(config);
+    const text = source ?? embedded(config, "default");
+    const withTools = source === undefined ? embedded(config, "tool_use") : undefined;
     if (text === undefined) {
       throw new TemplateError("the model has no chat template: it is not a chat model");
     }
     try {
       this.#template = new Template(text);
+      this.#withTools = withTools === undefined ? undefined : new Template(withTools);
     } catch (cause) {
       throw new TemplateError(
         `the chat template is invalid: ${(cause as Error).message}`,
@@ -39,13 +47,21 @@ export class ChatTemplate {
         { cause },
       );
     }
+    this.source = `${text}\n${withTools ?? ""}`;
     this.#variables = specialTokens(config);
   }
 
-  /** The prompt that asks for the assistant's next message. @throws TemplateError with what the template says is wrong */
-  render(messages: TemplateMessage[]): string {
+  /**
+   * The prompt that asks for the assistant's next message.
+   *
+   * @param settings variables of a request, such as `tools`
+   * @throws TemplateError with what the template says is wrong
+   */
+  render(messages: TemplateMessage[], settings: Record<string, unknown> = {}): string {
+    const variables = { ...this.#variables, ...settings };
+    const template = (settings["tools"] ? this.#withTools : undefined) ?? this.#template;
     try {
-      return this.#template.render({ ...this.#variables, messages, add_generation_prompt: true });
+      return template.render({ ...variables, messages, add_generation_prompt: true });
     } catch (cause) {
       throw new TemplateError(
         `the chat template refuses these messages: ${(cause as Error).message}`,
@@ -56,10 +72,13 @@ export class ChatTemplate {
   }
 }
 
-function embedded(config: TokenizerConfig): string | undefined {
-  const { chat_template } = config;
-  if (!Array.isArray(chat_template)) return chat_template;
-  return chat_template.find((t) => t.name === "default")?.template ?? chat_template[0]?.template;
+function embedded(
+  { chat_template: given }: TokenizerConfig,
+  name: "default" | "tool_use",
+): string | undefined {
+  if (!Array.isArray(given)) return name === "default" ? given : undefined;
+  const named = given.find((t) => t.name === name)?.template;
+  return named ?? (name === "default" ? given[0]?.template : undefined);
 }
 
 /** bos_token, eos_token …: strings, or records with `content`. */

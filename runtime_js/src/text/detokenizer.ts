@@ -6,13 +6,17 @@ export class Detokenizer {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #strip: number;
 
-  constructor(private readonly tokens: TokenBytes) {
+  /** @param keep control tokens that are text all the same */
+  constructor(
+    private readonly tokens: TokenBytes,
+    private readonly keep?: ReadonlySet<number>,
+  ) {
     this.#strip = tokens.leadingSpaces;
   }
 
-  /** The characters that this token completes; control tokens are no text. */
+  /** The characters that this token completes; control tokens are no text, but for those that are kept. */
   push(id: number): string {
-    if (this.tokens.isSpecial(id)) return "";
+    if (this.tokens.isSpecial(id) && !this.keep?.has(id)) return "";
     let bytes = this.tokens.of(id);
     while (this.#strip > 0 && bytes.length > 0) {
       if (bytes[0] === 0x20) {

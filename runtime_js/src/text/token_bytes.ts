@@ -14,7 +14,7 @@ interface DecoderConfig {
   replacement?: string;
 }
 
-interface AddedToken {
+export interface AddedToken {
   id: number;
   content: string;
   special: boolean;
@@ -59,6 +59,11 @@ export class TokenBytes {
     const { toBytes, leadingSpaces } = compileDecoder(steps);
     this.#toBytes = toBytes;
     this.leadingSpaces = leadingSpaces;
+  }
+
+  /** Tokens beside the vocabulary: control tokens, and others that a text's tokens are never part of. */
+  get added(): readonly AddedToken[] {
+    return [...this.#added.values()];
   }
 
   /** Whether a token is a control token, which is never text. */

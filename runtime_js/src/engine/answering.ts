@@ -1,0 +1,119 @@
+/** What a chat model's answers are made of: content, thinking, calls of tools. Found out once for each model. */
+import { AnswerParser, type AnswerParts } from "../text/answer_parser.js";
+import type { ChatTemplate } from "../text/chat_template.js";
+import { opensReasoning, type ReasoningFormat, reasoningOf } from "../text/reasoning.js";
+import { TemplateTools } from "../text/template_tools.js";
+import { constraintOf } from "../text/tool_constraint.js";
+import { markersOf } from "../text/tool_formats.js";
+import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
+import type { TextParts } from "./text_parts.js";
+
+/** Tokens at a prompt's end that may open the model's thinking. */
+const TAIL = 16;
+
+export class Answering {
+  readonly #thinking: ReasoningFormat | undefined;
+  #tools: TemplateTools | undefined;
+
+  constructor(
+    private readonly text: Pick<TextParts, "tokenizer">,
+    private readonly template: ChatTemplate,
+  ) {
+    const tokens = text.tokenizer.bytes.added.map(({ content }) => content);
+    this.#thinking = reasoningOf([template.source, ...tokens]);
+  }
+
+  /** What the template says about tools. */
+  get tools(): TemplateTools {
+    const tokens = this.text.tokenizer.bytes.added.map(({ content }) => content);
+    this.#tools ??= new TemplateTools(this.template, tokens);
+    return this.#tools;
+  }
+
+  /** How to read the answer to a prompt; undefined where all of it is content. @param prompt its tokens */
+  of({ tools: specs, toolChoice, constrainTools = true }: GenerateRequest, prompt: Int32Array) {
+    const thinking = this.#thinking && {
+      format: this.#thinking,
+      opened: opensReasoning(this.#tail(prompt), this.#thinking),
+    };
+    if (!specs) return thinking ? new ReadAnswer({ thinking }, this.#keep({ thinking })) : undefined;
+    const { syntax } = this.tools;
+    const parts = { thinking, tools: { format: syntax.format, specs } };
+    const constraint = constraintOf(syntax, specs, toolChoice ?? { mode: "auto" }, thinking);
+    return new ReadAnswer(parts, this.#keep(parts), constrainTools ? constraint : undefined);
+  }
+
+  #tail(prompt: Int32Array): string {
+    const { bytes } = this.text.tokenizer;
+    const decoder = new TextDecoder();
+    return [...prompt.subarray(-TAIL)]
+      .map((id) => decoder.decode(bytes.of(id), { stream: true }))
+      .join("");
+  }
+
+  /** Control tokens that are marks, or parts of one. */
+  #keep({ tools, thinking }: AnswerParts): ReadonlySet<number> {
+    const marks = [
+      ...(tools ? markersOf(tools.format) : []),
+      ...(thinking ? [thinking.format.begin, thinking.format.end] : []),
+    ];
+    const { added } = this.text.tokenizer.bytes;
+    const kept = added.filter(({ content }) => marks.some((mark) => mark.includes(content)));
+    return new Set(kept.map(({ id }) => id));
+  }
+}
+
+/** One answer, as it comes. */
+export class ReadAnswer {
+  readonly #parser: AnswerParser;
+  #reasoningTokens = 0;
+
+  /**
+   * @param keep control tokens that must be in the text
+   * @param constraint what the answer must look like
+   */
+  constructor(
+    parts: AnswerParts,
+    readonly keep: ReadonlySet<number>,
+    readonly constraint?: ReturnType<typeof constraintOf>,
+  ) {
+    this.#parser = new AnswerParser(parts);
+  }
+
+  /** Tells thinking and calls from content. */
+  read({ text, ...delta }: Delta): Delta {
+    const before = this.#parser.thinking;
+    const parts = this.#parser.push(text);
+    if (before || this.#parser.thinking) this.#reasoningTokens += delta.tokens;
+    return withParts(delta, parts);
+  }
+
+  /** What was held back, if anything was. */
+  rest(): Delta | undefined {
+    const parts = this.#parser.finish();
+    if (parts.text === "" && parts.reasoning === "" && parts.toolCalls.length === 0) return undefined;
+    return withParts({ tokens: 0, logprobs: [] }, parts);
+  }
+
+  /** The result, after the end. An answer that its length cut off says so, whatever was in it. */
+  result<R extends Pick<GenerateResult, "finishReason">>(result: R): R & { reasoningTokens: number } {
+    const called = result.finishReason === "stop" && this.#parser.calls > 0;
+    return {
+      ...result,
+      ...(called ? { finishReason: "tool_calls" } : {}),
+      reasoningTokens: this.#reasoningTokens,
+    };
+  }
+}
+
+function withParts(
+  delta: Omit<Delta, "text">,
+  { text, reasoning, toolCalls }: ReturnType<AnswerParser["push"]>,
+): Delta {
+  return {
+    ...delta,
+    text,
+    ...(reasoning === "" ? {} : { reasoning }),
+    ...(toolCalls.length === 0 ? {} : { toolCalls }),
+  };
+}
