@@ -54,7 +54,8 @@ function toolsOf(value: unknown): ToolSpec[] {
 }
 
 function toolOf(tool: unknown, at: string): ToolSpec {
-  if (!isRecord(tool)) throw invalid(at, 'must be {type: "function", function: {name, parameters}}');
+  if (!isRecord(tool))
+    throw invalid(at, 'must be {type: "function", function: {name, parameters}}');
   if (tool["type"] !== "function")
     throw invalid(`${at}.type`, `must be "function", not ${show(tool["type"])}`);
   const given = tool["function"];

@@ -36,7 +36,8 @@ export class Answering {
       format: this.#thinking,
       opened: opensReasoning(this.#tail(prompt), this.#thinking),
     };
-    if (!specs) return thinking ? new ReadAnswer({ thinking }, this.#keep({ thinking })) : undefined;
+    if (!specs)
+      return thinking ? new ReadAnswer({ thinking }, this.#keep({ thinking })) : undefined;
     const { syntax } = this.tools;
     const parts = { thinking, tools: { format: syntax.format, specs } };
     const constraint = constraintOf(syntax, specs, toolChoice ?? { mode: "auto" }, thinking);
@@ -91,12 +92,15 @@ export class ReadAnswer {
   /** What was held back, if anything was. */
   rest(): Delta | undefined {
     const parts = this.#parser.finish();
-    if (parts.text === "" && parts.reasoning === "" && parts.toolCalls.length === 0) return undefined;
+    if (parts.text === "" && parts.reasoning === "" && parts.toolCalls.length === 0)
+      return undefined;
     return withParts({ tokens: 0, logprobs: [] }, parts);
   }
 
   /** The result, after the end. An answer that its length cut off says so, whatever was in it. */
-  result<R extends Pick<GenerateResult, "finishReason">>(result: R): R & { reasoningTokens: number } {
+  result<R extends Pick<GenerateResult, "finishReason">>(
+    result: R,
+  ): R & { reasoningTokens: number } {
     const called = result.finishReason === "stop" && this.#parser.calls > 0;
     return {
       ...result,

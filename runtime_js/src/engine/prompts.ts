@@ -115,11 +115,7 @@ export class Prompts {
   }
 
   /** How many tokens come before the first turn's text. */
-  #beginning(
-    head: TemplateMessage[],
-    settings: Settings | undefined,
-    tokens: Int32Array,
-  ): number {
+  #beginning(head: TemplateMessage[], settings: Settings | undefined, tokens: Int32Array): number {
     try {
       return commonPrefix(tokens, this.#read([...head, { role: "user", content: "" }], settings));
     } catch {

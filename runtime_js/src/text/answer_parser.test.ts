@@ -108,7 +108,11 @@ describe("calls are read from", () => {
       `<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>${PARIS}<|tool_call_end|><|tool_calls_section_end|>`,
       {},
     ],
-    ["lfm", `<|tool_call_start|>[{"name": "get_weather", "arguments": ${PARIS}}]<|tool_call_end|>`, {}],
+    [
+      "lfm",
+      `<|tool_call_start|>[{"name": "get_weather", "arguments": ${PARIS}}]<|tool_call_end|>`,
+      {},
+    ],
     ["nemotron", `<TOOLCALL>[{"name": "get_weather", "arguments": ${PARIS}}]</TOOLCALL>`, {}],
     ["functools", `functools[{"name": "get_weather", "arguments": ${PARIS}}]`, {}],
     ["tool_code", `\`\`\`tool_code\n{"name": "get_weather", "parameters": ${PARIS}}\n\`\`\``, {}],
@@ -169,7 +173,7 @@ describe("calls are read from", () => {
   test("tagged arguments take their types from the schema", () => {
     const text =
       "<tool_call><function=get_weather><parameter=city>\n12\n</parameter><parameter=days>\n3\n</parameter>" +
-      "<parameter=wet>True</parameter><parameter=note>a \"b\"\nc</parameter></function></tool_call>";
+      '<parameter=wet>True</parameter><parameter=note>a "b"\nc</parameter></function></tool_call>';
     const [one] = read(withTools("qwen_xml"), [text]).calls;
     expect(JSON.parse(one?.arguments as string)).toEqual({
       city: "12",
@@ -249,7 +253,8 @@ describe("thinking", () => {
 
 /** The whole text at once, by regular expressions: of the two ways to write a call that are known to be right. */
 function twin(text: string): Read {
-  const CALL = /<tool_call>\s*\{"name": "(get_weather|set-light)", "arguments": (\{[^{}<]*\})\}\s*<\/tool_call>/g;
+  const CALL =
+    /<tool_call>\s*\{"name": "(get_weather|set-light)", "arguments": (\{[^{}<]*\})\}\s*<\/tool_call>/g;
   const thought = /^([^]*?)<\/think>([^]*)$/.exec(text);
   if (!thought) return { text: "", reasoning: text.trim(), calls: [] };
   const [, reasoning = "", rest = ""] = thought;

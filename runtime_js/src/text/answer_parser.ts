@@ -131,7 +131,10 @@ export class AnswerParser {
       if (tools?.format.open === "" && this.#content.empty) {
         while (isSpace(yield* this.#peek())) this.#content.push(yield* this.#read());
         const c = yield* this.#peek();
-        if (c === "{" || c === "[") yield* this.#group(tools.format, "");
+        if (c === "{" || c === "[") {
+          yield* this.#group(tools.format, "");
+          continue;
+        }
       }
       const mark = yield* this.#until(marks, (c) => this.#content.push(c));
       if (mark === END) break;

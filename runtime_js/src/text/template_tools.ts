@@ -87,11 +87,23 @@ export class TemplateTools {
     for (const taken of TAKEN) {
       const text = this.#try(prepared(history, format, taken), [TOOL]);
       const shown = text?.split("probe_value").length ?? 0;
-      if (text?.includes(CALL) && shown > count && !text.includes('\\"probe_key')) {
-        return { text, taken };
-      }
+      const whole = text?.includes(CALL) && shown > count && !text.includes('\\"probe_key');
+      const nothing = taken.content === null && this.#printsNull(history, format, taken, text);
+      if (text !== undefined && whole && !nothing) return { text, taken };
     }
     return undefined;
+  }
+
+  /** Whether the absence of content is printed. */
+  #printsNull(
+    history: TemplateMessage[],
+    format: ToolFormat,
+    taken: Taken,
+    text: string | undefined,
+  ): boolean {
+    const count = (text = "") => text.split(/null|None/).length;
+    const other = this.#try(prepared(history, format, { ...taken, content: "" }), [TOOL]);
+    return count(text) > count(other);
   }
 
   #try(messages: TemplateMessage[], tools: unknown[]): string | undefined {
@@ -153,7 +165,9 @@ function written(format: ToolFormat, text: string): Partial<CallSyntax> {
   const before = text.slice(0, first.begin);
   const opened = [open, ...also]
     .map((mark) => ({ mark, at: before.lastIndexOf(mark) }))
-    .filter(({ mark, at }) => mark !== "" && at >= 0 && BETWEEN.test(before.slice(at + mark.length)))
+    .filter(
+      ({ mark, at }) => mark !== "" && at >= 0 && BETWEEN.test(before.slice(at + mark.length)),
+    )
     .at(0);
   if (open !== "" && !opened) return {};
   const lead = opened ? before.slice(opened.at + opened.mark.length) : "";

@@ -35,9 +35,7 @@ export function constraintOf(
   const { open, lead, gap, tail } = syntax;
   const single = (choice.single ?? false) || syntax.single;
   const call = (begun: number) => oneOf(callable.map((tool) => callOf(syntax, tool, begun)));
-  const more: Format[] = single
-    ? []
-    : [{ type: "star", content: sequence(...text(gap), call(0)) }];
+  const more: Format[] = single ? [] : [{ type: "star", content: sequence(...text(gap), call(0)) }];
 
   const answer = (): Format => {
     if (mode === "required") return sequence(...text(open + lead), call(0), ...more, ...text(tail));
