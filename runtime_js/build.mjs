@@ -21,6 +21,8 @@ const entries = {
   drafted_steps: "src/engine/drafted_steps.ts",
   page_tuning: "src/engine/page_tuning.ts",
   router: "src/router/index.ts",
+  http: "src/http/index.ts",
+  "service-worker": "src/http/service_worker.ts",
   bench: "src/bench/index.ts",
   bench_worker: "src/bench/bench_worker.ts",
   bench_inline: "src/bench/bench_inline.ts",

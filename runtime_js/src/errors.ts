@@ -173,6 +173,13 @@ export class KvRefused extends WebbuildError {
   static override readonly className: string = "KvRefused";
 }
 
+// --- http
+
+/** The page can't have the service worker that serves `/v1`; the message says why, and what to do. */
+export class ServiceWorkerFailed extends WebbuildError {
+  static override readonly className: string = "ServiceWorkerFailed";
+}
+
 type ErrorClass = new (message: string, data?: ErrorData, options?: ErrorOptions) => WebbuildError;
 
 const classes = new Map<string, ErrorClass>(
@@ -206,6 +213,7 @@ const classes = new Map<string, ErrorClass>(
     PeerTimeout,
     PeerUnknown,
     KvRefused,
+    ServiceWorkerFailed,
   ].map((c) => [c.className, c]),
 );
 

@@ -11,7 +11,7 @@ export {
   ServingEngine,
   type StartGenerateOptions,
 } from "./api/serving_engine.js";
-export { ChatCompletionStream } from "./api/stream.js";
+export { type ChatCompletionStream, CompletionStream } from "./api/stream.js";
 export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
 export type { DraftInfo } from "./engine/draft.js";
@@ -43,6 +43,7 @@ export {
   PeerTimeout,
   PeerUnknown,
   ProtocolMismatch,
+  ServiceWorkerFailed,
   StaleKvFile,
   StorageError,
   TemplateError,

@@ -6,28 +6,10 @@ import { invalid, isRecord, show } from "./fields.js";
 const MAX_TOOLS = 128;
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 
-/** What they were called before; each with what is to be given instead. */
-const DEPRECATED: Record<string, string> = {
-  functions: 'tools: [{type: "function", function}]',
-  function_call: 'tool_choice: "auto", "none" or {type: "function", function: {name}}',
-};
-
-/** The parameters that {@link parseTools} reads. */
-export const TOOL_PARAMETERS = [
-  "tools",
-  "tool_choice",
-  "parallel_tool_calls",
-  ...Object.keys(DEPRECATED),
-] as const;
-
 /** With `tool_choice: "none"` the model is not told of its tools. @throws InvalidRequestError naming the parameter */
 export function parseTools(
   params: Record<string, unknown>,
 ): Pick<GenerateRequest, "tools" | "toolChoice"> {
-  for (const [name, instead] of Object.entries(DEPRECATED)) {
-    if (params[name] !== undefined && params[name] !== null)
-      throw invalid(name, `is deprecated: give ${instead}`);
-  }
   const given = params["tools"] ?? undefined;
   const tools = given === undefined ? undefined : toolsOf(given);
   const parallel = params["parallel_tool_calls"] ?? undefined;

@@ -67,7 +67,7 @@ export class Answering {
 /** One answer, as it comes. */
 export class ReadAnswer {
   readonly #parser: AnswerParser;
-  #reasoningTokens = 0;
+  #reasoningTokens: number | undefined;
 
   /**
    * @param keep control tokens that must be in the text
@@ -79,13 +79,15 @@ export class ReadAnswer {
     readonly constraint?: ReturnType<typeof constraintOf>,
   ) {
     this.#parser = new AnswerParser(parts);
+    if (parts.thinking) this.#reasoningTokens = 0;
   }
 
   /** Tells thinking and calls from content. */
   read({ text, ...delta }: Delta): Delta {
     const before = this.#parser.thinking;
     const parts = this.#parser.push(text);
-    if (before || this.#parser.thinking) this.#reasoningTokens += delta.tokens;
+    const thought = before || this.#parser.thinking;
+    if (thought && this.#reasoningTokens !== undefined) this.#reasoningTokens += delta.tokens;
     return withParts(delta, parts);
   }
 
@@ -100,12 +102,12 @@ export class ReadAnswer {
   /** The result, after the end. An answer that its length cut off says so, whatever was in it. */
   result<R extends Pick<GenerateResult, "finishReason">>(
     result: R,
-  ): R & { reasoningTokens: number } {
+  ): R {
     const called = result.finishReason === "stop" && this.#parser.calls > 0;
     return {
       ...result,
       ...(called ? { finishReason: "tool_calls" } : {}),
-      reasoningTokens: this.#reasoningTokens,
+      ...(this.#reasoningTokens === undefined ? {} : { reasoningTokens: this.#reasoningTokens }),
     };
   }
 }

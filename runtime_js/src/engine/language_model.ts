@@ -12,6 +12,7 @@ import type { PackSource } from "../store/pack_source.js";
 import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import { VERSION } from "../version.js";
 import type { Built } from "./build.js";
 import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
 import type { Drafter } from "./drafter.js";
@@ -75,6 +76,9 @@ export interface GenerateListener {
   accepted?(promptTokens: number): void;
   delta(delta: Delta): void;
 }
+
+/** Of an answer that the model does not end. */
+const NO_END: ReadonlySet<number> = new Set();
 
 /** Time without a request after which what no answer has needed yet is made ready. */
 const IDLE_MS = 500;
@@ -278,6 +282,12 @@ export class LanguageModel {
     return sha256(JSON.stringify([hashes, dtype, pageSize, bytes]));
   }
 
+  /** Says what answers: pack, tier and version of this package; the same at every load of these. */
+  async fingerprint(): Promise<string> {
+    const hash = await sha256(JSON.stringify([this.manifest, this.#choice.tier, VERSION]));
+    return `fp_${hash.slice(0, 10)}`;
+  }
+
   /** Has keys and values computed. @returns a sequence that holds them, once the steps that compute them are submitted */
   #compute(tokens: Int32Array, signal: AbortSignal): Promise<Sequence> {
     const ended = new AbortController();
@@ -336,7 +346,7 @@ export class LanguageModel {
           ...(window ? { window } : {}),
           stop,
           ...(answer ? { keep: answer.keep } : {}),
-          eos: this.#eos,
+          eos: request.ignoreEos ? NO_END : this.#eos,
           priority,
           streams,
           cache: true,
@@ -445,7 +455,7 @@ export class LanguageModel {
     const drafts = typeof speculation === "object" && speculation.from === "draft";
     if (drafts && !this.#choice.draft) {
       throw new InvalidRequestError("no draft was loaded: give Engine.load a draft", {
-        param: "speculation.from",
+        param: "webbuild.speculation.from",
       });
     }
     const vocab = this.manifest.model.vocab_size;

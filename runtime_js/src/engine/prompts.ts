@@ -41,7 +41,7 @@ export class Prompts {
     return this.#answering;
   }
 
-  /** The prompt that these messages become. @throws TemplateError, ToolsUnsupported */
+  /** The prompt that these messages become. @throws TemplateError, InvalidRequestError, ToolsUnsupported */
   render(messages: TemplateMessage[], settings?: Settings): { text: string; tokens: number[] } {
     const { template } = this.text;
     if (template instanceof Error) throw template;
@@ -70,9 +70,9 @@ export class Prompts {
    *
    * @throws InvalidRequestError, ContextLengthExceeded, TemplateError
    */
-  fit({ messages, maxTokens, overflow = "error", tools }: GenerateRequest): Fitted {
+  fit({ messages, maxTokens, overflow = "error", template, tools }: GenerateRequest): Fitted {
     const { contextLength } = this;
-    const settings = { ...(tools ? { tools: tools.map(told) } : {}) };
+    const settings = { ...template, ...(tools ? { tools: tools.map(told) } : {}) };
     if (overflow === "error") {
       return { tokens: this.tokens(messages, settings), droppedMessages: 0, window: undefined };
     }

@@ -10,6 +10,8 @@ export interface SamplingOptions {
   /** 0: off. */
   topK?: number;
   minP?: number;
+  /** Logits of tokens in prompt or answer are divided by it if positive, else multiplied; 1: off. */
+  repetitionPenalty?: number;
   frequencyPenalty: number;
   presencePenalty: number;
   /** Added to the raw logits. */
@@ -59,6 +61,10 @@ export interface GenerateRequest {
   toolChoice?: ToolChoice;
   /** Default true: calls are held to the format and to the functions' schemas. */
   constrainTools?: boolean;
+  /** The model's own end of an answer does not end it (default false). */
+  ignoreEos?: boolean;
+  /** Variables of the chat template, such as `enable_thinking` or `reasoning_effort`. */
+  template?: Record<string, unknown>;
 }
 
 /** A token with its log-probability under the raw logits. */

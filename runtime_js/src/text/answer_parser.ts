@@ -347,7 +347,7 @@ export class AnswerParser {
         value += c;
       });
       if (end === END) return END;
-      const json = valueOf(key.trim(), value, this.#told);
+      const json = jsonOf(key.trim(), value, this.#told);
       this.#argue(`${this.#argued ? ", " : "{"}${JSON.stringify(key.trim())}: ${json}`);
       mark = yield* this.#until([tags.key, ends], () => {});
     }
@@ -442,7 +442,7 @@ function parsed(json: string): string {
 }
 
 /** A value between tags as JSON: a string where the function's schema says so, or where it is nothing else. */
-function valueOf(key: string, text: string, spec: ToolSpec | undefined): string {
+function jsonOf(key: string, text: string, spec: ToolSpec | undefined): string {
   const value = text.replace(/^\n/, "").replace(/\n$/, "");
   const properties = spec?.function.parameters?.["properties"] as
     | Record<string, { type?: unknown } | undefined>

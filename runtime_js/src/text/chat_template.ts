@@ -1,6 +1,6 @@
 /** The repository's own Jinja chat template. */
 import { Template } from "@huggingface/jinja";
-import { TemplateError } from "../errors.js";
+import { InvalidRequestError, TemplateError } from "../errors.js";
 
 /** A message as templates see it. */
 export interface TemplateMessage {
@@ -25,6 +25,8 @@ export class ChatTemplate {
   readonly #withTools: Template | undefined;
   /** The text of all of them. */
   readonly source: string;
+  /** Names that it may read. */
+  readonly #names: ReadonlySet<string>;
   readonly #variables: Record<string, unknown>;
 
   /**
@@ -48,17 +50,18 @@ export class ChatTemplate {
       );
     }
     this.source = `${text}\n${withTools ?? ""}`;
+    this.#names = new Set(this.source.replace(/\{#.*?#\}/gs, "").match(/[a-z_]\w*/gi));
     this.#variables = specialTokens(config);
   }
 
   /**
    * The prompt that asks for the assistant's next message.
    *
-   * @param settings variables of a request, such as `tools`
-   * @throws TemplateError with what the template says is wrong
+   * @param settings variables of a request, such as `tools` and `enable_thinking`
+   * @throws TemplateError with what the template says is wrong · InvalidRequestError about a setting that it does not read
    */
   render(messages: TemplateMessage[], settings: Record<string, unknown> = {}): string {
-    const variables = { ...this.#variables, ...settings };
+    const variables = { ...this.#variables, ...this.#understood(settings) };
     const template = (settings["tools"] ? this.#withTools : undefined) ?? this.#template;
     try {
       return template.render({ ...variables, messages, add_generation_prompt: true });
@@ -69,6 +72,25 @@ export class ChatTemplate {
         { cause },
       );
     }
+  }
+
+  /** Templates that know thinking as on or off take an effort for that. */
+  #understood({ reasoning_effort: effort, ...others }: Record<string, unknown>) {
+    const read: Record<string, unknown> = { ...others };
+    if (effort !== undefined) {
+      const switches = !this.#names.has("reasoning_effort") && this.#names.has("enable_thinking");
+      if (!switches) read["reasoning_effort"] = effort;
+      else read["enable_thinking"] ??= effort !== "none";
+    }
+    for (const [name, value] of Object.entries(read)) {
+      if (value === undefined || this.#names.has(name)) continue;
+      const param = name === "reasoning_effort" ? name : `webbuild.template.${name}`;
+      throw new InvalidRequestError(
+        `${param} changes nothing: this model's chat template does not read it; leave it out`,
+        { param },
+      );
+    }
+    return read;
   }
 }
 

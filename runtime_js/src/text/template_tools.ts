@@ -211,15 +211,15 @@ function spansOf({ calls }: ToolFormat, text: string): { begin: number; end: num
       begin = at - mark.length;
       if (text.slice(begin, at) !== mark) continue;
       const tags = calls.arguments === "json" ? undefined : calls.arguments;
-      const inner = tags ? `\\s*${escape(tags.end.trim())}` : '"\\s*\\}';
-      tail = new RegExp(`^${inner}${escape(end)}`).exec(text.slice(value + "probe_value".length));
+      const inner = tags ? `\\s*${escaped(tags.end.trim())}` : '"\\s*\\}';
+      tail = new RegExp(`^${inner}${escaped(end)}`).exec(text.slice(value + "probe_value".length));
     }
     if (tail) spans.push({ begin, end: value + "probe_value".length + tail[0].length });
   }
   return spans;
 }
 
-const escape = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /**
  * The text of a call of a function: before its arguments and after them. If calls are numbered, the number comes after the
