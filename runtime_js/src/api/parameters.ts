@@ -61,7 +61,10 @@ export const CHAT_PARAMETERS = {
   },
 
   audio: { refused: "is not supported: the model writes text only" },
-  function_call: { refused: 'is OpenAI\'s old name: use tool_choice, "auto", "none" or {type: "function", function: {name}}' },
+  function_call: {
+    refused:
+      'is OpenAI\'s old name: use tool_choice, "auto", "none" or {type: "function", function: {name}}',
+  },
   functions: { refused: 'is OpenAI\'s old name: use tools, [{type: "function", function}]' },
   moderation: { refused: "is not supported: there is no model for it here" },
   prediction: {

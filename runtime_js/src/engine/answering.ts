@@ -100,9 +100,7 @@ export class ReadAnswer {
   }
 
   /** The result, after the end. An answer that its length cut off says so, whatever was in it. */
-  result<R extends Pick<GenerateResult, "finishReason">>(
-    result: R,
-  ): R {
+  result<R extends Pick<GenerateResult, "finishReason">>(result: R): R {
     const called = result.finishReason === "stop" && this.#parser.calls > 0;
     return {
       ...result,

@@ -255,7 +255,7 @@ describe("thinking", () => {
 function twin(text: string): Read {
   const CALL =
     /<tool_call>\s*\{"name": "(get_weather|set-light)", "arguments": (\{[^{}<]*\})\}\s*<\/tool_call>/g;
-  const thought = /^([^]*?)<\/think>([^]*)$/.exec(text);
+  const thought = /^([\s\S]*?)<\/think>([\s\S]*)$/.exec(text);
   if (!thought) return { text: "", reasoning: text.trim(), calls: [] };
   const [, reasoning = "", rest = ""] = thought;
   const calls = [...rest.matchAll(CALL)].map(([, name = "", args = ""]) => call(args, name));

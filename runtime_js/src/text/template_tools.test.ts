@@ -261,7 +261,7 @@ describe("TemplateTools", () => {
 
   test("arguments are text where a template joins them with text, and content is there if it must be", () => {
     const template = new ChatTemplate(
-      "{{ tools | tojson }}{% for m in messages %}{{ m.role + m.content }}{% for c in m.tool_calls %}" +
+      "{{ tools | tojson }}{% for m in messages %}{{ m.role + m.content }}{% for c in m.tool_calls or [] %}" +
         "{{ '<tool_call>' + c.function.name + c.function.arguments + '</tool_call>' }}{% endfor %}{% endfor %}",
       {},
     );
