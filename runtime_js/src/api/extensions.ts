@@ -3,6 +3,7 @@ import type { GenerateRequest, Overflow, SamplingOptions, Speculates } from "../
 import { Fields, invalid, isRecord, show } from "./fields.js";
 import { optional } from "./generation_fields.js";
 import { EXTENSIONS, EXTENSIONS_KEY } from "./parameters.js";
+import { parseResponseFormat } from "./response_format.js";
 import type { Summarise } from "./types.js";
 
 const MAX_PRIORITY = 100;
@@ -18,7 +19,14 @@ export interface Extensions {
   /** Fields of the engine's request. */
   request: Pick<
     GenerateRequest,
-    "priority" | "speculation" | "overflow" | "ignoreEos" | "template" | "constrainTools"
+    | "priority"
+    | "speculation"
+    | "overflow"
+    | "ignoreEos"
+    | "template"
+    | "grammar"
+    | "jumps"
+    | "constrainTools"
   >;
   /** Settings of its sampling. */
   sampling: Pick<SamplingOptions, "topK" | "minP" | "repetitionPenalty">;
@@ -43,6 +51,8 @@ export function parseExtensions(value: unknown): Extensions {
       ...optional("priority", read.number("priority", -MAX_PRIORITY, MAX_PRIORITY)),
       ...optional("ignoreEos", read.boolean("ignore_eos")),
       ...optional("constrainTools", read.boolean("constrain_tools")),
+      ...optional("jumps", read.boolean("jump_forward")),
+      ...parseResponseFormat(value["grammar"], at("grammar")),
       ...parseTemplate(value["template"]),
       ...parseSpeculation(value["speculation"]),
       ...context,

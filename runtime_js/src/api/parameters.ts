@@ -85,6 +85,8 @@ export const EXTENSIONS = [
   "min_p",
   "repetition_penalty",
   "ignore_eos",
+  "grammar",
+  "jump_forward",
   "template",
   "priority",
   "speculation",

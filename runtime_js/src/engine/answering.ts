@@ -1,4 +1,5 @@
 /** What a chat model's answers are made of: content, thinking, calls of tools. Found out once for each model. */
+import type { GrammarSpec } from "../grammar/spec.js";
 import { AnswerParser, type AnswerParts } from "../text/answer_parser.js";
 import type { ChatTemplate } from "../text/chat_template.js";
 import { opensReasoning, type ReasoningFormat, reasoningOf } from "../text/reasoning.js";
@@ -30,18 +31,29 @@ export class Answering {
     return this.#tools;
   }
 
-  /** How to read the answer to a prompt; undefined where all of it is content. @param prompt its tokens */
-  of({ tools: specs, toolChoice, constrainTools = true }: GenerateRequest, prompt: Int32Array) {
+  /** How to read the answer to a prompt; undefined where all of it is content, in any form. @param prompt its tokens */
+  of(request: GenerateRequest, prompt: Int32Array): ReadAnswer | undefined {
+    const { tools: specs, toolChoice = { mode: "auto" }, constrainTools = true, grammar } = request;
     const thinking = this.#thinking && {
       format: this.#thinking,
       opened: opensReasoning(this.#tail(prompt), this.#thinking),
     };
-    if (!specs)
-      return thinking ? new ReadAnswer({ thinking }, this.#keep({ thinking })) : undefined;
-    const { syntax } = this.tools;
-    const parts = { thinking, tools: { format: syntax.format, specs } };
-    const constraint = constraintOf(syntax, specs, toolChoice ?? { mode: "auto" }, thinking);
-    return new ReadAnswer(parts, this.#keep(parts), constrainTools ? constraint : undefined);
+    if (!specs && !thinking && !grammar) return undefined;
+    const syntax = specs && this.tools.syntax;
+    const tools = syntax && { format: syntax.format, specs };
+    const held = tools && constrainTools ? { syntax, specs, choice: toolChoice } : undefined;
+    const parts = { thinking, tools };
+    return new ReadAnswer(
+      parts,
+      this.#keep(parts),
+      constraintOf({ tools: held, thinking, grammar }),
+    );
+  }
+
+  /** Control tokens that are marks of calls or thinking. */
+  get marks(): ReadonlySet<number> {
+    const thinking = this.#thinking && { format: this.#thinking, opened: false };
+    return this.#keep({ tools: { format: this.tools.syntax.format, specs: [] }, thinking });
   }
 
   #tail(prompt: Int32Array): string {
@@ -71,12 +83,12 @@ export class ReadAnswer {
 
   /**
    * @param keep control tokens that must be in the text
-   * @param constraint what the answer must look like
+   * @param grammar what the answer must look like, all of it
    */
   constructor(
     parts: AnswerParts,
     readonly keep: ReadonlySet<number>,
-    readonly constraint?: ReturnType<typeof constraintOf>,
+    readonly grammar?: GrammarSpec,
   ) {
     this.#parser = new AnswerParser(parts);
     if (parts.thinking) this.#reasoningTokens = 0;

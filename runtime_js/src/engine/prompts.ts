@@ -41,6 +41,11 @@ export class Prompts {
     return this.#answering;
   }
 
+  /** Control tokens that a chat model's answers are made of, beside text. */
+  get marks(): ReadonlySet<number> {
+    return this.text.template instanceof Error ? new Set() : this.answering.marks;
+  }
+
   /** The prompt that these messages become. @throws TemplateError, InvalidRequestError, ToolsUnsupported */
   render(messages: TemplateMessage[], settings?: Settings): { text: string; tokens: number[] } {
     const { template } = this.text;

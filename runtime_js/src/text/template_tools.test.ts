@@ -1,11 +1,12 @@
 /** Templates of many families' shapes, each written for this test: what is found out about them, and that calls survive a history. */
 import { describe, expect, test } from "vitest";
+import type { GrammarSpec } from "../grammar/spec.js";
 import { TEMPLATE } from "../testing/tiny_pack.js";
 import { AnswerParser } from "./answer_parser.js";
 import { ChatTemplate, type TemplateMessage } from "./chat_template.js";
-import { callText, TemplateTools } from "./template_tools.js";
-import { constraintOf } from "./tool_constraint.js";
-import type { ToolSpec } from "./tools.js";
+import { type CallSyntax, callText, TemplateTools } from "./template_tools.js";
+import { type Asked, constraintOf } from "./tool_constraint.js";
+import type { ToolChoice, ToolSpec } from "./tools.js";
 
 /** Tools first, then turns; `turn` prints an assistant's calls. */
 const chat = (turn: string, extra = "") =>
@@ -281,8 +282,16 @@ describe("TemplateTools", () => {
 describe("constraintOf", () => {
   const syntax = (name: string) =>
     new TemplateTools(new ChatTemplate(CASES[name]?.template as string, {}), []).syntax;
-  const of = (...args: Parameters<typeof constraintOf>) =>
-    JSON.parse(constraintOf(...args)?.tag ?? "null")?.format;
+  const of = (
+    syntax: CallSyntax,
+    specs: readonly ToolSpec[],
+    choice: ToolChoice,
+    thinking?: Asked["thinking"],
+    grammar?: GrammarSpec,
+  ) => {
+    const spec = constraintOf({ tools: { syntax, specs, choice }, thinking, grammar });
+    return spec?.kind === "structural_tag" ? JSON.parse(spec.tag).format : spec;
+  };
   const weather = (begin: string, end: string[] = ["}"]) => ({
     type: "sequence",
     elements: [
@@ -375,6 +384,32 @@ describe("constraintOf", () => {
     expect(opened.elements[0]).toMatchObject({ type: "tag", begin: "", end: "</think>" });
     const may = of(syntax("hermes"), TOOLS, required, { format, opened: false });
     expect(may.elements[0]).toMatchObject({ type: "optional" });
-    expect(constraintOf(syntax("hermes"), TOOLS, { mode: "none" })).toBeUndefined();
+    expect(of(syntax("hermes"), TOOLS, { mode: "none" })).toBeUndefined();
+    expect(constraintOf({ thinking: { format, opened: true } })).toBeUndefined();
+  });
+
+  test("content has its own grammar: alone as it is, after thinking, or in place of calls", () => {
+    const grammar: GrammarSpec = { kind: "regex", pattern: "[0-9]+" };
+    expect(constraintOf({ grammar })).toBe(grammar);
+    const thinking = { format: { begin: "<think>", end: "</think>" }, opened: true };
+    expect(JSON.parse((constraintOf({ grammar, thinking }) as { tag: string }).tag).format).toEqual(
+      {
+        type: "sequence",
+        elements: [
+          { type: "tag", begin: "", content: { type: "any_text" }, end: "</think>" },
+          { type: "regex", pattern: "[ \\n]*" },
+          { type: "regex", pattern: "[0-9]+" },
+        ],
+      },
+    );
+    const either = of(syntax("hermes"), TOOLS, { mode: "auto" }, undefined, grammar);
+    expect(either.type).toBe("or");
+    expect(either.elements[0]).toEqual({ type: "regex", pattern: "[0-9]+" });
+    expect(either.elements[1].elements[0]).toEqual({
+      type: "const_string",
+      value: "<tool_call>\n",
+    });
+    const calls = of(syntax("hermes"), TOOLS, { mode: "required" }, undefined, grammar);
+    expect(calls).toEqual(either.elements[1]);
   });
 });

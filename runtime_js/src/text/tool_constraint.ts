@@ -1,9 +1,19 @@
-/** What an answer that may call tools must look like, in XGrammar's structural tag format. */
+/** What an answer that has parts must look like, in XGrammar's structural tag format. */
+import type { GrammarSpec } from "../grammar/spec.js";
 import type { ReasoningFormat } from "./reasoning.js";
 import { type CallSyntax, callText } from "./template_tools.js";
 import type { ToolChoice, ToolSpec } from "./tools.js";
 
 type Format = { type: string; [key: string]: unknown };
+
+export interface Asked {
+  /** Tools whose calls are held to their form; `specs` are those before `choice.only`. */
+  tools?: { syntax: CallSyntax; specs: readonly ToolSpec[]; choice: ToolChoice } | undefined;
+  /** How the model marks its thinking; `opened`: the answer begins within it. */
+  thinking?: { format: ReasoningFormat; opened: boolean } | undefined;
+  /** What the content must be. */
+  grammar?: GrammarSpec | undefined;
+}
 
 const text = (value: string): Format[] => (value === "" ? [] : [{ type: "const_string", value }]);
 const sequence = (...elements: Format[]): Format =>
@@ -11,42 +21,45 @@ const sequence = (...elements: Format[]): Format =>
 const oneOf = (elements: Format[]): Format =>
   elements.length === 1 ? (elements[0] as Format) : { type: "or", elements };
 
-/** Whitespace that a model may put between its thinking and its calls. */
+/** Whitespace that a model may put after its thinking. */
 const SPACE: Format = { type: "regex", pattern: "[ \\n]*" };
+const DIGITS: Format = { type: "regex", pattern: "[0-9]{1,3}" };
 
 /**
  * The constraint on an answer: from where a call begins, it is one that the reader takes, of a given function, with arguments
- * that its schema allows (`strict: false`: any object). With `auto` all other text is free; with `required` there is nothing but
- * calls, after thinking.
+ * that its schema allows (`strict: false`: any object). With `auto` other text is free, or there is content that matches
+ * `grammar` in place of calls; with `required` there are only calls. Thinking comes before, and is free.
  *
- * @param tools of the request, before `choice.only`
- * @param thinking how the model marks its thinking; `opened`: the answer begins within it
  * @returns undefined where nothing is asked for
  */
-export function constraintOf(
-  syntax: CallSyntax,
-  tools: readonly ToolSpec[],
-  choice: ToolChoice,
-  thinking?: { format: ReasoningFormat; opened: boolean },
-): { kind: "structural_tag"; tag: string } | undefined {
-  const { mode, only } = choice;
-  const callable = tools.filter((tool) => !only || only.includes(tool.function.name));
-  if (mode === "none" || callable.length === 0) return undefined;
+export function constraintOf({ tools, thinking, grammar }: Asked): GrammarSpec | undefined {
+  const calls = tools && tools.choice.mode !== "none" ? callsOf(tools) : undefined;
+  const strict = tools?.choice.mode === "required" || grammar !== undefined;
+  if (!calls && (!grammar || !thinking)) return grammar;
+  const parts: Format[] = [];
+  if (grammar && tools?.choice.mode !== "required") parts.push(contentOf(grammar));
+  if (calls) parts.push(grammar || strict ? calls.alone : calls.anywhere);
+  const format = sequence(...thought(thinking, strict), oneOf(parts));
+  const tag = { type: "structural_tag", format };
+  return { kind: "structural_tag", tag: JSON.stringify(tag) };
+}
+
+/** Calls and nothing else, and calls in free text. */
+function callsOf({ syntax, specs, choice }: NonNullable<Asked["tools"]>) {
   const { open, lead, gap, tail } = syntax;
+  const { only } = choice;
+  const callable = specs.filter((tool) => !only || only.includes(tool.function.name));
   const single = (choice.single ?? false) || syntax.single;
   const call = (begun: number) => oneOf(callable.map((tool) => callOf(syntax, tool, begun)));
   const more: Format[] = single ? [] : [{ type: "star", content: sequence(...text(gap), call(0)) }];
-
-  const answer = (): Format => {
-    if (mode === "required") return sequence(...text(open + lead), call(0), ...more, ...text(tail));
-    // What all calls begin with, if nothing announces them.
-    const trigger = open === "" ? `{"${nameKey(syntax)}": "` : open;
-    const rest =
-      open === "" ? [call(trigger.length)] : [...text(lead), call(0), ...more, ...text(tail)];
-    return { type: "dispatch", rules: [[trigger, sequence(...rest)]], loop: !single };
+  // Where nothing announces calls, it is what all of them begin with.
+  const { calls } = syntax.format;
+  const trigger = open || `{"${calls.kind === "json" ? calls.nameKey : "name"}": "`;
+  const rest = open ? [...text(lead), call(0), ...more, ...text(tail)] : [call(trigger.length)];
+  return {
+    alone: sequence(...text(open + lead), call(0), ...more, ...text(tail)),
+    anywhere: { type: "dispatch", rules: [[trigger, sequence(...rest)]], loop: !single },
   };
-  const tag = { type: "structural_tag", format: sequence(...thought(mode, thinking), answer()) };
-  return { kind: "structural_tag", tag: JSON.stringify(tag) };
 }
 
 /** One call of a function. @param begun how many of its first characters stand before it */
@@ -63,22 +76,30 @@ function callOf(syntax: CallSyntax, { function: fn }: ToolSpec, begun: number): 
   return sequence(...text(begin.slice(begun)), ...numbered, schema, ...text(end));
 }
 
-const DIGITS: Format = { type: "regex", pattern: "[0-9]{1,3}" };
-
 function schemaOf({ parameters, strict }: ToolSpec["function"]): Record<string, unknown> {
   if (strict === false) return { type: "object" };
   return parameters ?? { type: "object", properties: {}, additionalProperties: false };
 }
 
-const nameKey = ({ format: { calls } }: CallSyntax) =>
-  calls.kind === "json" ? calls.nameKey : "name";
+/** A grammar as a part of an answer. */
+function contentOf(grammar: GrammarSpec): Format {
+  switch (grammar.kind) {
+    case "json":
+      return { type: "json_schema", json_schema: { type: "object" } };
+    case "json_schema":
+      return { type: "json_schema", json_schema: JSON.parse(grammar.schema) as unknown };
+    case "regex":
+      return { type: "regex", pattern: grammar.pattern };
+    case "ebnf":
+      return { type: "grammar", grammar: grammar.grammar };
+    case "structural_tag":
+      return (JSON.parse(grammar.tag) as { format: Format }).format;
+  }
+}
 
-/** Thinking before the calls. With `auto` what is not opened is free text like any other. */
-function thought(
-  mode: ToolChoice["mode"],
-  thinking: { format: ReasoningFormat; opened: boolean } | undefined,
-): Format[] {
-  if (!thinking) return [];
+/** Thinking before what is asked for. In free text, what is not opened is text like any other. */
+function thought(thinking: Asked["thinking"], strict: boolean): Format[] {
+  if (!thinking || (!strict && !thinking.opened)) return [];
   const { format, opened } = thinking;
   const region = (begin: string): Format => ({
     type: "tag",
@@ -86,7 +107,6 @@ function thought(
     content: { type: "any_text" },
     end: format.end,
   });
-  if (opened) return mode === "required" ? [region(""), SPACE] : [region("")];
-  if (mode === "auto") return [];
+  if (opened) return strict ? [region(""), SPACE] : [region("")];
   return [{ type: "optional", content: sequence(region(format.begin), SPACE) }];
 }
