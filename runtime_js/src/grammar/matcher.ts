@@ -51,11 +51,7 @@ export class CompiledMatcher implements Matcher {
   acceptBytes(bytes: Uint8Array): boolean {
     if (this.#state() & TAKEN) return false;
     const { core } = this.compiled;
-    return (
-      core.with(bytes, (at, size) =>
-        this.#check(core.call.matcher_accept_bytes(this.#live(), at, size)),
-      ) === 1
-    );
+    return core.with(bytes, (at, size) => this.#check(core.call.matcher_accept_bytes(this.#live(), at, size))) === 1;
   }
 
   mask(into: Uint32Array): boolean {
@@ -73,8 +69,7 @@ export class CompiledMatcher implements Matcher {
       return true;
     }
     const { core, scratch, words } = this.compiled;
-    if (this.#check(core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0)) === 0)
-      return false;
+    if (this.#check(core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0)) === 0) return false;
     into.set(new Uint32Array(core.call.memory.buffer, scratch, words));
     return true;
   }

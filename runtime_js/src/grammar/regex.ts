@@ -120,10 +120,7 @@ class Parser {
       ended ||= option.ended;
     } while (this.#take("|"));
     this.#depth--;
-    return {
-      expression: options.length === 1 ? (options[0] as Expression) : choice(...options),
-      ended,
-    };
+    return { expression: options.length === 1 ? (options[0] as Expression) : choice(...options), ended };
   }
 
   #sequence(start: boolean): { expression: Expression; ended: boolean } {
@@ -150,10 +147,7 @@ class Parser {
       ended = atom.ended;
       parts.push(min === 1 && max === 1 ? atom.expression : repeat(atom.expression, min, max));
     }
-    return {
-      expression: parts.length === 1 ? (parts[0] as Expression) : sequence(...parts),
-      ended,
-    };
+    return { expression: parts.length === 1 ? (parts[0] as Expression) : sequence(...parts), ended };
   }
 
   #atom(first: boolean): { expression: Expression; ended: boolean; group: boolean } {

@@ -11,9 +11,7 @@ export interface Letters {
 
 /** Classes of `ab[cd]e`: characters, each alone or several in brackets. */
 export function classes(pattern: string): string[] {
-  return [...pattern.matchAll(/\[([^\]]*)\]|(.)/gs)].map(
-    ([, many, one]) => (many ?? one) as string,
-  );
+  return [...pattern.matchAll(/\[([^\]]*)\]|(.)/gs)].map(([, many, one]) => (many ?? one) as string);
 }
 
 export class PatternMatcher implements Matcher {
