@@ -68,9 +68,12 @@ function callOf(syntax: CallSyntax, { function: fn }: ToolSpec, begun: number): 
   const numbered: Format[] = middle === undefined ? [] : [DIGITS, ...text(middle)];
   const { calls } = syntax.format;
   const tags = calls.kind === "named" && calls.arguments !== "json" ? calls.arguments : undefined;
+  const json_schema = schemaOf(fn);
+  if (tags && Object.keys((json_schema["properties"] ?? {}) as object).length === 0)
+    return sequence(...text(begin.slice(begun).trimEnd() + end)); // no tag, no space for one
   const schema = {
     type: "json_schema",
-    json_schema: schemaOf(fn),
+    json_schema,
     ...(tags ? { style: tags.style } : {}),
   };
   return sequence(...text(begin.slice(begun)), ...numbered, schema, ...text(end));
