@@ -102,7 +102,7 @@ export class CompiledGrammars implements Grammars {
 
   #keep(key: string, { core, scratch }: Instance, pointer: Pointer): Compiled {
     const { size, stopTokens } = this.vocabulary;
-    const compiled = new Compiled(core, pointer, scratch, Math.ceil(size / 32), stopTokens);
+    const compiled = new Compiled(core, pointer, scratch, size, stopTokens);
     this.#kept.get(key)?.compiled.release();
     this.#kept.delete(key);
     this.#kept.set(key, { compiled, bytes: core.call.grammar_bytes(pointer) });

@@ -10,11 +10,17 @@ export class Compiled {
   constructor(
     readonly core: Core,
     readonly pointer: Pointer,
-    /** Room for one mask, of `words` u32. */
+    /** Room for one mask. */
     readonly scratch: Pointer,
-    readonly words: number,
+    /** Tokens of the vocabulary. */
+    readonly size: number,
     readonly stopTokens: readonly number[],
   ) {}
+
+  /** u32 of a mask. */
+  get words(): number {
+    return Math.ceil(this.size / 32);
+  }
 
   hold(): this {
     this.#users++;
@@ -68,9 +74,12 @@ export class CompiledMatcher implements Matcher {
       into.fill(0);
       return true;
     }
-    const { core, scratch, words } = this.compiled;
+    const { core, scratch, words, size } = this.compiled;
     if (this.#check(core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0)) === 0) return false;
     into.set(new Uint32Array(core.call.memory.buffer, scratch, words));
+    // The engine may leave ones beyond the vocabulary.
+    const used = size & 31;
+    if (used !== 0) into[words - 1] = (into[words - 1] as number) & ((1 << used) - 1);
     return true;
   }
 
