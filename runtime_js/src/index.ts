@@ -55,6 +55,7 @@ export {
   StorageError,
   TemplateError,
   TokenizerError,
+  ToolsUnsupported,
   TruncatedFile,
   Unsupported,
   UnsupportedFormatVersion,
