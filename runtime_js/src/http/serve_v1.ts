@@ -143,6 +143,7 @@ function answerAt(port: MessagePort, fetch: Fetch, worker: ServiceWorker, closin
       },
     },
     fetch,
+    { early: true }, // Chromium tells a worker only of bodies that nobody reads on
   );
   port.addEventListener("close", over); // in browsers that tell: the worker was ended
   closing.addEventListener("abort", over);
