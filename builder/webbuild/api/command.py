@@ -13,8 +13,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
-
 from webbuild.api.agent import ApiAgent
 from webbuild.api.backends import Backend, Loaded, browser, dawn
 from webbuild.api.front import Access, make_front
@@ -74,9 +72,7 @@ async def _serve(
 ) -> None:
     token = options.token or secrets.token_urlsafe(24)
     keeper = _Keeper(lambda: _BACKENDS[options.backend](runtime, pack), say)
-    front = make_front(keeper, Access(token, {options.host.lower()}, options.origins))
-    # A client that leaves cancels its handler; those under way at the end are not waited for.
-    runner = web.AppRunner(front, access_log=None, handler_cancellation=True, shutdown_timeout=1)
+    runner = make_front(keeper, Access(token, {options.host.lower()}, options.origins))
     main = asyncio.current_task()
     assert main
     with contextlib.suppress(NotImplementedError):  # on Windows

@@ -50,8 +50,8 @@ class Backend(Protocol):
         """None while there is none: it is loading again."""
 
 
-def make_front(backend: Backend, access: Access) -> web.Application:
-    """The server's application; run it with `handler_cancellation`."""
+def make_front(backend: Backend, access: Access) -> web.AppRunner:
+    """The server, for `webbuild.serve.listening`."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -86,7 +86,8 @@ def make_front(backend: Backend, access: Access) -> web.Application:
     app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
     app.on_response_prepare.append(allow_origin)
     app.router.add_route("*", "/{path:.*}", answer)
-    return app
+    # A client that leaves cancels its handler; those under way at the end are not waited for.
+    return web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
 
 
 async def _answer(request: web.Request, agent: ApiAgent) -> web.StreamResponse:
