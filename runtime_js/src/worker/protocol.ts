@@ -5,6 +5,7 @@
  * `{id, error}`. The client may send `{id, cancel}`. The first message each way is `{hello: PROTOCOL_VERSION}`.
  */
 import type { CanRunReport } from "../engine/can_run.js";
+import type { EmbedRequest, EmbedResult } from "../engine/embedding_model.js";
 import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { EngineInfo, EngineStats } from "../engine/language_model.js";
 import type { LoadOptions } from "../engine/load.js";
@@ -18,11 +19,11 @@ import type { SavedPrefix } from "../store/kv_store.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
-/** `accepted`: the request is valid and waits its turn. `deltas`: what was generated since the last event. */
+/** `accepted`: the request is valid and waits its turn; `fingerprint` says what answers it. `deltas`: what was generated since the last event. */
 export type GenerateEvent =
-  | { kind: "accepted"; promptTokens: number }
+  | { kind: "accepted"; promptTokens: number; fingerprint: string }
   | { kind: "deltas"; deltas: Delta[] };
 
 export interface PrepRecvRequest {
@@ -90,6 +91,8 @@ export type Methods = ServingMethods & {
   /** Milliseconds that the GPU is left to the page after each step. */
   setYield: (ms: number, event: never) => null;
   info: (args: null, event: never) => EngineInfo;
+  /** Of a model that embeds texts. */
+  embed: (request: EmbedRequest, event: never) => EmbedResult;
   tokenize: (text: string, event: never) => number[];
   countTokens: (messages: TemplateMessage[], event: never) => number;
   savePrefix: (args: { name: string; messages: TemplateMessage[] }, event: never) => SavedPrefix;
