@@ -82,6 +82,17 @@ for (const name of ["openai", "ai", "langchain"] as const) {
     expect(refused).toMatchObject({ status: 400, message: expect.stringContaining("temperature") });
     expect(unknown).toMatchObject({ status: 404, message: expect.stringContaining("gpt-4o") });
   });
+
+  test(`${name}: a JSON schema binds the answer`, async ({ enginePage }) => {
+    const object = await enginePage.evaluate((name) => clients[name].object(), name);
+    expect([{ city: "Paris" }, { city: "Oslo" }]).toContainEqual(object);
+  });
+
+  test(`${name}: a function is called with arguments of its schema`, async ({ enginePage }) => {
+    const called = await enginePage.evaluate((name) => clients[name].callTool(), name);
+    expect(called.name).toBe("weather");
+    expect([{ city: "Paris" }, { city: "Oslo" }]).toContainEqual(called.args);
+  });
 }
 
 test("a worker that was ended answers the next request, and other pages' too", async ({
