@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -25,19 +25,31 @@ const entries = {
   router: "src/router/index.ts",
   extension: "src/extension/index.ts",
   http: "src/http/index.ts",
-  "service-worker": "src/http/service_worker.ts",
+  web_llm: "src/compat/web_llm/index.ts",
+  prompt_api: "src/compat/prompt_api/index.ts",
   bench: "src/bench/index.ts",
   bench_worker: "src/bench/bench_worker.ts",
   bench_inline: "src/bench/bench_inline.ts",
 };
 
+/** Runs as a classic script and as a module, so its names stay its own. */
+const scripts = { "service-worker": "src/http/service_worker.ts" };
+
+/** What stands on the public API imports it, as its users do, and not a copy: one `Engine`, one class for each error. */
+const besideThem = {
+  name: "compat-beside-the-package",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\.\/\.\.\/(index|worker\/inline)\.js$/ }, ({ path, importer }) =>
+      importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
+    ),
+};
+
 rmSync(dist, { recursive: true, force: true });
-await build({
+/** @type {import("esbuild").BuildOptions} */
+const options = {
   absWorkingDir: root,
-  entryPoints: entries,
   outdir: dist,
   bundle: true,
-  format: "esm",
   platform: "browser",
   target: "es2022",
   minify: true,
@@ -53,7 +65,10 @@ await build({
     "./page_tuning.js",
   ],
   logLevel: "warning",
-});
+  plugins: [besideThem],
+};
+await build({ ...options, entryPoints: entries, format: "esm" });
+await build({ ...options, entryPoints: scripts, format: "iife" });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(
   process.execPath,
@@ -64,7 +79,7 @@ execFileSync(
 );
 cpSync(join(root, "src/generated/validate.d.ts"), join(dist, "types/generated/validate.d.ts"));
 
-const sizes = Object.keys(entries).map((name) => {
+const sizes = Object.keys({ ...entries, ...scripts }).map((name) => {
   const bytes = readFileSync(join(dist, `${name}.js`));
   return { file: `${name}.js`, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
 });

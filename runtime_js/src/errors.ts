@@ -52,6 +52,21 @@ export function embedsTexts(model: string, param?: string): WrongModelKind {
   return new WrongModelKind(message, { model, kind: "embedding", ...(param && { param }) });
 }
 
+/** What code that was written for another library asks for, and this one can't do; the message says what to do instead. */
+export class Unsupported extends WebbuildError {
+  static override readonly className: string = "Unsupported";
+}
+
+/** No record of the app's configuration has the model's id; `data: {modelId}`. */
+export class ModelNotFound extends WebbuildError {
+  static override readonly className: string = "ModelNotFound";
+}
+
+/** A request came before its model was loaded, or does not say which one it is for. */
+export class ModelNotLoaded extends WebbuildError {
+  static override readonly className: string = "ModelNotLoaded";
+}
+
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
 export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
@@ -208,6 +223,9 @@ const classes = new Map<string, ErrorClass>(
     ContextLengthExceeded,
     GrammarError,
     WrongModelKind,
+    Unsupported,
+    ModelNotFound,
+    ModelNotLoaded,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,

@@ -1,7 +1,7 @@
 /** webbuild: language models inside any web page. */
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
 export type * from "./api/embeddings.js";
-export { Engine, type EngineOptions } from "./api/engine.js";
+export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
 export { RemoteEngine } from "./api/remote_engine.js";
@@ -38,6 +38,8 @@ export {
   InvalidRequestError,
   KvRefused,
   MissingFile,
+  ModelNotFound,
+  ModelNotLoaded,
   NetworkError,
   NoWebGPU,
   OutOfMemory,
@@ -51,6 +53,7 @@ export {
   TemplateError,
   TokenizerError,
   TruncatedFile,
+  Unsupported,
   UnsupportedFormatVersion,
   WebbuildError,
   WorkerFailed,

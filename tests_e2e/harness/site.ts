@@ -30,6 +30,7 @@ export default async function assembleSite(): Promise<void> {
     target: "es2022",
     logLevel: "error",
   });
+  cpSync(join(root, "examples/dist"), join(siteFolder, "examples"), { recursive: true });
   const pack = process.env.WEBBUILD_TEST_PACK;
   if (pack) {
     rmSync(join(siteFolder, "packs/demo"), { recursive: true, force: true });
