@@ -4,6 +4,8 @@ export { Engine, type EngineOptions } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
 export { RemoteEngine } from "./api/remote_engine.js";
+export type { Responses, ResponseStream } from "./api/responses/responses.js";
+export type * from "./api/responses/types.js";
 export {
   type PrepRecvOptions,
   type Prompt,

@@ -9,6 +9,7 @@ import type { ServingMethods } from "../worker/protocol.js";
 import { ChatCompletions, type RequestOptions } from "./chat.js";
 import { parseMessages } from "./messages.js";
 import { parseRequest } from "./request.js";
+import { Responses } from "./responses/responses.js";
 import type { ChatCompletionStream } from "./stream.js";
 import type {
   ChatCompletion,
@@ -53,6 +54,8 @@ const TIMEOUT_MS = 30_000;
 /** An engine in this page ({@link Engine}), or elsewhere ({@link RemoteEngine}). */
 export abstract class ServingEngine {
   readonly chat: { readonly completions: ChatCompletions };
+  /** OpenAI's Responses API: conversations whose turns this page keeps. */
+  readonly responses: Responses;
 
   constructor(
     protected readonly serving: Calls<ServingMethods>,
@@ -61,6 +64,7 @@ export abstract class ServingEngine {
     model: string,
   ) {
     this.chat = { completions: new ChatCompletions(serving, model) };
+    this.responses = new Responses(this.chat.completions, model);
   }
 
   /** The state now, and counts since the load began. */
