@@ -88,13 +88,14 @@ async function answer(engine: LoadedEngine): Promise<void> {
   let last = 0;
   let pieces = 0;
   try {
+    const sampling = samplingFields(settings.value);
     const stream = await engine.chat.completions.create(
       {
         messages,
         stream: true,
         stream_options: { include_usage: true },
-        context: { overflow: "slide" },
-        ...samplingFields(settings.value),
+        ...sampling,
+        webbuild: { ...sampling.webbuild, context: { overflow: "slide" } },
       },
       { signal: controller.signal },
     );

@@ -85,7 +85,7 @@ export async function askAll(engine: LoadedEngine): Promise<void> {
     engine.chat.completions.create({
       messages: [{ role: "user", content }],
       max_tokens: 128,
-      priority: -1,
+      webbuild: { priority: -1 },
     }),
   );
   await Promise.allSettled(answers);

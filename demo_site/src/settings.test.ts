@@ -31,9 +31,8 @@ test("request fields carry the API's names, and a seed only when set", () => {
   expect(samplingFields({ ...DEFAULTS, topK: 40 })).toEqual({
     temperature: DEFAULTS.temperature,
     top_p: DEFAULTS.topP,
-    top_k: 40,
-    min_p: 0,
     max_tokens: DEFAULTS.maxTokens,
+    webbuild: { top_k: 40, min_p: 0 },
   });
   expect(samplingFields({ ...DEFAULTS, seed: "3" })).toMatchObject({ seed: 3 });
 });

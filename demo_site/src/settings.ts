@@ -71,9 +71,8 @@ export function samplingFields(settings: Settings) {
   return {
     temperature: settings.temperature,
     top_p: settings.topP,
-    top_k: settings.topK,
-    min_p: settings.minP,
     max_tokens: settings.maxTokens,
+    webbuild: { top_k: settings.topK, min_p: settings.minP },
     ...(typeof seed === "number" ? { seed } : {}),
   };
 }

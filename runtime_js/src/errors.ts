@@ -33,6 +33,14 @@ export class ContextLengthExceeded extends InvalidRequestError {
   static override readonly className: string = "ContextLengthExceeded";
 }
 
+/**
+ * An answer can't be held to this grammar: it is wrong, or says something that can't be expressed.
+ * `data: {kind, keyword?, pointer?}`; for a JSON Schema the keyword, and a JSON pointer to where it stands.
+ */
+export class GrammarError extends InvalidRequestError {
+  static override readonly className: string = "GrammarError";
+}
+
 /** The pack's model embeds texts and was asked to generate, or the other way round; `data: {model, kind}`, kind "text" or "embedding". */
 export class WrongModelKind extends InvalidRequestError {
   static override readonly className: string = "WrongModelKind";
@@ -42,6 +50,21 @@ export class WrongModelKind extends InvalidRequestError {
 export function embedsTexts(model: string, param?: string): WrongModelKind {
   const message = `${model} embeds texts and generates none: call engine.embeddings.create, or load the pack of a chat model`;
   return new WrongModelKind(message, { model, kind: "embedding", ...(param && { param }) });
+}
+
+/** What code that was written for another library asks for, and this one can't do; the message says what to do instead. */
+export class Unsupported extends WebbuildError {
+  static override readonly className: string = "Unsupported";
+}
+
+/** No record of the app's configuration has the model's id; `data: {modelId}`. */
+export class ModelNotFound extends WebbuildError {
+  static override readonly className: string = "ModelNotFound";
+}
+
+/** A request came before its model was loaded, or does not say which one it is for. */
+export class ModelNotLoaded extends WebbuildError {
+  static override readonly className: string = "ModelNotLoaded";
 }
 
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
@@ -147,6 +170,11 @@ export class WorkerFailed extends WebbuildError {
   static override readonly className: string = "WorkerFailed";
 }
 
+/** The engine can't run where it was asked for (`worker` of a load); the message says where it can; `data: {host}`. */
+export class HostUnsupported extends WebbuildError {
+  static override readonly className: string = "HostUnsupported";
+}
+
 /** Page and worker scripts come from different versions of this package. */
 export class ProtocolMismatch extends WebbuildError {
   static override readonly className: string = "ProtocolMismatch";
@@ -179,6 +207,13 @@ export class KvRefused extends WebbuildError {
   static override readonly className: string = "KvRefused";
 }
 
+// --- http
+
+/** The page can't have the service worker that serves `/v1`; the message says why, and what to do. */
+export class ServiceWorkerFailed extends WebbuildError {
+  static override readonly className: string = "ServiceWorkerFailed";
+}
+
 type ErrorClass = new (message: string, data?: ErrorData, options?: ErrorOptions) => WebbuildError;
 
 const classes = new Map<string, ErrorClass>(
@@ -186,7 +221,11 @@ const classes = new Map<string, ErrorClass>(
     WebbuildError,
     InvalidRequestError,
     ContextLengthExceeded,
+    GrammarError,
     WrongModelKind,
+    Unsupported,
+    ModelNotFound,
+    ModelNotLoaded,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,
@@ -206,12 +245,14 @@ const classes = new Map<string, ErrorClass>(
     DeviceError,
     DeviceLostError,
     WorkerFailed,
+    HostUnsupported,
     ProtocolMismatch,
     EngineUnloaded,
     PeerLost,
     PeerTimeout,
     PeerUnknown,
     KvRefused,
+    ServiceWorkerFailed,
   ].map((c) => [c.className, c]),
 );
 

@@ -32,7 +32,7 @@ try {
       const { choices, usage } = await engine.chat.completions.create({
         ...request,
         max_tokens: tokens,
-        speculation,
+        webbuild: { speculation },
       });
       return { text: choices[0].message.content, tokens: usage.completion_tokens };
     };
@@ -54,7 +54,7 @@ try {
         { tokens: 15 },
         "auto",
       ]) {
-        const request = { ...warm, max_tokens: 24, speculation };
+        const request = { ...warm, max_tokens: 24, webbuild: { speculation } };
         for (let i = 0; i < 2; i++) await ways[way]?.engine.chat.completions.create(request);
       }
     }

@@ -18,7 +18,7 @@ test("an answer slides beyond the context, turns that do not fit are dropped or 
         ...endless,
         messages: story,
         max_completion_tokens: 250,
-        context: { overflow: "slide" },
+        webbuild: { context: { overflow: "slide" } },
         stream: true,
         stream_options: { include_usage: true },
       });
@@ -40,10 +40,12 @@ test("an answer slides beyond the context, turns that do not fit are dropped or 
         user("Tell me a story."),
       ];
       const ask = (overflow: "error" | "slide" | (() => Message[])) =>
-        completions.create({ messages: long, max_tokens: 4, context: { overflow } }).then(
-          ({ usage }) => ({ error: null, usage }),
-          (error: Error) => ({ error: error.name, usage: null }),
-        );
+        completions
+          .create({ messages: long, max_tokens: 4, webbuild: { context: { overflow } } })
+          .then(
+            ({ usage }) => ({ error: null, usage }),
+            (error: Error) => ({ error: error.name, usage: null }),
+          );
       let asked = 0;
       const summarise = () => {
         asked++;

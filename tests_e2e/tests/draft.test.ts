@@ -15,7 +15,7 @@ test("with a draft: the same greedy answer, in fewer steps, and nothing left whe
         messages,
         temperature: 0,
         max_tokens: 24,
-        speculation,
+        webbuild: { speculation },
       });
       const { content } = choices[0]?.message ?? {};
       const stats = await engine.stats();

@@ -258,7 +258,7 @@ def _parameter(name: str) -> Operand:
 
 def _sampler(op: str, attrs: dict[str, Any]) -> Plan:
     """`sample` and `logprobs` are library ops on persistent buffers, whatever the model."""
-    names = ("logits", "token_counts", "logit_bias", "sampled", "last_tokens")
+    names = ("logits", "token_counts", "logit_bias", "token_mask", "sampled", "last_tokens")
     operands = {name: Operand("buffer", name) for name in names}
     operands |= {name: Operand("input", name) for name in ("slots", "sampling")}
     return Plan(calls=[LibraryCall(op, attrs, operands)])
@@ -293,6 +293,7 @@ def _buffers(decoder: ModelConfig, tier: TierName, kv: KvStore) -> tuple[Buffer,
         ("logits", "f32", ("outs", decoder.vocab_size)),
         ("token_counts", "u32", ("slots", decoder.vocab_size)),
         ("logit_bias", "f32", ("slots", decoder.vocab_size)),
+        ("token_mask", "u32", ("slots", -(-decoder.vocab_size // 32))),
         ("sampled", "u32", ("outs", RESULT_WORDS)),
     ]
     for layer in range(decoder.layers):

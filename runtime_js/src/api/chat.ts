@@ -3,8 +3,10 @@ import type { Delta, GenerateRequest, GenerateResult, TokenLogprobs } from "../e
 import { abortError, ContextLengthExceeded } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { GenerateEvent } from "../worker/protocol.js";
+import { answerAll, type Streamed, streamAll } from "./choices.js";
+import { completionHead, usageOf } from "./completion_parts.js";
 import { type ParsedRequest, parseRequest } from "./request.js";
-import { ChatCompletionStream } from "./stream.js";
+import type { ChatCompletionStream } from "./stream.js";
 import { summarised } from "./summarise.js";
 import type {
   ChatCompletion,
@@ -78,24 +80,16 @@ export class ChatCompletions {
     return request.stream ? this.#stream(request, signal) : this.#whole(request, signal);
   }
 
-  /** What all chunks of an answer share. */
-  #head() {
-    return {
-      id: `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`,
-      created: Math.floor(Date.now() / 1000),
-      model: this.model,
-    };
-  }
-
   async #whole(
-    { choices }: ParsedRequest,
+    { choices, serviceTier }: ParsedRequest,
     signal: AbortSignal | undefined,
   ): Promise<ChatCompletion> {
-    const head = this.#head();
-    const answers = await this.#answer(choices, signal, async (generate, index, own) => {
+    const head = this.#head(serviceTier);
+    const answers = await answerAll(choices, signal, async (generate, index, own) => {
       const deltas: Delta[] = [];
       const onEvent = (event: GenerateEvent) => {
-        if (event.kind === "deltas") deltas.push(...event.deltas);
+        if (event.kind === "accepted") head.system_fingerprint = event.fingerprint;
+        else deltas.push(...event.deltas);
       };
       const result = await this.call.generate(generate, { signal: own, onEvent });
       const choice = {
@@ -114,95 +108,75 @@ export class ChatCompletions {
       ...head,
       object: "chat.completion",
       choices: answers.map(({ choice }) => choice),
-      usage: usageOf(
+      usage: chatUsage(
         choices[0],
         answers.map(({ result }) => result),
       ),
     };
   }
 
-  /** Runs one call for each choice; the first that fails ends the others. */
-  async #answer<T>(
-    choices: readonly GenerateRequest[],
-    signal: AbortSignal | undefined,
-    run: (generate: GenerateRequest, index: number, signal: AbortSignal) => Promise<T>,
-  ): Promise<T[]> {
-    const all = new AbortController();
-    const onAbort = () => all.abort(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      return await Promise.all(choices.map((generate, i) => run(generate, i, all.signal)));
-    } catch (error) {
-      all.abort(error);
-      throw error;
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-    }
-  }
-
-  /** Resolves once the engine has accepted the request, so that a refusal rejects here and not while iterating. */
-  async #stream(
-    { choices, includeUsage }: ParsedRequest,
+  #stream(
+    { choices, includeUsage, serviceTier }: ParsedRequest,
     signal: AbortSignal | undefined,
   ): Promise<ChatCompletionStream> {
-    const head = { ...this.#head(), object: "chat.completion.chunk" as const };
-    const stream = new ChatCompletionStream(new AbortController());
-    type Choice = ChatCompletionChunk["choices"][number];
-    const push = (choices: Choice[], usage: CompletionUsage | null = null) =>
-      stream.push({ ...head, choices, ...(includeUsage ? { usage } : {}) });
-
-    const onAbort = () => {
-      stream.end(abortError(signal));
-      stream.controller.abort(signal?.reason);
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    let accept: () => void = () => {};
-    const accepted = new Promise<void>((resolve) => {
-      accept = resolve;
+    const head = this.#head(serviceTier);
+    const chunk = (
+      choices: ChatCompletionChunk["choices"],
+      usage: CompletionUsage | null = null,
+    ): ChatCompletionChunk => ({
+      ...head,
+      object: "chat.completion.chunk",
+      choices,
+      ...(includeUsage ? { usage } : {}),
     });
-    const answer = async (generate: GenerateRequest, index: number, own: AbortSignal) => {
+    type Choice = ChatCompletionChunk["choices"][number];
+    const answer = async (
+      to: Streamed<ChatCompletionChunk>,
+      generate: GenerateRequest,
+      index: number,
+      own: AbortSignal,
+    ) => {
       const withLogprobs = generate.sampling.logprobs !== null;
-      const pushChoice = (delta: Choice["delta"], rest: Partial<Choice> = {}) =>
-        push([{ index, delta, finish_reason: null, logprobs: null, ...rest }]);
+      const push = (delta: Choice["delta"], rest: Partial<Choice> = {}) =>
+        to.push(chunk([{ index, delta, finish_reason: null, logprobs: null, ...rest }]));
       const onEvent = (event: GenerateEvent) => {
         if (event.kind === "accepted") {
-          pushChoice({ role: "assistant", content: "", refusal: null });
-          accept(); // they have one prompt: what is accepted for one is for all
+          head.system_fingerprint = event.fingerprint;
+          push({ role: "assistant", content: "", refusal: null });
+          to.accept();
           return;
         }
         const content = event.deltas.map((d) => d.text).join("");
         const logprobs = withLogprobs ? { logprobs: choiceLogprobs(event.deltas) } : {};
         const empty = content === "" && !logprobs.logprobs?.content?.length;
-        if (!empty) pushChoice({ content }, logprobs);
+        if (!empty) push({ content }, logprobs);
       };
       const result = await this.call.generate(generate, { signal: own, onEvent });
-      pushChoice({}, { finish_reason: result.finishReason });
+      push({}, { finish_reason: result.finishReason });
       return result;
     };
-    const running = this.#answer(choices, stream.controller.signal, answer)
-      .then((results) => {
-        if (includeUsage) push([], usageOf(choices[0], results));
-        stream.end();
-      })
-      .finally(() => signal?.removeEventListener("abort", onAbort));
-    running.catch((error: unknown) => stream.end(error));
-    await Promise.race([accepted, running]);
-    return stream;
+    return streamAll(choices, signal, answer, (to, results: GenerateResult[]) => {
+      if (includeUsage) to.push(chunk([], chatUsage(choices[0], results)));
+    });
+  }
+
+  /** What all chunks of an answer share. */
+  #head(serviceTier: "default" | undefined) {
+    return {
+      ...completionHead("chatcmpl", this.model),
+      ...(serviceTier ? { service_tier: serviceTier } : {}),
+    };
   }
 }
 
-function usageOf(
+function chatUsage(
   { overflow }: GenerateRequest,
   results: readonly GenerateResult[],
 ): CompletionUsage {
-  const { promptTokens = 0, cachedTokens = 0, droppedMessages = 0 } = results[0] ?? {};
-  const completionTokens = results.reduce((sum, r) => sum + r.completionTokens, 0);
+  const { droppedMessages } = results[0] as GenerateResult;
   const slides = results.reduce((sum, r) => sum + r.slides, 0);
   return {
-    prompt_tokens: promptTokens,
-    completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: cachedTokens },
+    ...usageOf(results, results.slice(0, 1)), // they have one prompt
     ...(overflow === "slide" ? { context: { dropped_messages: droppedMessages, slides } } : {}),
   };
 }

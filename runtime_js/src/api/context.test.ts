@@ -45,7 +45,8 @@ const create = (
 
 describe("context: { overflow }", () => {
   test("error, the default: a prompt that is too long is refused, a full context ends the answer", async () => {
-    for (const more of [{}, { context: null }, { context: { overflow: "error" as const } }]) {
+    for (const context of [undefined, null, { overflow: "error" as const }]) {
+      const more = { webbuild: { ...(context === undefined ? {} : { context }) } };
       await expect(create({ messages: long, ...more })).rejects.toThrow(ContextLengthExceeded);
       const answer = await engine.chat.completions.create({ messages: short, ...more });
       expect(answer.usage.total_tokens).toBe(CONTEXT);
@@ -56,7 +57,11 @@ describe("context: { overflow }", () => {
 
   test("slide: turns are dropped, an answer may be longer than the context, and usage tells both", async () => {
     const context = { overflow: "slide" as const };
-    const cut = await engine.chat.completions.create({ messages: long, context, max_tokens: 5 });
+    const cut = await engine.chat.completions.create({
+      messages: long,
+      webbuild: { context },
+      max_tokens: 5,
+    });
     const asked = await engine.countTokens([long[2] as ChatCompletionMessageParam]);
     expect(cut.usage).toMatchObject({
       prompt_tokens: asked,
@@ -64,7 +69,7 @@ describe("context: { overflow }", () => {
       total_tokens: asked + 5,
       context: { dropped_messages: 2, slides: 0 },
     });
-    const params = { messages: short, context, max_completion_tokens: 150 };
+    const params = { messages: short, webbuild: { context }, max_completion_tokens: 150 };
     const { usage, choices } = await engine.chat.completions.create(params);
     expect(usage).toMatchObject({
       completion_tokens: 150,
@@ -87,7 +92,13 @@ describe("context: { overflow }", () => {
 
   test("slide: each of several choices slides by itself, as it would alone", async () => {
     const context = { overflow: "slide" as const };
-    const params = { messages: short, context, max_tokens: 120, temperature: 1, seed: 5 };
+    const params = {
+      messages: short,
+      webbuild: { context },
+      max_tokens: 120,
+      temperature: 1,
+      seed: 5,
+    };
     const { choices, usage } = await engine.chat.completions.create({ ...params, n: 3 });
     for (const [i, { message }] of choices.entries()) {
       const alone = await engine.chat.completions.create({ ...params, seed: 5 + i });
@@ -98,19 +109,22 @@ describe("context: { overflow }", () => {
   });
 
   test.each([
-    [{}, "context.overflow"],
-    [{ overflow: "drop" }, "context.overflow"],
-    [{ overflow: "slide", sinks: 4 }, "context.sinks"],
-    ["slide", "context"],
+    [{}, "webbuild.context.overflow"],
+    [{ overflow: "drop" }, "webbuild.context.overflow"],
+    [{ overflow: "slide", sinks: 4 }, "webbuild.context.sinks"],
+    ["slide", "webbuild.context"],
   ])("%j is refused, with the parameter's name", async (context, param) => {
-    const asked = create({ messages: short, context: context as never });
+    const asked = create({ messages: short, webbuild: { context: context as never } });
     await expect(asked).rejects.toMatchObject({ name: "InvalidRequestError", data: { param } });
   });
 });
 
 describe("context: { overflow: summarise }", () => {
   const ask = (overflow: Summarise, signal?: AbortSignal) =>
-    create({ messages: long, context: { overflow }, max_tokens: 6, temperature: 0 }, signal);
+    create(
+      { messages: long, webbuild: { context: { overflow } }, max_tokens: 6, temperature: 0 },
+      signal,
+    );
 
   test("is asked when the prompt does not fit, may ask the engine, and its messages are answered", async () => {
     const asked: unknown[] = [];
@@ -136,7 +150,7 @@ describe("context: { overflow: summarise }", () => {
     // Streams and several choices: once for all of them.
     const stream = await engine.chat.completions.create({
       messages: long,
-      context: { overflow: summarise },
+      webbuild: { context: { overflow: summarise } },
       n: 3,
       stream: true,
       max_tokens: 2,
@@ -153,7 +167,11 @@ describe("context: { overflow: summarise }", () => {
     const never: Summarise = () => {
       throw new Error("asked");
     };
-    const answer = await create({ messages: short, context: { overflow: never }, max_tokens: 2 });
+    const answer = await create({
+      messages: short,
+      webbuild: { context: { overflow: never } },
+      max_tokens: 2,
+    });
     expect(answer).toMatchObject({ usage: { completion_tokens: 2 } });
   });
 
@@ -168,7 +186,7 @@ describe("context: { overflow: summarise }", () => {
     const nothing = ask((() => undefined) as unknown as Summarise);
     await expect(nothing).rejects.toMatchObject({
       name: "InvalidRequestError",
-      data: { param: "context.overflow()" },
+      data: { param: "webbuild.context.overflow()" },
     });
     const own = new TypeError("no summary today");
     await expect(ask(() => Promise.reject(own))).rejects.toBe(own);
@@ -178,7 +196,9 @@ describe("context: { overflow: summarise }", () => {
       }),
     ).rejects.toBe(own);
     await expect(
-      engine.startGenerate("x".repeat(CONTEXT), { context: { overflow: () => short } }),
+      engine.startGenerate("x".repeat(CONTEXT), {
+        webbuild: { context: { overflow: () => short } },
+      }),
     ).rejects.toThrow(InvalidRequestError);
   });
 
@@ -210,7 +230,7 @@ test("a router has an engine answer what does not fit to be split", async () => 
       router.chat.completions.create({
         messages: long,
         max_tokens: 5,
-        ...(context && { context }),
+        webbuild: context ? { context } : {},
       });
     await expect(split()).rejects.toThrow(ContextLengthExceeded);
     expect((await split({ overflow: "slide" })).usage.context?.dropped_messages).toBe(2);

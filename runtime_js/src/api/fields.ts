@@ -12,12 +12,23 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** Typed access to optional scalars; null counts as absent, as in OpenAI's API. */
 export class Fields {
-  constructor(private readonly params: Record<string, unknown>) {}
+  /** @param prefix of the names in errors, for fields of a field: `webbuild.` */
+  constructor(
+    private readonly params: Record<string, unknown>,
+    private readonly prefix = "",
+  ) {}
 
   boolean(name: string): boolean | undefined {
     const value = this.params[name] ?? undefined;
     if (value !== undefined && typeof value !== "boolean")
-      throw invalid(name, "must be true or false");
+      throw invalid(this.prefix + name, "must be true or false");
+    return value;
+  }
+
+  string(name: string): string | undefined {
+    const value = this.params[name] ?? undefined;
+    if (value !== undefined && typeof value !== "string")
+      throw invalid(this.prefix + name, "must be a string");
     return value;
   }
 
@@ -25,7 +36,10 @@ export class Fields {
     const value = this.params[name] ?? undefined;
     if (value === undefined) return undefined;
     if (typeof value !== "number" || !(value >= min && value <= max)) {
-      throw invalid(name, `must be a number from ${min} to ${max}, not ${show(value)}`);
+      throw invalid(
+        this.prefix + name,
+        `must be a number from ${min} to ${max}, not ${show(value)}`,
+      );
     }
     return value;
   }
@@ -35,7 +49,7 @@ export class Fields {
     if (value === undefined) return undefined;
     if (!Number.isSafeInteger(value) || (min !== undefined && (value as number) < min)) {
       const least = min === undefined ? "" : ` of at least ${min}`;
-      throw invalid(name, `must be an integer${least}, not ${show(value)}`);
+      throw invalid(this.prefix + name, `must be an integer${least}, not ${show(value)}`);
     }
     return value as number;
   }

@@ -14,6 +14,7 @@ import type {
   ChatCompletion,
   ChatCompletionCreateParams,
   ChatCompletionMessageParam,
+  StreamOptions,
 } from "./types.js";
 
 /** Messages, which the model's chat template makes a text of; a text; or token ids. */
@@ -44,7 +45,7 @@ export type StartGenerateOptions = Omit<ChatCompletionCreateParams, "messages" |
     /** Where to go on; what comes before is expected in the cache, and computed where it is not. Default 0. */
     begin?: number | undefined;
     stream?: boolean | null | undefined;
-    stream_options?: { include_usage?: boolean } | null | undefined;
+    stream_options?: StreamOptions | null | undefined;
   };
 
 const TIMEOUT_MS = 30_000;
@@ -162,9 +163,12 @@ export abstract class ServingEngine {
     for (const choice of parsed.choices) Object.assign(choice, { messages, begin });
     const given = typeof prompt === "string" || isTokens(prompt) ? undefined : prompt;
     if (parsed.summarise && !given) {
-      throw new InvalidRequestError("context.overflow can be a function only with messages", {
-        param: "context.overflow",
-      });
+      throw new InvalidRequestError(
+        "webbuild.context.overflow can be a function only with messages",
+        {
+          param: "webbuild.context.overflow",
+        },
+      );
     }
     return this.chat.completions.answer(parsed, given, signal);
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ChatCompletionStream } from "./stream.js";
+import { CompletionStream } from "./stream.js";
 import type { ChatCompletionChunk } from "./types.js";
 
 const chunk = (content: string): ChatCompletionChunk => ({
@@ -7,14 +7,15 @@ const chunk = (content: string): ChatCompletionChunk => ({
   object: "chat.completion.chunk",
   created: 0,
   model: "m",
+  system_fingerprint: "fp",
   choices: [{ index: 0, delta: { content }, finish_reason: null }],
 });
 
 const textOf = (c: ChatCompletionChunk) => c.choices[0]?.delta.content;
 
-describe("ChatCompletionStream", () => {
+describe("CompletionStream", () => {
   test("yields chunks in order, before and after the reader came, then ends", async () => {
-    const stream = new ChatCompletionStream(new AbortController());
+    const stream = new CompletionStream<ChatCompletionChunk>(new AbortController());
     stream.push(chunk("a"));
     setTimeout(() => {
       stream.push(chunk("b"));
@@ -29,7 +30,7 @@ describe("ChatCompletionStream", () => {
   });
 
   test("an error comes after the chunks before it", async () => {
-    const stream = new ChatCompletionStream(new AbortController());
+    const stream = new CompletionStream<ChatCompletionChunk>(new AbortController());
     stream.push(chunk("a"));
     stream.end(new Error("broken"));
     const reader = stream[Symbol.asyncIterator]();
@@ -38,28 +39,28 @@ describe("ChatCompletionStream", () => {
   });
 
   test("break aborts the generation", async () => {
-    const stream = new ChatCompletionStream(new AbortController());
+    const stream = new CompletionStream<ChatCompletionChunk>(new AbortController());
     stream.push(chunk("a"));
     for await (const _ of stream) break;
     expect(stream.controller.signal.aborted).toBe(true);
   });
 
   test("controller.abort() ends a waiting reader without an error", async () => {
-    const stream = new ChatCompletionStream(new AbortController());
+    const stream = new CompletionStream<ChatCompletionChunk>(new AbortController());
     const reading = stream[Symbol.asyncIterator]().next();
     stream.controller.abort();
     expect(await reading).toEqual({ done: true, value: undefined });
   });
 
   test("can be read once", async () => {
-    const stream = new ChatCompletionStream(new AbortController());
+    const stream = new CompletionStream<ChatCompletionChunk>(new AbortController());
     stream.end();
     for await (const _ of stream);
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow(/already/);
   });
 
   test("as bytes: JSON lines; cancelling aborts", async () => {
-    const stream = new ChatCompletionStream(new AbortController());
+    const stream = new CompletionStream<ChatCompletionChunk>(new AbortController());
     stream.push(chunk("é"));
     stream.end();
     const text = await new Response(
@@ -71,7 +72,7 @@ describe("ChatCompletionStream", () => {
         .split("\n")
         .map((l) => textOf(JSON.parse(l))),
     ).toEqual(["é"]);
-    const other = new ChatCompletionStream(new AbortController());
+    const other = new CompletionStream<ChatCompletionChunk>(new AbortController());
     other.push(chunk("a"));
     const reader = other.toReadableStream().getReader();
     await reader.read();

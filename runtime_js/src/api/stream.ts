@@ -1,8 +1,10 @@
-/** A streamed chat completion: an async iterable of chunks, as in the `openai` package. */
+/** A streamed completion: an async iterable of chunks, as in the `openai` package. */
 import type { ChatCompletionChunk } from "./types.js";
 
-export class ChatCompletionStream implements AsyncIterable<ChatCompletionChunk> {
-  readonly #chunks: ChatCompletionChunk[] = [];
+export type ChatCompletionStream = CompletionStream<ChatCompletionChunk>;
+
+export class CompletionStream<Chunk> implements AsyncIterable<Chunk> {
+  readonly #chunks: Chunk[] = [];
   #ended = false;
   #error: unknown;
   #wake: (() => void) | undefined;
@@ -19,7 +21,7 @@ export class ChatCompletionStream implements AsyncIterable<ChatCompletionChunk> 
   }
 
   /** Adds a chunk. For the producer. */
-  push(chunk: ChatCompletionChunk): void {
+  push(chunk: Chunk): void {
     if (this.#ended) return;
     this.#chunks.push(chunk);
     this.#wake?.();
@@ -35,7 +37,7 @@ export class ChatCompletionStream implements AsyncIterable<ChatCompletionChunk> 
   }
 
   /** Chunks as they come. Leaving the loop early ends the generation. A stream can be read once. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ChatCompletionChunk, void, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Chunk, void, undefined> {
     if (this.#taken) throw new Error("this stream has been read already");
     this.#taken = true;
     try {

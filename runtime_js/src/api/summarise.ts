@@ -20,7 +20,10 @@ export async function summarised(
   const aborted = rejectOnAbort(signal);
   try {
     const asked = Promise.resolve([...messages]).then((copy) => summarise(copy, about));
-    return parseMessages(await Promise.race([asked, aborted.promise]), "context.overflow()");
+    return parseMessages(
+      await Promise.race([asked, aborted.promise]),
+      "webbuild.context.overflow()",
+    );
   } finally {
     aborted.dispose();
   }

@@ -1,6 +1,7 @@
 /** The types are the `openai` package's: whoever has code for one has code for the other. Checked by the compiler. */
 import type OpenAI from "openai";
 import { expectTypeOf, test } from "vitest";
+import type { CHAT_PARAMETERS, EXTENSIONS } from "./parameters.js";
 import type * as ours from "./types.js";
 
 type Theirs = OpenAI.Chat.Completions.ChatCompletion;
@@ -12,9 +13,14 @@ test("answers and chunks can be used where OpenAI's are expected", () => {
   expectTypeOf<ours.ChatCompletionChunk>().toExtend<TheirChunk>();
 });
 
-test("requests can be written for both, but for the five parameters that are ours", () => {
-  type Ours = "top_k" | "min_p" | "priority" | "speculation" | "context";
-  type Request = Omit<ours.ChatCompletionCreateParamsNonStreaming, Ours> & { model: string };
+test("requests can be written for both, but for the one key that is ours", () => {
+  type Request = Omit<ours.ChatCompletionCreateParamsNonStreaming, "webbuild"> & { model: string };
   expectTypeOf<Request>().toExtend<TheirParams>();
   expectTypeOf<ours.ChatCompletionMessageParam>().toExtend<OpenAI.Chat.Completions.ChatCompletionMessageParam>();
+});
+
+test("what becomes of a parameter is said of each that the package has, and of no other", () => {
+  type Params = OpenAI.Chat.Completions.ChatCompletionCreateParams;
+  expectTypeOf<keyof typeof CHAT_PARAMETERS>().toEqualTypeOf<keyof Params>();
+  expectTypeOf<(typeof EXTENSIONS)[number]>().toEqualTypeOf<keyof ours.WebbuildParams>();
 });

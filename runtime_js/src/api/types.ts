@@ -55,9 +55,69 @@ export type Summarise = (
   },
 ) => ChatCompletionMessageParam[] | Promise<ChatCompletionMessageParam[]>;
 
+/** How long a model that thinks should think. */
+export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
+
+/**
+ * `json_object`: any JSON object. `json_schema`: JSON that is valid for the schema, whether `strict` or not; without a schema any JSON.
+ */
+export type ResponseFormat =
+  | { type: "text" }
+  | { type: "json_object" }
+  | {
+      type: "json_schema";
+      json_schema: {
+        name: string;
+        description?: string;
+        schema?: Record<string, unknown>;
+        strict?: boolean | null;
+      };
+    };
+
+/**
+ * What an answer must match. `regex`: as a whole. `grammar`: GBNF, whose start is `root`. `structural_tag`: XGrammar's format,
+ * parts of an answer constrained and others free.
+ */
+export type GrammarFormat =
+  | ResponseFormat
+  | { type: "regex"; pattern: string }
+  | { type: "grammar"; grammar: string }
+  | { type: "structural_tag"; format: Record<string, unknown> };
+
+/** What is not in OpenAI's API stands under one key of a request, `webbuild`. */
+export interface WebbuildParams {
+  /** Sample from the k likeliest tokens; 0 is off. */
+  top_k?: number | null;
+  /** Drop tokens less likely than this share of the likeliest, 0..1. */
+  min_p?: number | null;
+  /** More than 0, at most 10: logits of tokens in prompt or answer are divided by it if positive, multiplied if negative; 1 is off. */
+  repetition_penalty?: number | null;
+  /** The answer goes on when the model ends it; `max_tokens`, `stop` or a full context end it. */
+  ignore_eos?: boolean | null;
+  /** As `response_format`, with more forms. */
+  grammar?: GrammarFormat | null;
+  /**
+   * Default true: text that the grammar leaves no choice about is added without drawing each of its tokens, as the tokenizer
+   * writes it; `false` draws them one by one, as the model would.
+   */
+  jump_forward?: boolean | null;
+  /** Variables for the chat template, e.g. `{ enable_thinking: false }`. One that the template does not read is refused. */
+  template?: Record<string, unknown> | null;
+  /** Higher goes first, -100..100, default 0. Ten seconds of waiting count as one point. */
+  priority?: number | null;
+  /**
+   * Next tokens are guessed by the engine's draft, or from what the text repeats, and several checked in one step; each is
+   * still drawn as without, but not in answers that must match a grammar. `"auto"` guesses as long as it measures that this pays, `{ tokens }` (1..15) always, `from` one of
+   * the two if it is named; default `"off"`.
+   */
+  speculation?: "off" | "auto" | { tokens: number; from?: "draft" | "prompt" } | null;
+  /** What becomes of a conversation that the model's context is too short for. */
+  context?: ContextParams | null;
+}
+
 interface ChatCompletionParamsBase {
   messages: ChatCompletionMessageParam[];
-  /** Ignored: an engine runs one model. */
+  /** Any text: an engine runs one model, whose name answers tell. */
   model?: string;
   /** Most tokens of the answer. */
   max_tokens?: number | null;
@@ -67,14 +127,11 @@ interface ChatCompletionParamsBase {
   temperature?: number | null;
   /** 0..1. */
   top_p?: number | null;
-  /** Not in OpenAI's API: sample from the k likeliest tokens; 0 is off. */
-  top_k?: number | null;
-  /** Not in OpenAI's API: drop tokens less likely than this share of the likeliest, 0..1. */
-  min_p?: number | null;
   /** The same seed, messages and settings give the same answer on the same device. Default: random. */
   seed?: number | null;
+  /** The text that is completed first ends the answer, and is no part of it. */
   stop?: string | string[] | null;
-  /** -2..2, counted over generated tokens. */
+  /** -2..2, counted over prompt and answer. */
   frequency_penalty?: number | null;
   /** -2..2. */
   presence_penalty?: number | null;
@@ -85,22 +142,33 @@ interface ChatCompletionParamsBase {
   top_logprobs?: number | null;
   /** How many answers to give, 1..128; choice `i` draws with `seed + i`. Their common prompt is computed once. */
   n?: number | null;
-  /** Not in OpenAI's API: higher goes first, -100..100, default 0. Ten seconds of waiting count as one point. */
-  priority?: number | null;
   /**
-   * Not in OpenAI's API: next tokens are guessed by the engine's draft, or from what the text repeats, and several checked in
-   * one step; each is still drawn as without. `"auto"` guesses as long as it measures that this pays, `{ tokens }` (1..15)
-   * always, `from` one of the two if it is named; default `"off"`.
+   * The template's variable of that name; where it reads `enable_thinking` alone, `"none"` sets that false, all others true.
+   * Refused if the template reads neither.
    */
-  speculation?: "off" | "auto" | { tokens: number; from?: "draft" | "prompt" } | null;
-  /** Not in OpenAI's API: what becomes of a conversation that the model's context is too short for. */
-  context?: ContextParams | null;
-  /** Only text. */
-  response_format?: { type: "text" };
-  /** Ignored. */
+  reasoning_effort?: ReasoningEffort | null;
+  /** What the answer must match; it ends when it is complete, or for its length before. `webbuild.grammar` has more forms. */
+  response_format?: ResponseFormat;
+  /** Labels: they change nothing. */
   user?: string;
+  safety_identifier?: string | null;
+  prompt_cache_key?: string | null;
   metadata?: Record<string, string> | null;
-  store?: boolean | null;
+  /** OpenAI's defaults, the only ones there are here. */
+  modalities?: "text"[] | null;
+  store?: false | null;
+  service_tier?: "auto" | "default" | null;
+  prompt_cache_retention?: "in_memory" | null;
+  verbosity?: "medium" | null;
+  /** What is not in OpenAI's API. */
+  webbuild?: WebbuildParams | null;
+}
+
+export interface StreamOptions {
+  /** A last chunk without choices tells the counts. */
+  include_usage?: boolean;
+  /** What it is for, sizes of packets, is not here. */
+  include_obfuscation?: false;
 }
 
 export interface ChatCompletionCreateParamsNonStreaming extends ChatCompletionParamsBase {
@@ -109,7 +177,7 @@ export interface ChatCompletionCreateParamsNonStreaming extends ChatCompletionPa
 
 export interface ChatCompletionCreateParamsStreaming extends ChatCompletionParamsBase {
   stream: true;
-  stream_options?: { include_usage?: boolean } | null;
+  stream_options?: StreamOptions | null;
 }
 
 export type ChatCompletionCreateParams =
@@ -123,8 +191,10 @@ export interface CompletionUsage {
   total_tokens: number;
   /** `cached_tokens`: tokens of the prompt that the first choice found in the prefix cache. */
   prompt_tokens_details: { cached_tokens: number };
+  /** Of models whose thinking is told from their answers. */
+  completion_tokens_details?: { reasoning_tokens: number };
   /**
-   * Not in OpenAI's API, of requests with `context: { overflow: "slide" }`. `dropped_messages`: of the conversation, left out of
+   * Not in OpenAI's API, of requests with `webbuild.context: { overflow: "slide" }`. `dropped_messages`: of the conversation, left out of
    * the prompt; `slides`: how often older tokens were left out while answering, over all choices.
    */
   context?: { dropped_messages: number; slides: number };
@@ -152,7 +222,12 @@ export interface ChatCompletion {
   object: "chat.completion";
   /** Unix time in seconds. */
   created: number;
+  /** The loaded model's name. */
   model: string;
+  /** The same as long as pack, tier and version of this package are. */
+  system_fingerprint: string;
+  /** If the request named one. */
+  service_tier?: "default";
   choices: {
     index: number;
     message: { role: "assistant"; content: string | null; refusal: string | null };
@@ -167,6 +242,8 @@ export interface ChatCompletionChunk {
   object: "chat.completion.chunk";
   created: number;
   model: string;
+  system_fingerprint: string;
+  service_tier?: "default";
   choices: {
     index: number;
     delta: { role?: "assistant"; content?: string; refusal?: null };

@@ -82,7 +82,7 @@ describe("a loaded draft", () => {
     const asked = submit({ content: "a", maxTokens: 4, speculation: DRAFTED });
     await asked.done;
     expect(asked.settled).toBeInstanceOf(InvalidRequestError);
-    expect((asked.settled as InvalidRequestError).param).toBe("speculation.from");
+    expect((asked.settled as InvalidRequestError).param).toBe("webbuild.speculation.from");
   });
 
   test("of a shorter context and fewer sequences guesses as far as it reaches", async () => {

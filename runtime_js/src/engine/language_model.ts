@@ -1,8 +1,15 @@
 /** A loaded model: requests become prompts, which the scheduler continues. */
-import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } from "../errors.js";
+import {
+  DeviceLostError,
+  EngineUnloaded,
+  GrammarError,
+  InvalidRequestError,
+  throwIfAborted,
+} from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
+import type { Grammars, GrammarSpec, Matcher, Vocabulary } from "../grammar/spec.js";
 import type { Requirements } from "../gpu/requirements.js";
 import type { Capacity } from "../gpu/sizes.js";
 import type { PagePool } from "../kv/page_pool.js";
@@ -12,7 +19,9 @@ import type { PackSource } from "../store/pack_source.js";
 import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import { VERSION } from "../version.js";
 import type { Built } from "./build.js";
+import { Constraint } from "./constraint.js";
 import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
 import type { Drafter } from "./drafter.js";
 import type { Executor } from "./executor.js";
@@ -78,6 +87,13 @@ export interface GenerateListener {
   delta(delta: Delta): void;
 }
 
+const openGrammars = async (): Promise<Grammars> => {
+  throw new GrammarError("grammars are not there yet");
+};
+
+/** Of an answer that the model does not end. */
+const NO_END: ReadonlySet<number> = new Set();
+
 /** Time without a request after which what no answer has needed yet is made ready. */
 const IDLE_MS = 500;
 
@@ -104,6 +120,9 @@ export class LanguageModel {
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
   #prefixes: Promise<SavedPrefixes> | undefined;
+  /** Loads what compiles grammars, when a request has one first. */
+  openGrammars: (vocabulary: Vocabulary) => Promise<Grammars> = openGrammars;
+  #grammars: Promise<Grammars> | undefined;
   #unloaded = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
   /** An idle moment's work failed: the request that needs it is told. */
@@ -281,6 +300,12 @@ export class LanguageModel {
     return sha256(JSON.stringify([hashes, dtype, pageSize, bytes]));
   }
 
+  /** Says what answers: pack, tier and version of this package; the same at every load of these. */
+  async fingerprint(): Promise<string> {
+    const hash = await sha256(JSON.stringify([this.manifest, this.#choice.tier, VERSION]));
+    return `fp_${hash.slice(0, 10)}`;
+  }
+
   /** Has keys and values computed. @returns a sequence that holds them, once the steps that compute them are submitted */
   #compute(tokens: Int32Array, signal: AbortSignal): Promise<Sequence> {
     const ended = new AbortController();
@@ -318,6 +343,38 @@ export class LanguageModel {
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
+    const matcher = request.grammar && (await this.#matcher(request.grammar));
+    try {
+      return await this.#answer(request, matcher, listener, signal);
+    } finally {
+      matcher?.free();
+    }
+  }
+
+  /** At the beginning of a grammar. @throws GrammarError */
+  async #matcher(spec: GrammarSpec): Promise<Matcher> {
+    const { bytes } = this.text.tokenizer;
+    this.#grammars ??= this.openGrammars({
+      size: this.manifest.model.vocab_size,
+      stopTokens: [...this.#eos],
+      bytes: (id) => bytes.of(id),
+      isSpecial: (id) => bytes.isSpecial(id),
+    });
+    const opening = this.#grammars;
+    opening.catch(() => {
+      if (this.#grammars === opening) this.#grammars = undefined; // the next request tries again
+    });
+    const grammars = await opening;
+    if (this.#unloaded) throw new EngineUnloaded("the engine was unloaded");
+    return grammars.compile(spec).matcher();
+  }
+
+  async #answer(
+    request: GenerateRequest,
+    matcher: Matcher | undefined,
+    listener: GenerateListener,
+    signal: AbortSignal,
+  ): Promise<GenerateResult> {
     const { tokens, droppedMessages, window } = this.prompts.fit(request);
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
@@ -325,18 +382,26 @@ export class LanguageModel {
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
     const { speculation = "off" } = request;
     const room = this.#contextLength - (window ? 0 : tokens.length);
+    const constraint =
+      matcher && new Constraint(matcher, (text) => this.tokenize(text), request.jumps ?? true);
     const claim = () => this.exchange.reservations.claim(tokens);
     const result = await this.scheduler
       .generate(
         {
           prompt: tokens,
           computed: claim,
-          sampling: new SamplingRow(options, this.text.defaults, seedBits(options.seed)),
+          sampling: new SamplingRow(
+            options,
+            this.text.defaults,
+            seedBits(options.seed),
+            constraint !== undefined,
+          ),
           options,
+          ...(constraint ? { constraint } : {}),
           maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
           ...(window ? { window } : {}),
           stop,
-          eos: this.#eos,
+          eos: request.ignoreEos ? NO_END : this.#eos,
           priority,
           streams,
           cache: true,
@@ -431,6 +496,7 @@ export class LanguageModel {
     this.#unloaded = true;
     clearTimeout(this.#idle);
     this.exchange.reservations.clear("the engine was unloaded");
+    this.#grammars?.then((grammars) => grammars.close()).catch(() => {});
     const unloaded = new EngineUnloaded("the engine was unloaded");
     this.#recovery?.end(unloaded);
     this.scheduler.stop(unloaded);
@@ -442,7 +508,7 @@ export class LanguageModel {
     const drafts = typeof speculation === "object" && speculation.from === "draft";
     if (drafts && !this.#choice.draft) {
       throw new InvalidRequestError("no draft was loaded: give Engine.load a draft", {
-        param: "speculation.from",
+        param: "webbuild.speculation.from",
       });
     }
     const vocab = this.manifest.model.vocab_size;

@@ -10,6 +10,9 @@ import { turnsOf, turnsToDrop } from "./turns.js";
 /** Of a context: what is left to an answer at most, when it is chosen what fits, and the strides in which turns are dropped. */
 const PART = 1 / 4;
 
+/** Variables of the chat template. */
+type Settings = Record<string, unknown>;
+
 /** A prompt that fits. */
 export interface Fitted {
   tokens: Int32Array;
@@ -26,16 +29,16 @@ export class Prompts {
     private readonly contextLength: number,
   ) {}
 
-  /** The prompt that these messages become. @throws TemplateError */
-  render(messages: TemplateMessage[]): { text: string; tokens: number[] } {
+  /** The prompt that these messages become. @throws TemplateError, InvalidRequestError */
+  render(messages: TemplateMessage[], settings?: Settings): { text: string; tokens: number[] } {
     if (this.text.template instanceof Error) throw this.text.template;
-    const text = this.text.template.render(messages);
+    const text = this.text.template.render(messages, settings);
     return { text, tokens: this.text.tokenizer.encode(text) };
   }
 
   /** The tokens of a prompt, all of them. @throws InvalidRequestError, ContextLengthExceeded, TemplateError */
-  tokens(prompt: Prompt): Int32Array {
-    const tokens = this.#read(prompt);
+  tokens(prompt: Prompt, settings?: Settings): Int32Array {
+    const tokens = this.#read(prompt, settings);
     this.#check(tokens.length, this.contextLength - 1);
     return tokens;
   }
@@ -45,56 +48,62 @@ export class Prompts {
    *
    * @throws InvalidRequestError, ContextLengthExceeded, TemplateError
    */
-  fit({ messages, maxTokens, overflow = "error" }: GenerateRequest): Fitted {
+  fit({ messages, maxTokens, overflow = "error", template }: GenerateRequest): Fitted {
     const { contextLength } = this;
     if (overflow === "error") {
-      return { tokens: this.tokens(messages), droppedMessages: 0, window: undefined };
+      return { tokens: this.tokens(messages, template), droppedMessages: 0, window: undefined };
     }
     const stride = Math.max(1, Math.floor(contextLength * PART));
     const limit = contextLength - Math.min(maxTokens ?? stride, stride);
-    if (overflow === "slide" && isMessages(messages)) return this.#slid(messages, limit, stride);
-    const tokens = this.#read(messages);
+    if (overflow === "slide" && isMessages(messages)) {
+      return this.#slid(messages, template, { limit, stride });
+    }
+    const tokens = this.#read(messages, template);
     this.#check(tokens.length, overflow === "slide" ? contextLength - 1 : limit);
     const window = overflow === "slide" ? windowOf(contextLength, tokens) : undefined;
     return { tokens, droppedMessages: 0, window };
   }
 
   /** Leaves out whole turns after the system messages. */
-  #slid(messages: TemplateMessage[], limit: number, stride: number): Fitted {
+  #slid(
+    messages: TemplateMessage[],
+    settings: Settings | undefined,
+    room: { limit: number; stride: number },
+  ): Fitted {
     const { head, turns } = turnsOf(messages);
     const prompts = new Map<number, Int32Array>();
     const without = (dropped: number): Int32Array => {
       const known = prompts.get(dropped);
       if (known) return known;
-      const prompt = this.#read([...head, ...turns.slice(dropped).flat()]);
+      const prompt = this.#read([...head, ...turns.slice(dropped).flat()], settings);
       prompts.set(dropped, prompt);
       return prompt;
     };
     const length = (dropped: number) => without(dropped).length;
-    const dropped = turnsToDrop(turns.length, length, { limit, stride });
+    const dropped = turnsToDrop(turns.length, length, room);
     const tokens = without(dropped);
     const even = dropped > 0 ? " even without earlier turns" : "";
     this.#check(tokens.length, this.contextLength - 1, even);
     return {
       tokens,
       droppedMessages: turns.slice(0, dropped).flat().length,
-      window: windowOf(this.contextLength, tokens, this.#beginning(head, tokens)),
+      window: windowOf(this.contextLength, tokens, this.#beginning(head, settings, tokens)),
     };
   }
 
   /** How many tokens come before the first turn's text. */
-  #beginning(head: TemplateMessage[], tokens: Int32Array): number {
+  #beginning(head: TemplateMessage[], settings: Settings | undefined, tokens: Int32Array): number {
     try {
-      return commonPrefix(tokens, this.#read([...head, { role: "user", content: "" }]));
+      return commonPrefix(tokens, this.#read([...head, { role: "user", content: "" }], settings));
     } catch {
       return 0; // a template may refuse an empty message
     }
   }
 
   /** @throws InvalidRequestError when it is empty, or no prompt of this model */
-  #read(prompt: Prompt): Int32Array {
+  #read(prompt: Prompt, settings?: Settings): Int32Array {
     const tokens = isMessages(prompt)
-      ? this.render(prompt).tokens
+      ? this.render(prompt, settings).tokens
       : typeof prompt === "string"
         ? this.text.tokenizer.encode(prompt)
         : prompt;

@@ -1,4 +1,5 @@
 /** What the engine is asked and what it answers: plain data, free of any API's conventions. */
+import type { GrammarSpec } from "../grammar/spec.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
 /** How to choose tokens. Undefined fields take the model's own defaults (generation_config.json), then neutral values. */
@@ -9,6 +10,8 @@ export interface SamplingOptions {
   /** 0: off. */
   topK?: number;
   minP?: number;
+  /** Logits of tokens in prompt or answer are divided by it if positive, else multiplied; 1: off. */
+  repetitionPenalty?: number;
   frequencyPenalty: number;
   presencePenalty: number;
   /** Added to the raw logits. */
@@ -46,12 +49,20 @@ export interface GenerateRequest {
   /** Default `error`. */
   overflow?: Overflow;
   stop: string[];
+  /** What the answer must match. */
+  grammar?: GrammarSpec;
+  /** Whether tokens that the grammar leaves no choice about are added without a step each (default true); for measurements. */
+  jumps?: boolean;
   /** Higher goes first (default 0); ten seconds of waiting count as one point. */
   priority?: number;
   /** Whether its text is read while it comes (default true): long prompts of others then leave it its rhythm. */
   streams?: boolean;
   /** Default `off`. */
   speculation?: Speculates;
+  /** The model's own end of an answer does not end it (default false). */
+  ignoreEos?: boolean;
+  /** Variables of the chat template, such as `enable_thinking` or `reasoning_effort`. */
+  template?: Record<string, unknown>;
 }
 
 /** A token with its log-probability under the raw logits. */
@@ -78,6 +89,8 @@ export interface GenerateResult {
   finishReason: FinishReason;
   promptTokens: number;
   completionTokens: number;
+  /** Of these, the model's thinking, where it is told from its answer. */
+  reasoningTokens?: number;
   /** Prompt tokens that were not computed, because the prefix cache had them. */
   cachedTokens: number;
   /** Messages that were left out of the prompt. */

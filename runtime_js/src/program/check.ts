@@ -36,7 +36,7 @@ export interface Model {
   tier(name: string): Tier;
 }
 
-const PROGRAM_VERSION = 3;
+const PROGRAM_VERSION = 4;
 const KERNELS_VERSION = 2;
 
 /** What kernels may need beyond their tier, as alternatives of one that does not. */
@@ -71,6 +71,7 @@ const BUFFERS: Record<string, { dtype: string; shape: (string | number)[] }> = {
   logits: { dtype: "f32", shape: ["outs", "vocab"] },
   token_counts: { dtype: "u32", shape: ["slots", "vocab"] },
   logit_bias: { dtype: "f32", shape: ["slots", "vocab"] },
+  token_mask: { dtype: "u32", shape: ["slots", "mask_words"] },
   sampled: { dtype: "u32", shape: ["outs", 64] },
 };
 /** What an encoder has instead of all these. */
@@ -200,6 +201,7 @@ function checkArrays(
   const env = program.symbols.map((s) => s.max ?? PROBES[s.name] ?? 1);
   const known = new Map<string, number>(program.symbols.map((s, i) => [s.name, env[i] as number]));
   known.set("vocab", manifest.model.vocab_size);
+  known.set("mask_words", Math.ceil(manifest.model.vocab_size / 32));
   known.set("hidden", manifest.model.hidden_size);
   known.set("seqs + 1", (known.get("seqs") as number) + 1);
   needs(new Set(arrays.map((a) => a.name)), Object.keys(expected), `${what}s`);

@@ -99,7 +99,7 @@ export class Router {
     this.engines[0]?.engine.check(params);
     const { messages: prompt, ...rest } = params;
     const job = { prompt, options: { ...rest, signal } };
-    const { overflow = "error" } = params.context ?? {};
+    const { overflow = "error" } = params.webbuild?.context ?? {};
     if (overflow === "error" || (await this.#fits(prompt, signal))) {
       return this.strategy(job, this.engines);
     }

@@ -1,6 +1,6 @@
 /** The repository's own Jinja chat template. */
 import { Template } from "@huggingface/jinja";
-import { TemplateError } from "../errors.js";
+import { InvalidRequestError, TemplateError } from "../errors.js";
 
 /** A message as templates see it. */
 export interface TemplateMessage {
@@ -19,6 +19,8 @@ export interface TokenizerConfig {
 
 export class ChatTemplate {
   readonly #template: Template;
+  /** Names that it may read. */
+  readonly #names: ReadonlySet<string>;
   readonly #variables: Record<string, unknown>;
 
   /**
@@ -39,13 +41,20 @@ export class ChatTemplate {
         { cause },
       );
     }
+    this.#names = new Set(text.replace(/\{#.*?#\}/gs, "").match(/[a-z_]\w*/gi));
     this.#variables = specialTokens(config);
   }
 
-  /** The prompt that asks for the assistant's next message. @throws TemplateError with what the template says is wrong */
-  render(messages: TemplateMessage[]): string {
+  /**
+   * The prompt that asks for the assistant's next message.
+   *
+   * @param settings variables of a request, such as `enable_thinking`
+   * @throws TemplateError with what the template says is wrong · InvalidRequestError about a setting that it does not read
+   */
+  render(messages: TemplateMessage[], settings: Record<string, unknown> = {}): string {
+    const variables = { ...this.#variables, ...this.#understood(settings) };
     try {
-      return this.#template.render({ ...this.#variables, messages, add_generation_prompt: true });
+      return this.#template.render({ ...variables, messages, add_generation_prompt: true });
     } catch (cause) {
       throw new TemplateError(
         `the chat template refuses these messages: ${(cause as Error).message}`,
@@ -53,6 +62,25 @@ export class ChatTemplate {
         { cause },
       );
     }
+  }
+
+  /** Templates that know thinking as on or off take an effort for that. */
+  #understood({ reasoning_effort: effort, ...others }: Record<string, unknown>) {
+    const read: Record<string, unknown> = { ...others };
+    if (effort !== undefined) {
+      const switches = !this.#names.has("reasoning_effort") && this.#names.has("enable_thinking");
+      if (!switches) read["reasoning_effort"] = effort;
+      else read["enable_thinking"] ??= effort !== "none";
+    }
+    for (const [name, value] of Object.entries(read)) {
+      if (value === undefined || this.#names.has(name)) continue;
+      const param = name === "reasoning_effort" ? name : `webbuild.template.${name}`;
+      throw new InvalidRequestError(
+        `${param} changes nothing: this model's chat template does not read it; leave it out`,
+        { param },
+      );
+    }
+    return read;
   }
 }
 

@@ -32,7 +32,7 @@ describe("the worker protocol", () => {
   test("events arrive in order, before the result", async () => {
     const { call } = await connected({
       async generate(_, { emit }) {
-        for (let i = 0; i < 5; i++) emit({ kind: "accepted", promptTokens: i });
+        for (let i = 0; i < 5; i++) emit({ kind: "accepted", promptTokens: i, fingerprint: "f" });
         return {
           finishReason: "stop",
           promptTokens: 0,
@@ -46,7 +46,7 @@ describe("the worker protocol", () => {
     const seen: unknown[] = [];
     await call.generate({} as never, { onEvent: (e) => seen.push(e) });
     expect(seen).toEqual(
-      [0, 1, 2, 3, 4].map((promptTokens) => ({ kind: "accepted", promptTokens })),
+      [0, 1, 2, 3, 4].map((promptTokens) => ({ kind: "accepted", promptTokens, fingerprint: "f" })),
     );
   });
 

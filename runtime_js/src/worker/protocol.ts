@@ -21,9 +21,9 @@ import type { TemplateMessage } from "../text/chat_template.js";
 
 export const PROTOCOL_VERSION = 5;
 
-/** `accepted`: the request is valid and waits its turn. `deltas`: what was generated since the last event. */
+/** `accepted`: the request is valid and waits its turn; `fingerprint` says what answers it. `deltas`: what was generated since the last event. */
 export type GenerateEvent =
-  | { kind: "accepted"; promptTokens: number }
+  | { kind: "accepted"; promptTokens: number; fingerprint: string }
   | { kind: "deltas"; deltas: Delta[] };
 
 export interface PrepRecvRequest {

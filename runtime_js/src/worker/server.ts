@@ -3,7 +3,8 @@ import { canRun } from "../engine/can_run.js";
 import { EmbeddingModel } from "../engine/embedding_model.js";
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
-import { loadAny } from "../engine/load.js";
+import { type LoadOptions, loadAny } from "../engine/load.js";
+import type { LoadProgress } from "../engine/progress.js";
 import { EngineUnloaded, embedsTexts, StorageError, WrongModelKind } from "../errors.js";
 import { findEngines } from "../peer/directory.js";
 import { PackCache } from "../store/pack_cache.js";
@@ -12,22 +13,64 @@ import { dispatch, type Handlers } from "./dispatch.js";
 import type { Port } from "./protocol.js";
 import { Serving } from "./serving.js";
 
-/** Serves the engine on a port. @returns frees the engine */
-export function serve(port: Port, host: Host): () => void {
-  const handlers = engineHandlers(host);
-  dispatch(port, handlers);
-  return () => void handlers.unload(null, { signal: new AbortController().signal, emit: () => {} });
+/** A model that is loaded, and what it does for its pages and other engines. */
+export type Loaded =
+  | { model: LanguageModel; serving: Serving }
+  | { model: EmbeddingModel; serving?: never };
+
+/** Who keeps the model that a page's calls are about. */
+export interface Holder {
+  readonly loaded: Loaded | undefined;
+  load(
+    options: LoadOptions,
+    emit: (progress: LoadProgress) => void,
+    signal: AbortSignal,
+  ): Promise<Loaded>;
+  /** The page needs it no more. */
+  unload(): void;
 }
 
-function engineHandlers(host: Host): Handlers {
-  let served:
-    | { model: LanguageModel; serving: Serving }
-    | { model: EmbeddingModel; serving?: never }
-    | undefined;
-  const page = {}; // who calls, for what is reserved
+export async function loadFor(host: Host, ...rest: Parameters<Holder["load"]>): Promise<Loaded> {
+  const model = await loadAny(host, ...rest);
+  return model instanceof EmbeddingModel ? { model } : { model, serving: await Serving.of(model) };
+}
+
+/** Frees a model; whoever waits for it is told. */
+export function free({ model, serving }: Loaded): void {
+  serving?.hub.close(new EngineUnloaded("the engine was unloaded"));
+  model.unload();
+}
+
+/** One page's own. */
+class OwnModel implements Holder {
+  loaded: Loaded | undefined;
+
+  constructor(private readonly host: Host) {}
+
+  async load(...call: Parameters<Holder["load"]>): Promise<Loaded> {
+    this.unload();
+    this.loaded = await loadFor(this.host, ...call);
+    return this.loaded;
+  }
+
+  unload(): void {
+    if (this.loaded) free(this.loaded);
+    this.loaded = undefined;
+  }
+}
+
+/** Serves an engine of its own on a port. @returns frees the engine */
+export function serve(port: Port, host: Host): () => void {
+  const own = new OwnModel(host);
+  dispatch(port, engineHandlers(host, own, {}));
+  return () => own.unload();
+}
+
+/** @param page stands for who calls: what is reserved for it goes with it */
+export function engineHandlers(host: Host, holder: Holder, page: object): Handlers {
   const any = () => {
-    if (!served) throw new EngineUnloaded("no model is loaded");
-    return served;
+    if (!holder.loaded) throw new EngineUnloaded("no model is loaded");
+    return holder.loaded;
   };
   const loaded = () => {
     const one = any();
@@ -45,11 +88,6 @@ function engineHandlers(host: Host): Handlers {
   };
   const serving = () => loaded().serving;
   const handlers = () => serving().handlers(page);
-  const unload = () => {
-    served?.serving?.hub.close(new EngineUnloaded("the engine was unloaded"));
-    served?.model.unload();
-    served = undefined;
-  };
   const openStore = async (): Promise<Store> => {
     const store = await host.openStore();
     if (store) return store;
@@ -63,10 +101,7 @@ function engineHandlers(host: Host): Handlers {
   };
   return {
     async load(options, { signal, emit }) {
-      unload();
-      const model = await loadAny(host, options, emit, signal);
-      served =
-        model instanceof EmbeddingModel ? { model } : { model, serving: await Serving.of(model) };
+      const { model } = await holder.load(options, emit, signal);
       return model.info();
     },
     generate: (...call) => handlers().generate(...call),
@@ -117,7 +152,7 @@ function engineHandlers(host: Host): Handlers {
       return null;
     },
     unload() {
-      unload();
+      holder.unload();
       return null;
     },
   };

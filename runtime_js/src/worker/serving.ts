@@ -17,6 +17,7 @@ export class Serving {
   private constructor(
     private readonly model: LanguageModel,
     kv: string,
+    private readonly fingerprint: string,
   ) {
     const { id, model: about } = model.info();
     const { reservations } = model.exchange;
@@ -43,12 +44,12 @@ export class Serving {
   }
 
   static async of(model: LanguageModel): Promise<Serving> {
-    return new Serving(model, await model.kvKind());
+    return new Serving(model, await model.kvKind(), await model.fingerprint());
   }
 
   /** @param owner stands for whoever calls: when it goes, what was reserved for it goes too */
   handlers(owner: object): Handlers<ServingMethods> {
-    const { model } = this;
+    const { model, fingerprint } = this;
     return {
       async generate(request, { signal, emit }) {
         const batch = new DeltaBatch((deltas) => emit({ kind: "deltas", deltas }));
@@ -56,7 +57,7 @@ export class Serving {
           return await model.generate(
             request,
             {
-              accepted: (promptTokens) => emit({ kind: "accepted", promptTokens }),
+              accepted: (promptTokens) => emit({ kind: "accepted", promptTokens, fingerprint }),
               delta: (delta) => batch.add(delta),
             },
             signal,
