@@ -11,6 +11,7 @@ import {
 import { BASE, dawn, testHost, watched } from "../testing/host.js";
 import { encoded, TEXTS, TOKENS, tinyEncoder, vectorOf, WIDTH } from "../testing/tiny_encoder.js";
 import { replaceJson } from "../testing/tiny_pack.js";
+import { canRun } from "./can_run.js";
 import type { EmbeddingModel, EmbedRequest } from "./embedding_model.js";
 import { type LoadOptions, load, loadAny } from "./load.js";
 
@@ -19,6 +20,7 @@ const never = new AbortController().signal;
 let model: EmbeddingModel;
 let devices: GPUDevice[];
 let submits = 0;
+let live: { bytes: number };
 
 async function loadEncoder(
   options: Partial<LoadOptions> = {},
@@ -26,6 +28,7 @@ async function loadEncoder(
 ): Promise<EmbeddingModel> {
   const host = watched(await dawn());
   devices = host.devices;
+  live = host.live;
   const loaded = await loadAny(
     testHost(pack, host.gpu),
     { url: BASE, ...options },
@@ -52,7 +55,7 @@ function expectClose(actual: number[][], expected: number[][]): void {
   expect(actual.length).toBe(expected.length);
   actual.forEach((vector, i) => {
     expect(vector.length).toBe(expected[i]?.length);
-    vector.forEach((x, d) => expect(x).toBeCloseTo(expected[i]?.[d] as number, 4));
+    for (const [d, x] of vector.entries()) expect(x).toBeCloseTo(expected[i]?.[d] as number, 4);
   });
 }
 
@@ -171,6 +174,13 @@ describe("loading", () => {
       kvTokens: 0,
       launches: { embed: 1 },
     });
+    // Weights, vectors and the copies in which they travel, and the step block.
+    const { bytes } = model.info();
+    expect(bytes).toMatchObject({ weights: 1040, kv: 0 });
+    const host = testHost(tinyEncoder(), await dawn());
+    const report = await canRun(host, { url: BASE }, never);
+    expect(report).toMatchObject({ ok: true, maxBatch: TEXTS, kvTokens: 0, bytes });
+    expect(bytes.total).toBe(live.bytes);
     model.unload();
     model = await loadEncoder({}, tinyEncoder("cls", true));
     expectClose(await vectors({ input: ["abc"] }), [unit(vectorOf(encoded("abc"), "cls"))]);
