@@ -9,6 +9,9 @@ import { siteFolder } from "../harness/site.js";
 const PACK = "packs/encoder/";
 const TEXTS = ["A dog sleeps.", "the puppy naps", "Rates rose by half a point; größer, 大"];
 
+// A pack is made first.
+test.setTimeout(600_000);
+
 const harness = fileURLToPath(new URL("../harness/encoder.py", import.meta.url));
 
 const dot = (a: number[], b: number[]) => a.reduce((sum, x, i) => sum + x * (b[i] as number), 0);
