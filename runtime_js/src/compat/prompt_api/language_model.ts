@@ -379,15 +379,24 @@ export class DownloadProgress extends Event {
 }
 
 /**
- * Sets `globalThis.LanguageModel` where the browser has none, so that code written for Chrome's runs as it is.
+ * Sets `globalThis.LanguageModel` where the browser has none, or none that works here, so that code written for Chrome's runs as
+ * it is.
  *
  * @returns the one that is there then: the browser's own, or one of {@link languageModelOf}
  */
-export function installLanguageModel(
+export async function installLanguageModel(
   source: Engine | string | URL,
   options: Omit<EngineOptions, "onProgress" | "signal"> = {},
-): LanguageModelClass {
+): Promise<LanguageModelClass> {
   const scope = globalThis as { LanguageModel?: LanguageModelClass };
-  scope.LanguageModel ??= languageModelOf(source, options);
-  return scope.LanguageModel;
+  const own = scope.LanguageModel;
+  const state = await own?.availability().catch(() => "unavailable");
+  if (own && state !== "unavailable") return own;
+  const LanguageModel = languageModelOf(source, options);
+  Object.defineProperty(scope, "LanguageModel", {
+    value: LanguageModel,
+    writable: true,
+    configurable: true,
+  });
+  return LanguageModel;
 }
