@@ -1,10 +1,10 @@
 // Which file may import which. One sentence:
 //   demo_site → the npm package's public entries;
-//   compat → the public entry; {api, bench, router} → {worker, peer} → engine → {program, gpu, cpu, kv, text, grammar, store} → {generated, errors}.
+//   compat → the public entry; {api, bench, extension, router, http} → {worker, peer} → engine → {program, gpu, cpu, kv, text, grammar, store} → {generated, errors}.
 // A layer may import the layers after it, never one before it.
 
 const layers = [
-  ["api", "bench", "router"],
+  ["api", "bench", "extension", "router", "http"],
   ["worker", "peer"],
   ["engine"],
   ["program", "gpu", "cpu", "kv", "text", "grammar", "store"],

@@ -17,10 +17,15 @@ const dist = resolve(process.argv[2] ?? join(root, "dist"));
 const entries = {
   index: "src/index.ts",
   worker: "src/worker/worker.ts",
+  shared_worker: "src/worker/shared_worker.ts",
+  links: "src/worker/links.ts",
   inline: "src/worker/inline.ts",
   drafted_steps: "src/engine/drafted_steps.ts",
   page_tuning: "src/engine/page_tuning.ts",
   router: "src/router/index.ts",
+  extension: "src/extension/index.ts",
+  http: "src/http/index.ts",
+  "service-worker": "src/http/service_worker.ts",
   web_llm: "src/compat/web_llm/index.ts",
   prompt_api: "src/compat/prompt_api/index.ts",
   bench: "src/bench/index.ts",
@@ -50,8 +55,14 @@ await build({
   sourcemap: true,
   sourcesContent: false,
   legalComments: "linked",
-  // Imported only when asked to run in this thread, to load a draft, and to tune.
-  external: ["./inline.js", "./bench_inline.js", "./drafted_steps.js", "./page_tuning.js"],
+  // Imported only when asked to run in this thread or in one that pages share, to load a draft, and to tune.
+  external: [
+    "./inline.js",
+    "./links.js",
+    "./bench_inline.js",
+    "./drafted_steps.js",
+    "./page_tuning.js",
+  ],
   logLevel: "warning",
   plugins: [besideThem],
 });

@@ -130,6 +130,7 @@ def sample(a: SampleAttrs, tier: Tier, threads: int = PICK_THREADS) -> Constants
         "BLOCK": block,
         "BLOCKS": blocks,
         "PADDED": padded,
+        "MASK_WORDS": -(-a.vocab // 32),
         "OWN_BLOCKS": -(-blocks // threads),
         "OWN_TOKENS": -(-block // threads),
         "SIXTEEN": 16,

@@ -283,18 +283,21 @@ class Sampling:
     draw: int = 0
     use_bias: bool = False
     use_penalties: bool = False
+    use_mask: bool = False
     top_logprobs: int = 0
+    repetition_penalty: float = 1.0
 
     def words(self) -> U32:
         """The 16 words of the row."""
         floats = [self.temperature, self.top_p, self.min_p]
         floats += [self.frequency_penalty, self.presence_penalty]
-        flags = self.use_bias + 2 * self.use_penalties
+        flags = self.use_bias + 2 * self.use_penalties + 4 * self.use_mask
         seed = [self.seed & 0xFFFFFFFF, self.seed >> 32]
         integers = [self.top_k, *seed, self.draw, flags, self.top_logprobs]
         words: U32 = np.zeros(SETTINGS_WORDS, np.uint32)
         words[:5] = np.array(floats, np.float32).view(np.uint32)
         words[5:11] = integers
+        words[11] = np.float32(self.repetition_penalty).view(np.uint32)
         return words
 
 
@@ -303,17 +306,30 @@ def finite(logits: F64) -> F64:
     return np.clip(np.where(np.isnan(logits), LOWEST, logits), LOWEST, -LOWEST)
 
 
-def adjust_logits(logits: F32, counts: U32, bias: F32, settings: Sampling) -> F64:
-    """(logits[V] + bias - penalties) / temperature for one sequence; counts and bias are those of
-    its slot."""
+def adjust_logits(
+    logits: F32, counts: U32, bias: F32, settings: Sampling, mask: U32 | None = None
+) -> F64:
+    """(logits[V] + bias - penalties) / temperature for one sequence; counts, bias and mask are
+    those of its slot. mask: u32[ceil(V / 32)], bit i % 32 of word i // 32 allows token i; what it
+    forbids becomes twice LOWEST. The repetition penalty is Hugging Face's (CTRL, arXiv 1909.05858):
+    it scales the model's own logit, before the bias."""
     adjusted = logits.astype(np.float64)
+    if settings.use_penalties:
+        penalty = settings.repetition_penalty
+        scaled = np.where(adjusted > 0, adjusted / penalty, adjusted * penalty)
+        adjusted = np.where(counts > 0, scaled, adjusted)
     if settings.use_bias:
         adjusted = adjusted + bias
     if settings.use_penalties:
         adjusted = adjusted - counts * settings.frequency_penalty
         adjusted = adjusted - (counts > 0) * settings.presence_penalty
     adjusted = finite(adjusted)
-    return finite(adjusted / settings.temperature) if settings.temperature > 0 else adjusted
+    if settings.temperature > 0:
+        adjusted = finite(adjusted / settings.temperature)
+    if settings.use_mask and mask is not None:
+        allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: len(logits)]
+        adjusted = np.where(allowed, adjusted, 2 * LOWEST)
+    return adjusted
 
 
 def distribution(adjusted: F64, settings: Sampling) -> F64:

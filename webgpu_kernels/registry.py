@@ -345,6 +345,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("logits", "f32"),
             Slot("token_counts", "u32"),
             Slot("logit_bias", "f32"),
+            Slot("token_mask", "u32"),
             Slot("slots", "i32"),
             Slot("sampling", "u32"),
             Slot("scratch0", "f32", "read_write", nbytes="adjusted_bytes"),

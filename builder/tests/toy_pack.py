@@ -299,6 +299,7 @@ def _tier(kv: str, kernels: dict[str, Kernel]) -> Tier:
             Buffer(name="logits", dtype="f32", shape=("outs", V)),
             Buffer(name="token_counts", dtype="u32", shape=("slots", V)),
             Buffer(name="logit_bias", dtype="f32", shape=("slots", V)),
+            Buffer(name="token_mask", dtype="u32", shape=("slots", -(-V // 32))),
             Buffer(name="sampled", dtype="u32", shape=("outs", 64)),
         ),
         functions={

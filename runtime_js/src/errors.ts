@@ -33,6 +33,25 @@ export class ContextLengthExceeded extends InvalidRequestError {
   static override readonly className: string = "ContextLengthExceeded";
 }
 
+/**
+ * An answer can't be held to this grammar: it is wrong, or says something that can't be expressed.
+ * `data: {kind, keyword?, pointer?}`; for a JSON Schema the keyword, and a JSON pointer to where it stands.
+ */
+export class GrammarError extends InvalidRequestError {
+  static override readonly className: string = "GrammarError";
+}
+
+/** The pack's model embeds texts and was asked to generate, or the other way round; `data: {model, kind}`, kind "text" or "embedding". */
+export class WrongModelKind extends InvalidRequestError {
+  static override readonly className: string = "WrongModelKind";
+}
+
+/** @param param the field that names the model, if one does @returns the error of generating with a model that can't */
+export function embedsTexts(model: string, param?: string): WrongModelKind {
+  const message = `${model} embeds texts and generates none: call engine.embeddings.create, or load the pack of a chat model`;
+  return new WrongModelKind(message, { model, kind: "embedding", ...(param && { param }) });
+}
+
 /** What code that was written for another library asks for, and this one can't do; the message says what to do instead. */
 export class Unsupported extends WebbuildError {
   static override readonly className: string = "Unsupported";
@@ -151,6 +170,11 @@ export class WorkerFailed extends WebbuildError {
   static override readonly className: string = "WorkerFailed";
 }
 
+/** The engine can't run where it was asked for (`worker` of a load); the message says where it can; `data: {host}`. */
+export class HostUnsupported extends WebbuildError {
+  static override readonly className: string = "HostUnsupported";
+}
+
 /** Page and worker scripts come from different versions of this package. */
 export class ProtocolMismatch extends WebbuildError {
   static override readonly className: string = "ProtocolMismatch";
@@ -183,6 +207,13 @@ export class KvRefused extends WebbuildError {
   static override readonly className: string = "KvRefused";
 }
 
+// --- http
+
+/** The page can't have the service worker that serves `/v1`; the message says why, and what to do. */
+export class ServiceWorkerFailed extends WebbuildError {
+  static override readonly className: string = "ServiceWorkerFailed";
+}
+
 type ErrorClass = new (message: string, data?: ErrorData, options?: ErrorOptions) => WebbuildError;
 
 const classes = new Map<string, ErrorClass>(
@@ -190,6 +221,8 @@ const classes = new Map<string, ErrorClass>(
     WebbuildError,
     InvalidRequestError,
     ContextLengthExceeded,
+    GrammarError,
+    WrongModelKind,
     Unsupported,
     ModelNotFound,
     ModelNotLoaded,
@@ -212,12 +245,14 @@ const classes = new Map<string, ErrorClass>(
     DeviceError,
     DeviceLostError,
     WorkerFailed,
+    HostUnsupported,
     ProtocolMismatch,
     EngineUnloaded,
     PeerLost,
     PeerTimeout,
     PeerUnknown,
     KvRefused,
+    ServiceWorkerFailed,
   ].map((c) => [c.className, c]),
 );
 

@@ -1,5 +1,6 @@
 /** webbuild: language models inside any web page. */
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
+export type * from "./api/embeddings.js";
 export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
@@ -31,6 +32,7 @@ export {
   DraftMismatch,
   EngineUnloaded,
   HashMismatch,
+  HostUnsupported,
   InvalidKvFile,
   InvalidPack,
   InvalidRequestError,
@@ -45,6 +47,7 @@ export {
   PeerTimeout,
   PeerUnknown,
   ProtocolMismatch,
+  ServiceWorkerFailed,
   StaleKvFile,
   StorageError,
   TemplateError,
@@ -54,7 +57,10 @@ export {
   UnsupportedFormatVersion,
   WebbuildError,
   WorkerFailed,
+  WrongModelKind,
 } from "./errors.js";
 export type { AdapterReport } from "./gpu/device.js";
+export type { Link } from "./peer/link.js";
 export type { SavedPrefix } from "./store/kv_store.js";
 export type { CachedPack } from "./store/pack_cache.js";
+export type { Port } from "./worker/protocol.js";

@@ -25,16 +25,25 @@ BLOCK = 256
 
 @dataclass
 class State:
-    """Persistent sampler state: what generated tokens a slot counts, and its bias."""
+    """Persistent sampler state: what tokens a slot counts, its bias, and which tokens its mask
+    allows (all)."""
 
     vocab: int
     slots: int = SLOTS
     counts: np.ndarray = field(init=False)
     bias: np.ndarray = field(init=False)
+    mask: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.counts = np.zeros((self.slots, self.vocab), np.uint32)
         self.bias = np.zeros((self.slots, self.vocab), np.float32)
+        self.mask = np.full((self.slots, -(-self.vocab // 32)), 0xFFFFFFFF, np.uint32)
+
+    def allow(self, allowed: np.ndarray) -> None:
+        """Every slot's mask allows tokens i of which allowed[i]; bits beyond the vocabulary are
+        set, and must not count."""
+        padded = np.append(allowed, np.ones(-self.vocab % 32, bool))
+        self.mask[:] = np.packbits(padded, bitorder="little").view(np.uint32)
 
 
 def run(
@@ -54,6 +63,7 @@ def run(
         "logits": logits.astype(np.float32),
         "token_counts": state.counts,
         "logit_bias": state.bias,
+        "token_mask": state.mask,
         "slots": np.array(slots or [0] * len(settings), np.int32),
         "sampling": np.stack([row.words() for row in settings]),
         "sampled": np.full((len(settings), RESULT_WORDS), 0xFFFFFFFF, np.uint32),
@@ -122,19 +132,22 @@ def test_adjusted_logits(device: Device) -> None:
     state.counts[:] = rng.integers(0, 4, state.counts.shape)
     state.bias[:] = rng.standard_normal(state.bias.shape)
     state.bias[2, 5] = -np.inf
+    state.mask[:] = rng.integers(0, 2**32, state.mask.shape, np.uint32)
+    state.mask[0, : BLOCK // 32] = 0  # nothing of a whole block
     full = Sampling(temperature=0.7, frequency_penalty=0.5, presence_penalty=-1.25)
     settings = [
         replace(full, use_bias=True, use_penalties=True),
         replace(full, use_bias=True),
-        replace(full, use_penalties=True),
-        full,
+        replace(full, use_penalties=True, repetition_penalty=1.3, use_mask=True),
+        replace(full, use_mask=True),
         Sampling(use_bias=True),
     ]
-    slots = [2, 0, 1, 1, 2]
+    slots = [2, 0, 1, 0, 2]
     arrays = {
         "logits": logits,
         "token_counts": state.counts,
         "logit_bias": state.bias,
+        "token_mask": state.mask,
         "slots": np.array(slots, np.int32),
         "sampling": np.stack([row.words() for row in settings]),
         "scratch0": np.full((5, padded), 7, np.float32),
@@ -142,7 +155,8 @@ def test_adjusted_logits(device: Device) -> None:
     }
     got, _ = device.run(lower("sample", {"vocab": vocab}, "f32")[:1], arrays, {"outs": 5})
     for i, (slot, row) in enumerate(zip(slots, settings, strict=True)):
-        want = oracle.adjust_logits(logits[i], state.counts[slot], state.bias[slot], row)
+        kept = state.counts[slot], state.bias[slot], row, state.mask[slot]
+        want = oracle.adjust_logits(logits[i], *kept)
         blocks = np.append(want, np.full(padded - vocab, 2 * LOWEST)).reshape(-1, BLOCK)
         highest = blocks.max(axis=1)
         maxima, ids, masses, _ = got["scratch1"][i].T
@@ -190,6 +204,16 @@ SETTINGS: dict[str, tuple[int, Sampling]] = {
         LARGE,
         replace(PENALTIES, use_bias=True, top_k=300, top_p=0.9, min_p=0.01),
     ),
+    "repetition": (SMALL, replace(PENALTIES, repetition_penalty=1.4)),
+    "mask": (SMALL, replace(WARM, use_mask=True)),
+    "mask, real": (REAL, replace(WARM, use_mask=True)),
+    "mask, hot": (LARGE, replace(WARM, temperature=1e30, use_mask=True)),
+    "mask, all": (LARGE, replace(NARROW, use_mask=True)),
+    "mask, fewer than top_k": (LARGE, replace(WARM, top_k=2000, top_p=0.9, use_mask=True)),
+    "mask, bias, penalties": (
+        LARGE,
+        replace(PENALTIES, use_bias=True, use_mask=True, repetition_penalty=0.8, top_k=30),
+    ),
 }
 DRAWS = 2000
 CERTAIN = 5.5
@@ -209,7 +233,10 @@ def test_draws_follow_the_distribution(device: Device, name: str) -> None:
     state = State(vocab, batch if own else SLOTS)
     state.counts[:] = np.arange(vocab) % 3
     state.bias[:] = np.random.default_rng(2).standard_normal(vocab)
-    adjusted = oracle.adjust_logits(logits, state.counts[0], state.bias[0], settings)
+    state.allow(np.arange(vocab) % 7 == 3)
+    adjusted = oracle.adjust_logits(
+        logits, state.counts[0], state.bias[0], settings, state.mask[0]
+    )
     probabilities = oracle.distribution(adjusted, settings)
     rows = [replace(settings, seed=12345678901234567, draw=i) for i in range(DRAWS)]
     slots = list(range(batch)) if own else [1] * batch
@@ -331,6 +358,28 @@ def test_bias_and_penalties_change_the_choice(device: Device) -> None:
     want = state.counts.copy()
     want[0, 20] += 1
     np.testing.assert_array_equal(got["token_counts"], want)
+
+
+@pytest.mark.parametrize("vocab", [1, SMALL, LARGE])
+def test_a_mask_leaves_what_it_allows(device: Device, vocab: int) -> None:
+    """Of one token, greedy or drawn, with any limits and a bias that would rather have others;
+    log-probabilities are those without it."""
+    logits = peaked(vocab, 11)
+    state = State(vocab)
+    state.bias[:] = np.where(np.arange(vocab) == vocab - 1, -1e30, 50)
+    state.allow(np.arange(vocab) == vocab - 1)
+    masked = Sampling(use_mask=True, use_bias=True)
+    rows = [
+        masked,
+        replace(masked, temperature=1.0),
+        replace(masked, temperature=1e30, top_k=40),
+        replace(masked, temperature=0.1, top_p=0.5, min_p=0.1),
+        Sampling(),
+    ]
+    got = run(device, logits, rows, state=state, ops=("sample", "logprobs"))
+    np.testing.assert_array_equal(tokens(got), [vocab - 1] * 4 + [logits.argmax()])
+    chosen, _, _ = oracle.logprobs(logits, vocab - 1, 0)
+    np.testing.assert_allclose(got["sampled"].view(np.float32)[:4, 1], chosen, rtol=1e-5, atol=1e-5)
 
 
 def test_wild_logits_and_settings_stay_in_range(device: Device) -> None:

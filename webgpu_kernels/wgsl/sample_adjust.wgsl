@@ -1,5 +1,5 @@
 // sample_adjust: scratch0[s, v] = (logits[s, v] + bias - penalties) / temperature, finite; rows are padded to whole
-// blocks with what no logit is as low as. scratch1[s, b] = of block b of {{ BLOCK }} tokens the likeliest (logit, id) and
+// blocks with what no logit is as low as, and tokens that the slot's mask forbids get the same. scratch1[s, b] = of block b of {{ BLOCK }} tokens the likeliest (logit, id) and
 // the sum of exp(logit - that logit). Greedy (temperature 0) divides by nothing and needs the likeliest only: nothing
 // else is written. Grid: x = {{ TEAMS }} blocks, y = row s. {{ LANES }} invocations share a block.
 {% include "bindings.wgsl" %}
@@ -19,22 +19,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let temperature = bitcast<f32>(sampling[settings]);
   let frequency_penalty = bitcast<f32>(sampling[settings + 3u]);
   let presence_penalty = bitcast<f32>(sampling[settings + 4u]);
+  let repetition_penalty = bitcast<f32>(sampling[settings + 11u]);
   let flags = sampling[settings + 9u];
+  let mask = u32(slots[seq]) * {{ MASK_WORDS }}u;
   let begin = (group.x * {{ TEAMS }}u + tid / {{ LANES }}u) * {{ BLOCK }}u + tid % {{ LANES }}u;
   let end = min(begin - tid % {{ LANES }}u + {{ BLOCK }}u, {{ PADDED }}u);
   var best = vec2<f32>({{ PADDING | f32 }}, {{ (2 ** 25) | f32 }});
   for (var v = begin; v < end; v += {{ LANES }}u) {
     var logit = {{ PADDING | f32 }};
-    if (v < {{ VOCAB }}u) {
+    var allowed = v < {{ VOCAB }}u;
+    if (allowed && (flags & 4u) != 0u) {
+      allowed = ((token_mask[mask + v / 32u] >> (v % 32u)) & 1u) != 0u;
+    }
+    if (allowed) {
       logit = logits[seq * {{ VOCAB }}u + v];
+      var count = 0u;
+      if ((flags & 2u) != 0u) {
+        count = token_counts[slot + v];
+      }
+      if (count > 0u) {
+        logit *= select(repetition_penalty, 1.0f / repetition_penalty, logit > 0.0f);
+      }
       if ((flags & 1u) != 0u) {
         logit += logit_bias[slot + v];
       }
-      if ((flags & 2u) != 0u) {
-        let count = token_counts[slot + v];
-        if (count > 0u) {
-          logit -= f32(count) * frequency_penalty + presence_penalty;
-        }
+      if (count > 0u) {
+        logit -= f32(count) * frequency_penalty + presence_penalty;
       }
       logit = finite(logit);
       if (temperature > 0.0f) {

@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from webbuild.errors import ContextFullError, InvalidRequestError, NoAdapterError
+from webbuild.errors import (
+    ContextFullError,
+    InvalidRequestError,
+    NoAdapterError,
+    WrongModelKindError,
+)
 from webbuild.schema.capacity import Capacity
 from webbuild.schema.check import ITEM_BYTES
 from webbuild.schema.expression import evaluate
@@ -79,10 +84,15 @@ class NativeModel:
         tier: "f16" or "f32"; None takes the first whose features the adapter has.
         context_length, max_batch, kv_tokens: most tokens of a sequence, most sequences at once,
         positions in the KV pool; None is what `Capacity.choose` says.
-        Raises what `Pack.open` raises, NoAdapterError, AdapterLimitError, InvalidRequestError.
+        Raises what `Pack.open` raises, WrongModelKindError, NoAdapterError, AdapterLimitError,
+        InvalidRequestError.
         """
         if not isinstance(pack, Pack):
             pack = Pack.open(pack, verify_hashes)
+        if pack.manifest.embedding is not None:
+            raise WrongModelKindError(
+                f"{pack.folder} holds a model that embeds texts: open it with NativeEncoder"
+            )
         tiers, limits = pack.program.tiers, pack.manifest.limits
         if tier is not None and tier not in tiers:
             raise InvalidRequestError(f"no tier {tier!r}: the pack has {', '.join(tiers)}")
@@ -119,6 +129,16 @@ class NativeModel:
             bias[token] = value
         self._write("logit_bias", bias, row)
         return sequence
+
+    def mask(self, sequence: Sequence, allowed: npt.NDArray[np.bool_] | None) -> None:
+        """From now on `sequence` draws only tokens i of which allowed[i], bool [vocab]; None: any."""
+        sequence.masked = allowed is not None
+        if allowed is None:
+            return
+        words = np.zeros(-(-self.vocab_size // 32), "<u4")
+        packed = np.packbits(allowed, bitorder="little")
+        words.view(np.uint8)[: len(packed)] = packed
+        self._write("token_mask", words, sequence.slot * words.nbytes)
 
     def release(self, sequence: Sequence) -> None:
         """Gives back a sequence's pages and slot."""
@@ -160,6 +180,8 @@ class NativeModel:
             )
         if not tokens:
             raise InvalidRequestError("no tokens: a prompt has at least one")
+        if sequence.sampling.uses_penalties:
+            self._count(sequence, tokens)
         chunk = self.pack.manifest.limits.prefill_chunk
         for start in range(0, len(tokens), chunk):
             part = tokens[start : start + chunk]
@@ -297,6 +319,15 @@ class NativeModel:
         self._player.run(function, inputs, plan.symbols | self._load)
         data = self._read("sampled", plan.symbols["outs"] * 256)
         return data.view("<u4").reshape(-1, 64)
+
+    def _count(self, sequence: Sequence, tokens: list[int]) -> None:
+        """Penalties see these tokens of its prompt as they see those it draws."""
+        for token in tokens:
+            self._check_token(token)
+        nbytes = self.vocab_size * 4
+        counts = self._read("token_counts", nbytes, sequence.slot * nbytes).view("<u4")
+        added = np.bincount(tokens, minlength=self.vocab_size).astype("<u4")
+        self._write("token_counts", counts + added, sequence.slot * nbytes)
 
     def _check_token(self, token: int) -> None:
         if not 0 <= token < self.vocab_size:

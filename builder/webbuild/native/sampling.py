@@ -13,6 +13,7 @@ from webbuild.errors import InvalidRequestError
 
 _USE_BIAS = 1
 _USE_PENALTIES = 2
+_USE_MASK = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Sampling:
     top_k: int = 0
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
     seed: int = 0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     top_logprobs: int = 0
@@ -38,6 +40,7 @@ class Sampling:
             ("seed", 0, 2**64 - 1),
             ("frequency_penalty", -2, 2),
             ("presence_penalty", -2, 2),
+            ("repetition_penalty", 0.01, 100),
             ("top_logprobs", 0, 20),
         ):
             value = getattr(self, name)
@@ -46,7 +49,8 @@ class Sampling:
 
     @property
     def uses_penalties(self) -> bool:
-        return self.frequency_penalty != 0 or self.presence_penalty != 0
+        additive = self.frequency_penalty != 0 or self.presence_penalty != 0
+        return additive or self.repetition_penalty != 1
 
     @property
     def plain(self) -> bool:
@@ -54,13 +58,16 @@ class Sampling:
         unlimited = self.top_k == 0 and self.top_p == 1 and self.min_p == 0
         return unlimited or np.float32(self.temperature) == 0
 
-    def row(self, draw: int) -> npt.NDArray[np.uint32]:
-        """u32[16] of docs/architecture.md; `draw` is the number of tokens generated so far."""
-        flags = (_USE_BIAS if self.logit_bias else 0) | (
-            _USE_PENALTIES if self.uses_penalties else 0
+    def row(self, draw: int, masked: bool = False) -> npt.NDArray[np.uint32]:
+        """u32[16] of docs/architecture.md; `draw` is the number of tokens generated so far, `masked`
+        whether its slot's mask says what may be drawn."""
+        flags = (
+            (_USE_BIAS if self.logit_bias else 0)
+            | (_USE_PENALTIES if self.uses_penalties else 0)
+            | (_USE_MASK if masked else 0)
         )
         packed = struct.pack(
-            "<5f6I20x",
+            "<5f6If16x",
             self.temperature,
             self.top_p,
             self.min_p,
@@ -72,5 +79,6 @@ class Sampling:
             draw,
             flags,
             self.top_logprobs,
+            self.repetition_penalty,
         )
         return np.frombuffer(packed, "<u4")

@@ -3,6 +3,7 @@ import type { GenerateRequest, Overflow, SamplingOptions, Speculates } from "../
 import { Fields, invalid, isRecord, show } from "./fields.js";
 import { optional } from "./generation_fields.js";
 import { EXTENSIONS, EXTENSIONS_KEY } from "./parameters.js";
+import { parseResponseFormat } from "./response_format.js";
 import type { Summarise } from "./types.js";
 
 const MAX_PRIORITY = 100;
@@ -18,7 +19,7 @@ export interface Extensions {
   /** Fields of the engine's request. */
   request: Pick<
     GenerateRequest,
-    "priority" | "speculation" | "overflow" | "ignoreEos" | "template"
+    "priority" | "speculation" | "overflow" | "ignoreEos" | "template" | "grammar" | "jumps"
   >;
   /** Settings of its sampling. */
   sampling: Pick<SamplingOptions, "topK" | "minP" | "repetitionPenalty">;
@@ -42,6 +43,8 @@ export function parseExtensions(value: unknown): Extensions {
     request: {
       ...optional("priority", read.number("priority", -MAX_PRIORITY, MAX_PRIORITY)),
       ...optional("ignoreEos", read.boolean("ignore_eos")),
+      ...optional("jumps", read.boolean("jump_forward")),
+      ...parseResponseFormat(value["grammar"], at("grammar")),
       ...parseTemplate(value["template"]),
       ...parseSpeculation(value["speculation"]),
       ...context,

@@ -83,6 +83,8 @@ export const EXTENSIONS = [
   "min_p",
   "repetition_penalty",
   "ignore_eos",
+  "grammar",
+  "jump_forward",
   "template",
   "priority",
   "speculation",

@@ -175,7 +175,6 @@ describe("a chat completion request", () => {
     [{ stream: "yes" }, "stream"],
     [{ stream_options: {} }, "stream_options"],
     [{ stream: true, stream_options: { x: 1 } }, "stream_options.x"],
-    [{ response_format: { type: "json_object" } }, "response_format"],
     [{ tools: [] }, "tools"],
     [{ max_token: 5 }, "max_token"],
   ];

@@ -11,6 +11,7 @@ import {
 } from "./generation_fields.js";
 import { parseMessages } from "./messages.js";
 import { CHAT_PARAMETERS, checkParameters, EXTENSIONS_KEY } from "./parameters.js";
+import { parseResponseFormat } from "./response_format.js";
 import type { ReasoningEffort, Summarise } from "./types.js";
 
 export interface ParsedRequest {
@@ -44,7 +45,10 @@ export function parseRequest(params: unknown): ParsedRequest {
   const stream = read.boolean("stream") ?? false;
   const includeUsage = parseStreamOptions(params["stream_options"], stream);
   const n = parseCount(read);
+  const format = parseResponseFormat(params["response_format"]);
   const { request, sampling, summarise } = parseExtensions(params[EXTENSIONS_KEY]);
+  if (format.grammar && request.grammar)
+    throw invalid("webbuild.grammar", "is given beside response_format: give one of them");
   const first: GenerateRequest = {
     messages: parseMessages(params["messages"]),
     maxTokens: parseMaxTokens(read),
@@ -52,7 +56,7 @@ export function parseRequest(params: unknown): ParsedRequest {
     streams: stream,
     ...request,
     ...withEffort(request.template, params["reasoning_effort"]),
-    ...parseResponseFormat(params["response_format"]),
+    ...format,
     sampling: { ...parseSampling(params, parseLogprobs(read)), ...sampling },
   };
   return {
@@ -62,17 +66,6 @@ export function parseRequest(params: unknown): ParsedRequest {
     ...(params["service_tier"] ? { serviceTier: "default" } : {}),
     ...(summarise ? { summarise } : {}),
   };
-}
-
-function parseResponseFormat(value: unknown): object {
-  if (value === undefined || value === null) return {};
-  if (!isRecord(value) || value["type"] !== "text") {
-    throw invalid(
-      "response_format",
-      'must be {type: "text"}: structured output is not supported yet',
-    );
-  }
-  return {};
 }
 
 function parseMaxTokens(read: Fields): number | null {

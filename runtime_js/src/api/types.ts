@@ -58,6 +58,32 @@ export type Summarise = (
 /** How long a model that thinks should think. */
 export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
 
+/**
+ * `json_object`: any JSON object. `json_schema`: JSON that is valid for the schema, whether `strict` or not; without a schema any JSON.
+ */
+export type ResponseFormat =
+  | { type: "text" }
+  | { type: "json_object" }
+  | {
+      type: "json_schema";
+      json_schema: {
+        name: string;
+        description?: string;
+        schema?: Record<string, unknown>;
+        strict?: boolean | null;
+      };
+    };
+
+/**
+ * What an answer must match. `regex`: as a whole. `grammar`: GBNF, whose start is `root`. `structural_tag`: XGrammar's format,
+ * parts of an answer constrained and others free.
+ */
+export type GrammarFormat =
+  | ResponseFormat
+  | { type: "regex"; pattern: string }
+  | { type: "grammar"; grammar: string }
+  | { type: "structural_tag"; format: Record<string, unknown> };
+
 /** What is not in OpenAI's API stands under one key of a request, `webbuild`. */
 export interface WebbuildParams {
   /** Sample from the k likeliest tokens; 0 is off. */
@@ -68,13 +94,20 @@ export interface WebbuildParams {
   repetition_penalty?: number | null;
   /** The answer goes on when the model ends it; `max_tokens`, `stop` or a full context end it. */
   ignore_eos?: boolean | null;
+  /** As `response_format`, with more forms. */
+  grammar?: GrammarFormat | null;
+  /**
+   * Default true: text that the grammar leaves no choice about is added without drawing each of its tokens, as the tokenizer
+   * writes it; `false` draws them one by one, as the model would.
+   */
+  jump_forward?: boolean | null;
   /** Variables for the chat template, e.g. `{ enable_thinking: false }`. One that the template does not read is refused. */
   template?: Record<string, unknown> | null;
   /** Higher goes first, -100..100, default 0. Ten seconds of waiting count as one point. */
   priority?: number | null;
   /**
    * Next tokens are guessed by the engine's draft, or from what the text repeats, and several checked in one step; each is
-   * still drawn as without. `"auto"` guesses as long as it measures that this pays, `{ tokens }` (1..15) always, `from` one of
+   * still drawn as without, but not in answers that must match a grammar. `"auto"` guesses as long as it measures that this pays, `{ tokens }` (1..15) always, `from` one of
    * the two if it is named; default `"off"`.
    */
   speculation?: "off" | "auto" | { tokens: number; from?: "draft" | "prompt" } | null;
@@ -98,7 +131,7 @@ interface ChatCompletionParamsBase {
   seed?: number | null;
   /** The text that is completed first ends the answer, and is no part of it. */
   stop?: string | string[] | null;
-  /** -2..2, counted over generated tokens. */
+  /** -2..2, counted over prompt and answer. */
   frequency_penalty?: number | null;
   /** -2..2. */
   presence_penalty?: number | null;
@@ -114,8 +147,8 @@ interface ChatCompletionParamsBase {
    * Refused if the template reads neither.
    */
   reasoning_effort?: ReasoningEffort | null;
-  /** Only text. */
-  response_format?: { type: "text" };
+  /** What the answer must match; it ends when it is complete, or for its length before. `webbuild.grammar` has more forms. */
+  response_format?: ResponseFormat;
   /** Labels: they change nothing. */
   user?: string;
   safety_identifier?: string | null;

@@ -99,6 +99,15 @@ export class DraftedSteps implements StepRunner {
     this.target.writeCounts(slot, tokens); // with penalties nothing is guessed
   }
 
+  get masks(): StepRunner["masks"] {
+    return this.target.masks;
+  }
+
+  /** A step whose draws wait for the host checks no guesses. */
+  forward(...[batch, sample]: Parameters<StepRunner["forward"]>): ReturnType<StepRunner["forward"]> {
+    return this.target.forward(batch, sample);
+  }
+
   idle(): Promise<void> {
     return this.target.idle();
   }

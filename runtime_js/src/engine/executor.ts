@@ -4,7 +4,7 @@ import type { Tier } from "../generated/program.js";
 import type { Device } from "../gpu/device.js";
 import { KvPages } from "../gpu/kv_pages.js";
 import { allocate, type Memory } from "../gpu/memory.js";
-import { type Around, type Encode, Player, type Prepared } from "../gpu/player.js";
+import { type Around, type Encode, Player, type Prepared, type Readback } from "../gpu/player.js";
 import { ReadbackRing, RING_DEPTH } from "../gpu/readback.js";
 import type { Symbols } from "../gpu/sizes.js";
 import { PagePool } from "../kv/page_pool.js";
@@ -14,6 +14,7 @@ import type { Environment } from "../program/expression.js";
 import { Functions, firstOf, type Rows } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { PLAIN, type SamplingDefaults, SamplingRow } from "./sampling.js";
+import { TokenMasks } from "./token_masks.js";
 import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
 const PLAIN_ONLY = [PLAIN];
@@ -34,6 +35,8 @@ export class Executor {
   readonly #ring: ReadbackRing;
   readonly #pages: KvPages;
   readonly #pageSize: number;
+  /** What slots may draw, as far as their draws ask. */
+  readonly masks: TokenMasks;
 
   private constructor(
     readonly gpu: Device,
@@ -55,6 +58,7 @@ export class Executor {
     this.#ring = parts.ring;
     this.#pages = parts.pages;
     this.#pageSize = parts.pageSize;
+    this.masks = new TokenMasks(this.#most("slots"), vocab);
     const canSplit = parts.functions.has("decode_split");
     const pieceTokens = gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS;
     this.#planner = new Planner(memory.block, symbols, parts.pageSize, canSplit, pieceTokens);
@@ -169,7 +173,7 @@ export class Executor {
     this.#write("logit_bias", slot * row.byteLength, row);
   }
 
-  /** Sets which tokens a sampler slot has generated. */
+  /** Sets which tokens the penalties of a sampler slot see. */
   writeCounts(slot: number, tokens: Int32Array): void {
     const counts = new Uint32Array(this.vocab);
     for (const id of tokens) counts[id] = (counts[id] as number) + 1;
@@ -211,6 +215,37 @@ export class Executor {
     return result;
   }
 
+  /** See {@link StepRunner.forward}. @throws RangeError when the batch holds more than a step can */
+  forward(
+    batch: readonly BatchRow[],
+    sample: readonly string[],
+  ): (slots: readonly number[]) => Promise<Uint32Array> {
+    const began = performance.now();
+    const { kind, env, outs } = this.#planner.plan(batch);
+    const planned = performance.now();
+    const own = this.#functions.get(kind);
+    const draws = this.#samplers(plain(batch), sample).map((name) => this.#functions.get(name));
+    const copies = this.#copies(batch[0]?.sequence.pool);
+    this.#player.upload([own, ...draws], env);
+    this.#player.submit([own], undefined, { before: copies });
+    this.hostMs.plan += planned - began;
+    this.hostMs.encode += performance.now() - planned;
+    return (slots) => {
+      const began = performance.now();
+      const mask = this.memory.buffers.get("token_mask") as GPUBuffer;
+      if (slots.length > 0) this.masks.write(this.gpu.device.queue, mask, slots);
+      const result = this.#player.submit(draws, this.#readback(outs));
+      this.hostMs.encode += performance.now() - began;
+      return result as Promise<Uint32Array>;
+    };
+  }
+
+  /** Where so many draws are read. */
+  #readback(outs: number): Readback {
+    const source = this.memory.buffers.get("sampled") as GPUBuffer;
+    return { ring: this.#ring, source, bytes: outs * SAMPLED_WORDS * 4 };
+  }
+
   #play(
     names: readonly string[],
     env: Environment,
@@ -224,9 +259,7 @@ export class Executor {
       copies?.(encoder);
       around.before?.(encoder);
     };
-    const source = this.memory.buffers.get("sampled") as GPUBuffer;
-    const bytes = read * SAMPLED_WORDS * 4;
-    const readback = read > 0 ? { ring: this.#ring, source, bytes } : undefined;
+    const readback = read > 0 ? this.#readback(read) : undefined;
     return this.#player.run(functions, env, readback, { before, after: around.after });
   }
 

@@ -3,6 +3,7 @@ import type { Sequence } from "../kv/sequence.js";
 import { Detokenizer } from "../text/detokenizer.js";
 import { StopMatcher } from "../text/stop_matcher.js";
 import type { TokenBytes } from "../text/token_bytes.js";
+import type { Constraint } from "./constraint.js";
 import { Context, type Window } from "./context.js";
 import { type BatchRow, lastOf, type Out } from "./plan.js";
 import { PromptLookup } from "./prompt_lookup.js";
@@ -38,6 +39,8 @@ export interface GenerationSpec {
   cache: boolean;
   /** Whether guesses of its next tokens are checked (default `off`). */
   speculation?: Speculates;
+  /** What the answer must match. */
+  constraint?: Constraint;
   /** Is called when all of the prompt has been submitted, with the sequence that holds it. */
   computed?: (sequence: Sequence) => void;
   /** Positions at the prompt's beginning whose keys and values are taken as they are found: for measurements. */
@@ -72,6 +75,9 @@ export class Generation implements Ranked {
   readonly #guesses = new Int32Array(1 + MOST_GUESSES);
   /** Guesses that the step under way checks. */
   #checking = 0;
+  /** Tokens that were added without being drawn, and whether penalties are still to see them. */
+  jumped = 0;
+  uncounted = false;
   /** Of guesses by what the text repeats, and by a draft, if there is one. */
   readonly acceptance = new Acceptance();
   draftAcceptance: Acceptance | undefined;
@@ -92,8 +98,9 @@ export class Generation implements Ranked {
     this.#outs = [{ index: 0, sampling, drawIndex: 0 }];
     this.#oneOut = [this.#outs[0] as Out];
     this.#row = { sequence: undefined as never, tokens: this.#one, outs: this.#oneOut };
-    const { speculation = "off" } = spec;
-    this.#lookup = speculation === "off" || sampling.usesPenalties ? undefined : new PromptLookup();
+    const { speculation = "off", constraint } = spec;
+    const guesses = speculation !== "off" && !sampling.usesPenalties && !constraint;
+    this.#lookup = guesses ? new PromptLookup() : undefined;
   }
 
   get promptTokens(): number {
@@ -118,6 +125,16 @@ export class Generation implements Ranked {
   /** Generated tokens so far. */
   get answer(): Int32Array {
     return this.#context.answer;
+  }
+
+  /** Tokens that penalties see: all of prompt and answer. */
+  get counted(): Int32Array {
+    const { prompt } = this.spec;
+    const { answer } = this;
+    const counted = new Int32Array(prompt.length + answer.length);
+    counted.set(prompt);
+    counted.set(answer, prompt.length);
+    return counted;
   }
 
   /** How often the context was full, and older tokens left out. */
@@ -249,6 +266,26 @@ export class Generation implements Ranked {
       if (finish || this.ended) return finish;
     }
     if (this.#context.full) this.#slide(); // all draws are read: none goes beyond
+    return this.jump(now);
+  }
+
+  /**
+   * Adds the tokens that its constraint leaves no choice about, as if they had been drawn; nothing may be under way that draws.
+   * Log-probabilities, if they are asked for, take a step for each.
+   *
+   * @returns why it ends with them, if it does
+   */
+  jump(now: number): FinishReason | undefined {
+    const { constraint, options, sampling } = this.spec;
+    if (!constraint || options.logprobs !== null) return undefined;
+    // One is left to be drawn: what follows the last one is settled there.
+    for (const id of constraint.jump(this.#lastDraw - this.#drawn - 1)) {
+      this.#drawn++;
+      this.jumped++;
+      this.uncounted = sampling.usesPenalties;
+      const finish = this.#add(id, [], now);
+      if (finish || this.ended) return finish;
+    }
     return undefined;
   }
 
@@ -283,19 +320,28 @@ export class Generation implements Ranked {
    * @returns why it ends with this token, if it does
    */
   #push(row: Uint32Array, now: number): FinishReason | undefined {
-    const { options, eos, maxTokens } = this.spec;
+    const { options, eos, constraint } = this.spec;
     const id = row[0] as number;
+    if (!eos.has(id)) constraint?.take(id);
+    const logprobs =
+      options.logprobs === null ? [] : [readLogprobs(row, options.logprobs, this.#bytes)];
+    return this.#add(id, logprobs, now);
+  }
+
+  /** The same of a token whose constraint has taken it. */
+  #add(id: number, logprobs: TokenLogprobs[], now: number): FinishReason | undefined {
+    const { eos, maxTokens, constraint } = this.spec;
     this.#context.push(id);
     this.first ??= now;
     if (eos.has(id)) {
       this.onDelta({ text: this.#stops.flush(), tokens: 1, logprobs: [] });
       return "stop";
     }
-    const text = this.#stops.push(this.#text.push(id));
-    const logprobs =
-      options.logprobs === null ? [] : [readLogprobs(row, options.logprobs, this.#bytes)];
+    let text = this.#stops.push(this.#text.push(id));
+    const complete = constraint?.complete ?? false;
+    if (complete) text += this.#stops.flush();
     this.onDelta({ text, tokens: 1, logprobs });
-    if (this.#stops.stopped) return "stop";
+    if (this.#stops.stopped || complete) return "stop";
     return this.completionTokens === maxTokens ? "length" : undefined;
   }
 

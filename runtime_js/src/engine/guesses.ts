@@ -22,6 +22,9 @@ export interface Chosen {
   /** Guessed ones after these, and of them those that were right, once it is known. */
   guesses: number;
   right: number;
+  /** Draws that its request had submitted before, and whether this one is of no use. */
+  draws: number;
+  dropped: boolean;
   /** Where they come from, and tokens that a draft computes before them. */
   origin: Origin;
   lag: number;
@@ -29,7 +32,9 @@ export interface Chosen {
 
 /** A request before anything is guessed. */
 export const choose = (generation: Generation, count: number): Chosen => {
-  return { generation, count, guesses: 0, right: 0, origin: "prompt", lag: 0 };
+  const { draws } = generation;
+  const none = { guesses: 0, right: 0, origin: "prompt", lag: 0 } as const;
+  return { generation, count, draws, dropped: false, ...none };
 };
 
 /** What runs the step, and how much of it fits into one. */

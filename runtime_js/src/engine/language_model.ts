@@ -1,8 +1,15 @@
 /** A loaded model: requests become prompts, which the scheduler continues. */
-import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } from "../errors.js";
+import {
+  DeviceLostError,
+  EngineUnloaded,
+  GrammarError,
+  InvalidRequestError,
+  throwIfAborted,
+} from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
+import type { Grammars, GrammarSpec, Matcher, Vocabulary } from "../grammar/spec.js";
 import type { Requirements } from "../gpu/requirements.js";
 import type { Capacity } from "../gpu/sizes.js";
 import type { PagePool } from "../kv/page_pool.js";
@@ -14,6 +21,7 @@ import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import { VERSION } from "../version.js";
 import type { Built } from "./build.js";
+import { Constraint } from "./constraint.js";
 import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
 import type { Drafter } from "./drafter.js";
 import type { Executor } from "./executor.js";
@@ -47,6 +55,8 @@ export interface EngineInfo {
   bytes: Requirements["bytes"];
   /** What guesses tokens, if anything was loaded for that. */
   draft: DraftInfo | null;
+  /** Of a model that embeds texts: numbers of a vector, how those of tokens become one, and whether it has length 1; else null. */
+  embedding: { dimensions: number; pooling: "mean" | "cls" | "last"; normalize: boolean } | null;
   adapter: AdapterReport;
   /** Launches of each function. */
   launches: Record<string, number>;
@@ -77,6 +87,10 @@ export interface GenerateListener {
   delta(delta: Delta): void;
 }
 
+const openGrammars = async (): Promise<Grammars> => {
+  throw new GrammarError("grammars are not there yet");
+};
+
 /** Of an answer that the model does not end. */
 const NO_END: ReadonlySet<number> = new Set();
 
@@ -106,6 +120,9 @@ export class LanguageModel {
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
   #prefixes: Promise<SavedPrefixes> | undefined;
+  /** Loads what compiles grammars, when a request has one first. */
+  openGrammars: (vocabulary: Vocabulary) => Promise<Grammars> = openGrammars;
+  #grammars: Promise<Grammars> | undefined;
   #unloaded = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
   /** An idle moment's work failed: the request that needs it is told. */
@@ -244,6 +261,7 @@ export class LanguageModel {
       kvTokens,
       bytes,
       draft,
+      embedding: null,
       adapter,
       launches: this.executor.launches(),
       tuning: this.setting.tuning,
@@ -325,6 +343,38 @@ export class LanguageModel {
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
+    const matcher = request.grammar && (await this.#matcher(request.grammar));
+    try {
+      return await this.#answer(request, matcher, listener, signal);
+    } finally {
+      matcher?.free();
+    }
+  }
+
+  /** At the beginning of a grammar. @throws GrammarError */
+  async #matcher(spec: GrammarSpec): Promise<Matcher> {
+    const { bytes } = this.text.tokenizer;
+    this.#grammars ??= this.openGrammars({
+      size: this.manifest.model.vocab_size,
+      stopTokens: [...this.#eos],
+      bytes: (id) => bytes.of(id),
+      isSpecial: (id) => bytes.isSpecial(id),
+    });
+    const opening = this.#grammars;
+    opening.catch(() => {
+      if (this.#grammars === opening) this.#grammars = undefined; // the next request tries again
+    });
+    const grammars = await opening;
+    if (this.#unloaded) throw new EngineUnloaded("the engine was unloaded");
+    return grammars.compile(spec).matcher();
+  }
+
+  async #answer(
+    request: GenerateRequest,
+    matcher: Matcher | undefined,
+    listener: GenerateListener,
+    signal: AbortSignal,
+  ): Promise<GenerateResult> {
     const { tokens, droppedMessages, window } = this.prompts.fit(request);
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
@@ -332,14 +382,22 @@ export class LanguageModel {
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
     const { speculation = "off" } = request;
     const room = this.#contextLength - (window ? 0 : tokens.length);
+    const constraint =
+      matcher && new Constraint(matcher, (text) => this.tokenize(text), request.jumps ?? true);
     const claim = () => this.exchange.reservations.claim(tokens);
     const result = await this.scheduler
       .generate(
         {
           prompt: tokens,
           computed: claim,
-          sampling: new SamplingRow(options, this.text.defaults, seedBits(options.seed)),
+          sampling: new SamplingRow(
+            options,
+            this.text.defaults,
+            seedBits(options.seed),
+            constraint !== undefined,
+          ),
           options,
+          ...(constraint ? { constraint } : {}),
           maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
           ...(window ? { window } : {}),
           stop,
@@ -438,6 +496,7 @@ export class LanguageModel {
     this.#unloaded = true;
     clearTimeout(this.#idle);
     this.exchange.reservations.clear("the engine was unloaded");
+    this.#grammars?.then((grammars) => grammars.close()).catch(() => {});
     const unloaded = new EngineUnloaded("the engine was unloaded");
     this.#recovery?.end(unloaded);
     this.scheduler.stop(unloaded);

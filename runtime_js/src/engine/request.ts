@@ -1,4 +1,5 @@
 /** What the engine is asked and what it answers: plain data, free of any API's conventions. */
+import type { GrammarSpec } from "../grammar/spec.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
 /** How to choose tokens. Undefined fields take the model's own defaults (generation_config.json), then neutral values. */
@@ -48,6 +49,10 @@ export interface GenerateRequest {
   /** Default `error`. */
   overflow?: Overflow;
   stop: string[];
+  /** What the answer must match. */
+  grammar?: GrammarSpec;
+  /** Whether tokens that the grammar leaves no choice about are added without a step each (default true); for measurements. */
+  jumps?: boolean;
   /** Higher goes first (default 0); ten seconds of waiting count as one point. */
   priority?: number;
   /** Whether its text is read while it comes (default true): long prompts of others then leave it its rhythm. */

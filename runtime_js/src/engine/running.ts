@@ -89,7 +89,7 @@ export class Running {
     const slot = this.#slots.pop() as number;
     sequence.slot = slot;
     if (spec.sampling.usesBias) this.sampler.writeBias(slot, spec.options.logitBias);
-    if (spec.sampling.usesPenalties) this.sampler.writeCounts(slot, generation.answer);
+    if (spec.sampling.usesPenalties) this.sampler.writeCounts(slot, generation.counted);
     generation.sequence = sequence;
     insertRanked(this.#all, generation);
     return "begun";

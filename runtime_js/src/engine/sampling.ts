@@ -6,6 +6,7 @@ export const SAMPLING_WORDS = 16;
 
 const USE_BIAS = 1;
 const USE_PENALTIES = 2;
+const USE_MASK = 4;
 
 /** The likeliest token, and nothing else. */
 export const GREEDY: SamplingOptions = {
@@ -22,6 +23,7 @@ export interface SamplingDefaults {
   top_p?: number;
   top_k?: number;
   min_p?: number;
+  repetition_penalty?: number;
 }
 
 /** The sampler that knows no limits, and compiles in a fifth of the time; packs may lack it. */
@@ -39,9 +41,17 @@ export class SamplingRow {
   readonly usesPenalties: boolean;
   readonly plain: boolean;
 
-  constructor(options: SamplingOptions, defaults: SamplingDefaults, seed: bigint) {
+  /** @param masked whether the slot's mask says what may be drawn */
+  constructor(
+    options: SamplingOptions,
+    defaults: SamplingDefaults,
+    seed: bigint,
+    masked = false,
+  ) {
+    const { repetitionPenalty = defaults.repetition_penalty ?? 1 } = options;
     this.usesBias = options.logitBias.length > 0;
-    this.usesPenalties = options.frequencyPenalty !== 0 || options.presencePenalty !== 0;
+    this.usesPenalties =
+      options.frequencyPenalty !== 0 || options.presencePenalty !== 0 || repetitionPenalty !== 1;
     const floats = new Float32Array(this.#row.buffer);
     const temperature = options.temperature ?? defaults.temperature ?? 1;
     const top_p = options.topP ?? defaults.top_p ?? 1;
@@ -52,8 +62,12 @@ export class SamplingRow {
     this.#row[5] = top_k;
     this.#row[6] = Number(seed & 0xffffffffn);
     this.#row[7] = Number((seed >> 32n) & 0xffffffffn);
-    this.#row[9] = (this.usesBias ? USE_BIAS : 0) | (this.usesPenalties ? USE_PENALTIES : 0);
+    this.#row[9] =
+      (this.usesBias ? USE_BIAS : 0) |
+      (this.usesPenalties ? USE_PENALTIES : 0) |
+      (masked ? USE_MASK : 0);
     this.#row[10] = options.logprobs ?? 0;
+    floats[11] = repetitionPenalty;
   }
 
   /** Writes the row of draw `index` (tokens generated so far) as row `row` of the input. */

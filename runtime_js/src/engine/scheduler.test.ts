@@ -1,207 +1,27 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
+import { FAKE_VOCAB, fakeNext, fakeRepeats } from "../testing/fake_runner.js";
 import {
-  FAKE_VOCAB,
-  FakeRunner,
-  fakeBytes,
-  fakeNext,
-  fakeRepeats,
-} from "../testing/fake_runner.js";
+  type Ask,
+  type Asked,
+  drain,
+  expectClean,
+  expectTwin,
+  PAGE,
+  random,
+  randomAsk,
+  randomWindow,
+  submit,
+  text,
+  turns,
+  twin,
+  world,
+} from "../testing/fake_serving.js";
 import type { Window } from "./context.js";
-import type { GenerationSpec } from "./generation.js";
-import { KvMemory } from "./kv_memory.js";
 import { AGEING_MS } from "./rank.js";
 import type { Delta, Speculates } from "./request.js";
 import { MAX_AHEAD, RunAhead } from "./run_ahead.js";
-import { SamplingRow } from "./sampling.js";
-import { type GenerationResult, Scheduler } from "./scheduler.js";
-
-const PAGE = 4;
-
-interface World {
-  kv: KvMemory;
-  runner: FakeRunner;
-  scheduler: Scheduler;
-  time: { now: number };
-}
-
-function world({ pages = 64, slots = 4, chunk = 16, next = fakeNext } = {}): World {
-  const kv = new KvMemory(pages, PAGE);
-  const runner = new FakeRunner(kv.pool, PAGE, slots, chunk);
-  runner.next = next;
-  const time = { now: 0 };
-  return { kv, runner, time, scheduler: new Scheduler(runner, kv, fakeBytes, () => time.now) };
-}
-
-interface Ask {
-  prompt: number[];
-  maxTokens?: number;
-  stop?: string[];
-  eos?: number[];
-  priority?: number;
-  seed?: number;
-  penalty?: number;
-  bias?: number;
-  cache?: boolean;
-  speculation?: Speculates;
-  window?: Window;
-}
-
-function specOf(ask: Ask): GenerationSpec {
-  const { prompt, maxTokens = 8, stop = [], eos = [], priority = 0, seed = 0 } = ask;
-  const options = {
-    frequencyPenalty: ask.penalty ?? 0,
-    presencePenalty: 0,
-    logitBias: ask.bias === undefined ? [] : ([[0, ask.bias]] as [number, number][]),
-    logprobs: null,
-  };
-  return {
-    prompt: Int32Array.from(prompt),
-    sampling: new SamplingRow(options, {}, BigInt(seed)),
-    options,
-    maxTokens,
-    stop,
-    eos: new Set(eos),
-    priority,
-    streams: true,
-    cache: ask.cache ?? true,
-    speculation: ask.speculation ?? "off",
-    ...(ask.window ? { window: ask.window } : {}),
-  };
-}
-
-/** What one request alone gets, without guesses. */
-function twin(
-  ask: Ask,
-  model = fakeNext,
-): { text: string; finishReason: string; completionTokens: number; slides: number } {
-  const { prompt, maxTokens = 8, stop = [], eos = [], seed = 0, penalty = 0, bias = 0 } = ask;
-  const { length = Infinity, sinks = 0 } = ask.window ?? {};
-  const tokens = [...prompt];
-  let slides = 0;
-  const counts = new Array<number>(FAKE_VOCAB).fill(0);
-  let text = "";
-  for (let index = 0; index < maxTokens; index++) {
-    if (tokens.length === length) {
-      slides++;
-      const newest = Math.floor((length - sinks) / 2);
-      tokens.splice(sinks, length - sinks - newest);
-    }
-    const used = penalty === 0 ? [] : counts;
-    const id = model(tokens, { seed, index, counts: used, bias });
-    counts[id] = (counts[id] as number) + 1;
-    tokens.push(id);
-    const completionTokens = index + 1;
-    if (eos.includes(id)) return { text, finishReason: "stop", completionTokens, slides };
-    text += String.fromCharCode(97 + (id % 26));
-    const at = Math.min(...stop.map((s) => text.indexOf(s)).filter((i) => i >= 0));
-    if (at < text.length)
-      return { text: text.slice(0, at), finishReason: "stop", completionTokens, slides };
-  }
-  return { text, finishReason: "length", completionTokens: maxTokens, slides };
-}
-
-interface Asked {
-  ask: Ask;
-  deltas: Delta[];
-  controller: AbortController;
-  settled: GenerationResult | Error | undefined;
-  done: Promise<void>;
-}
-
-function submit({ scheduler }: World, ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
-  const controller = new AbortController();
-  const asked: Asked = { ask, deltas: [], controller, settled: undefined, done: Promise.resolve() };
-  const delta = (d: Delta) => {
-    asked.deltas.push(d);
-    onDelta(asked);
-  };
-  asked.done = scheduler.generate(specOf(ask), delta, controller.signal).then(
-    (result) => {
-      asked.settled = result;
-    },
-    (error: Error) => {
-      asked.settled = error;
-    },
-  );
-  return asked;
-}
-
-const text = ({ deltas }: Asked) => deltas.map((d) => d.text).join("");
-
-const turns = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-/** Lets results arrive until nothing is left to do. */
-async function drain({ runner, scheduler, time }: World): Promise<void> {
-  for (let i = 0; ; i++) {
-    await turns();
-    if (scheduler.idle && runner.underWay === 0) return;
-    expect(i, "something hangs").toBeLessThan(5000);
-    time.now++;
-    runner.arrive();
-  }
-}
-
-function expectTwin(asked: Asked, model = fakeNext): void {
-  const { text: expected, ...rest } = twin(asked.ask, model);
-  expect(asked.settled).toMatchObject(rest);
-  expect(text(asked)).toBe(expected);
-}
-
-/** No page, slot, step or listener is in use. */
-function expectClean({ kv, runner, scheduler }: World, all: readonly Asked[]): void {
-  expect(scheduler.idle).toBe(true);
-  expect(scheduler.used).toEqual({ slots: 0, steps: 0 });
-  expect(runner.underWay).toBe(0);
-  const { pages, waiting, running } = scheduler.stats();
-  expect({ waiting, running, pages }).toEqual({
-    waiting: 0,
-    running: 0,
-    pages: { total: kv.pool.pages, running: 0, cached: kv.tree.held },
-  });
-  expect(kv.pool.free + kv.tree.held).toBe(kv.pool.pages);
-  for (const { settled, controller } of all) {
-    expect(settled).toBeDefined();
-    expect(getEventListeners(controller.signal, "abort")).toHaveLength(0);
-  }
-  kv.tree.clear();
-  expect(kv.pool.free).toBe(kv.pool.pages);
-}
-
-/** Repeatable random numbers below `n`. */
-function random(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * n);
-  };
-}
-
-/** A context that the answer may fill, several times. */
-function randomWindow(prompt: number, below: (n: number) => number): Window {
-  const length = Math.max(2, prompt + 1 + below(16));
-  return { length, sinks: below(1 + Math.min(prompt, Math.floor(length / 2))) };
-}
-
-/** Prompts that begin alike, now and then. */
-function randomAsk(below: (n: number) => number): Ask {
-  const shared = Array.from({ length: below(25) }, (_, i) => (i * 7 + 1) % FAKE_VOCAB);
-  const own = Array.from({ length: 1 + below(12) }, () => below(FAKE_VOCAB));
-  const ask: Ask = { prompt: [...shared, ...own], maxTokens: 1 + below(24), seed: below(3) };
-  if (below(3) === 0) ask.eos = [below(FAKE_VOCAB), below(FAKE_VOCAB)];
-  if (below(4) === 0) ask.stop = [String.fromCharCode(97 + below(26))];
-  if (below(3) === 0) ask.priority = below(5) - 2;
-  if (below(4) === 0) ask.penalty = 1;
-  if (below(5) === 0) ask.bias = 1 + below(9);
-  if (below(6) === 0) ask.cache = false;
-  if (below(3) === 0) {
-    ask.window = randomWindow(ask.prompt.length, below);
-    ask.maxTokens = 1 + below(80);
-  }
-  return ask;
-}
+import type { GenerationResult } from "./scheduler.js";
 
 describe("Scheduler", () => {
   test("many mixed requests at once get what each gets alone, in shared steps", async () => {

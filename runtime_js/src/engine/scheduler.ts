@@ -31,6 +31,12 @@ interface Request {
   dispose(): void;
 }
 
+/** A step whose draws wait for masks: its forward pass is submitted. */
+interface Held {
+  step: Step;
+  draw: ReturnType<StepRunner["forward"]>;
+}
+
 /** A step under way. */
 interface Step {
   /** Who drew, in order of the result's rows. */
@@ -66,6 +72,8 @@ export class Scheduler {
   #running: Running;
   readonly #requests = new Map<Generation, Request>();
   readonly #underWay: Step[] = [];
+  /** Comes after all that are under way; nothing is submitted before its draws are. */
+  #held: Held | undefined;
   readonly #tasks: Task[] = [];
   #task: Task | undefined;
   readonly #ahead = new RunAhead();
@@ -137,6 +145,7 @@ export class Scheduler {
     this.#kv = new KvMemory(pool.pages, pageSize);
     this.#running = new Running(this.#kv, this.#sampler, this.#runner.maxBatch);
     this.#underWay.length = 0;
+    this.#held = undefined;
     this.#ahead.pause();
     this.#blocked = false;
     this.#task?.reject(error);
@@ -160,7 +169,7 @@ export class Scheduler {
 
   /** Sampler slots and steps that are in use. */
   get used(): { slots: number; steps: number } {
-    return { slots: this.#running.usedSlots, steps: this.#underWay.length };
+    return { slots: this.#running.usedSlots, steps: this.#underWay.length + (this.#held ? 1 : 0) };
   }
 
   /** Generates. @throws AbortError at once when aborted, DeviceError, DeviceLostError */
@@ -238,6 +247,7 @@ export class Scheduler {
   stop(error: Error): void {
     if (this.#stopped) return;
     this.#stopped = error;
+    this.#held = undefined;
     for (const generation of [...this.#requests.keys()]) this.#end(generation, error);
     this.#task?.reject(error);
     for (const task of this.#tasks.splice(0)) task.reject(error);
@@ -258,6 +268,7 @@ export class Scheduler {
       meanBatch: mean(counts.rows, counts.steps),
       preemptions: counts.preemptions,
       speculation: this.#guesses.stats,
+      constrained: counts.constrained,
       pages: this.#running.pages,
       cache: {
         cachedTokens: counts.cached,
@@ -292,6 +303,7 @@ export class Scheduler {
     try {
       while (this.#underWay[0]?.arrived) this.#read(this.#underWay.shift() as Step);
       if (this.#stopped || this.#suspended) return;
+      this.#release();
       if (this.#underWay.length === 0) this.#ahead.pause();
       this.#startTask();
       while (!this.#blocked && this.#mayFollow()) {
@@ -307,6 +319,7 @@ export class Scheduler {
   /** Whether a step can be submitted after those under way: where the next begins is known once guesses are checked. */
   #mayFollow(): boolean {
     const last = this.#underWay.at(-1);
+    if (this.#held) return false;
     if (this.page.some) return last === undefined && !this.page.lasts;
     return this.#underWay.length < this.#ahead.depth && (last === undefined || !last.guesses);
   }
@@ -325,8 +338,8 @@ export class Scheduler {
       const { generation, guesses } = draw;
       const rows = words?.subarray(at, at + (1 + guesses) * SAMPLED_WORDS);
       at += (1 + guesses) * SAMPLED_WORDS;
-      if (generation.ended || !rows) continue;
-      const { draws, completionTokens } = generation;
+      if (generation.ended || draw.dropped || !rows) continue;
+      const { draws, completionTokens, jumped } = generation;
       try {
         const finish = generation.take(rows, guesses, now);
         // Its listener may have ended it.
@@ -336,13 +349,14 @@ export class Scheduler {
       }
       draw.right = generation.draws - draws;
       this.#counts.drawn += generation.completionTokens - completionTokens;
+      this.#counts.jumped += generation.jumped - jumped;
     }
     this.#guesses.checked(step, took);
     this.onStep();
   }
 
   #startTask(): void {
-    if (this.#blocked || this.#running.all.length > 0 || this.#underWay.length > 0) return;
+    if (this.#blocked || this.#running.all.length > 0 || this.used.steps > 0) return;
     const task = this.#tasks.shift();
     if (!task) return;
     this.#blocked = true;
@@ -383,6 +397,10 @@ export class Scheduler {
     generation.cachedTokens = spec.cache ? (sequence?.length ?? 0) : 0;
     this.#counts.lookedUp += spec.cache ? promptTokens : 0;
     this.#counts.cached += generation.cachedTokens;
+    const finish = generation.jump(generation.began);
+    this.#counts.drawn += generation.jumped;
+    this.#counts.jumped += generation.jumped;
+    if (finish && !generation.ended) this.#finish(generation, finish);
   }
 
   /** Submits the next step. @returns false if there is nothing to compute just now, or something to compile first */
@@ -393,7 +411,8 @@ export class Scheduler {
     const drawing = chosen.filter(({ generation, count }) => count === generation.pending);
     const logprobs = drawing.some(({ generation }) => generation.spec.options.logprobs !== null);
     const sample = drawing.length === 0 ? NO_SAMPLE : logprobs ? SAMPLE_LOGPROBS : SAMPLE;
-    this.#guesses.add(chosen, drawing.length, this.#kv, runner);
+    const masked = drawing.some(({ generation }) => generation.spec.constraint);
+    if (!masked) this.#guesses.add(chosen, drawing.length, this.#kv, runner);
     const rows = this.#guesses.rows(chosen, sample, runner);
     const missing = this.#beside.needed(runner.missing(rows, sample), runner);
     if (missing.length > 0) {
@@ -411,32 +430,94 @@ export class Scheduler {
     };
     const prefilling = chosen.filter(({ generation }) => generation.prefills);
     try {
-      const result = runner.step(rows, sample) ?? runner.idle();
-      result.then(
-        (words) => {
-          step.words = words ?? undefined;
-          step.arrived = true;
-          this.#pump();
-        },
-        // If the device is gone it says so itself, and better.
-        (error: Error) => {
-          setTimeout(() => this.#isLive(runner) && this.stop(error), LOSS_MS);
-        },
-      );
+      this.#count(chosen);
+      if (masked) this.#held = { step, draw: runner.forward(rows, sample) };
+      else this.#follow(step, runner.step(rows, sample) ?? runner.idle());
     } catch (error) {
       if (runner.gpu.failure()) return false;
       for (const { generation } of chosen) this.#end(generation, error as Error);
       return true;
     }
-    for (const { generation, guesses } of drawing) generation.drew(guesses);
-    this.#underWay.push(step);
     this.#counts.steps++;
     this.#counts.rows += chosen.length;
     for (const { generation } of prefilling) {
       this.#running.keepPrompt(generation);
       if (!generation.prefills) generation.spec.computed?.(generation.sequence as Sequence);
     }
+    this.#release();
     return true;
+  }
+
+  /** Has penalties see tokens that were not drawn. */
+  #count(chosen: readonly Chosen[]): void {
+    for (const { generation } of chosen) {
+      if (!generation.uncounted) continue;
+      generation.uncounted = false;
+      this.#runner.writeCounts((generation.sequence as Sequence).slot, generation.counted);
+    }
+  }
+
+  /** All of a step is submitted: its result is awaited. */
+  #follow(step: Step, result: Promise<Uint32Array | void>): void {
+    const runner = this.#runner;
+    result.then(
+      (words) => {
+        step.words = words ?? undefined;
+        step.arrived = true;
+        this.#pump();
+      },
+      // If the device is gone it says so itself, and better.
+      (error: Error) => {
+        setTimeout(() => this.#isLive(runner) && this.stop(error), LOSS_MS);
+      },
+    );
+    for (const { generation, guesses, dropped } of step.draws) {
+      if (!dropped) generation.drew(guesses);
+    }
+    this.#underWay.push(step);
+  }
+
+  /**
+   * Submits the draws that a step holds back, once all that they depend on are read: their masks are made while the GPU
+   * runs the step's forward pass. Who has ended meanwhile, or gone on without drawing, draws for nobody.
+   */
+  #release(): void {
+    const held = this.#held;
+    if (!held) return;
+    const { step, draw } = held;
+    const wanted = ({ generation, draws }: Chosen) => {
+      return !generation.ended && generation.draws === draws;
+    };
+    const masked = step.draws.filter((of) => wanted(of) && of.generation.spec.constraint);
+    if (masked.some(({ generation }) => generation.awaits)) return;
+    this.#held = undefined;
+    const runner = this.#runner;
+    try {
+      const slots = this.#mask(masked);
+      for (const of of step.draws) of.dropped = !wanted(of);
+      const drawn = step.draws.some(({ dropped }) => !dropped);
+      this.#follow(step, drawn ? draw(slots) : runner.idle());
+    } catch (error) {
+      if (runner.gpu.failure()) return;
+      for (const { generation } of step.draws) this.#end(generation, error as Error);
+    }
+  }
+
+  /** Makes the masks of these draws. @returns their slots */
+  #mask(masked: readonly Chosen[]): number[] {
+    if (masked.length === 0) return [];
+    const { masks } = this.#runner;
+    const began = this.now();
+    for (const { generation } of masked) {
+      const { slot } = generation.sequence as Sequence;
+      try {
+        generation.spec.constraint?.mask(masks.row(slot));
+      } catch (error) {
+        this.#end(generation, error as Error);
+      }
+    }
+    this.#counts.masked(this.now() - began);
+    return masked.flatMap(({ generation }) => generation.sequence?.slot ?? []);
   }
 
   /** The next batch, whose pages are reserved. Whoever gets no page stays as it is until there is one. */

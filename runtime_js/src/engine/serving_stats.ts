@@ -28,6 +28,11 @@ export interface ServingStats {
   preemptions: number;
   /** Guessed tokens that were checked, those that were right, and their part (0 before one): all, and of them a draft's. */
   speculation: GuessStats & { draft: GuessStats };
+  /**
+   * Answers that must match a grammar: tokens that were added without being drawn, as nothing else could follow; steps whose masks
+   * of allowed tokens were made, and microseconds that those of a step took, on average and at most.
+   */
+  constrained: { jumpedTokens: number; masks: number; maskUs: { mean: number; max: number } };
   /** KV pages: all, those of running requests, and those that only the prefix cache keeps. */
   pages: { total: number; running: number; cached: number };
   /** Prompt tokens found in the prefix cache, of all prompt tokens of requests that have run. */
@@ -51,6 +56,23 @@ export class ServingCounts {
   steps = 0;
   rows = 0;
   waitMs = 0;
+  jumped = 0;
+  masks = 0;
+  maskMs = 0;
+  mostMaskMs = 0;
+
+  /** Masks of a step took so many milliseconds. */
+  masked(ms: number): void {
+    this.masks++;
+    this.maskMs += ms;
+    this.mostMaskMs = Math.max(this.mostMaskMs, ms);
+  }
+
+  get constrained(): ServingStats["constrained"] {
+    const { jumped: jumpedTokens, masks, maskMs, mostMaskMs } = this;
+    const maskUs = { mean: 1000 * mean(maskMs, masks), max: 1000 * mostMaskMs };
+    return { jumpedTokens, masks, maskUs };
+  }
 
   /** A request ended. Times are in milliseconds; undefined where it did not come so far. */
   ended(

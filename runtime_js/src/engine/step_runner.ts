@@ -17,5 +17,15 @@ export interface StepRunner extends Sampler {
   missing(batch: readonly BatchRow[], sample: readonly string[]): readonly string[];
   prepare(...names: string[]): Promise<void>;
   step(batch: readonly BatchRow[], sample: readonly string[]): Promise<Uint32Array> | undefined;
+  /**
+   * Submits a step but for its draws, which need masks that the host does not know yet.
+   *
+   * @returns submits the draws, with the masks of these slots as they are in `masks` then; before any other step, or never
+   */
+  forward(
+    batch: readonly BatchRow[],
+    sample: readonly string[],
+  ): (slots: readonly number[]) => Promise<Uint32Array>;
+  readonly masks: { row(slot: number): Uint32Array };
   idle(): Promise<void>;
 }

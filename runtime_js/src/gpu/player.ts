@@ -193,11 +193,31 @@ export class Player {
     functions: readonly Prepared[],
     env: Environment,
     readback?: Readback,
-    { before, after }: Around = {},
+    around?: Around,
   ): Promise<Uint32Array> | undefined {
+    this.upload(functions, env);
+    return this.submit(functions, readback, around);
+  }
+
+  /** Writes what a step of these functions reads. @param env symbol values of this step */
+  upload(functions: readonly Prepared[], env: Environment): void {
     const { device, memory } = this;
     for (const fn of functions) this.#compute(fn, env);
     memory.block.upload(device.queue, memory.blockBuffer, env);
+    this.counters.steps++;
+  }
+
+  /**
+   * Plays functions of the step that was uploaded last, in one pass and one submit.
+   *
+   * @returns resolves with the results, or with nothing when `readback` is undefined
+   */
+  submit(
+    functions: readonly Prepared[],
+    readback?: Readback,
+    { before, after }: Around = {},
+  ): Promise<Uint32Array> | undefined {
+    const { device } = this;
     const encoder = device.createCommandEncoder();
     before?.(encoder);
     const pass = encoder.beginComputePass();
@@ -221,7 +241,6 @@ export class Player {
     after?.(encoder);
     const read = readback?.ring.copy(encoder, readback.source, readback.bytes);
     device.queue.submit([encoder.finish()]);
-    this.counters.steps++;
     this.counters.launches += launches;
     return read?.();
   }

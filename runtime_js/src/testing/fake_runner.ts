@@ -44,6 +44,16 @@ export function fakeRepeats(tokens: ArrayLike<number>, draw: FakeDraw): number {
 
 const USE_BIAS = 1;
 const USE_PENALTIES = 2;
+const USE_MASK = 4;
+
+/** The nearest token from `id` on that a mask allows. */
+export function fakeAllowed(id: number, mask: Uint32Array): number {
+  for (let i = 0; i < FAKE_VOCAB; i++) {
+    const other = (id + i) % FAKE_VOCAB;
+    if (((mask[other >> 5] as number) >> (other & 31)) & 1) return other;
+  }
+  throw new Error("the mask allows nothing");
+}
 
 export class FakeRunner implements StepRunner {
   readonly hostMs = { plan: 0, encode: 0 };
@@ -51,6 +61,12 @@ export class FakeRunner implements StepRunner {
   readonly #last: Int32Array;
   readonly #counts: Int32Array[];
   readonly #bias: number[];
+  readonly #masks: Uint32Array[];
+  /** The host's copies of masks. */
+  readonly #copies: Uint32Array[];
+  readonly masks = { row: (slot: number) => this.#copies[slot] as Uint32Array };
+  /** Draws of a step that are not submitted. */
+  #open: object | undefined;
   readonly #results: (() => void)[] = [];
   #lose: (error: Error) => void = () => {};
   #failure: Error | undefined;
@@ -77,6 +93,9 @@ export class FakeRunner implements StepRunner {
     this.#last = new Int32Array(maxBatch).fill(-1);
     this.#counts = Array.from({ length: maxBatch }, () => new Int32Array(FAKE_VOCAB).fill(99));
     this.#bias = Array(maxBatch).fill(99);
+    const masks = () => Array.from({ length: maxBatch }, () => new Uint32Array(2));
+    this.#masks = masks();
+    this.#copies = masks();
     const failed = new Promise<never>((_, reject) => {
       this.#lose = reject;
     });
@@ -119,6 +138,31 @@ export class FakeRunner implements StepRunner {
   }
 
   step(...[batch, sample]: Parameters<StepRunner["step"]>): Promise<Uint32Array> | undefined {
+    const draws = this.#compute(batch);
+    if (draws.length > this.outs) throw new Error("the step draws too much");
+    if (draws.length > 0 !== sample.length > 0) throw new Error("draws without a sampler");
+    return draws.length > 0 ? this.#draw(draws) : undefined;
+  }
+
+  /** Steps in two halves. */
+  halves = 0;
+
+  forward(...[batch]: Parameters<StepRunner["forward"]>): ReturnType<StepRunner["forward"]> {
+    const draws = this.#compute(batch);
+    const open = {};
+    this.#open = open;
+    this.halves++;
+    return (slots) => {
+      if (this.#open !== open) throw new Error("draws of a step that is over");
+      this.#open = undefined;
+      for (const slot of slots) this.#masks[slot]?.set(this.masks.row(slot));
+      return this.#draw(draws);
+    };
+  }
+
+  /** Runs a step but for its draws. */
+  #compute(batch: Parameters<StepRunner["step"]>[0]): (() => number)[] {
+    this.#open = undefined;
     this.steps++;
     this.rows += batch.length;
     this.sizes.push(batch.map(({ tokens }) => tokens.length));
@@ -130,8 +174,7 @@ export class FakeRunner implements StepRunner {
     if (batch.length > this.maxBatch || total > this.chunk)
       throw new Error("the step is too large");
     const held = new Set<number>();
-    const drawn: number[] = [];
-    const words = new Uint32Array(16);
+    const draws: (() => number)[] = [];
     for (const { sequence, tokens, outs } of batch) {
       const { pages, slot } = sequence;
       const from = sequence.length;
@@ -149,23 +192,30 @@ export class FakeRunner implements StepRunner {
           const page = pages[Math.floor(p / this.pageSize)] as number;
           return (this.#pages[page] as Int32Array)[p % this.pageSize] as number;
         });
+        const words = new Uint32Array(16);
         sampling.write(words, 0, drawIndex);
-        const flags = words[9] as number;
-        const counts = flags & USE_PENALTIES ? (this.#counts[slot] as Int32Array) : [];
-        const bias = flags & USE_BIAS ? (this.#bias[slot] as number) : 0;
-        const seed = words[6] as number;
-        const id = this.next(known, { seed, index: words[8] as number, counts, bias });
-        if (flags & USE_PENALTIES) (counts as Int32Array)[id] = (counts[id] as number) + 1;
-        this.#last[slot] = id;
-        drawn.push(id);
+        draws.push(() => {
+          const flags = words[9] as number;
+          const counts = flags & USE_PENALTIES ? (this.#counts[slot] as Int32Array) : [];
+          const bias = flags & USE_BIAS ? (this.#bias[slot] as number) : 0;
+          const seed = words[6] as number;
+          let id = this.next(known, { seed, index: words[8] as number, counts, bias });
+          const mask = this.#masks[slot] as Uint32Array;
+          // Masks of those that have ended may be anything.
+          if (flags & USE_MASK && mask.some((word) => word !== 0)) id = fakeAllowed(id, mask);
+          if (flags & USE_PENALTIES) (counts as Int32Array)[id] = (counts[id] as number) + 1;
+          this.#last[slot] = id;
+          return id;
+        });
       }
     }
-    if (drawn.length > this.outs) throw new Error("the step draws too much");
-    if (drawn.length > 0 !== sample.length > 0) throw new Error("draws without a sampler");
-    if (drawn.length === 0) return undefined;
-    const result = new Uint32Array(64 * drawn.length);
-    drawn.forEach((id, i) => {
-      result[64 * i] = id;
+    return draws;
+  }
+
+  #draw(draws: readonly (() => number)[]): Promise<Uint32Array> {
+    const result = new Uint32Array(64 * draws.length);
+    draws.forEach((draw, i) => {
+      result[64 * i] = draw();
     });
     return new Promise((resolve) => this.#results.push(() => resolve(result)));
   }

@@ -97,6 +97,7 @@ const sample = `
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> sampled: array<u32>;
 @group(0) @binding(6) var<storage, read_write> last: array<i32>;
+@group(0) @binding(7) var<storage, read> token_mask: array<u32>;
 @compute @workgroup_size(1) fn main(@builtin(workgroup_id) g: vec3u) {
   let s = g.x;
   let row = s * 16u;
@@ -105,6 +106,9 @@ const sample = `
   var best = 0u;
   var most = -1e30;
   for (var v = 0u; v < ${VOCAB}u; v++) {
+    if ((sampling[row + 9u] & 4u) != 0u) {
+      if (((token_mask[own * ${Math.ceil(VOCAB / 32)}u + v / 32u] >> (v % 32u)) & 1u) == 0u) { continue; }
+    }
     var x = logits[s * ${VOCAB}u + v];
     if ((sampling[row + 9u] & 1u) != 0u) { x += bias[slot + v]; }
     if ((sampling[row + 9u] & 2u) != 0u) {
@@ -233,6 +237,7 @@ export function tinyProgram() {
           buffer("token_counts"),
           buffer("sampled"),
           buffer("last_tokens"),
+          buffer("token_mask"),
         ],
         params: null,
         grid: ["outs", 1, 1],
@@ -259,7 +264,7 @@ export function tinyProgram() {
   const step = (name: string, max: number) => ({ name, description: name, scope: "step", max });
   const load = (name: string) => ({ name, description: name, scope: "load", max: null });
   return {
-    format_version: 3,
+    format_version: 4,
     page_size: PAGE,
     symbols: [
       step("tokens", CHUNK),
@@ -296,6 +301,7 @@ export function tinyProgram() {
           { name: "logits", dtype: "f32", shape: ["outs", VOCAB] },
           { name: "token_counts", dtype: "u32", shape: ["slots", VOCAB] },
           { name: "logit_bias", dtype: "f32", shape: ["slots", VOCAB] },
+          { name: "token_mask", dtype: "u32", shape: ["slots", Math.ceil(VOCAB / 32)] },
           { name: "sampled", dtype: "u32", shape: ["outs", 64] },
         ],
         functions: { prefill: model, decode: model, sample: sampler, logprobs: report },
@@ -421,7 +427,8 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
     ["generation_config.json", "generation_config", text({ temperature: 0 })],
   ];
   const manifest = {
-    format_version: 2,
+    format_version: 3,
+    embedding: null,
     model: {
       name: "tiny",
       architecture: "TinyForTests",

@@ -4,8 +4,11 @@ import { expect } from "vitest";
 import type { LanguageModel } from "../engine/language_model.js";
 import { load } from "../engine/load.js";
 import type { Delta, GenerateRequest, GenerateResult, Speculates } from "../engine/request.js";
+import { GrammarError } from "../errors.js";
+import type { Grammars } from "../grammar/spec.js";
 import { BASE, dawn, testHost } from "./host.js";
-import { drawnToken, nextToken, replaceFile, replaceJson, tinyPack, VOCAB } from "./tiny_pack.js";
+import { classes, PatternMatcher } from "./pattern_matcher.js";
+import { drawnToken, IM_END, nextToken, replaceFile, replaceJson, tinyPack, VOCAB } from "./tiny_pack.js";
 
 export const PAGE = 4;
 const never = new AbortController().signal;
@@ -77,6 +80,7 @@ export async function loadTiny(
     () => {},
     never,
   );
+  model.openGrammars = tinyGrammars;
   await model.finish(); // so that no idle moment's work is counted below
 }
 
@@ -91,7 +95,28 @@ export interface Ask {
   /** Draws with it instead of greedily. */
   seed?: number;
   overflow?: "slide";
+  /** Of {@link classes}; a `*` after them: letters until an end is drawn. */
+  grammar?: string;
 }
+
+/** Of a grammar of {@link Ask}. */
+function tinyMatcher(grammar: string): PatternMatcher {
+  const of = (id: number) => (id < 256 ? String.fromCharCode(id) : "");
+  const letters = { size: VOCAB, of, eos: [IM_END] };
+  const open = grammar.endsWith("*");
+  const tail = open ? "abcdefghijklmnopqrstuvwxyz" : "";
+  return new PatternMatcher(letters, classes(open ? grammar.slice(0, -1) : grammar), tail);
+}
+
+/** Grammars of {@link Ask}, as they are written. */
+const tinyGrammars = async (): Promise<Grammars> => ({
+  compile: (spec) => {
+    if (spec.kind !== "regex") throw new GrammarError("a pattern is expected");
+    return { matcher: () => tinyMatcher(spec.pattern), serialize: () => spec.pattern };
+  },
+  restore: () => false,
+  close: () => {},
+});
 
 export interface Asked {
   ask: Ask;
@@ -109,6 +134,7 @@ export function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): As
     stop: ask.stop ?? [],
     priority: ask.priority ?? 0,
     speculation: ask.speculation ?? "off",
+    ...(ask.grammar === undefined ? {} : { grammar: { kind: "regex", pattern: ask.grammar } }),
     ...(ask.overflow ? { overflow: ask.overflow } : {}),
     sampling: {
       temperature: ask.seed === undefined ? 0 : 1,
@@ -136,24 +162,38 @@ export function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): As
 }
 
 /** What the toy model says to one request alone, without guesses. */
-export function twin({ content, maxTokens, penalty = 0, bias = [], stop = [], seed }: Ask): string {
+export function twin({ content, maxTokens, penalty = 0, bias = [], stop = [], seed, grammar }: Ask): string {
   const tokens = [...model.prompts.render([{ role: "user", content }]).tokens];
   const added = new Array<number>(VOCAB).fill(0);
   for (const [id, value] of bias) added[id] = value;
+  for (const id of tokens) (added[id] as number) -= penalty;
+  const matcher = grammar === undefined ? undefined : tinyMatcher(grammar);
+  const mask = new Uint32Array(Math.ceil(VOCAB / 32));
+  const allowed = (id: number) => !matcher || ((mask[id >> 5] as number) >> (id & 31)) & 1;
   const decoder = new TextDecoder();
   let text = "";
   for (let i = 0; i < maxTokens; i++) {
     const next = nextToken(tokens);
-    let best = 0;
+    let best = -1;
+    matcher?.mask(mask);
     const score = (id: number) => -Math.abs(id - next) + (added[id] as number);
-    for (let id = 1; id < VOCAB; id++) if (score(id) > score(best)) best = id;
+    for (let id = 0; id < VOCAB; id++) {
+      if (allowed(id) && (best < 0 || score(id) > score(best))) best = id;
+    }
     if (seed !== undefined) best = drawnToken(seed, i);
     (added[best] as number) -= penalty;
     tokens.push(best);
+    if (best === IM_END) break;
+    matcher?.accept(best);
     text += decoder.decode(Uint8Array.of(best), { stream: true });
     const ends = stop.map((s) => text.indexOf(s)).filter((at) => at >= 0);
-    if (ends.length > 0) return text.slice(0, Math.min(...ends));
+    if (ends.length > 0) {
+      text = text.slice(0, Math.min(...ends));
+      break;
+    }
+    if (matcher?.terminated) break;
   }
+  matcher?.free();
   return text;
 }
 

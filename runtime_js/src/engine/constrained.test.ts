@@ -1,0 +1,216 @@
+/** Answers that must match a grammar, on a GPU of numbers: masks, jumps, and what is left when they end. */
+import { describe, expect, test } from "vitest";
+import { FakeRunner } from "../testing/fake_runner.js";
+import {
+  type Ask,
+  type Asked,
+  drain,
+  expectClean,
+  expectTwin,
+  PAGE,
+  random,
+  randomAsk,
+  randomWindow,
+  submit,
+  text,
+  turns,
+  twin,
+  world,
+} from "../testing/fake_serving.js";
+import { PatternMatcher } from "../testing/pattern_matcher.js";
+import { AGEING_MS } from "./rank.js";
+
+const prompt = [3, 1, 4, 1, 5];
+
+describe("constrained answers", () => {
+  test("match, and end when they are complete", async () => {
+    const w = world();
+    const all = [
+      submit(w, { prompt, maxTokens: 20, grammar: { classes: "[ab][cd][ef][gh]" } }),
+      submit(w, { prompt, maxTokens: 3, grammar: { classes: "[ab][cd][ef][gh]" } }),
+      submit(w, { prompt, maxTokens: 30, eos: [7], grammar: { classes: "[xyz]", tail: "qrst" } }),
+      submit(w, { prompt, maxTokens: 9, stop: ["d"], grammar: { classes: "[ab]", tail: "cd" } }),
+    ];
+    await drain(w);
+    for (const asked of all) expectTwin(asked);
+    expect(text(all[0] as Asked)).toMatch(/^[ab][cd][ef][gh]$/);
+    expect(all.map(({ settled }) => settled)).toMatchObject([
+      { finishReason: "stop", completionTokens: 4 },
+      { finishReason: "length", completionTokens: 3 },
+      {},
+      {},
+    ]);
+    expect(w.scheduler.stats().constrained.masks).toBeGreaterThan(6);
+    expectClean(w, all);
+    expect(PatternMatcher.live).toBe(0);
+  });
+
+  test("the forward pass runs before the token before it is known, its draw only after", async () => {
+    const w = world();
+    const asked = submit(w, { prompt, maxTokens: 5, grammar: { classes: "[ab][ab][ab][ab][ab]" } });
+    await turns();
+    // The prompt's draw needs nobody's token; the second step is computed, and waits for it.
+    expect([w.runner.steps, w.runner.halves, w.runner.underWay]).toEqual([2, 2, 1]);
+    w.runner.arrive();
+    await turns();
+    expect([w.runner.steps, w.runner.halves, w.runner.underWay]).toEqual([3, 3, 1]);
+    await drain(w);
+    expectTwin(asked);
+    expect(w.runner.steps).toBe(5);
+    expectClean(w, [asked]);
+  });
+
+  test("whoever is free shares their steps, and runs ahead again when they are gone", async () => {
+    const w = world();
+    const free = submit(w, { prompt, maxTokens: 30 });
+    const bound = submit(w, { prompt: [2], maxTokens: 6, grammar: { classes: "[abc]", tail: "cdef" } });
+    await drain(w);
+    for (const asked of [free, bound]) expectTwin(asked);
+    expect(w.runner.halves).toBeLessThan(10);
+    expect(w.runner.steps).toBeLessThan(36);
+    expectClean(w, [free, bound]);
+  });
+
+  test("forced tokens take no step each, and are the same", async () => {
+    const classes = "abcdefg[xyz]hijklmn[xyz]op";
+    const steps: number[] = [];
+    for (const drawn of [true, false]) {
+      const w = world();
+      const asked = submit(w, { prompt, maxTokens: 40, grammar: { classes, drawn } });
+      await drain(w);
+      expectTwin(asked);
+      expect(asked.settled).toMatchObject({ finishReason: "stop", completionTokens: 18 });
+      expect(asked.deltas.reduce((sum, { tokens }) => sum + tokens, 0)).toBe(18);
+      const { drawnTokens, constrained } = w.scheduler.stats();
+      expect(drawnTokens).toBe(18);
+      expect(constrained.jumpedTokens).toBe(drawn ? 0 : 12);
+      steps.push(w.runner.steps);
+      expectClean(w, [asked]);
+    }
+    // One more than is of use: it is submitted before the last token is known.
+    expect(steps).toEqual([19, 8]);
+  });
+
+  test("forced tokens count for penalties, stop strings, lengths and windows", async () => {
+    const grammar = { classes: "abcdefgh[xyz]ijklmnop[xyz]", tail: "abcxyz" };
+    const asks: Ask[] = [
+      { prompt, maxTokens: 30, penalty: 1, grammar },
+      { prompt, maxTokens: 30, stop: ["de"], grammar },
+      { prompt, maxTokens: 4, grammar },
+      { prompt, maxTokens: 30, window: { length: 9, sinks: 2 }, grammar },
+    ];
+    for (const ask of asks) {
+      const w = world();
+      const all = [submit(w, ask), submit(w, { prompt: [9], maxTokens: 20, penalty: 1 })];
+      await drain(w);
+      for (const asked of all) expectTwin(asked);
+      expectClean(w, all);
+    }
+  });
+
+  test("nothing is guessed in their steps, and again after them", async () => {
+    const w = world();
+    const speculation = { tokens: 4 } as const;
+    const all = [
+      submit(w, { prompt, maxTokens: 60, speculation }),
+      submit(w, { prompt, maxTokens: 9, speculation, grammar: { classes: "", tail: "abcd" } }),
+    ];
+    await drain(w);
+    for (const asked of all) expectTwin(asked);
+    expectClean(w, all);
+  });
+
+  test("a token that nothing allows is told by name, and frees everything", async () => {
+    const w = world();
+    const asked = submit(w, { prompt, maxTokens: 9, grammar: { classes: "[ab]é[ab]" } });
+    const other = submit(w, { prompt: [2], maxTokens: 9 });
+    await drain(w);
+    expect(asked.settled).toMatchObject({ name: "GrammarError" });
+    expectTwin(other);
+    expectClean(w, [asked, other]);
+    expect(PatternMatcher.live).toBe(0);
+  });
+
+  test("a lost device: they go on where they were", async () => {
+    for (let after = 0; after < 8; after++) {
+      const w = world();
+      const grammar = { classes: "[ab][cd]efghij[kl][mn]", tail: "opq" };
+      const all = [
+        submit(w, { prompt, maxTokens: 16, grammar }),
+        submit(w, { prompt: [8, 8], maxTokens: 12 }),
+      ];
+      for (let i = 0; i < after; i++) {
+        await turns();
+        w.runner.arrive();
+      }
+      w.scheduler.suspend(new Error("lost"));
+      const runner = new FakeRunner(w.scheduler.kv.pool, PAGE, 4, 16);
+      w.scheduler.resume(runner);
+      await drain({ ...w, runner });
+      for (const asked of all) expectTwin(asked);
+      expect(w.scheduler.used).toEqual({ slots: 0, steps: 0 });
+    }
+    expect(PatternMatcher.live).toBe(0);
+  });
+
+  test("random requests beside others, aborts, preemption: tokens as alone, and nothing left behind", async () => {
+    let preemptions = 0;
+    let jumped = 0;
+    let aborted = 0;
+    for (let seed = 0; seed < 20; seed++) {
+      const below = random(seed + 500);
+      const size = { pages: 16 + below(8) ** 2, slots: 1 + below(6), chunk: 4 + below(20) };
+      const w = world(size);
+      const all: Asked[] = [];
+      const inDelta = new Set<Asked>();
+      for (let event = 0; event < 60; event++) {
+        const kind = below(10);
+        if (kind < 4) {
+          const ask = randomAsk(below);
+          if (below(3) > 0) {
+            ask.grammar = randomPattern(below);
+            // Of two tokens of a letter: the other can still be drawn.
+            if (ask.eos) ask.eos = [26 + below(14)];
+            if (below(4) === 0) ask.window = randomWindow(ask.prompt.length, below);
+          }
+          const asked = submit(w, ask, (a) => {
+            if (inDelta.has(a) && a.deltas.length === 5) a.controller.abort();
+          });
+          if (below(3) === 0) inDelta.add(asked);
+          all.push(asked);
+        } else if (kind === 4) all[below(all.length)]?.controller.abort();
+        else {
+          w.time.now += below(3) * AGEING_MS;
+          w.runner.arrive();
+          if (below(2) === 0) await turns();
+        }
+      }
+      await drain(w);
+      for (const asked of all) {
+        if (asked.settled instanceof Error) {
+          expect(asked.settled.name).toBe("AbortError");
+          expect(twin(asked.ask).text.startsWith(text(asked))).toBe(true);
+          aborted++;
+        } else expectTwin(asked);
+      }
+      const stats = w.scheduler.stats();
+      preemptions += stats.preemptions;
+      jumped += stats.constrained.jumpedTokens;
+      expectClean(w, all);
+    }
+    // Otherwise this tested less than it says.
+    expect(preemptions).toBeGreaterThan(10);
+    expect(jumped).toBeGreaterThan(100);
+    expect(aborted).toBeGreaterThan(20);
+  }, 60_000);
+});
+
+/** Letters, some of them forced, and at times what may go on for ever. */
+function randomPattern(below: (n: number) => number) {
+  let classes = "";
+  for (let i = 1 + below(12); i > 0; i--) {
+    const letter = () => String.fromCharCode(97 + below(26));
+    classes += below(3) === 0 ? `[${letter()}${letter()}${letter()}]` : letter();
+  }
+  return { classes, ...(below(2) === 0 ? { tail: "abcdefgh" } : {}), drawn: below(4) === 0 };
+}

@@ -1,0 +1,79 @@
+/** What an answer may look like, and the seam between the engine and the grammar engine, which is a chunk of its own. */
+
+/**
+ * What an answer must match, as plain data that crosses the worker.
+ *
+ * - `json`: any JSON object or array, as `response_format: {type: "json_object"}` asks for
+ * - `json_schema`: JSON text that is valid for `schema` (JSON Schema as JSON text)
+ * - `regex`: text that `pattern` matches as a whole
+ * - `ebnf`: text of a grammar in GBNF, as llama.cpp has it; its start is the rule `root`
+ * - `structural_tag`: XGrammar's structural tag format as JSON text: parts of an answer constrained, others free
+ */
+export type GrammarSpec =
+  | { kind: "json" }
+  | { kind: "json_schema"; schema: string }
+  | { kind: "regex"; pattern: string }
+  | { kind: "ebnf"; grammar: string }
+  | { kind: "structural_tag"; tag: string };
+
+/** What grammars need to know of a tokenizer. */
+export interface Vocabulary {
+  /** Ids are 0 to size - 1; as many as the model's logits. */
+  size: number;
+  /** Tokens that end an answer: allowed only where it is complete. */
+  stopTokens: readonly number[];
+  /** Bytes of a token; empty for ids without one. */
+  bytes(id: number): Uint8Array;
+  /** Control tokens, which no grammar allows unless a structural tag names them. */
+  isSpecial(id: number): boolean;
+}
+
+/**
+ * Compiles grammars for one tokenizer. `openGrammars(vocabulary)` of `grammars.ts` makes one; its chunk and its .wasm are
+ * loaded then, by `import("./grammar.js")`.
+ */
+export interface Grammars {
+  /**
+   * Compiles a grammar, or takes it from the cache. It keeps the thread busy for milliseconds to a second (vocabularies of
+   * 128k), so that whoever has GPU work to submit does that first.
+   * @throws GrammarError if the grammar is wrong or can't be held to; the message says what and where
+   */
+  compile(spec: GrammarSpec): Grammar;
+  /**
+   * Puts what {@link Grammar.serialize} gave into the cache, in place of compiling.
+   * @returns `false` when it was made for another tokenizer or by another version: compile then
+   */
+  restore(spec: GrammarSpec, kept: string): boolean;
+  /** Frees everything, matchers too. */
+  close(): void;
+}
+
+/** A compiled grammar. It stays usable when the cache forgets it, until the last matcher is freed. */
+export interface Grammar {
+  /** A matcher at the grammar's beginning; whoever takes it frees it. */
+  matcher(): Matcher;
+  /** What {@link Grammars.restore} takes in place of compiling, in this session or a later one. */
+  serialize(): string;
+}
+
+/** Where one answer stands in its grammar. */
+export interface Matcher {
+  /** Takes a token, a stop token only where the answer is complete. `false`: it is not allowed here, and nothing has changed. */
+  accept(token: number): boolean;
+  /**
+   * Fills `into`: bit i % 32 of word i / 32 says whether token i is allowed. Stop tokens are where the answer is complete.
+   * @param into u32[ceil(vocabulary / 32)]; bits beyond the vocabulary are 0
+   * @returns `false` when every token is allowed; `into` was left alone
+   */
+  mask(into: Uint32Array): boolean;
+  /** Text that must come next whatever is drawn; "" if there is a choice. */
+  forced(): string;
+  /** A stop token was taken, or nothing but an end may follow. */
+  readonly terminated: boolean;
+  /** Takes back the last `tokens` tokens. */
+  rollback(tokens: number): void;
+  /** A matcher that stands at the same place and goes its own way. */
+  fork(): Matcher;
+  /** Gives its memory back; whatever is asked of it later throws. */
+  free(): void;
+}
