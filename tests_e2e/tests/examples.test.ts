@@ -99,8 +99,14 @@ test("an app for WebLLM: get started, streaming, rounds, abort, cache", async ({
   expect(abort).toMatchObject({ reason: "abort", next: { text: streamed.text } });
 });
 
-test("an app for WebLLM: in a worker of its own", async ({ page, server }) => {
+test("an app for WebLLM: in its service worker, and in a worker of its own", async ({
+  page,
+  server,
+}) => {
+  const shared = await webllm(page, server.url, "service-worker");
+  await page.goto("about:blank");
   const result = await webllm(page, server.url, "web-worker");
   expect(result.text).toBe(result.message);
+  expect(shared).toMatchObject({ text: result.text, message: result.text });
   expect(result).toMatchObject({ refused: "InvalidRequestError", again: { text: result.text } });
 });

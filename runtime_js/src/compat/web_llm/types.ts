@@ -5,10 +5,12 @@ import type {
   ChatCompletionCreateParams,
   ChatCompletionMessageParam,
   CompletionUsage as Usage,
+  CreateEmbeddingResponse,
+  EmbeddingCreateParams,
 } from "../../index.js";
 import type { AppConfig, ChatOptions } from "./config.js";
 
-export type { ChatCompletionMessageParam };
+export type { ChatCompletionMessageParam, CreateEmbeddingResponse, EmbeddingCreateParams };
 
 export interface InitProgressReport {
   /** 0..1; 1 once the model is ready. */
@@ -99,6 +101,9 @@ export interface MLCEngineInterface {
   readonly chat: { readonly completions: { create: ChatCompletionsCreate } };
   /** @throws what `chat.completions.create` throws, and ModelNotLoaded */
   chatCompletion: ChatCompletionsCreate;
+  readonly embeddings: { readonly create: MLCEngineInterface["embedding"] };
+  /** Vectors of texts, of a model that is an encoder. @throws what `engine.embeddings.create` throws, and ModelNotLoaded */
+  embedding(request: EmbeddingCreateParams): Promise<CreateEmbeddingResponse>;
   setInitProgressCallback(callback: InitProgressCallback | undefined): void;
   getInitProgressCallback(): InitProgressCallback | undefined;
   setAppConfig(appConfig: AppConfig): void;
