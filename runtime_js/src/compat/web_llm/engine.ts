@@ -2,7 +2,6 @@
 import {
   AbortError,
   type CreateEmbeddingResponse,
-  type EmbeddingCreateParams,
   Engine,
   type EngineOptions,
   InvalidRequestError,
@@ -25,6 +24,7 @@ import { toRequest } from "./request.js";
 import type {
   ChatCompletionRequestBase,
   ChatCompletionsCreate,
+  EmbeddingCreateParams,
   InitProgressCallback,
   LogLevel,
   MLCEngineInterface,

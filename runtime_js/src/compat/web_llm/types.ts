@@ -6,11 +6,15 @@ import type {
   ChatCompletionMessageParam,
   CompletionUsage as Usage,
   CreateEmbeddingResponse,
-  EmbeddingCreateParams,
+  EmbeddingCreateParams as EmbedParams,
 } from "../../index.js";
 import type { AppConfig, ChatOptions } from "./config.js";
 
-export type { ChatCompletionMessageParam, CreateEmbeddingResponse, EmbeddingCreateParams };
+export type { ChatCompletionMessageParam, CreateEmbeddingResponse };
+
+export type EmbeddingCreateParams = Omit<EmbedParams, "encoding_format"> & {
+  encoding_format?: "float";
+};
 
 export interface InitProgressReport {
   /** 0..1; 1 once the model is ready. */
