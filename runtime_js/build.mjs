@@ -39,8 +39,10 @@ const entries = {
 const besideThem = {
   name: "compat-beside-the-package",
   setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.\.\/\.\.\/(index|worker\/(inline|shared_worker))\.js$/ }, ({ path, importer }) =>
-      importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
+    onResolve(
+      { filter: /^\.\.\/\.\.\/(index|worker\/(inline|shared_worker))\.js$/ },
+      ({ path, importer }) =>
+        importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
     ),
 };
 

@@ -1,5 +1,5 @@
 /** Chrome's Prompt API over an engine: a session is a conversation, and prompts of it are answered one after another. */
-import { type CompletionUsage, type Engine, type EngineOptions } from "../../index.js";
+import type { CompletionUsage, Engine, EngineOptions } from "../../index.js";
 import { Conversation } from "./conversation.js";
 import { exception, toException } from "./errors.js";
 import { type LanguageModelPrompt, type Message, readPrompt } from "./messages.js";
@@ -166,12 +166,8 @@ export class LanguageModel extends EventTarget {
   async clone({ signal }: Pick<LanguageModelPromptOptions, "signal"> = {}): Promise<LanguageModel> {
     const own = this.#signal(signal);
     if (own.aborted) throw own.reason;
-    const { constructor } = this;
-    return new (constructor as typeof LanguageModel)(
-      this.#engine,
-      this.#sampling,
-      this.#conversation.copy(),
-    );
+    const Session = this.constructor as typeof LanguageModel;
+    return new Session(this.#engine, this.#sampling, this.#conversation.copy());
   }
 
   /** Ends prompts under way with AbortError; later ones reject with InvalidStateError. The engine stays loaded. */

@@ -146,10 +146,7 @@ export class MLCEngine implements MLCEngineInterface {
     }
   }) as ChatCompletionsCreate;
 
-  async embedding({
-    model,
-    ...request
-  }: EmbeddingCreateParams): Promise<CreateEmbeddingResponse> {
+  async embedding({ model, ...request }: EmbeddingCreateParams): Promise<CreateEmbeddingResponse> {
     return this.#select(model).engine.embeddings.create(request);
   }
 

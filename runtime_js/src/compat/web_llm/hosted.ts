@@ -88,9 +88,12 @@ class HostedWorker {
   }
 
   addEventListener(type: "message" | "error", listener: (event: Event) => void): void {
-    if (type === "error") return this.hosting.addEventListener(type, listener);
-    this.port.addEventListener(type, listener);
-    this.port.start();
+    if (type === "error") {
+      this.hosting.addEventListener(type, listener);
+    } else {
+      this.port.addEventListener(type, listener);
+      this.port.start();
+    }
   }
 
   /** Frees the engine; the worker is the page's, and stays. */

@@ -1,12 +1,12 @@
 /** WebLLM's names for requests, answers and reports, over this package's types. */
 import type {
   ChatCompletion as Answer,
-  ChatCompletionChunk as Chunk,
   ChatCompletionCreateParams,
   ChatCompletionMessageParam,
-  CompletionUsage as Usage,
+  ChatCompletionChunk as Chunk,
   CreateEmbeddingResponse,
   EmbeddingCreateParams as EmbedParams,
+  CompletionUsage as Usage,
 } from "../../index.js";
 import type { AppConfig, ChatOptions } from "./config.js";
 
@@ -128,10 +128,6 @@ export interface MLCEngineInterface {
   getMaxStorageBufferBindingSize(): Promise<number>;
   getGPUVendor(): Promise<string>;
   /** @throws Unsupported always */
-  forwardTokensAndSample(
-    inputIds: number[],
-    isPrefill: boolean,
-    modelId?: string,
-  ): Promise<number>;
+  forwardTokensAndSample(inputIds: number[], isPrefill: boolean, modelId?: string): Promise<number>;
   setLogLevel(logLevel: LogLevel): void;
 }
