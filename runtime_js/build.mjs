@@ -27,6 +27,7 @@ const entries = {
   extension: "src/extension/index.ts",
   http: "src/http/index.ts",
   web_llm: "src/compat/web_llm/index.ts",
+  web_llm_service_worker: "src/compat/web_llm/service_worker.ts",
   prompt_api: "src/compat/prompt_api/index.ts",
   bench: "src/bench/index.ts",
   bench_worker: "src/bench/bench_worker.ts",
@@ -40,8 +41,10 @@ const scripts = { "service-worker": "src/http/service_worker.ts" };
 const besideThem = {
   name: "compat-beside-the-package",
   setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.\.\/\.\.\/(index|worker\/inline)\.js$/ }, ({ path, importer }) =>
-      importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
+    onResolve(
+      { filter: /^\.\.\/\.\.\/(index|worker\/(inline|shared_worker))\.js$/ },
+      ({ path, importer }) =>
+        importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
     ),
 };
 
