@@ -3,6 +3,7 @@ import type { Delta, GenerateRequest, GenerateResult, TokenLogprobs } from "../e
 import { abortError, ContextLengthExceeded } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { GenerateEvent } from "../worker/protocol.js";
+import { chunkDeltas, messageOf } from "./answer_message.js";
 import { answerAll, type Streamed, streamAll } from "./choices.js";
 import { completionHead, usageOf } from "./completion_parts.js";
 import { type ParsedRequest, parseRequest } from "./request.js";
@@ -103,11 +104,7 @@ export class ChatCompletions {
       const result = await this.call.generate(generate, { signal: own, onEvent });
       const choice = {
         index,
-        message: {
-          role: "assistant" as const,
-          content: deltas.map((d) => d.text).join(""),
-          refusal: null,
-        },
+        message: messageOf(deltas),
         finish_reason: result.finishReason,
         logprobs: generate.sampling.logprobs !== null ? choiceLogprobs(deltas) : null,
       };
@@ -155,10 +152,11 @@ export class ChatCompletions {
           to.accept();
           return;
         }
-        const content = event.deltas.map((d) => d.text).join("");
+        const [first, ...others] = chunkDeltas(event.deltas);
         const logprobs = withLogprobs ? { logprobs: choiceLogprobs(event.deltas) } : {};
-        const empty = content === "" && !logprobs.logprobs?.content?.length;
-        if (!empty) push({ content }, logprobs);
+        const empty = !first && !logprobs.logprobs?.content?.length;
+        if (!empty) push(first ?? { content: "" }, logprobs);
+        for (const delta of others) push(delta);
       };
       const result = await this.call.generate(generate, { signal: own, onEvent });
       push({}, { finish_reason: result.finishReason });
