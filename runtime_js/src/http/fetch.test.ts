@@ -82,6 +82,19 @@ describe("the openai client", () => {
     expect(usages.slice(0, -1).every((usage) => usage === null)).toBe(true);
   });
 
+  test("completes a text, whole and in pieces", async () => {
+    const { completions } = clientOf(fetch);
+    const params = { model: "tiny", prompt: "hi", max_tokens: 6 };
+    const { choices, object } = await completions.create(params);
+    expect(object).toBe("text_completion");
+    let text = "";
+    for await (const { choices } of await completions.create({ ...params, stream: true })) {
+      text += choices[0]?.text ?? "";
+    }
+    expect(text).toBe(choices[0]?.text);
+    expect(text).not.toBe("");
+  });
+
   test("leaves a stream, and the generation ends", async () => {
     const stream = await clientOf(fetch).chat.completions.create({
       ...ask,
