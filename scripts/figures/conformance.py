@@ -29,7 +29,7 @@ def table(hosts: dict[str, dict[str, list[int]]]) -> str:
     for group in groups:
         cells = [counts.get(group, [0, 0]) for counts in hosts.values()]
         lines.append(f"| {group} | " + " | ".join(f"{good}/{of}" for good, of in cells) + " |")
-    sums = [[sum(pair) for pair in zip(*counts.values())] for counts in hosts.values()]
+    sums = [[sum(pair) for pair in zip(*counts.values(), strict=True)] for counts in hosts.values()]
     lines.append("| all | " + " | ".join(f"{good}/{of}" for good, of in sums) + " |")
     return "\n".join(lines) + "\n"
 

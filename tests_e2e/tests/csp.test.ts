@@ -29,7 +29,10 @@ test("engines load and answer under the documented policy", async ({ page, serve
   expect(answers).toEqual([answers[0], answers[0], answers[0]]);
 });
 
-test("the policy is in force: what it forbids is refused", async ({ page, server }) => {
+test.describe("the policy is in force", () => {
+  test.use({ allowedErrors: /Content Security Policy/ });
+
+test("what it forbids is refused", async ({ page, server }) => {
   server.headers["content-security-policy"] = POLICY;
   await page.goto(`${server.url}csp.html`);
   // In the page's own world: what DevTools evaluates is not under the policy.
@@ -43,4 +46,5 @@ test("the policy is in force: what it forbids is refused", async ({ page, server
       }),
   );
   expect(refused).toBe("script-src-elem");
+});
 });
