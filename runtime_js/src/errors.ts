@@ -34,11 +34,40 @@ export class ContextLengthExceeded extends InvalidRequestError {
 }
 
 /**
+ * `engine.models` has no model of that name, `data: {param: "model", model}`; or no record of an app's configuration, written
+ * for another library, has it, `data: {modelId}`. Chats and completions take any name.
+ */
+export class ModelNotFound extends InvalidRequestError {
+  static override readonly className: string = "ModelNotFound";
+}
+
+/**
  * An answer can't be held to this grammar: it is wrong, or says something that can't be expressed.
  * `data: {kind, keyword?, pointer?}`; for a JSON Schema the keyword, and a JSON pointer to where it stands.
  */
 export class GrammarError extends InvalidRequestError {
   static override readonly className: string = "GrammarError";
+}
+
+/** The pack's model embeds texts and was asked to generate, or the other way round; `data: {model, kind}`, kind "text" or "embedding". */
+export class WrongModelKind extends InvalidRequestError {
+  static override readonly className: string = "WrongModelKind";
+}
+
+/** @param param the field that names the model, if one does @returns the error of generating with a model that can't */
+export function embedsTexts(model: string, param?: string): WrongModelKind {
+  const message = `${model} embeds texts and generates none: call engine.embeddings.create, or load the pack of a chat model`;
+  return new WrongModelKind(message, { model, kind: "embedding", ...(param && { param }) });
+}
+
+/** What code that was written for another library asks for, and this one can't do; the message says what to do instead. */
+export class Unsupported extends WebbuildError {
+  static override readonly className: string = "Unsupported";
+}
+
+/** A request came before its model was loaded, or does not say which one it is for. */
+export class ModelNotLoaded extends WebbuildError {
+  static override readonly className: string = "ModelNotLoaded";
 }
 
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
@@ -195,7 +224,11 @@ const classes = new Map<string, ErrorClass>(
     WebbuildError,
     InvalidRequestError,
     ContextLengthExceeded,
+    ModelNotFound,
     GrammarError,
+    WrongModelKind,
+    Unsupported,
+    ModelNotLoaded,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,

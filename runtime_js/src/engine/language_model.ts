@@ -9,9 +9,9 @@ import {
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
-import type { Grammars, GrammarSpec, Matcher, Vocabulary } from "../grammar/spec.js";
 import type { Requirements } from "../gpu/requirements.js";
 import type { Capacity } from "../gpu/sizes.js";
+import type { GrammarSpec, Grammars, Matcher, Vocabulary } from "../grammar/spec.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";
@@ -19,6 +19,7 @@ import type { PackSource } from "../store/pack_source.js";
 import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import { detokenize } from "../text/detokenizer.js";
 import { VERSION } from "../version.js";
 import type { Built } from "./build.js";
 import { Constraint } from "./constraint.js";
@@ -30,7 +31,7 @@ import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
 import { Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
-import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
+import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
 import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
@@ -55,6 +56,8 @@ export interface EngineInfo {
   bytes: Requirements["bytes"];
   /** What guesses tokens, if anything was loaded for that. */
   draft: DraftInfo | null;
+  /** Of a model that embeds texts: numbers of a vector, how those of tokens become one, and whether it has length 1; else null. */
+  embedding: { dimensions: number; pooling: "mean" | "cls" | "last"; normalize: boolean } | null;
   adapter: AdapterReport;
   /** Launches of each function. */
   launches: Record<string, number>;
@@ -84,6 +87,8 @@ export interface GenerateListener {
   accepted?(promptTokens: number): void;
   delta(delta: Delta): void;
 }
+
+const isText = (prompt: Prompt) => typeof prompt === "object" && "text" in prompt;
 
 const openGrammars = async (): Promise<Grammars> => {
   throw new GrammarError("grammars are not there yet");
@@ -259,6 +264,7 @@ export class LanguageModel {
       kvTokens,
       bytes,
       draft,
+      embedding: null,
       adapter,
       launches: this.executor.launches(),
       tuning: this.setting.tuning,
@@ -286,6 +292,16 @@ export class LanguageModel {
   /** Token ids of a text, as the model reads it. */
   tokenize(text: string): number[] {
     return this.text.tokenizer.encode(text);
+  }
+
+  /** The text of token ids, control tokens in their own words. @throws InvalidRequestError about one that is no token */
+  detokenize(ids: readonly number[]): string {
+    const { bytes } = this.text.tokenizer;
+    const bad = ids.find((id) => !bytes.has(id));
+    if (bad === undefined) return detokenize(bytes, ids);
+    throw new InvalidRequestError(`ids has ${bad}, which is no token of this model`, {
+      param: "ids",
+    });
   }
 
   /** Says which engines' keys and values are this one's: those of the same weights and pages. */
@@ -372,7 +388,7 @@ export class LanguageModel {
     listener: GenerateListener,
     signal: AbortSignal,
   ): Promise<GenerateResult> {
-    const { tokens, droppedMessages, window } = this.prompts.fit(request);
+    const { tokens, droppedMessages, window, ends } = this.prompts.fit(request);
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
@@ -398,7 +414,8 @@ export class LanguageModel {
           maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
           ...(window ? { window } : {}),
           stop,
-          eos: request.ignoreEos ? NO_END : this.#eos,
+          eos: request.ignoreEos ? NO_END : new Set([...this.#eos, ...ends]),
+          continues: isText(request.messages),
           priority,
           streams,
           cache: true,

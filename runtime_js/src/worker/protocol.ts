@@ -5,6 +5,7 @@
  * `{id, error}`. The client may send `{id, cancel}`. The first message each way is `{hello: PROTOCOL_VERSION}`.
  */
 import type { CanRunReport } from "../engine/can_run.js";
+import type { EmbedRequest, EmbedResult } from "../engine/embedding_model.js";
 import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { EngineInfo, EngineStats } from "../engine/language_model.js";
 import type { LoadOptions } from "../engine/load.js";
@@ -24,6 +25,9 @@ export const PROTOCOL_VERSION = 5;
 export type GenerateEvent =
   | { kind: "accepted"; promptTokens: number; fingerprint: string }
   | { kind: "deltas"; deltas: Delta[] };
+
+/** What tokens are counted of. */
+export type CountedPrompt = Pick<GenerateRequest, "messages" | "template">;
 
 export interface PrepRecvRequest {
   prompt: Prompt;
@@ -52,6 +56,8 @@ export type ServingMethods = {
   /** Nothing will be sent to an address of `prepRecv`, which is named by its `transfer`. */
   cancelRecv: (transfer: string, event: never) => null;
   stats: (args: null, event: never) => EngineStats;
+  /** Text of token ids. */
+  detokenize: (ids: readonly number[], event: never) => string;
 };
 
 /** What one engine does for another. */
@@ -90,8 +96,10 @@ export type Methods = ServingMethods & {
   /** Milliseconds that the GPU is left to the page after each step. */
   setYield: (ms: number, event: never) => null;
   info: (args: null, event: never) => EngineInfo;
+  /** Of a model that embeds texts. */
+  embed: (request: EmbedRequest, event: never) => EmbedResult;
   tokenize: (text: string, event: never) => number[];
-  countTokens: (messages: TemplateMessage[], event: never) => number;
+  countTokens: (prompt: CountedPrompt, event: never) => number;
   savePrefix: (args: { name: string; messages: TemplateMessage[] }, event: never) => SavedPrefix;
   restorePrefix: (name: string, event: never) => SavedPrefix | null;
   listPrefixes: (args: null, event: never) => SavedPrefix[];

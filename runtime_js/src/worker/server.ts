@@ -1,10 +1,11 @@
 /** The worker's end of the protocol: the engine behind its methods. */
 import { canRun } from "../engine/can_run.js";
+import { EmbeddingModel } from "../engine/embedding_model.js";
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
-import { type LoadOptions, load } from "../engine/load.js";
+import { type LoadOptions, loadAny } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
-import { EngineUnloaded, StorageError } from "../errors.js";
+import { EngineUnloaded, embedsTexts, StorageError, WrongModelKind } from "../errors.js";
 import { findEngines } from "../peer/directory.js";
 import { PackCache } from "../store/pack_cache.js";
 import type { Store } from "../store/store.js";
@@ -13,10 +14,9 @@ import type { Port } from "./protocol.js";
 import { Serving } from "./serving.js";
 
 /** A model that is loaded, and what it does for its pages and other engines. */
-export interface Loaded {
-  model: LanguageModel;
-  serving: Serving;
-}
+export type Loaded =
+  | { model: LanguageModel; serving: Serving }
+  | { model: EmbeddingModel; serving?: never };
 
 /** Who keeps the model that a page's calls are about. */
 export interface Holder {
@@ -31,13 +31,13 @@ export interface Holder {
 }
 
 export async function loadFor(host: Host, ...rest: Parameters<Holder["load"]>): Promise<Loaded> {
-  const model = await load(host, ...rest);
-  return { model, serving: await Serving.of(model) };
+  const model = await loadAny(host, ...rest);
+  return model instanceof EmbeddingModel ? { model } : { model, serving: await Serving.of(model) };
 }
 
 /** Frees a model; whoever waits for it is told. */
 export function free({ model, serving }: Loaded): void {
-  serving.hub.close(new EngineUnloaded("the engine was unloaded"));
+  serving?.hub.close(new EngineUnloaded("the engine was unloaded"));
   model.unload();
 }
 
@@ -68,9 +68,23 @@ export function serve(port: Port, host: Host): () => void {
 
 /** @param page stands for who calls: what is reserved for it goes with it */
 export function engineHandlers(host: Host, holder: Holder, page: object): Handlers {
-  const loaded = () => {
+  const any = () => {
     if (!holder.loaded) throw new EngineUnloaded("no model is loaded");
     return holder.loaded;
+  };
+  const loaded = () => {
+    const one = any();
+    if (one.serving) return one;
+    throw embedsTexts(one.model.info().model.name);
+  };
+  const embedding = () => {
+    const { model } = any();
+    if (model instanceof EmbeddingModel) return model;
+    const { name } = model.info().model;
+    throw new WrongModelKind(
+      `${name} generates text and embeds none: load the pack of an encoder, such as a BertModel`,
+      { model: name, kind: "text" },
+    );
   };
   const serving = () => loaded().serving;
   const handlers = () => serving().handlers(page);
@@ -95,6 +109,7 @@ export function engineHandlers(host: Host, holder: Holder, page: object): Handle
     remoteSend: (...call) => handlers().remoteSend(...call),
     cancelRecv: (...call) => handlers().cancelRecv(...call),
     stats: (...call) => handlers().stats(...call),
+    detokenize: (...call) => handlers().detokenize(...call),
     connectPeer: (address, { signal }) => serving().hub.connect(address, signal),
     disconnectPeer(engine) {
       serving().hub.leave(engine);
@@ -109,14 +124,15 @@ export function engineHandlers(host: Host, holder: Holder, page: object): Handle
     findPeers: (ms) => findEngines(ms),
     callPeer: (call, context) => serving().forward(call, context),
     watch: (every, { signal, emit }) => loaded().model.watch(every, emit, signal),
-    watchDevice: (_, { signal, emit }) => loaded().model.watchDevice(emit, signal),
-    info: () => loaded().model.info(),
+    watchDevice: (_, { signal, emit }) => any().model.watchDevice(emit, signal),
+    info: () => any().model.info(),
+    embed: (request, { signal }) => embedding().embed(request, signal),
     setYield(ms) {
       loaded().model.scheduler.page.set(ms);
       return null;
     },
-    tokenize: (text) => loaded().model.tokenize(text),
-    countTokens: (messages) => loaded().model.prompts.render(messages).tokens.length,
+    tokenize: (text) => any().model.tokenize(text),
+    countTokens: (prompt) => loaded().model.prompts.count(prompt),
     savePrefix: async ({ name, messages }, { signal }) =>
       loaded().model.savePrefix(await openStore(), name, messages, signal),
     restorePrefix: async (name) =>

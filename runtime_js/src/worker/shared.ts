@@ -66,7 +66,7 @@ class SharedModel {
   }
 
   leave(page: object): void {
-    this.loaded?.model.exchange.reservations.dropOwned(page);
+    if (this.loaded?.serving) this.loaded.model.exchange.reservations.dropOwned(page);
     if (!this.#pages.delete(page) || this.#pages.size > 0) return;
     this.over();
     this.#loading.abort();
