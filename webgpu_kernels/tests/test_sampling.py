@@ -207,8 +207,6 @@ SETTINGS: dict[str, tuple[int, Sampling]] = {
     "repetition": (SMALL, replace(PENALTIES, repetition_penalty=1.4)),
     "mask": (SMALL, replace(WARM, use_mask=True)),
     "mask, real": (REAL, replace(WARM, use_mask=True)),
-    "mask, hot": (LARGE, replace(WARM, temperature=1e30, use_mask=True)),
-    "mask, all": (LARGE, replace(NARROW, use_mask=True)),
     "mask, fewer than top_k": (LARGE, replace(WARM, top_k=2000, top_p=0.9, use_mask=True)),
     "mask, bias, penalties": (
         LARGE,
