@@ -41,12 +41,13 @@ def measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
     pack = DEMO if model == "demo" else this_build().pack(model)
     with temporary_site(pack) as site:
         options = {key: getattr(args, key) for key in NUMBERS} | {"schema": SCHEMA}
-        answer: dict[str, Any] = run_script("constrained_in_chromium.mjs", site, json.dumps(options))
+        answer: dict[str, Any] = run_script(
+            "constrained_in_chromium.mjs", site, json.dumps(options)
+        )
     ways = {way: min(of["ms"]) for way, of in answer["ways"].items()}
     ratios = {
         way: statistics.median(
-            mine / free
-            for mine, free in zip(of["ms"], answer["ways"]["free"]["ms"], strict=True)
+            mine / free for mine, free in zip(of["ms"], answer["ways"]["free"]["ms"], strict=True)
         )
         for way, of in answer["ways"].items()
     }
