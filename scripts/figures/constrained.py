@@ -1,11 +1,12 @@
-"""make figure-constrained: time per token of answers that must match a JSON Schema, beside free ones.
+"""make figure-constrained: time per token of answers that must match a schema.
 
 The demo model and a synthetic SmolLM2-135M (q4f16_1) in Chromium, through the npm package: the same
-prompt, answers of the same length, one after another in turns (A B A B), in one engine. The schema
-asks for a list that is never complete before the answer's length; free answers go on at their end.
-Counted from the first token to the last; the ratio is the median over rounds of neighbours, the
-times are the best round's. Then the same with forced tokens added without being drawn
-(jump-forward). Before: `make setup build`. The last line is one JSON object.
+prompt, answers of the same length, free and as a JSON Schema asks, one after another in turns
+(A B A B), in one engine. The schema asks for a list that is never complete before the answer's
+length; free answers go on at their end. Counted from the first token to the last; the ratio is the
+median over rounds of neighbours, the times are the best round's. Then the same with forced tokens
+added without being drawn (jump-forward). Before: `make setup build`. The last line is one JSON
+object.
 """
 
 from __future__ import annotations

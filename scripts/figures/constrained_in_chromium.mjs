@@ -68,7 +68,8 @@ try {
         const all = Array.from({ length: requests }, (_, i) => ask(way, 1 + round * requests + i));
         const answers = await Promise.all(all);
         results[way].ms.push(answers.reduce((sum, { ms }) => sum + ms, 0) / requests);
-        if (way !== "free") valid &&= answers.every(({ text }) => /^\s*\[\s*\{\s*"city"/.test(text));
+        if (way !== "free")
+          valid &&= answers.every(({ text }) => /^\s*\[\s*\{\s*"city"/.test(text));
       }
     }
     const after = await engine.stats();

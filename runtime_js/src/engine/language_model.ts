@@ -9,9 +9,9 @@ import {
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
-import type { Grammars, GrammarSpec, Matcher, Vocabulary } from "../grammar/spec.js";
 import type { Requirements } from "../gpu/requirements.js";
 import type { Capacity } from "../gpu/sizes.js";
+import type { GrammarSpec, Grammars, Matcher, Vocabulary } from "../grammar/spec.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";

@@ -432,7 +432,7 @@ export class Scheduler {
     try {
       this.#count(chosen);
       if (masked) this.#held = { step, draw: runner.forward(rows, sample) };
-      else this.#follow(step, runner.step(rows, sample) ?? runner.idle());
+      else this.#follow(step, runner.step(rows, sample));
     } catch (error) {
       if (runner.gpu.failure()) return false;
       for (const { generation } of chosen) this.#end(generation, error as Error);
@@ -457,9 +457,10 @@ export class Scheduler {
     }
   }
 
-  /** All of a step is submitted: its result is awaited. */
-  #follow(step: Step, result: Promise<Uint32Array | void>): void {
+  /** All of a step is submitted: its result is awaited, or its end. */
+  #follow(step: Step, drawn: Promise<Uint32Array> | undefined): void {
     const runner = this.#runner;
+    const result = drawn ?? runner.idle();
     result.then(
       (words) => {
         step.words = words ?? undefined;
@@ -496,7 +497,7 @@ export class Scheduler {
       const slots = this.#mask(masked);
       for (const of of step.draws) of.dropped = !wanted(of);
       const drawn = step.draws.some(({ dropped }) => !dropped);
-      this.#follow(step, drawn ? draw(slots) : runner.idle());
+      this.#follow(step, drawn ? draw(slots) : undefined);
     } catch (error) {
       if (runner.gpu.failure()) return;
       for (const { generation } of step.draws) this.#end(generation, error as Error);
