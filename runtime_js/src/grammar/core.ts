@@ -1,0 +1,125 @@
+/** The compiled grammar engine (wasm/grammar) and its memory. */
+
+/** A handle of something that lives in the engine's memory; 0 is none. */
+export type Pointer = number;
+
+interface Exports {
+  memory: WebAssembly.Memory;
+  __stack_pointer: WebAssembly.Global;
+  _initialize(): void;
+  malloc(bytes: number): Pointer;
+  free(pointer: Pointer): void;
+  text(): Pointer;
+  text_size(): number;
+  vocabulary_new(bytes: Pointer, ends: Pointer, count: number, stops: Pointer, stopCount: number): Pointer;
+  vocabulary_free(vocabulary: Pointer): void;
+  grammar_from_ebnf(vocabulary: Pointer, text: Pointer, size: number): Pointer;
+  grammar_from_tag(vocabulary: Pointer, text: Pointer, size: number): Pointer;
+  grammar_restore(vocabulary: Pointer, text: Pointer, size: number): Pointer;
+  grammar_serialize(grammar: Pointer): number;
+  grammar_bytes(grammar: Pointer): number;
+  grammar_free(grammar: Pointer): void;
+  matcher_new(grammar: Pointer): Pointer;
+  matcher_fork(matcher: Pointer): Pointer;
+  matcher_free(matcher: Pointer): void;
+  matcher_accept(matcher: Pointer, token: number): number;
+  matcher_accept_bytes(matcher: Pointer, bytes: Pointer, size: number): number;
+  matcher_mask(matcher: Pointer, mask: Pointer, words: number, cached: number): number;
+  matcher_forced(matcher: Pointer): number;
+  matcher_rollback(matcher: Pointer, tokens: number): number;
+  matcher_state(matcher: Pointer): number;
+}
+
+/** The engine ran out of stack or memory in the middle of something; what it was working on is lost. */
+export class CoreTrapped extends Error {}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Compiles the .wasm that lies beside this chunk (in a checkout: what `make build` made). */
+export async function compileCore(url = besideThis()): Promise<WebAssembly.Module> {
+  if (url.protocol !== "file:") {
+    const answer = await fetch(url);
+    if (!answer.ok) throw new Error(`${url.href} answered ${answer.status}`);
+    return WebAssembly.compile(await answer.arrayBuffer());
+  }
+  const { readFileSync } = process.getBuiltinModule("node:fs");
+  return WebAssembly.compile(new Uint8Array(readFileSync(url)));
+}
+
+function besideThis(): URL {
+  const built = new URL("grammar.wasm", import.meta.url);
+  return import.meta.url.endsWith(".ts") ? new URL("../../dist/grammar.wasm", import.meta.url) : built;
+}
+
+export class Core {
+  readonly call: Exports;
+  /** It trapped once: nothing new is begun in it. */
+  trapped = false;
+  readonly #stack: number;
+
+  constructor(module: WebAssembly.Module) {
+    const view = () => new DataView(this.call.memory.buffer);
+    const wasi = {
+      environ_sizes_get: (count: Pointer, size: Pointer) => {
+        view().setUint32(count, 0, true);
+        view().setUint32(size, 0, true);
+        return 0;
+      },
+      environ_get: () => 0,
+      clock_time_get: (_clock: number, _precision: bigint, into: Pointer) => {
+        view().setBigUint64(into, BigInt(Math.round(performance.now() * 1e6)), true);
+        return 0;
+      },
+      fd_close: () => 0,
+      fd_write: () => 0,
+      fd_seek: () => 0,
+      proc_exit: () => {
+        throw new CoreTrapped("the grammar engine exited");
+      },
+    };
+    const env = { emscripten_notify_memory_growth: () => {} };
+    const { exports } = new WebAssembly.Instance(module, { wasi_snapshot_preview1: wasi, env });
+    this.call = exports as unknown as Exports;
+    this.call._initialize();
+    this.#stack = this.call.__stack_pointer.value as number;
+  }
+
+  get bytes(): Uint8Array {
+    return new Uint8Array(this.call.memory.buffer);
+  }
+
+  /** What the last call left as text. */
+  text(): string {
+    const from = this.call.text();
+    return decoder.decode(this.bytes.subarray(from, from + this.call.text_size()));
+  }
+
+  /** Text that may end within a character, which is left out. */
+  wholeText(): string {
+    const from = this.call.text();
+    const bytes = this.bytes.subarray(from, from + this.call.text_size());
+    return new TextDecoder().decode(bytes, { stream: true });
+  }
+
+  /**
+   * Runs `body` with a copy of `data` in the engine's memory.
+   * @throws CoreTrapped when the engine can't go on; the instance then serves only what it already has
+   */
+  with<T>(data: Uint8Array | string, body: (pointer: Pointer, size: number) => T): T {
+    const bytes = typeof data === "string" ? encoder.encode(data) : data;
+    const pointer = this.call.malloc(bytes.length + 1);
+    if (pointer === 0) throw new CoreTrapped("the grammar engine is out of memory");
+    this.bytes.set(bytes, pointer);
+    try {
+      const result = body(pointer, bytes.length);
+      this.call.free(pointer);
+      return result;
+    } catch (error) {
+      if (!(error instanceof WebAssembly.RuntimeError || error instanceof RangeError)) throw error;
+      this.trapped = true;
+      this.call.__stack_pointer.value = this.#stack;
+      throw new CoreTrapped(error.message);
+    }
+  }
+}

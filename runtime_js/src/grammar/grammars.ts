@@ -1,0 +1,165 @@
+/** Compiles grammars for one tokenizer, and keeps the compiled ones. */
+import { GrammarError } from "../errors.js";
+import { Core, CoreTrapped, compileCore, type Pointer } from "./core.js";
+import { Compiled, CompiledMatcher } from "./matcher.js";
+import { type Source, sourceOf } from "./source.js";
+import type { Grammar, GrammarSpec, Grammars, Vocabulary } from "./spec.js";
+
+export interface GrammarsOptions {
+  /** Bytes that compiled grammars may take together, by the engine's own estimate; 64 MiB. The last one always stays. */
+  cacheBytes?: number;
+  /** Where the .wasm is; beside this chunk. */
+  wasm?: URL;
+}
+
+/** Loads the engine. */
+export async function openGrammars(
+  vocabulary: Vocabulary,
+  { cacheBytes = 64 << 20, wasm }: GrammarsOptions = {},
+): Promise<CompiledGrammars> {
+  let module: WebAssembly.Module;
+  try {
+    module = await compileCore(wasm);
+  } catch (cause) {
+    throw new GrammarError(
+      `the grammar engine can't be loaded (${(cause as Error).message}): grammar.wasm must lie beside grammar.js, and a Content-Security-Policy must have 'wasm-unsafe-eval'`,
+      {},
+      { cause },
+    );
+  }
+  return new CompiledGrammars(module, vocabulary, cacheBytes);
+}
+
+/** One instance of the engine with the vocabulary in it. */
+interface Instance {
+  core: Core;
+  vocabulary: Pointer;
+  scratch: Pointer;
+}
+
+export class CompiledGrammars implements Grammars {
+  /** By spec, the least recently used first. */
+  readonly #kept = new Map<string, { compiled: Compiled; bytes: number }>();
+  #instance: Instance | undefined;
+  #closed = false;
+  /** Grammars that were compiled, not taken from the cache or restored. */
+  compilations = 0;
+
+  constructor(
+    private readonly module: WebAssembly.Module,
+    private readonly vocabulary: Vocabulary,
+    private readonly cacheBytes: number,
+  ) {
+    this.#open();
+  }
+
+  compile(spec: GrammarSpec): Grammar {
+    this.#compiled(spec);
+    return {
+      matcher: () => {
+        const compiled = this.#compiled(spec);
+        return new CompiledMatcher(compiled, compiled.core.call.matcher_new(compiled.pointer));
+      },
+      serialize: () => {
+        const { core, pointer } = this.#compiled(spec);
+        if (core.call.grammar_serialize(pointer) === 0) throw new GrammarError(core.text(), { kind: spec.kind });
+        return core.text();
+      },
+    };
+  }
+
+  restore(spec: GrammarSpec, kept: string): boolean {
+    const instance = this.#open();
+    const pointer = this.#guard(spec, instance, () =>
+      instance.core.with(kept, (at, size) => instance.core.call.grammar_restore(instance.vocabulary, at, size)),
+    );
+    if (pointer === 0) return false;
+    this.#keep(JSON.stringify(spec), instance, pointer);
+    return true;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#kept.clear();
+    this.#instance = undefined; // all its memory goes with it
+  }
+
+  #compiled(spec: GrammarSpec): Compiled {
+    const key = JSON.stringify(spec);
+    const known = this.#kept.get(key);
+    if (known) {
+      this.#kept.delete(key);
+      this.#kept.set(key, known);
+      return known.compiled;
+    }
+    const source = sourceOf(spec, this.vocabulary);
+    const instance = this.#open();
+    const pointer = this.#guard(spec, instance, () => compile(instance, source));
+    if (pointer === 0) throw new GrammarError(instance.core.text(), { kind: spec.kind });
+    this.compilations++;
+    return this.#keep(key, instance, pointer);
+  }
+
+  #keep(key: string, { core, scratch }: Instance, pointer: Pointer): Compiled {
+    const { size, stopTokens } = this.vocabulary;
+    const compiled = new Compiled(core, pointer, scratch, size, stopTokens);
+    this.#kept.get(key)?.compiled.release();
+    this.#kept.delete(key);
+    this.#kept.set(key, { compiled, bytes: core.call.grammar_bytes(pointer) });
+    let bytes = [...this.#kept.values()].reduce((sum, each) => sum + each.bytes, 0);
+    for (const [oldest, each] of this.#kept) {
+      if (bytes <= this.cacheBytes || oldest === key) break;
+      this.#kept.delete(oldest);
+      each.compiled.release();
+      bytes -= each.bytes;
+    }
+    return compiled;
+  }
+
+  /** A trap ends the compilation alone: whoever has a matcher keeps it, and the next grammar gets a new instance. */
+  #guard<T>(spec: GrammarSpec, instance: Instance, body: () => T): T {
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof CoreTrapped)) throw error;
+      if (this.#instance === instance) this.#instance = undefined;
+      throw new GrammarError(`the grammar is too large or nests too deep (${error.message})`, { kind: spec.kind });
+    }
+  }
+
+  #open(): Instance {
+    if (this.#closed) throw new Error("the grammars were closed");
+    if (this.#instance) return this.#instance;
+    const core = new Core(this.module);
+    const { size, stopTokens } = this.vocabulary;
+    const stops = new Set(stopTokens);
+    const tokens = Array.from({ length: size }, (_, id) =>
+      this.vocabulary.isSpecial(id) || stops.has(id) ? new Uint8Array(0) : this.vocabulary.bytes(id),
+    );
+    const ends = new Uint32Array(size);
+    const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + token.length, 0));
+    let at = 0;
+    tokens.forEach((token, id) => {
+      bytes.set(token, at);
+      at += token.length;
+      ends[id] = at;
+    });
+    const pointer = core.with(bytes, (bytesAt) =>
+      core.with(new Uint8Array(ends.buffer), (endsAt) =>
+        core.with(new Uint8Array(Int32Array.from(stopTokens).buffer), (stopsAt) =>
+          core.call.vocabulary_new(bytesAt, endsAt, size, stopsAt, stopTokens.length),
+        ),
+      ),
+    );
+    if (pointer === 0) throw new GrammarError(`the vocabulary can't be used: ${core.text()}`, {});
+    const scratch = core.call.malloc(Math.ceil(size / 32) * 4);
+    this.#instance = { core, vocabulary: pointer, scratch };
+    return this.#instance;
+  }
+}
+
+function compile({ core, vocabulary }: Instance, { kind, text }: Source): Pointer {
+  const { grammar_from_ebnf, grammar_from_tag } = core.call;
+  const from = kind === "tag" ? grammar_from_tag : grammar_from_ebnf;
+  return core.with(text, (at, size) => from(vocabulary, at, size));
+}

@@ -1,0 +1,143 @@
+/** The parts of JSON's own grammar: strings, whitespace, any value. */
+import {
+  choice,
+  complement,
+  type Expression,
+  intersect,
+  oneOf,
+  optional,
+  type Ranges,
+  type Rules,
+  repeat,
+  rule,
+  sequence,
+  text,
+} from "./expression.js";
+import { NUMBER } from "./numbers.js";
+
+const SURROGATES: Ranges = [[0xd800, 0xdfff]];
+const CONTROLS: Ranges = [[0, 0x1f]];
+const QUOTED: Ranges = [
+  [0x22, 0x22],
+  [0x5c, 0x5c],
+];
+/** What text can hold at all: a lone surrogate has no UTF-8. */
+const SCALARS = complement(SURROGATES);
+/** What a JSON string holds as it is. */
+export const PLAIN = complement([...CONTROLS, ...QUOTED, ...SURROGATES]);
+const HEX: Ranges = [
+  [0x30, 0x39],
+  [0x41, 0x46],
+  [0x61, 0x66],
+];
+
+/** One character of `ranges` in plain text. */
+export const plainCharacter = (ranges: Ranges): Expression => oneOf(intersect(ranges, SCALARS));
+
+/** One character of `ranges` within a JSON string. */
+export function stringCharacter(ranges: Ranges): Expression {
+  const options: Expression[] = [oneOf(intersect(ranges, PLAIN))];
+  for (const [from, to] of [...intersect(ranges, CONTROLS), ...intersect(ranges, QUOTED)]) {
+    for (let code = from; code <= to; code++) {
+      options.push(text(JSON.stringify(String.fromCodePoint(code)).slice(1, -1)));
+    }
+  }
+  return options.length === 1 ? (options[0] as Expression) : choice(...options);
+}
+
+/** A JSON string of `body`. */
+export const quoted = (body: Expression): Expression => sequence(text('"'), body, text('"'));
+
+/** As much whitespace as an indented text needs, so that no answer is whitespace for ever. */
+export const WS = rule("ws");
+export const STRING = rule("string");
+export const ANY_VALUE = rule("value");
+/** One character of a string, escaped or not. */
+export const CHARACTER = rule("character");
+
+/** `items`, parted by commas. */
+export const member = (key: Expression, value: Expression): Expression =>
+  sequence(key, text(":"), WS, value);
+
+export function jsonRules(): Rules {
+  const hex = oneOf(HEX);
+  const comma = sequence(text(","), WS);
+  const list = (open: string, item: Expression, close: string) =>
+    sequence(
+      text(open),
+      WS,
+      optional(sequence(item, repeat(sequence(comma, item), 0), WS)),
+      text(close),
+    );
+  return new Map<string, Expression>([
+    [
+      "ws",
+      choice(
+        text(""),
+        text(" "),
+        sequence(
+          text("\n"),
+          repeat(
+            oneOf([
+              [9, 9],
+              [32, 32],
+            ]),
+            0,
+            20,
+          ),
+        ),
+      ),
+    ],
+    [
+      "character",
+      choice(
+        oneOf(PLAIN),
+        sequence(
+          text("\\"),
+          choice(
+            oneOf([...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)])),
+            sequence(
+              text("u"),
+              choice(
+                // No half of a surrogate pair.
+                sequence(
+                  oneOf([
+                    [0x30, 0x39],
+                    [0x41, 0x43],
+                    [0x45, 0x46],
+                    [0x61, 0x63],
+                    [0x65, 0x66],
+                  ]),
+                  repeat(hex, 3, 3),
+                ),
+                sequence(
+                  oneOf([
+                    [0x44, 0x44],
+                    [0x64, 0x64],
+                  ]),
+                  oneOf([[0x30, 0x37]]),
+                  repeat(hex, 2, 2),
+                ),
+              ),
+            ),
+          ),
+        ),
+      ),
+    ],
+    ["string", quoted(repeat(CHARACTER, 0))],
+    ["object", list("{", member(STRING, ANY_VALUE), "}")],
+    ["array", list("[", ANY_VALUE, "]")],
+    [
+      "value",
+      choice(
+        rule("object"),
+        rule("array"),
+        STRING,
+        NUMBER,
+        text("true"),
+        text("false"),
+        text("null"),
+      ),
+    ],
+  ]);
+}

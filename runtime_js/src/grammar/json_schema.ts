@@ -1,0 +1,315 @@
+/**
+ * JSON Schema as a grammar. Whatever the grammar lets through is valid for the schema; what can't be held to is refused by name.
+ * The grammar may be narrower than the schema: properties come in the schema's order; an object with `properties` has no others
+ * unless `additionalProperties` says so; a pattern is the whole text.
+ */
+import { GrammarError } from "../errors.js";
+import {
+  choice,
+  EMPTY,
+  type Expression,
+  NOTHING,
+  optional,
+  prune,
+  type Rules,
+  repeat,
+  rule,
+  sequence,
+  text,
+} from "./expression.js";
+import { FORMATS } from "./formats.js";
+import { ANY_VALUE, CHARACTER, jsonRules, quoted, STRING, stringCharacter, WS } from "./json_rules.js";
+import { integers, multiples, numbers } from "./numbers.js";
+import { disjoint } from "./schema_disjoint.js";
+import {
+  type Keywords,
+  legacyItems,
+  type Node,
+  refuse,
+  type Schema,
+  SchemaMerger,
+  step,
+  TYPE_OF,
+} from "./schema_merge.js";
+import { objectExpression } from "./schema_objects.js";
+import { lengths, PatternProblem, regex } from "./regex.js";
+
+const TYPES = ["object", "array", "string", "number", "boolean", "null"];
+const MAX_MULTIPLES = 1000;
+const MAX_STEP = 100;
+/** No answer is longer; a greater bound is none. */
+const MAX_COUNT = 100_000;
+
+/**
+ * @param source JSON text of the schema
+ * @returns rules, the start is `root`
+ * @throws GrammarError
+ */
+export function schemaRules(source: string): Rules {
+  let root: Schema;
+  try {
+    root = JSON.parse(source) as Schema;
+  } catch (cause) {
+    throw new GrammarError(`the schema is not JSON: ${(cause as Error).message}`, { kind: "json_schema", pointer: "" });
+  }
+  const compiler = new SchemaCompiler(root);
+  compiler.rules.set("root", compiler.value(root, ""));
+  const rules = prune(compiler.rules, "root");
+  if (!rules)
+    throw new GrammarError("no JSON that ever ends is valid for the schema", { kind: "json_schema", pointer: "" });
+  return rules;
+}
+
+export class SchemaCompiler {
+  readonly rules = jsonRules();
+  readonly #merger: SchemaMerger;
+  readonly #names = new Map<string, string>();
+
+  constructor(root: Schema) {
+    this.#merger = new SchemaMerger(root);
+  }
+
+  /** The expression of values that are valid for `schema`, which stands at the JSON pointer `at`. */
+  value(schema: Schema, at: string): Expression {
+    if (schema === true) return ANY_VALUE;
+    if (schema === false) return NOTHING;
+    return this.#named(JSON.stringify(schema), () => this.#node(this.#merger.flatten(schema, at), at));
+  }
+
+  /** A rule for what has this key, so that what refers to itself comes to an end. */
+  #named(key: string, body: () => Expression): Expression {
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      name = `r${this.#names.size}`;
+      this.#names.set(key, name);
+      this.rules.set(name, body());
+    }
+    return rule(name);
+  }
+
+  #node(node: Node | false, at: string): Expression {
+    if (node === false) return NOTHING;
+    const [group, ...others] = node.choices;
+    if (!group) return this.#plain(node.keywords, at);
+    const rest: Node = { keywords: node.keywords, choices: others };
+    const alone = others.length === 0 && Object.keys(node.keywords).length === 0;
+    if (group.keyword === "oneOf") {
+      const nodes = group.options.map((option, i) => {
+        const flat = this.#merger.flatten(option, step(group.at, i));
+        return flat === false ? false : this.#merger.merge(rest, flat, at);
+      });
+      const pair = disjoint(nodes, this.#merger);
+      if (pair)
+        throw refuse(
+          group.at.slice(0, -"/oneOf".length),
+          "oneOf",
+          `has branches ${pair[0]} and ${pair[1]} that may both match; let a property with another const in each tell them apart, or write anyOf`,
+        );
+    }
+    return choice(
+      ...group.options.map((option, i) => {
+        const where = step(group.at, i);
+        if (alone) return this.value(option, where);
+        return this.#node(this.#merger.merge(rest, this.#merger.flatten(option, where), at), where);
+      }),
+    );
+  }
+
+  #plain(keywords: Keywords, at: string): Expression {
+    if (keywords["enum"] !== undefined) return this.#enum(keywords, at);
+    let types = keywords["type"] as string[] | undefined;
+    if (!types) {
+      const inferred = new Set(Object.keys(keywords).map((keyword) => TYPE_OF.get(keyword)));
+      inferred.delete(undefined);
+      if (inferred.size === 0) return ANY_VALUE;
+      types = [...inferred] as string[];
+    }
+    return choice(...types.map((type) => this.#typed(type, keywords, at)));
+  }
+
+  #typed(type: string, keywords: Keywords, at: string): Expression {
+    switch (type) {
+      case "object":
+        return objectExpression(keywords, at, this);
+      case "array":
+        return this.#array(keywords, at);
+      case "string":
+        return this.#string(keywords, at);
+      case "number":
+      case "integer":
+        return this.#number(type, keywords, at);
+      case "boolean":
+        return choice(text("true"), text("false"));
+      case "null":
+        return text("null");
+      default:
+        throw refuse(at, "type", `is ${JSON.stringify(type)}; it can be ${TYPES.join(", ")} or integer`);
+    }
+  }
+
+  #enum(keywords: Keywords, at: string): Expression {
+    const values = keywords["enum"];
+    if (!Array.isArray(values) || values.length === 0)
+      throw refuse(at, "enum", "must be a list that isn't empty");
+    const types = keywords["type"] as string[] | undefined;
+    const kept = values.filter((value) => {
+      const type = typeOf(value);
+      if (types && !types.includes(type) && !(type === "integer" && types.includes("number"))) return false;
+      return this.#admits(keywords, value, type === "integer" ? "number" : type, at);
+    });
+    return choice(...kept.map((value) => text(JSON.stringify(value))));
+  }
+
+  /** Whether the keywords beside an `enum` leave one of its values. */
+  #admits(keywords: Keywords, value: unknown, type: string, at: string): boolean {
+    return Object.entries(keywords).every(([keyword, says]) => {
+      if (TYPE_OF.get(keyword) !== type) return true;
+      if (keyword === "minimum") return (value as number) >= (says as number);
+      if (keyword === "maximum") return (value as number) <= (says as number);
+      if (keyword === "exclusiveMinimum") return (value as number) > (says as number);
+      if (keyword === "exclusiveMaximum") return (value as number) < (says as number);
+      if (keyword === "minLength") return [...(value as string)].length >= (says as number);
+      if (keyword === "maxLength") return [...(value as string)].length <= (says as number);
+      if (keyword === "pattern") return new RegExp(says as string, "u").test(value as string);
+      throw refuse(at, keyword, "beside enum or const can't be held to; list what is meant");
+    });
+  }
+
+  /** The texts of a `pattern` or format within a JSON string. */
+  pattern(pattern: unknown, at: string, keyword: string): Expression {
+    if (typeof pattern !== "string") throw refuse(at, keyword, "must be a string");
+    try {
+      return regex(pattern, stringCharacter);
+    } catch (problem) {
+      if (!(problem instanceof PatternProblem)) throw problem;
+      throw refuse(at, keyword, `is ${JSON.stringify(pattern)}: ${problem.message}`);
+    }
+  }
+
+  #string(keywords: Keywords, at: string): Expression {
+    const [min, max] = this.bounds(keywords, "minLength", "maxLength", at);
+    const { pattern, format } = keywords;
+    if (pattern !== undefined || format !== undefined) {
+      if (pattern !== undefined && format !== undefined)
+        throw refuse(at, "format", "together with pattern can't be held to");
+      const keyword = pattern !== undefined ? "pattern" : "format";
+      const known = typeof format === "string" && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
+      if (format !== undefined && known === undefined)
+        throw refuse(at, "format", `${JSON.stringify(format)} isn't known; these are: ${Object.keys(FORMATS).join(", ")}`);
+      const source = (pattern ?? known) as string;
+      // The pattern's own lengths, counted in characters.
+      const body = this.pattern(source, at, keyword);
+      if (min > 0 || max < Number.POSITIVE_INFINITY) {
+        const [shortest, longest] = lengths(regex(source, (ranges) => ({ kind: "class", ranges })));
+        if (shortest < min || longest > max)
+          throw refuse(at, shortest < min ? "minLength" : "maxLength", `together with ${keyword} can't be held to; say it in a pattern`);
+      }
+      return quoted(body);
+    }
+    if (min === 0 && max === Number.POSITIVE_INFINITY) return STRING;
+    return quoted(repeat(CHARACTER, min, max));
+  }
+
+  /** Two bounds on a count. */
+  bounds(keywords: Keywords, low: string, high: string, at: string): [number, number] {
+    for (const keyword of [low, high]) {
+      const value = keywords[keyword];
+      if (value !== undefined && !(Number.isInteger(value) && (value as number) >= 0))
+        throw refuse(at, keyword, "must be a natural number");
+    }
+    const min = (keywords[low] as number | undefined) ?? 0;
+    const max = (keywords[high] as number | undefined) ?? Number.POSITIVE_INFINITY;
+    if (min > MAX_COUNT) throw refuse(at, low, `is more than ${MAX_COUNT}`);
+    if (min > max) throw refuse(at, low, `is more than ${high}`);
+    return [min, max > MAX_COUNT ? Number.POSITIVE_INFINITY : max];
+  }
+
+  #number(type: "integer" | "number", keywords: Keywords, at: string): Expression {
+    for (const keyword of ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]) {
+      if (keywords[keyword] !== undefined && typeof keywords[keyword] !== "number")
+        throw refuse(at, keyword, "must be a number");
+    }
+    const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = keywords as Record<string, number>;
+    const stepped = multipleOf as number | undefined;
+    if (type === "integer" || stepped !== undefined) {
+      const least = Math.max(
+        Math.ceil(minimum ?? Number.NEGATIVE_INFINITY),
+        Math.floor(exclusiveMinimum ?? Number.NEGATIVE_INFINITY) + 1,
+      );
+      const most = Math.min(
+        Math.floor(maximum ?? Number.POSITIVE_INFINITY),
+        Math.ceil(exclusiveMaximum ?? Number.POSITIVE_INFINITY) - 1,
+      );
+      for (const [keyword, bound] of [["minimum", least], ["maximum", most]] as const) {
+        if (Number.isFinite(bound) && !Number.isSafeInteger(bound))
+          throw refuse(at, keyword, "is no safe integer");
+      }
+      if (stepped === undefined) return integers(least, most);
+      return this.#multiples(stepped, least, most, at);
+    }
+    const lower = [bound(minimum, false), bound(exclusiveMinimum, true)].filter((b) => b !== undefined);
+    const upper = [bound(maximum, false), bound(exclusiveMaximum, true)].filter((b) => b !== undefined);
+    // The stricter bound; of equal ones the exclusive.
+    lower.sort((a, b) => b.value - a.value || Number(b.exclusive) - Number(a.exclusive));
+    upper.sort((a, b) => a.value - b.value || Number(b.exclusive) - Number(a.exclusive));
+    const within = numbers(lower[0], upper[0]);
+    if (!within)
+      throw refuse(at, lower.length > 0 ? "minimum" : "maximum", "(or another bound) has more than 9 digits before or 6 after the point");
+    return within;
+  }
+
+  #multiples(by: number, least: number, most: number, at: string): Expression {
+    if (!Number.isSafeInteger(by) || by <= 0) throw refuse(at, "multipleOf", "can be held to for whole numbers only");
+    if (by === 1) return integers(least, most);
+    if (Number.isFinite(least) && Number.isFinite(most)) {
+      if ((most - least) / by > MAX_MULTIPLES)
+        throw refuse(at, "multipleOf", `has more than ${MAX_MULTIPLES} values within its bounds`);
+      const values: Expression[] = [];
+      for (let n = Math.ceil(least / by) * by; n <= most; n += by) values.push(text(String(n + 0)));
+      return choice(...values);
+    }
+    if (by > MAX_STEP) throw refuse(at, "multipleOf", `without bounds can be up to ${MAX_STEP}`);
+    if (most !== Number.POSITIVE_INFINITY || (least !== 0 && Number.isFinite(least)))
+      throw refuse(at, "multipleOf", "can be held to between two bounds, from 0 on, or without bounds");
+    return multiples(by, least !== 0, this.rules);
+  }
+
+  #array(keywords: Keywords, at: string): Expression {
+    if (Array.isArray(keywords["items"])) legacyItems(keywords);
+    const [min, max] = this.bounds(keywords, "minItems", "maxItems", at);
+    const prefix = (keywords["prefixItems"] ?? []) as Schema[];
+    if (!Array.isArray(prefix)) throw refuse(at, "prefixItems", "must be a list");
+    const more = (keywords["items"] ?? keywords["unevaluatedItems"]) as Schema | undefined;
+    const item = this.value(more ?? true, step(at, "items"));
+    // Where nothing is said about items beyond the listed ones there are none, unless there must be.
+    const open = more !== undefined || prefix.length === 0 || min > prefix.length;
+    const comma = sequence(text(","), WS);
+    /** What may follow when `count` items are written. */
+    const items = (count: number): Expression => {
+      if (count < prefix.length) {
+        if (count >= max) return EMPTY;
+        const where = step(step(at, "prefixItems"), count);
+        const listed = this.value(prefix[count] as Schema, where);
+        const rest = sequence(count === 0 ? EMPTY : comma, listed, items(count + 1));
+        return count < min ? rest : optional(rest);
+      }
+      const least = Math.max(0, min - count);
+      if (!open || max <= count) return least > 0 ? NOTHING : EMPTY;
+      if (count > 0) return repeat(sequence(comma, item), least, max - count);
+      const some = sequence(item, repeat(sequence(comma, item), Math.max(0, least - 1), max - 1));
+      return least > 0 ? some : optional(some);
+    };
+    return sequence(text("["), WS, items(0), WS, text("]"));
+  }
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  return typeof value;
+}
+
+function bound(value: number | undefined, exclusive: boolean) {
+  return value === undefined ? undefined : { value, exclusive };
+}

@@ -1,0 +1,136 @@
+/** Where one answer stands in its grammar. */
+import { GrammarError } from "../errors.js";
+import type { Core, Pointer } from "./core.js";
+import type { Matcher } from "./spec.js";
+
+/** A compiled grammar in the engine's memory, freed with its last user. */
+export class Compiled {
+  #users = 1;
+
+  constructor(
+    readonly core: Core,
+    readonly pointer: Pointer,
+    /** Room for one mask. */
+    readonly scratch: Pointer,
+    /** Tokens of the vocabulary. */
+    readonly size: number,
+    readonly stopTokens: readonly number[],
+  ) {}
+
+  /** u32 of a mask. */
+  get words(): number {
+    return Math.ceil(this.size / 32);
+  }
+
+  hold(): this {
+    this.#users++;
+    return this;
+  }
+
+  release(): void {
+    if (--this.#users === 0) this.core.call.grammar_free(this.pointer);
+  }
+}
+
+const TAKEN = 1; // a stop token
+const COMPLETE = 2;
+
+export class CompiledMatcher implements Matcher {
+  #pointer: Pointer;
+
+  /** @param pointer of a matcher of its own; 0: the engine refused to make it */
+  constructor(
+    private readonly compiled: Compiled,
+    pointer: Pointer,
+  ) {
+    this.#pointer = pointer;
+    if (pointer === 0) throw this.#failed();
+    compiled.hold();
+  }
+
+  accept(token: number): boolean {
+    if (this.#state() & TAKEN) return false;
+    return this.#check(this.compiled.core.call.matcher_accept(this.#live(), token)) === 1;
+  }
+
+  /** The same for bytes as one token, as {@link forced} gives them. */
+  acceptBytes(bytes: Uint8Array): boolean {
+    if (this.#state() & TAKEN) return false;
+    const { core } = this.compiled;
+    return core.with(bytes, (at, size) => this.#check(core.call.matcher_accept_bytes(this.#live(), at, size))) === 1;
+  }
+
+  mask(into: Uint32Array): boolean {
+    return this.#mask(into, true);
+  }
+
+  /** {@link mask}, computed though it is known: what tests and figures compare with. */
+  maskAnew(into: Uint32Array): boolean {
+    return this.#mask(into, false);
+  }
+
+  #mask(into: Uint32Array, cached: boolean): boolean {
+    if (this.#state() & TAKEN) {
+      into.fill(0);
+      return true;
+    }
+    const { core, scratch, words, size } = this.compiled;
+    if (this.#check(core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0)) === 0) return false;
+    into.set(new Uint32Array(core.call.memory.buffer, scratch, words));
+    // The engine may leave ones beyond the vocabulary.
+    const used = size & 31;
+    if (used !== 0) into[words - 1] = (into[words - 1] as number) & ((1 << used) - 1);
+    return true;
+  }
+
+  forced(): string {
+    if (this.#state() & TAKEN) return "";
+    const { core } = this.compiled;
+    if (core.call.matcher_forced(this.#live()) === 0) throw this.#failed();
+    return core.wholeText();
+  }
+
+  get terminated(): boolean {
+    const state = this.#state();
+    if (state & TAKEN) return true;
+    if (!(state & COMPLETE)) return false;
+    const { words, stopTokens } = this.compiled;
+    const mask = new Uint32Array(words);
+    if (!this.mask(mask)) return false;
+    for (const id of stopTokens) mask[id >> 5] = (mask[id >> 5] as number) & ~(1 << (id & 31));
+    return mask.every((word) => word === 0);
+  }
+
+  rollback(tokens: number): void {
+    if (this.compiled.core.call.matcher_rollback(this.#live(), tokens) === 0) throw this.#failed();
+  }
+
+  fork(): CompiledMatcher {
+    return new CompiledMatcher(this.compiled, this.compiled.core.call.matcher_fork(this.#live()));
+  }
+
+  free(): void {
+    if (this.#pointer === 0) return;
+    this.compiled.core.call.matcher_free(this.#pointer);
+    this.#pointer = 0;
+    this.compiled.release();
+  }
+
+  #live(): Pointer {
+    if (this.#pointer === 0) throw new Error("the matcher was freed");
+    return this.#pointer;
+  }
+
+  #state(): number {
+    return this.compiled.core.call.matcher_state(this.#live());
+  }
+
+  #check(answer: number): number {
+    if (answer < 0) throw this.#failed();
+    return answer;
+  }
+
+  #failed(): GrammarError {
+    return new GrammarError(`the grammar engine failed: ${this.compiled.core.text()}`, {});
+  }
+}

@@ -1,0 +1,215 @@
+/** Numbers in JSON within bounds. */
+import {
+  choice,
+  EMPTY,
+  type Expression,
+  NOTHING,
+  oneOf,
+  optional,
+  type Rules,
+  repeat,
+  rule,
+  sequence,
+  text,
+} from "./expression.js";
+
+/** More digits than a double holds would be read back as another number, on the wrong side of a bound perhaps. */
+const MAX_DIGITS = 15;
+const FRACTION_DIGITS = 6;
+const NINES = "9".repeat(MAX_DIGITS);
+
+const digits = (from: number, to: number): Expression =>
+  from > to ? NOTHING : oneOf([[0x30 + from, 0x30 + to]]);
+const any = (min: number, max: number): Expression => repeat(digits(0, 9), min, max);
+
+/** Any integer of up to 16 digits. */
+export const INTEGER: Expression = choice(
+  text("0"),
+  sequence(optional(text("-")), digits(1, 9), any(0, MAX_DIGITS)),
+);
+
+/** Any number whose value is finite. */
+export const NUMBER: Expression = sequence(
+  optional(text("-")),
+  choice(text("0"), sequence(digits(1, 9), any(0, MAX_DIGITS))),
+  optional(sequence(text("."), any(1, 17))),
+  optional(
+    sequence(
+      oneOf([
+        [0x45, 0x45],
+        [0x65, 0x65],
+      ]),
+      optional(
+        oneOf([
+          [0x2b, 0x2b],
+          [0x2d, 0x2d],
+        ]),
+      ),
+      any(1, 2),
+    ),
+  ),
+);
+
+/** Integers from `min` to `max`, which are safe integers or infinite. */
+export function integers(min: number, max: number): Expression {
+  if (min === Number.NEGATIVE_INFINITY && max === Number.POSITIVE_INFINITY) return INTEGER;
+  return choice(
+    min < 0 ? sequence(text("-"), naturals(Math.max(1, -max), -min)) : NOTHING,
+    max >= 0 ? naturals(Math.max(0, min), max) : NOTHING,
+  );
+}
+
+/** Natural numbers from `min` to `max`, without leading zeros. */
+function naturals(min: number, max: number): Expression {
+  if (min > max) return NOTHING;
+  const low = String(min);
+  const high = max === Number.POSITIVE_INFINITY ? NINES.slice(0, Math.max(low.length, MAX_DIGITS)) : String(max);
+  const options: Expression[] = [];
+  for (let length = low.length; length <= high.length; length++) {
+    const from = length === low.length ? low : `1${"0".repeat(length - 1)}`;
+    const to = length === high.length ? high : "9".repeat(length);
+    options.push(between(from, to));
+  }
+  return choice(...options);
+}
+
+/** Digit strings from `low` to `high`, all of the same length. */
+function between(low: string, high: string): Expression {
+  if (low > high) return NOTHING;
+  const rest = low.length - 1;
+  if (low.length === 0) return EMPTY;
+  const [a, b] = [Number(low[0]), Number(high[0])];
+  if (/^0*$/.test(low.slice(1)) && /^9*$/.test(high.slice(1)))
+    return sequence(digits(a, b), any(rest, rest));
+  if (a === b) return sequence(digits(a, a), between(low.slice(1), high.slice(1)));
+  return choice(
+    sequence(digits(a, a), between(low.slice(1), "9".repeat(rest))),
+    a + 1 <= b - 1 ? sequence(digits(a + 1, b - 1), any(rest, rest)) : NOTHING,
+    sequence(digits(b, b), between("0".repeat(rest), high.slice(1))),
+  );
+}
+
+export interface Bound {
+  value: number;
+  exclusive: boolean;
+}
+
+/**
+ * Numbers within bounds, without exponents and with few digits after the point.
+ * @returns undefined when a bound has too many digits for that
+ */
+export function numbers(min: Bound | undefined, max: Bound | undefined): Expression | undefined {
+  if (!min && !max) return NUMBER;
+  const low = min?.value ?? Number.NEGATIVE_INFINITY;
+  const high = max?.value ?? Number.POSITIVE_INFINITY;
+  for (const bound of [low, high]) {
+    if (Number.isFinite(bound) && (Math.abs(bound) >= 1e9 || !/^-?\d+(\.\d{1,6})?$/.test(`${bound}`)))
+      return undefined;
+  }
+  const zero: Bound = { value: 0, exclusive: false };
+  const positive = low < 0 || !min ? zero : min;
+  const negated = (bound: Bound | undefined): Bound | undefined =>
+    bound && { value: -bound.value, exclusive: bound.exclusive };
+  return choice(
+    // Below zero, mirrored; zero itself has no sign.
+    low < 0
+      ? sequence(
+          text("-"),
+          magnitudes(high < 0 ? (negated(max) as Bound) : { value: 0, exclusive: true }, negated(min)),
+        )
+      : NOTHING,
+    high >= 0 ? magnitudes(positive, max) : NOTHING,
+  );
+}
+
+/** Decimals from `min`, not negative, to `max`. */
+function magnitudes(min: Bound, max: Bound | undefined): Expression {
+  const [a, f] = parts(min.value);
+  const lower = { digits: f, exclusive: min.exclusive };
+  if (!max) return choice(decimal(a, lower, undefined), anyFraction(naturals(a + 1, 1e9)));
+  const [b, g] = parts(max.value);
+  const upper = { digits: g, exclusive: max.exclusive };
+  if (a > b) return NOTHING;
+  if (a === b) return decimal(a, lower, upper);
+  return choice(
+    decimal(a, lower, undefined),
+    anyFraction(naturals(a + 1, b - 1)),
+    decimal(b, undefined, upper),
+  );
+}
+
+const anyFraction = (whole: Expression): Expression =>
+  sequence(whole, optional(sequence(text("."), any(1, FRACTION_DIGITS))));
+
+function parts(value: number): [number, string] {
+  const [whole = "0", fraction = ""] = String(value).split(".");
+  return [Number(whole), fraction];
+}
+
+interface FractionBound {
+  digits: string;
+  exclusive: boolean;
+}
+
+/** A whole part and the fractions within bounds behind it. */
+function decimal(
+  whole: number,
+  low: FractionBound | undefined,
+  high: FractionBound | undefined,
+): Expression {
+  const bare =
+    (!low || (low.digits === "" && !low.exclusive)) && (!high || high.digits !== "" || !high.exclusive);
+  const lead = text(String(whole));
+  return choice(
+    bare ? lead : NOTHING,
+    sequence(lead, text("."), fraction(low, high, FRACTION_DIGITS, false)),
+  );
+}
+
+/**
+ * Digits after the point, `left` at most.
+ * @param started whether a digit was written, so that the number may end here
+ */
+function fraction(
+  low: FractionBound | undefined,
+  high: FractionBound | undefined,
+  left: number,
+  started: boolean,
+): Expression {
+  if (!low && !high) return any(started ? 0 : 1, left);
+  // Missing digits are zeros.
+  const aboveLow = !low || (low.digits === "" && !low.exclusive);
+  const belowHigh = !high || high.digits !== "" || !high.exclusive;
+  const end = started && aboveLow && belowHigh ? EMPTY : NOTHING;
+  if (left === 0) return end;
+  const from = low ? Number(low.digits[0] ?? "0") : 0;
+  const to = high ? Number(high.digits[0] ?? "0") : 9;
+  const options: Expression[] = [end];
+  for (let digit = from; digit <= to; digit++) {
+    const after = (bound: FractionBound | undefined, edge: number) =>
+      bound && digit === edge ? { ...bound, digits: bound.digits.slice(1) } : undefined;
+    options.push(sequence(digits(digit, digit), fraction(after(low, from), after(high, to), left - 1, true)));
+  }
+  return choice(...options);
+}
+
+/**
+ * Multiples of `step` in decimal, by remainders: a rule for each.
+ * @param signed whether negative ones are wanted
+ */
+export function multiples(step: number, signed: boolean, rules: Rules): Expression {
+  const name = (remainder: number) => `multiple-${step}-${remainder}`;
+  for (let remainder = 0; remainder < step; remainder++) {
+    const options: Expression[] = remainder === 0 ? [EMPTY] : [];
+    for (let digit = 0; digit <= 9; digit++) {
+      options.push(sequence(digits(digit, digit), rule(name((remainder * 10 + digit) % step))));
+    }
+    rules.set(name(remainder), choice(...options));
+  }
+  const positive = choice(
+    ...Array.from({ length: 9 }, (_, i) =>
+      sequence(digits(i + 1, i + 1), rule(name((i + 1) % step))),
+    ),
+  );
+  return choice(text("0"), signed ? sequence(optional(text("-")), positive) : positive);
+}

@@ -1,0 +1,288 @@
+/**
+ * ECMAScript regular expressions as grammar expressions. The whole text is matched: a pattern that JSON Schema would look for
+ * anywhere in a text gives texts that consist of it alone, which are valid too.
+ */
+import {
+  choice,
+  complement,
+  type Expression,
+  normalise,
+  type Ranges,
+  repeat,
+  sequence,
+} from "./expression.js";
+
+/** What can't be held to, or is no regular expression. */
+export class PatternProblem extends Error {}
+
+const DIGIT: Ranges = [[0x30, 0x39]];
+const WORD: Ranges = [
+  [0x30, 0x39],
+  [0x41, 0x5a],
+  [0x5f, 0x5f],
+  [0x61, 0x7a],
+];
+const SPACE: Ranges = normalise([
+  [0x09, 0x0d],
+  [0x20, 0x20],
+  [0xa0, 0xa0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+  [0xfeff, 0xfeff],
+]);
+const ANY: Ranges = complement([
+  [0x0a, 0x0a],
+  [0x0d, 0x0d],
+  [0x2028, 0x2029],
+]);
+const CONTROL: Record<string, number> = { t: 9, n: 10, v: 11, f: 12, r: 13, 0: 0 };
+const CLASSES: Record<string, Ranges> = {
+  d: DIGIT,
+  D: complement(DIGIT),
+  w: WORD,
+  W: complement(WORD),
+  s: SPACE,
+  S: complement(SPACE),
+};
+const MAX_REPEAT = 10_000;
+const MAX_DEPTH = 100;
+
+/**
+ * @param character turns a set of code points into the expression of one character of it
+ * @throws PatternProblem
+ */
+export function regex(pattern: string, character: (ranges: Ranges) => Expression): Expression {
+  try {
+    new RegExp(pattern, "u");
+  } catch {
+    try {
+      new RegExp(pattern); // what only the older syntax allows, such as \- outside of a class
+    } catch (error) {
+      throw new PatternProblem((error as Error).message);
+    }
+  }
+  return new Parser(pattern, character).parse();
+}
+
+/** How many characters (of `regex` with one class a character) an expression has. */
+export function lengths(e: Expression): [number, number] {
+  switch (e.kind) {
+    case "text":
+    case "class":
+      return e.kind === "text" ? [[...e.text].length, [...e.text].length] : [1, 1];
+    case "sequence": {
+      const all = e.parts.map(lengths);
+      return [all.reduce((n, [min]) => n + min, 0), all.reduce((n, [, max]) => n + max, 0)];
+    }
+    case "choice": {
+      const all = e.options.map(lengths);
+      return [Math.min(...all.map(([min]) => min)), Math.max(...all.map(([, max]) => max))];
+    }
+    case "repeat": {
+      const [min, max] = lengths(e.body);
+      return [min * e.min, e.max === 0 || max === 0 ? 0 : max * e.max];
+    }
+    case "rule":
+      return [0, Number.POSITIVE_INFINITY];
+  }
+}
+
+/** `begun`: a `^` was at its beginning; `ended`: a `$` at its end. */
+interface Part {
+  expression: Expression;
+  begun: boolean;
+  ended: boolean;
+}
+
+class Parser {
+  readonly #chars: string[];
+  #at = 0;
+  #depth = 0;
+
+  constructor(
+    pattern: string,
+    private readonly character: (ranges: Ranges) => Expression,
+  ) {
+    this.#chars = [...pattern];
+  }
+
+  parse(): Expression {
+    const { expression } = this.#choice(true);
+    if (this.#at < this.#chars.length) throw new PatternProblem("unmatched )");
+    return expression;
+  }
+
+  /** @param start whether nothing can come before it, so that `^` is true */
+  #choice(start: boolean): Part {
+    if (++this.#depth > MAX_DEPTH) throw new PatternProblem(`groups nest deeper than ${MAX_DEPTH}`);
+    const options: Expression[] = [];
+    let [begun, ended] = [false, false];
+    do {
+      const option = this.#sequence(start);
+      options.push(option.expression);
+      begun ||= option.begun;
+      ended ||= option.ended;
+    } while (this.#take("|"));
+    this.#depth--;
+    const expression = options.length === 1 ? (options[0] as Expression) : choice(...options);
+    return { expression, begun, ended };
+  }
+
+  #sequence(start: boolean): Part {
+    const parts: Expression[] = [];
+    let [begun, ended] = [false, false];
+    while (this.#at < this.#chars.length && !this.#next("|") && !this.#next(")")) {
+      if (ended && !this.#next("$")) throw new PatternProblem("$ before the end can't be held to");
+      if (this.#take("^")) {
+        if (!start || parts.length > 0)
+          throw new PatternProblem("^ after the beginning can't be held to");
+        begun = true;
+        continue;
+      }
+      if (this.#take("$")) {
+        ended = true;
+        continue;
+      }
+      const atom = this.#atom(start && parts.length === 0);
+      const [min, max] = this.#quantifier();
+      if ((min !== 1 || max !== 1) && (atom.begun || atom.ended))
+        throw new PatternProblem("^ or $ in a group that repeats can't be held to");
+      begun ||= atom.begun;
+      ended = atom.ended;
+      parts.push(min === 1 && max === 1 ? atom.expression : repeat(atom.expression, min, max));
+    }
+    const expression = parts.length === 1 ? (parts[0] as Expression) : sequence(...parts);
+    return { expression, begun, ended };
+  }
+
+  #atom(first: boolean): Part {
+    const c = this.#chars[this.#at++] as string;
+    const set = (ranges: Ranges): Part => ({
+      expression: this.character(ranges),
+      begun: false,
+      ended: false,
+    });
+    if (c === "(") {
+      if (this.#take("?")) {
+        if (this.#take("<")) {
+          if (this.#next("=") || this.#next("!"))
+            throw new PatternProblem("lookbehind can't be held to");
+          while (!this.#take(">")) this.#at++;
+        } else if (!this.#take(":")) {
+          const what = this.#next("=") || this.#next("!") ? "lookahead" : "a group with flags";
+          throw new PatternProblem(`${what} can't be held to`);
+        }
+      }
+      const inner = this.#choice(first);
+      if (!this.#take(")")) throw new PatternProblem("unmatched (");
+      return inner;
+    }
+    if (c === ".") return set(ANY);
+    if (c === "[") return set(this.#class());
+    if (c === "\\") return set(this.#escape(false));
+    if (c === "*" || c === "+" || c === "?") throw new PatternProblem(`nothing to repeat by ${c}`);
+    return set(single(c.codePointAt(0) as number));
+  }
+
+  #class(): Ranges {
+    const negated = this.#take("^");
+    const ranges: [number, number][] = [];
+    while (!this.#take("]")) {
+      const from = this.#member();
+      if (this.#next("-") && this.#chars[this.#at + 1] !== "]") {
+        this.#at++;
+        const to = this.#member();
+        const [low, high] = [from[0]?.[0] ?? 0, to[0]?.[1] ?? 0];
+        if (from.length !== 1 || from[0]?.[1] !== low || to.length !== 1 || to[0]?.[0] !== high)
+          throw new PatternProblem("a range between classes can't be held to");
+        if (high < low) throw new PatternProblem("range out of order in a class");
+        ranges.push([low, high]);
+      } else {
+        ranges.push(...from.map(([low, high]): [number, number] => [low, high]));
+      }
+    }
+    return negated ? complement(ranges) : normalise(ranges);
+  }
+
+  #member(): Ranges {
+    const c = this.#chars[this.#at++];
+    if (c === undefined) throw new PatternProblem("unmatched [");
+    return c === "\\" ? this.#escape(true) : single(c.codePointAt(0) as number);
+  }
+
+  #escape(inClass: boolean): Ranges {
+    const c = this.#chars[this.#at++];
+    if (c === undefined) throw new PatternProblem("\\ at the end");
+    const known = CLASSES[c];
+    if (known) return known;
+    if (c === "b" && inClass) return single(8);
+    if (c === "b" || c === "B") throw new PatternProblem(`\\${c} can't be held to`);
+    if (c === "p" || c === "P") throw new PatternProblem("\\p{…} can't be held to");
+    if ((c >= "1" && c <= "9") || c === "k")
+      throw new PatternProblem("a back reference can't be held to");
+    const control = CONTROL[c];
+    if (control !== undefined) return single(control);
+    if (c === "c") return single(((this.#chars[this.#at++] as string).codePointAt(0) ?? 0) % 32);
+    if (c === "x") return single(this.#hex(2));
+    if (c === "u") {
+      if (this.#take("{")) {
+        const end = this.#chars.indexOf("}", this.#at);
+        return single(this.#hex(end - this.#at, 1));
+      }
+      const high = this.#hex(4);
+      const low = this.#chars.slice(this.#at, this.#at + 6).join("");
+      if (high >= 0xd800 && high < 0xdc00 && /^\\u[dD][c-fC-F]/.test(low)) {
+        this.#at += 2;
+        return single(0x10000 + ((high - 0xd800) << 10) + (this.#hex(4) - 0xdc00));
+      }
+      return single(high);
+    }
+    return single(c.codePointAt(0) as number);
+  }
+
+  #hex(digits: number, skip = 0): number {
+    const hex = this.#chars.slice(this.#at, this.#at + digits).join("");
+    if (!/^[0-9a-fA-F]+$/.test(hex) || hex.length !== digits)
+      throw new PatternProblem(`${hex} is no code point`);
+    this.#at += digits + skip;
+    return Number.parseInt(hex, 16);
+  }
+
+  #quantifier(): [number, number] {
+    const bounds = this.#bounds();
+    if (!bounds) return [1, 1];
+    this.#take("?"); // lazy: the same texts
+    const [min, max] = bounds;
+    if (min > MAX_REPEAT || (max > MAX_REPEAT && max !== Number.POSITIVE_INFINITY))
+      throw new PatternProblem(`more than ${MAX_REPEAT} repetitions can't be held to`);
+    return bounds;
+  }
+
+  #bounds(): [number, number] | undefined {
+    if (this.#take("*")) return [0, Number.POSITIVE_INFINITY];
+    if (this.#take("+")) return [1, Number.POSITIVE_INFINITY];
+    if (this.#take("?")) return [0, 1];
+    const found = /^\{(\d+)(,?)(\d*)\}/.exec(this.#chars.slice(this.#at, this.#at + 24).join(""));
+    if (!found) return undefined;
+    this.#at += found[0].length;
+    const min = Number(found[1]);
+    if (!found[2]) return [min, min];
+    return [min, found[3] ? Number(found[3]) : Number.POSITIVE_INFINITY];
+  }
+
+  #next(c: string): boolean {
+    return this.#chars[this.#at] === c;
+  }
+
+  #take(c: string): boolean {
+    if (!this.#next(c)) return false;
+    this.#at++;
+    return true;
+  }
+}
+
+const single = (code: number): Ranges => [[code, code]];
