@@ -1,10 +1,10 @@
 // Which file may import which. One sentence:
 //   demo_site → the npm package's public entries;
-//   {api, bench, router, http} → {worker, peer} → engine → {program, gpu, cpu, kv, text, grammar, store} → {generated, errors}.
+//   compat → the public entry; {api, bench, extension, router, http} → {worker, peer} → engine → {program, gpu, cpu, kv, text, grammar, store} → {generated, errors}.
 // A layer may import the layers after it, never one before it.
 
 const layers = [
-  ["api", "bench", "router", "http"],
+  ["api", "bench", "extension", "router", "http"],
   ["worker", "peer"],
   ["engine"],
   ["program", "gpu", "cpu", "kv", "text", "grammar", "store"],
@@ -38,6 +38,19 @@ module.exports = {
         path: "^runtime_js/src/(engine|program|gpu|cpu|kv|text|grammar|store)/",
         dependencyTypesNot: ["type-only"],
       },
+    },
+    {
+      name: "compat-uses-the-public-entry-only",
+      comment: "what other libraries' users call stands on what ours do; inline.js is an engine in a worker of theirs",
+      severity: "error",
+      from: { path: "^runtime_js/src/compat/" },
+      to: { path: "^runtime_js/src/", pathNot: "^runtime_js/src/(compat/|index\\.ts$|worker/inline\\.ts$|testing/)" },
+    },
+    {
+      name: "nothing-stands-on-compat",
+      severity: "error",
+      from: { path: "^runtime_js/src/", pathNot: "^runtime_js/src/compat/" },
+      to: { path: "^runtime_js/src/compat/" },
     },
     {
       name: "site-uses-the-public-entries-only",

@@ -74,15 +74,19 @@ screenshots: setup build ## the pictures in docs/images, of the chat and of the 
 generate: setup ## runtime_js/src/generated, from the schema in builder/webbuild/schema
 	@$(env) python -m webbuild.schema.generate
 
-build: build-runtime build-site ## the npm package and the chat site
+build: build-runtime build-site build-examples ## the npm package, the chat site and the examples
 build-runtime: runtime_js/dist/index.js ## runtime_js/dist, with its sizes
 build-site: demo_site/dist/index.html ## demo_site/dist
+build-examples: examples/dist/stamp ## examples/dist
 
 runtime_js/dist/index.js: $(stamps)/node $(stamps)/python runtime_js/build.mjs $(shell find runtime_js/src wasm -type f) scripts/build_grammar.sh
 	@npm run --silent build -w runtime_js
 
 demo_site/dist/index.html: runtime_js/dist/index.js demo_site/build.mjs $(shell find demo_site/src demo_site/public -type f)
 	@npm run --silent build -w demo_site
+
+examples/dist/stamp: runtime_js/dist/index.js examples/build.mjs $(shell find examples -type f -not -path '*/dist/*' -not -path '*/node_modules/*')
+	@node examples/build.mjs && touch $@
 
 demo-pack: setup ## pack the demo model's checkpoint into the chat site
 	@$(env) webbuild pack builder/demo_model/checkpoint -o demo_site/public/packs/demo --name webbuild-demo --force
@@ -103,7 +107,7 @@ $(stamps)/python: pyproject.toml requirements.lock scripts/setup_python.sh
 	@scripts/setup_python.sh
 	@mkdir -p $(@D) && touch $@
 
-$(stamps)/node: package-lock.json package.json */package.json
+$(stamps)/node: package-lock.json package.json */package.json examples/*/package.json
 	@command -v npm >/dev/null || { echo "webbuild needs Node 20 or newer, with npm" >&2; exit 1; }
 	@echo "Installing npm packages (versions from package-lock.json)" >&2
 	@npm ci --no-audit --no-fund --loglevel=error
@@ -114,10 +118,10 @@ $(stamps)/browser: $(stamps)/node scripts/setup_browser.sh scripts/browser.mjs $
 	@mkdir -p $(@D) && touch $@
 
 clean: ## remove build outputs, environments and caches
-	rm -rf .venv .cache node_modules */node_modules */dist test-results tests_e2e/test-results
+	rm -rf .venv .cache node_modules */node_modules examples/*/node_modules */dist test-results tests_e2e/test-results
 
 help: ## this list
 	@awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo demo-pack demo-train test lint types test-py test-js test-e2e format screenshots generate build build-runtime build-site \
+.PHONY: demo demo-pack demo-train test lint types test-py test-js test-e2e format screenshots generate build build-runtime build-site build-examples \
   setup setup-python setup-node setup-browser clean help

@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -17,16 +17,30 @@ const dist = resolve(process.argv[2] ?? join(root, "dist"));
 const entries = {
   index: "src/index.ts",
   worker: "src/worker/worker.ts",
+  shared_worker: "src/worker/shared_worker.ts",
+  links: "src/worker/links.ts",
   inline: "src/worker/inline.ts",
   drafted_steps: "src/engine/drafted_steps.ts",
   page_tuning: "src/engine/page_tuning.ts",
   grammar: "src/engine/grammar.ts",
   router: "src/router/index.ts",
+  extension: "src/extension/index.ts",
   http: "src/http/index.ts",
   "service-worker": "src/http/service_worker.ts",
+  web_llm: "src/compat/web_llm/index.ts",
+  prompt_api: "src/compat/prompt_api/index.ts",
   bench: "src/bench/index.ts",
   bench_worker: "src/bench/bench_worker.ts",
   bench_inline: "src/bench/bench_inline.ts",
+};
+
+/** What stands on the public API imports it, as its users do, and not a copy: one `Engine`, one class for each error. */
+const besideThem = {
+  name: "compat-beside-the-package",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\.\/\.\.\/(index|worker\/inline)\.js$/ }, ({ path, importer }) =>
+      importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
+    ),
 };
 
 rmSync(dist, { recursive: true, force: true });
@@ -42,15 +56,17 @@ await build({
   sourcemap: true,
   sourcesContent: false,
   legalComments: "linked",
-  // Imported only when asked to run in this thread, to load a draft, to tune, and for a grammar.
+  // Imported only when asked to run in this thread or in one that pages share, to load a draft, to tune, and for a grammar.
   external: [
     "./inline.js",
+    "./links.js",
     "./bench_inline.js",
     "./drafted_steps.js",
     "./page_tuning.js",
     "./grammar.js",
   ],
   logLevel: "warning",
+  plugins: [besideThem],
 });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(
@@ -63,7 +79,8 @@ execFileSync(
 cpSync(join(root, "src/generated/validate.d.ts"), join(dist, "types/generated/validate.d.ts"));
 
 const engine = execFileSync(join(root, "../scripts/build_grammar.sh"), { encoding: "utf8" }).trim();
-for (const file of ["grammar.wasm", "grammar.LICENSE.txt"]) cpSync(join(engine, file), join(dist, file));
+for (const file of ["grammar.wasm", "grammar.LICENSE.txt"])
+  cpSync(join(engine, file), join(dist, file));
 
 const files = [...Object.keys(entries).map((name) => `${name}.js`), "grammar.wasm"];
 const sizes = files.map((file) => {

@@ -145,6 +145,10 @@ class InvalidRequestError(WebbuildError):
     """A token id, sampling setting or count that makes no sense."""
 
 
+class WrongModelKindError(WebbuildError):
+    """The pack's model generates text where one that embeds texts is wanted, or the other way."""
+
+
 class MissingExtraError(WebbuildError):
     """The command needs packages that a plain installation does not have."""
 

@@ -130,6 +130,7 @@ def inspect_pack(folder: Path, *, verify: bool = False, contexts: Sequence[int] 
             raise InvalidOptionError(
                 f"--context {context}: this pack's can be 1 to {limits.context_length}"
             )
+    decodes = pack.manifest.embedding is None
     usual = sorted({min(128, limits.default_context_length), limits.default_context_length})
     return Report(
         folder=folder,
@@ -144,7 +145,8 @@ def inspect_pack(folder: Path, *, verify: bool = False, contexts: Sequence[int] 
         memory=tuple(_memory_reports(pack.manifest, pack.program)),
         traffic=tuple(
             _traffic_report(pack, tier, context, rows)
-            for rows in sorted({1, min(DEFAULT_BATCH, limits.max_batch)})
+            # An encoder decodes nothing.
+            for rows in sorted({1, min(DEFAULT_BATCH, limits.max_batch)} if decodes else ())
             for tier in pack.program.tiers
             for context in contexts or usual
         ),

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from webbuild.errors import LogitsDifferError, MissingExtraError
+
+if TYPE_CHECKING:
+    from webbuild.native.device import Device
+    from webbuild.native.pack import Pack
 
 
 def verify_pack(folder: Path, source: Path | None, say: Callable[[str], object]) -> None:
@@ -29,6 +34,9 @@ def verify_pack(folder: Path, source: Path | None, say: Callable[[str], object])
         ) from None
     pack = Pack.open(folder, verify_hashes=True)
     device = open_device()
+    if pack.manifest.embedding is not None:
+        _verify_encoder(pack, device, source, say)
+        return
     reference = reference_model(source, None if source else folder)
     for name, tier in pack.program.tiers.items():
         if not device.features.issuperset(tier.requires):
@@ -49,4 +57,26 @@ def verify_pack(folder: Path, source: Path | None, say: Callable[[str], object])
             raise LogitsDifferError(
                 f"tier {name} is off by {difference:.1e}, the bound is {bound:.0e}: a bug "
                 "in webbuild or in the GPU driver; please report it with the output of inspect"
+            )
+
+
+def _verify_encoder(
+    pack: Pack, device: Device, source: Path | None, say: Callable[[str], object]
+) -> None:
+    """The same of vectors, before they are scaled."""
+    from webbuild.native import NativeEncoder
+    from webbuild.reference import ENCODER_BOUNDS, EncoderReference, measure_encoder
+
+    reference = EncoderReference(source, None if source else pack.folder)
+    for name, tier in pack.program.tiers.items():
+        if not device.features.issuperset(tier.requires):
+            say(f"{name}: not run, {device.adapter} lacks {', '.join(tier.requires)}")
+            continue
+        difference = measure_encoder(NativeEncoder.open(pack, name, device=device), reference)
+        say(f"{name}: max relative error of the vectors {difference:.1e} on {device.adapter}")
+        if source is None and difference > ENCODER_BOUNDS[name]:
+            raise LogitsDifferError(
+                f"tier {name} is off by {difference:.1e}, the bound is {ENCODER_BOUNDS[name]:.0e}: "
+                "a bug in webbuild or in the GPU driver; please report it with the output of "
+                "inspect"
             )

@@ -41,6 +41,32 @@ export class GrammarError extends InvalidRequestError {
   static override readonly className: string = "GrammarError";
 }
 
+/** The pack's model embeds texts and was asked to generate, or the other way round; `data: {model, kind}`, kind "text" or "embedding". */
+export class WrongModelKind extends InvalidRequestError {
+  static override readonly className: string = "WrongModelKind";
+}
+
+/** @param param the field that names the model, if one does @returns the error of generating with a model that can't */
+export function embedsTexts(model: string, param?: string): WrongModelKind {
+  const message = `${model} embeds texts and generates none: call engine.embeddings.create, or load the pack of a chat model`;
+  return new WrongModelKind(message, { model, kind: "embedding", ...(param && { param }) });
+}
+
+/** What code that was written for another library asks for, and this one can't do; the message says what to do instead. */
+export class Unsupported extends WebbuildError {
+  static override readonly className: string = "Unsupported";
+}
+
+/** No record of the app's configuration has the model's id; `data: {modelId}`. */
+export class ModelNotFound extends WebbuildError {
+  static override readonly className: string = "ModelNotFound";
+}
+
+/** A request came before its model was loaded, or does not say which one it is for. */
+export class ModelNotLoaded extends WebbuildError {
+  static override readonly className: string = "ModelNotLoaded";
+}
+
 /** The caller's signal was aborted. `name` is `AbortError`, as for `fetch`. */
 export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
@@ -144,6 +170,11 @@ export class WorkerFailed extends WebbuildError {
   static override readonly className: string = "WorkerFailed";
 }
 
+/** The engine can't run where it was asked for (`worker` of a load); the message says where it can; `data: {host}`. */
+export class HostUnsupported extends WebbuildError {
+  static override readonly className: string = "HostUnsupported";
+}
+
 /** Page and worker scripts come from different versions of this package. */
 export class ProtocolMismatch extends WebbuildError {
   static override readonly className: string = "ProtocolMismatch";
@@ -191,6 +222,10 @@ const classes = new Map<string, ErrorClass>(
     InvalidRequestError,
     ContextLengthExceeded,
     GrammarError,
+    WrongModelKind,
+    Unsupported,
+    ModelNotFound,
+    ModelNotLoaded,
     AbortError,
     InvalidPack,
     UnsupportedFormatVersion,
@@ -210,6 +245,7 @@ const classes = new Map<string, ErrorClass>(
     DeviceError,
     DeviceLostError,
     WorkerFailed,
+    HostUnsupported,
     ProtocolMismatch,
     EngineUnloaded,
     PeerLost,

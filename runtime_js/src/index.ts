@@ -1,6 +1,7 @@
 /** webbuild: language models inside any web page. */
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
-export { Engine, type EngineOptions } from "./api/engine.js";
+export type * from "./api/embeddings.js";
+export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
 export { RemoteEngine } from "./api/remote_engine.js";
@@ -31,11 +32,14 @@ export {
   DraftMismatch,
   EngineUnloaded,
   HashMismatch,
+  HostUnsupported,
   InvalidKvFile,
   InvalidPack,
   InvalidRequestError,
   KvRefused,
   MissingFile,
+  ModelNotFound,
+  ModelNotLoaded,
   NetworkError,
   NoWebGPU,
   OutOfMemory,
@@ -49,10 +53,14 @@ export {
   TemplateError,
   TokenizerError,
   TruncatedFile,
+  Unsupported,
   UnsupportedFormatVersion,
   WebbuildError,
   WorkerFailed,
+  WrongModelKind,
 } from "./errors.js";
 export type { AdapterReport } from "./gpu/device.js";
+export type { Link } from "./peer/link.js";
 export type { SavedPrefix } from "./store/kv_store.js";
 export type { CachedPack } from "./store/pack_cache.js";
+export type { Port } from "./worker/protocol.js";

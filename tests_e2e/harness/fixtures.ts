@@ -99,7 +99,7 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
   },
 });
 
-async function openTestPage(
+export async function openTestPage(
   browser: BrowserContext,
   origin: string,
   prepare = (_: Page) => {},

@@ -18,6 +18,7 @@ export default function assembleSite(): void {
   rmSync(siteFolder, { recursive: true, force: true });
   cpSync(built, siteFolder, { recursive: true });
   cpSync(join(root, "tests_e2e/pages"), siteFolder, { recursive: true });
+  cpSync(join(root, "examples/dist"), join(siteFolder, "examples"), { recursive: true });
   const pack = process.env.WEBBUILD_TEST_PACK;
   if (pack) {
     rmSync(join(siteFolder, "packs/demo"), { recursive: true, force: true });

@@ -10,7 +10,18 @@ from typing import Any
 import tvm
 
 from webbuild.errors import InvalidOptionError
-from webbuild.models import PAGE_SIZE, Decoder, DecoderConfig, module_spec, parameters, read_config
+from webbuild.models import (
+    PAGE_SIZE,
+    Decoder,
+    DecoderConfig,
+    Encoder,
+    EncoderConfig,
+    ModelConfig,
+    encoder_spec,
+    module_spec,
+    parameters,
+    read_config,
+)
 from webbuild.models.ops import decode_attention_attrs, page_shapes
 from webbuild.quantize import get_quantization
 from webbuild.schema import Kernel, KernelFile, Program, Tier
@@ -50,7 +61,7 @@ class Compiled:
     """All that a pack needs beside the weights. memory: by tier. ops: every library op once;
     tvm_ops: functions that TVM schedules, likewise."""
 
-    config: DecoderConfig
+    config: ModelConfig
     program: Program
     kernels: KernelFile
     parameters: tuple[Parameter, ...]
@@ -78,7 +89,8 @@ def compile_model(
     config: a parsed Hugging Face config.json. quantization: a name in `quantize.QUANTIZATIONS`.
     prefill_chunk, max_batch: most tokens and sequences of one step.
     context_length: tokens for which the runtime reserves pages unless told otherwise; at most the
-    model's own limit, which is what the program itself can do.
+    model's own limit, which is what the program itself can do. Of an encoder: most tokens of a
+    text, which a step must hold, so that prefill_chunk is at least as much.
     library: False leaves every kernel but the sampler's to TVM.
     kv: keys and values in the tier's float type, or in int8, which only the library can.
     dump_dir: where to write the module after each pass. progress: called with each stage's name.
@@ -88,11 +100,12 @@ def compile_model(
     InvalidOptionError, TensorTooLargeError and KernelExceedsLimitsError.
     The same arguments give the same result, byte for byte.
     """
-    decoder = read_config(config)
-    bounds = Bounds(prefill_chunk, max_batch, decoder.context_length)
+    model = read_config(config)
+    limits = _limits(model, prefill_chunk, max_batch, context_length)
+    bounds = Bounds(limits.prefill_chunk, max_batch, limits.context_length)
     if kv == "int8":
-        check_int8(decoder, library)
-    params = parameters(decoder)
+        check_int8(model, library)
+    params = parameters(model)
     scheme = get_quantization(quantization)
     weights = matrices(params, scheme)
     segments = Segments(params, scheme)
@@ -109,14 +122,14 @@ def compile_model(
             progress(f"compiling the {tier} tier")
         advised = advised_anywhere(records, tier)
         launches = Launches(tier, segments, bounds.maxima, advised)
-        modules = _modules(decoder, weights, launches, bounds, library, kv, dump_dir)
+        modules = _modules(model, weights, launches, bounds, library, kv, dump_dir)
         lowered = pipeline.Kernels(modules, tier, advised_traces(records, tier, advised))
-        functions = _functions(decoder, launches, modules["plan"], lowered)
+        functions = _functions(model, launches, modules["plan"], lowered)
         tiers[tier] = Tier(
             requires=("shader-f16",) if tier == "f16" else (),
             kv_dtype="int8" if kv == "int8" else tier,
             storages=tuple(launches.storages),
-            buffers=_buffers(decoder, tier, kv),
+            buffers=_buffers(model, tier, kv),
             functions=functions,
         )
         kernels |= launches.kernels
@@ -126,23 +139,18 @@ def compile_model(
     program = Program(
         page_size=PAGE_SIZE,
         symbols=bounds.symbols(),
-        inputs=_INPUTS,
+        inputs=_ENCODER_INPUTS if isinstance(model, EncoderConfig) else _INPUTS,
         segments=segments.segments(),
         tiers=tiers,
     )
     return Compiled(
-        config=decoder,
+        config=model,
         program=program,
         kernels=KernelFile(
             kernels=dict(sorted(kernels.items())), records=concerning(records, kernels.values())
         ),
         parameters=params,
-        limits=Limits(
-            context_length=decoder.context_length,
-            default_context_length=min(decoder.context_length, context_length or DEFAULT_CONTEXT),
-            prefill_chunk=prefill_chunk,
-            max_batch=max_batch,
-        ),
+        limits=limits,
         memory={
             name: tier_memory(program, tier, bounds.maxima, segments.resident_bytes())
             for name, tier in tiers.items()
@@ -152,8 +160,23 @@ def compile_model(
     )
 
 
+def _limits(
+    model: ModelConfig, prefill_chunk: int, max_batch: int, context_length: int | None
+) -> Limits:
+    context = model.context_length
+    chosen = min(context, context_length or DEFAULT_CONTEXT)
+    if isinstance(model, EncoderConfig):
+        context, prefill_chunk = chosen, max(prefill_chunk, chosen)
+    return Limits(
+        context_length=context,
+        default_context_length=chosen,
+        prefill_chunk=prefill_chunk,
+        max_batch=max_batch,
+    )
+
+
 def _modules(
-    decoder: DecoderConfig,
+    config: ModelConfig,
     weights: Mapping[str, Weight],
     launches: Launches,
     bounds: Bounds,
@@ -163,21 +186,28 @@ def _modules(
 ) -> dict[str, tvm.IRModule]:
     """The module after each pass."""
     tier = launches.tier
-    model = Decoder(decoder)
-    split = library and _decodes(decoder, tier, kv) is None
-    module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier], split, kv))[0]
+    if isinstance(config, EncoderConfig):
+        encoder = Encoder(config)
+        module = encoder.export_tvm(spec=encoder_spec(encoder))[0]
+    else:
+        model = Decoder(config)
+        split = library and _decodes(config, tier, kv) is None
+        module = model.export_tvm(spec=module_spec(model, _KV_DTYPE[tier], split, kv))[0]
     steps = pipeline.passes(weights, tier, bounds.maxima, launches.segments.can_cut, library)
     return pipeline.run(module, steps, tier, dump_dir)
 
 
 def _functions(
-    decoder: DecoderConfig,
+    model: ModelConfig,
     launches: Launches,
     planned: tvm.IRModule,
     lowered: pipeline.Kernels,
 ) -> dict[str, Function]:
     names = [variable.name_hint for variable in planned.get_global_vars()]
     functions = {}
+    if isinstance(model, EncoderConfig):
+        plan = walk(planned["embed"], _parameter, Operand("buffer", "embeddings"))
+        return {"embed": launches.function(plan, lowered)}
     for name in ("prefill", "decode", "decode_split"):
         if name in names:  # the last only where the library can
             plan = walk(planned[name], _parameter, Operand("buffer", "logits"))
@@ -187,13 +217,15 @@ def _functions(
         ("sample_plain", "sample", {"limits": False}),
         ("logprobs", "logprobs", {}),
     ):
-        plan = _sampler(op, {"vocab": decoder.vocab_size, **more})
+        plan = _sampler(op, {"vocab": model.vocab_size, **more})
         functions[name] = launches.function(plan, lowered)
     return functions
 
 
-def check_int8(decoder: DecoderConfig, library: bool) -> None:
+def check_int8(decoder: ModelConfig, library: bool) -> None:
     """Raises InvalidOptionError unless keys and values of this model can be kept in int8."""
+    if isinstance(decoder, EncoderConfig):
+        raise InvalidOptionError("--kv int8: an encoder keeps no keys and values: leave it out")
     if not library:
         raise InvalidOptionError(
             "--kv int8 needs the library's attention kernels: leave out --no-library"
@@ -244,10 +276,16 @@ _INPUTS = (
     Input(name="slots", dtype="i32", shape=("outs",)),
     Input(name="sampling", dtype="u32", shape=("outs", SAMPLING_WORDS)),
 )
-_INPUT_NAMES = frozenset(item.name for item in _INPUTS)
+_ENCODER_INPUTS = (
+    *_INPUTS[:3],
+    Input(name="texts", dtype="i32", shape=("seqs", 4)),
+)
+_INPUT_NAMES = frozenset(item.name for item in (*_INPUTS, *_ENCODER_INPUTS))
 
 
-def _buffers(decoder: DecoderConfig, tier: TierName, kv: KvStore) -> tuple[Buffer, ...]:
+def _buffers(decoder: ModelConfig, tier: TierName, kv: KvStore) -> tuple[Buffer, ...]:
+    if isinstance(decoder, EncoderConfig):
+        return (Buffer(name="embeddings", dtype="f32", shape=("seqs", decoder.hidden_size)),)
     keys, values = page_shapes(decoder.kv_heads, decoder.head_dim, kv)
     stored: DType = "u32" if kv == "int8" else tier
     table: list[tuple[str, DType, tuple[Expr, ...]]] = [

@@ -20,7 +20,7 @@ from webgpu_kernels.packing import GROUP, PACKINGS
 OPAQUE = 8
 """The `op_pattern` of functions that nothing may be fused with (relax::OpPatternKind::kOpaque)."""
 
-_LOWEST = -1e30  # below every score; finite, because WGSL need not have infinities
+LOWEST = -1e30  # below every score; finite, because WGSL need not have infinities
 
 
 def dequantize(quant: str, shape: tuple[int, int], arrays: Sequence[te.Tensor]) -> te.Tensor:
@@ -242,7 +242,7 @@ def attention(attrs: Mapping[str, Any], kv_dtype: str) -> tirx.PrimFunc:
                 largest = T.sblock_alloc_buffer((2,), "float32", scope="local")
                 total = T.sblock_alloc_buffer((1,), "float32", scope="local")
                 output = T.sblock_alloc_buffer((D,), "float32", scope="local")
-                largest[0] = T.float32(_LOWEST)
+                largest[0] = T.float32(LOWEST)
                 total[0] = T.float32(0)
                 for d in T.serial(D):
                     output[d] = T.float32(0)

@@ -11,7 +11,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from webbuild.models.ops import PAGES, DomainCall, read_domain_call
 
-from . import domain
+from . import domain, encoder_domain
 
 # How FuseOps treats a PrimFunc: this kind takes element-wise consumers into its output.
 _OUT_EWISE_FUSABLE = 4
@@ -86,7 +86,7 @@ class _Domain(PyExprMutator):
 
     def __init__(self, module: tvm.IRModule) -> None:
         super().__init__(module)
-        self.functions: dict[tuple[Any, str], tvm.ir.GlobalVar] = {}
+        self.functions: dict[tuple[Any, ...], tvm.ir.GlobalVar] = {}
 
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         found = domain_call_of(call)
@@ -126,9 +126,28 @@ class _Domain(PyExprMutator):
         q = self.builder_.emit(self._rope_append(attrs, inputs, out), name_hint="q")
         return self._attention(attrs, {"q": q, **pages}, out)
 
-    def _tir(self, make: Any, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
-        key = (make, json.dumps(attrs))
+    def _text_attention(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
+        return self._tir(encoder_domain.text_attention, attrs, inputs, out, ())
+
+    def _layer_norm(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
+        columns = int(out.shape.values[-1])
+        return self._tir(encoder_domain.layer_norm, attrs, inputs, out, (columns,))
+
+    def _pool(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
+        return self._tir(encoder_domain.pool, attrs, inputs, out, (int(out.shape.values[-1]),))
+
+    def _gelu(self, attrs: Any, inputs: Any, out: Any) -> relax.Expr:
+        return self.builder_.call_te(
+            encoder_domain.gelu, *inputs.values(), primfunc_name_hint="gelu"
+        )
+
+    def _tir(
+        self, make: Any, attrs: Any, inputs: Any, out: Any, about: tuple[Any, ...] | None = None
+    ) -> relax.Expr:
+        """about: what `make` takes beside attrs; None: the type of the KV pages."""
+        about = (inputs["kv_k"].ty.dtype,) if about is None else about
+        key = (make, json.dumps(attrs), about)
         if key not in self.functions:  # parsing TVMScript is slow, and layers are alike
-            function = make(attrs, inputs["kv_k"].ty.dtype)
+            function = make(attrs, *about)
             self.functions[key] = self.builder_.add_func(function, make.__name__)
         return relax.call_tir(self.functions[key], list(inputs.values()), out)

@@ -11,9 +11,11 @@ from typing import Any
 from webbuild.errors import UnsupportedArchitectureError
 from webbuild.weights.parameter import Kind, Parameter
 
+from .bert import BERT, ROBERTA
 from .config import DecoderConfig, HfConfig, architecture_of
 from .decoder import Decoder, module_spec
-from .family import Family
+from .encoder import Encoder, EncoderConfig, encoder_parameters, encoder_spec
+from .family import Family, ModelConfig
 from .llama import LLAMA
 from .ops import PAGE_SIZE
 from .qwen2 import QWEN2
@@ -24,13 +26,17 @@ __all__ = [
     "PAGE_SIZE",
     "Decoder",
     "DecoderConfig",
+    "Encoder",
+    "EncoderConfig",
     "Family",
+    "ModelConfig",
+    "encoder_spec",
     "module_spec",
     "parameters",
     "read_config",
 ]
 
-FAMILIES = (LLAMA, QWEN2, QWEN3)
+FAMILIES = (LLAMA, QWEN2, QWEN3, BERT, ROBERTA)
 
 #: Stacked parameters and the Hugging Face modules whose rows they hold, in order.
 _STACKED = {
@@ -39,8 +45,8 @@ _STACKED = {
 }
 
 
-def read_config(config: Mapping[str, Any]) -> DecoderConfig:
-    """The decoder that a parsed config.json describes.
+def read_config(config: Mapping[str, Any]) -> ModelConfig:
+    """The model that a parsed config.json describes.
 
     Raises UnsupportedArchitectureError (listing the supported ones), UnsupportedConfigError for
     a variation that webbuild does not implement, InvalidConfigError for a broken config.
@@ -55,8 +61,10 @@ def read_config(config: Mapping[str, Any]) -> DecoderConfig:
     )
 
 
-def parameters(config: DecoderConfig) -> tuple[Parameter, ...]:
+def parameters(config: ModelConfig) -> tuple[Parameter, ...]:
     """Every parameter of the model, in the order of its layers."""
+    if isinstance(config, EncoderConfig):
+        return tuple(encoder_parameters(config))
     return tuple(
         _parameter(config, name, tuple(int(n) for n in parameter.shape))
         for name, parameter in Decoder(config).named_parameters()

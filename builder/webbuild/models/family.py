@@ -1,4 +1,4 @@
-"""A family: which architectures it covers and how their configs describe a decoder."""
+"""A family: which architectures it covers and how their configs describe a model."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .config import DecoderConfig, HfConfig
+from .encoder import EncoderConfig
+
+ModelConfig = DecoderConfig | EncoderConfig
+"""A decoder generates text, an encoder turns texts into vectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """architectures: values of config.json's ``architectures[0]``; read: config → decoder."""
+    """architectures: values of config.json's ``architectures[0]``; read: config → decoder or encoder."""
 
     name: str
     architectures: tuple[str, ...]
-    read: Callable[[HfConfig], DecoderConfig]
+    read: Callable[[HfConfig], ModelConfig]

@@ -185,6 +185,34 @@ def decode_attention(
     return _emit("decode_attention", inputs, "y", heads * head_dim, attrs)
 
 
+def text_attention(
+    qkv: Tensor, token_seq: Tensor, texts: Tensor, *, heads: int, head_dim: int
+) -> Tensor:
+    """Attention of each token to all of its text: f32[tokens, heads * head_dim].
+
+    texts: i32[seqs, 4], of which the first two are a text's first row and the row behind it.
+    """
+    attrs = {"H": heads, "D": head_dim, "scale": head_dim**-0.5}
+    inputs = {"qkv": qkv, "token_seq": token_seq, "texts": texts}
+    return _emit("text_attention", inputs, "y", heads * head_dim, attrs)
+
+
+def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * gamma + beta over the last axis: f32[tokens, n]."""
+    inputs = {"x": x, "gamma": gamma, "beta": beta}
+    return _emit("layer_norm", inputs, "y", int(gamma.shape[0]), {"eps": eps})
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x Φ(x), by the error function: f32[tokens, n]."""
+    return _emit("gelu", {"x": x}, "y", int(x.shape[1]), {})
+
+
+def pool(x: Tensor, texts: Tensor) -> Tensor:
+    """Means of rows of x, of each text those that the last two of `texts` say: f32[seqs, n]."""
+    return _emit("pool", {"texts": texts, "x": x}, "y", int(x.shape[1]), {})
+
+
 def decode_attention_attrs(
     heads: int,
     kv_heads: int,

@@ -4,8 +4,9 @@ The same launch programs that browsers play, on whatever adapter wgpu finds (a s
 do). Needs the extra `webbuild[native]`.
 """
 
+from .encoder import NativeEncoder
 from .model import NativeModel
 from .sampling import Sampling
 from .sequence import Sequence
 
-__all__ = ["NativeModel", "Sampling", "Sequence"]
+__all__ = ["NativeEncoder", "NativeModel", "Sampling", "Sequence"]

@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from webbuild.errors import ContextFullError, InvalidRequestError, NoAdapterError
+from webbuild.errors import (
+    ContextFullError,
+    InvalidRequestError,
+    NoAdapterError,
+    WrongModelKindError,
+)
 from webbuild.schema.capacity import Capacity
 from webbuild.schema.check import ITEM_BYTES
 from webbuild.schema.expression import evaluate
@@ -79,10 +84,15 @@ class NativeModel:
         tier: "f16" or "f32"; None takes the first whose features the adapter has.
         context_length, max_batch, kv_tokens: most tokens of a sequence, most sequences at once,
         positions in the KV pool; None is what `Capacity.choose` says.
-        Raises what `Pack.open` raises, NoAdapterError, AdapterLimitError, InvalidRequestError.
+        Raises what `Pack.open` raises, WrongModelKindError, NoAdapterError, AdapterLimitError,
+        InvalidRequestError.
         """
         if not isinstance(pack, Pack):
             pack = Pack.open(pack, verify_hashes)
+        if pack.manifest.embedding is not None:
+            raise WrongModelKindError(
+                f"{pack.folder} holds a model that embeds texts: open it with NativeEncoder"
+            )
         tiers, limits = pack.program.tiers, pack.manifest.limits
         if tier is not None and tier not in tiers:
             raise InvalidRequestError(f"no tier {tier!r}: the pack has {', '.join(tiers)}")

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 import webbuild
 from webbuild.errors import InvalidOptionError
-from webbuild.models import DecoderConfig, parameters, read_config
+from webbuild.models import DecoderConfig, EncoderConfig, ModelConfig, parameters, read_config
+from webbuild.pack.embedding import embedding_info
 from webbuild.pack.output import (
     MANIFEST,
     atomic_directory,
@@ -28,6 +29,7 @@ from webbuild.pack.progress import Reporter
 from webbuild.pack.tokens import check_vocabulary, special_tokens
 from webbuild.quantize import Quantization
 from webbuild.schema.pack import (
+    EmbeddingInfo,
     FileRole,
     ModelInfo,
     PackFile,
@@ -53,7 +55,7 @@ _OTHER_FILES = 64 << 20
 
 # Tensors that checkpoints hold and no model needs: tables that are computed, and the copy of the
 # embedding that some tools write for a tied head.
-_REDUNDANT = (".rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
+_REDUNDANT = (".rotary_emb.inv_freq", ".masked_bias", ".attn.bias", "embeddings.position_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,20 @@ class _Job:
 
     source: ModelSource
     quantization: Quantization
-    decoder: DecoderConfig
+    model: ModelConfig
     parameters: tuple[Parameter, ...]
     plan: WeightsPlan
     tokens: Tokens
     template: str | None
+    embedding: EmbeddingInfo | None
+
+    @property
+    def longest_text(self) -> int | None:
+        """Most tokens of a text that an encoder was made for, where that is less than it can."""
+        if self.embedding is None:
+            return None
+        longest = self.source.longest_text
+        return None if longest is None else min(longest, self.model.context_length)
 
 
 def pack_model(
@@ -109,10 +120,10 @@ def pack_model(
     with named_write_errors(out):
         check_replaceable(out, options.force)
     job = _check(source, quantization, reporter)
-    if options.context_length is not None and options.context_length > job.decoder.context_length:
+    longest = job.model.context_length
+    if options.context_length is not None and options.context_length > longest:
         raise InvalidOptionError(
-            f"--context {options.context_length} is more than the model's "
-            f"{job.decoder.context_length}"
+            f"--context {options.context_length} is more than the model's {longest}"
         )
     check_space(out, job.plan.stored_nbytes + _OTHER_FILES)
     records = _records(options.records)
@@ -120,7 +131,7 @@ def pack_model(
     compiled = compile_model(
         source.config,
         quantization.name,
-        context_length=options.context_length,
+        context_length=options.context_length or job.longest_text,
         max_batch=options.max_batch or MAX_BATCH,
         library=options.library,
         kv=options.kv,
@@ -142,6 +153,7 @@ def pack_model(
         ]
         manifest = PackManifest(
             model=_model_info(job, options.name or source.name),
+            embedding=job.embedding,
             quantization=quantization.name,
             limits=compiled.limits,
             tokens=job.tokens,
@@ -167,14 +179,15 @@ def _records(path: Path | None) -> list[TuningRecord]:
 
 def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) -> _Job:
     """All checks of the input. The small files come first: weights may have to be downloaded."""
-    decoder = read_config(source.config)
-    wanted = parameters(decoder)
+    model = read_config(source.config)
+    wanted = parameters(model)
     tokens = special_tokens(source)
-    check_vocabulary(source, decoder.vocab_size)
-    template = source.chat_template
-    if not tokens.eos:
+    check_vocabulary(source, model.vocab_size)
+    encodes = isinstance(model, EncoderConfig)
+    template = None if encodes else source.chat_template
+    if not encodes and not tokens.eos:
         reporter.warn("no end-of-sequence token is named: generation ends at its token limit")
-    if template is None:
+    if not encodes and template is None:
         reporter.warn("the model has no chat template: only plain completions will work")
     for parameter in wanted:
         quantization.stored(parameter)  # raises if the shape does not divide
@@ -183,29 +196,36 @@ def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) 
         name
         for name in plan.unused
         if not name.endswith(_REDUNDANT)
-        and not (decoder.tied_embeddings and name == "lm_head.weight")
+        and not (_ties(model) and name == "lm_head.weight")
+        and not (encodes and name.startswith("pooler."))
     ]
     if unused:
         some = ", ".join(unused[:4]) + (", …" if len(unused) > 4 else "")
         reporter.warn(f"{len(unused)} of the checkpoint's tensors are not used: {some}")
-    return _Job(source, quantization, decoder, wanted, plan, tokens, template)
+    embedding = embedding_info(source, model) if isinstance(model, EncoderConfig) else None
+    return _Job(source, quantization, model, wanted, plan, tokens, template, embedding)
+
+
+def _ties(model: ModelConfig) -> bool:
+    """Whether the embedding is the head too."""
+    return isinstance(model, DecoderConfig) and model.tied_embeddings
 
 
 def _model_info(job: _Job, name: str) -> ModelInfo:
-    decoder = job.decoder
+    model = job.model
     return ModelInfo(
         name=name,
-        architecture=decoder.architecture,
-        family=decoder.family,
+        architecture=model.architecture,
+        family=model.family,
         parameters=job.plan.values,
-        vocab_size=decoder.vocab_size,
-        hidden_size=decoder.hidden_size,
-        layers=decoder.layers,
-        heads=decoder.heads,
-        kv_heads=decoder.kv_heads,
-        head_dim=decoder.head_dim,
-        intermediate_size=decoder.intermediate_size,
-        tied_embeddings=decoder.tied_embeddings,
+        vocab_size=model.vocab_size,
+        hidden_size=model.hidden_size,
+        layers=model.layers,
+        heads=model.heads,
+        kv_heads=model.kv_heads if isinstance(model, DecoderConfig) else model.heads,
+        head_dim=model.head_dim,
+        intermediate_size=model.intermediate_size,
+        tied_embeddings=_ties(model),
         config=job.source.config,
     )
 

@@ -14,20 +14,26 @@ from .ladder import (
     climb_int8,
     prepare,
 )
+from .encoder import ENCODER_BOUNDS, EncoderReference, measure_encoder, pooled
 from .model import load_model, reference_model
-from .tiny import TINY, write_tiny
+from .tiny import TINY, TINY_ENCODERS, write_tiny
 
 __all__ = [
     "BOUNDS",
     "CASES",
+    "ENCODER_BOUNDS",
     "INT8_BOUNDS",
     "INT8_CASES",
     "TINY",
+    "TINY_ENCODERS",
     "Case",
+    "EncoderReference",
     "climb",
     "climb_int8",
     "load_model",
     "measure",
+    "measure_encoder",
+    "pooled",
     "prepare",
     "reference_model",
     "write_tiny",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import logging
 
 from webbuild.errors import LogitsDifferError
-from webbuild.models import parameters, read_config
+from webbuild.models import EncoderConfig, parameters, read_config
 from webbuild.quantize import get_quantization
 from webbuild.schema.pack import PackManifest
 from webbuild.schema.read import read_manifest
@@ -42,15 +43,13 @@ def load_model(source: Path | None, pack: Path | None = None) -> Any:
     are stored, dequantised.
     """
     logging.disable_progress_bar()
+    kind: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
     if source is not None:
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=torch.float32, attn_implementation="eager"
-        )
+        values = json.loads((source / "config.json").read_text("utf-8"))
+        model = _loader(values).from_pretrained(source, **kind)
     elif pack is not None:
-        config = AutoConfig.for_model(**_manifest(pack).model.config)
-        model = AutoModelForCausalLM.from_config(
-            config, dtype=torch.float32, attn_implementation="eager"
-        )
+        values = _manifest(pack).model.config
+        model = _loader(values).from_config(AutoConfig.for_model(**values), **kind)
     else:
         raise ValueError("a source or a pack")
     if pack is not None:
@@ -104,6 +103,10 @@ def _attention_to(kept: Kept) -> Any:
     return attend
 
 
+def _loader(config: dict[str, Any]) -> Any:
+    return AutoModel if isinstance(read_config(config), EncoderConfig) else AutoModelForCausalLM
+
+
 def _manifest(pack: Path) -> PackManifest:
     return read_manifest((pack / "pack.json").read_bytes())
 
@@ -124,5 +127,7 @@ def _take_weights(model: Any, pack: Path) -> None:
             with torch.no_grad():
                 target.copy_(values[start : start + len(target)])
             start += len(target)
+    # What a causal model does not have, and an encoder's vectors do not pass through.
+    state = {name: value for name, value in state.items() if not name.startswith("pooler.")}
     if state:
         raise AssertionError(f"the pack has no values for {sorted(state)}")

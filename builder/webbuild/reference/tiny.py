@@ -30,6 +30,43 @@ _LLAMA = {**_COMMON, "architectures": ["LlamaForCausalLM"], "model_type": "llama
 _QWEN2 = {**_COMMON, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
 _QWEN3 = {**_COMMON, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
 
+_BERT = {
+    "num_hidden_layers": 2,
+    "architectures": ["BertModel"],
+    "model_type": "bert",
+    "vocab_size": 331,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+    "hidden_act": "gelu",
+    "pad_token_id": 0,
+}
+
+#: Encoders, likewise.
+TINY_ENCODERS: dict[str, dict[str, Any]] = {
+    "bert": _BERT,
+    "bert-odd": {
+        **_BERT,
+        "hidden_size": 51,
+        "intermediate_size": 67,
+        "num_attention_heads": 3,
+        "layer_norm_eps": 1e-5,
+    },
+    "xlm-roberta": {
+        **_BERT,
+        "architectures": ["XLMRobertaModel"],
+        "model_type": "xlm-roberta",
+        "max_position_embeddings": 130,
+        "type_vocab_size": 1,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    },
+}
+
 #: config.json of each, by name.
 TINY: dict[str, dict[str, Any]] = {
     "llama-gqa": _LLAMA,
@@ -87,8 +124,8 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def write_tiny(name: str, folder: Path) -> Path:
-    """Writes the config called `name` as a Hugging Face folder `folder`/`name`; returns it."""
+    """Writes the config called `name`, of a decoder or an encoder, as a Hugging Face folder `folder`/`name`; returns it."""
     config = folder / f"{name}.json"
-    config.write_text(json.dumps(TINY[name]), "utf-8")
+    config.write_text(json.dumps({**TINY, **TINY_ENCODERS}[name]), "utf-8")
     synthesize(str(config), folder / name, Reporter(quiet=True), seed=3)
     return folder / name

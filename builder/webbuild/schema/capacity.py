@@ -96,5 +96,6 @@ def predicted_bytes(memory: TierMemory, symbols: Mapping[str, int]) -> int:
         + memory.out_bytes * symbols["outs"]
         + memory.work_bytes * symbols.get("works", 0)
         + memory.page_bytes * symbols["pages"]
-        + 4 * symbols["slots"] * symbols["max_pages"]
+        # The page table, where there are pages.
+        + 4 * symbols["slots"] * symbols["max_pages"] * (memory.page_bytes > 0)
     )

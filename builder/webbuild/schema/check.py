@@ -39,6 +39,10 @@ MAX_GRID = 65535
 
 ITEM_BYTES = {"float16": 2, "float32": 4, "uint32": 4, "f16": 2, "f32": 4, "i32": 4, "u32": 4}
 FUNCTIONS = ("prefill", "decode", "sample", "logprobs")
+#: What an encoder has instead.
+ENCODER_FUNCTIONS = ("embed",)
+ENCODER_INPUTS = {"token_ids": "i32", "positions": "i32", "token_seq": "i32", "texts": "i32"}
+ENCODER_BUFFERS = {"embeddings": "f32"}
 #: Step-block arrays that hosts know how to fill, with their types.
 INPUTS = {
     "token_ids": "i32",
@@ -89,12 +93,19 @@ def check(
     _check_files(manifest, tensors)
     _check_segments(program, _check_tensors(tensors))
     symbols = largest_symbols(manifest, program)
-    _check_inputs(program, symbols)
+    encodes = manifest.embedding is not None
+    _check_inputs(program, symbols, ENCODER_INPUTS if encodes else INPUTS)
     for identifier, kernel in kernels.kernels.items():
         _check_kernel(identifier, kernel)
     _need(manifest.memory.keys() == program.tiers.keys(), "pack.json", "memory lists other tiers")
     for name, tier in program.tiers.items():
-        _check_tier(f"tier {name}", tier, program, kernels.kernels, symbols)
+        place = f"tier {name}"
+        expected = ENCODER_BUFFERS if encodes else BUFFERS
+        _check_hosts_part(place, tier, expected, ENCODER_FUNCTIONS if encodes else FUNCTIONS)
+        _check_tier(place, tier, program, kernels.kernels, symbols)
+    if encodes:
+        holds = manifest.limits.context_length <= manifest.limits.prefill_chunk
+        _need(holds, "pack.json", "a text of context_length tokens does not fit a step")
 
 
 def largest_symbols(manifest: PackManifest, program: Program) -> dict[str, int]:
@@ -167,13 +178,15 @@ def _check_segments(program: Program, tensors: Mapping[str, TensorRecord]) -> No
         _need(resident <= MAX_BINDING_BYTES, place, f"needs {resident} bytes, over 128 MiB")
 
 
-def _check_inputs(program: Program, symbols: Mapping[str, int]) -> None:
+def _check_inputs(
+    program: Program, symbols: Mapping[str, int], known: Mapping[str, str]
+) -> None:
     names = [item.name for item in program.inputs]
     _need(len(set(names)) == len(names), "inputs", "a name is there twice")
     for item in program.inputs:
         place = f"input {item.name!r}"
-        _need(item.name in INPUTS, place, "is none that hosts can fill")
-        _need(item.dtype == INPUTS[item.name], place, f"is {item.dtype}")
+        _need(item.name in known, place, "is none that hosts can fill")
+        _need(item.dtype == known[item.name], place, f"is {item.dtype}")
         size = _product(place, item.shape, symbols) * 4
         _need(0 < size <= MAX_BINDING_BYTES, place, f"has {size} bytes")
     if any(SPLIT in tier.functions for tier in program.tiers.values()):
@@ -198,6 +211,17 @@ def _check_kernel(identifier: str, kernel: Kernel) -> None:
     _need(not unknown, place, f"needs unknown features {sorted(unknown)}")
 
 
+def _check_hosts_part(
+    place: str, tier: Tier, buffers: Mapping[str, str], functions: Iterable[str]
+) -> None:
+    """What hosts write, read and run is there."""
+    types = {buffer.name: buffer.dtype for buffer in tier.buffers}
+    for name, dtype in buffers.items():
+        _need(types.get(name) == dtype, place, f"has no {dtype} buffer {name!r}")
+    missing = set(functions) - tier.functions.keys()
+    _need(not missing, place, f"has no function {sorted(missing)}")
+
+
 def _check_tier(
     place: str,
     tier: Tier,
@@ -212,8 +236,6 @@ def _check_tier(
         _need(0 < value <= MAX_BINDING_BYTES, f"{place}, storage {index}", f"has {value} bytes")
     types = {buffer.name: buffer.dtype for buffer in tier.buffers}
     _need(len(types) == len(tier.buffers), place, "a buffer is there twice")
-    for name, dtype in BUFFERS.items():
-        _need(types.get(name) == dtype, place, f"has no {dtype} buffer {name!r}")
     for buffer in tier.buffers:
         # Sizes that depend on the pool are the runtime's choice; it compares them with the adapter.
         fixed = "pages" not in chain.from_iterable(symbols_of(size) for size in buffer.shape)
@@ -221,8 +243,6 @@ def _check_tier(
         size *= ITEM_BYTES[buffer.dtype]
         fits = size > 0 and (not fixed or size <= MAX_BINDING_BYTES)
         _need(fits, f"{place}, buffer {buffer.name!r}", f"has {size} bytes")
-    missing = set(FUNCTIONS) - tier.functions.keys()
-    _need(not missing, place, f"has no function {sorted(missing)}")
     inputs = frozenset(item.name for item in program.inputs)
     for name, function in tier.functions.items():
         _check_params(f"{place}, {name}", function, symbols)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .base import Format
 
-PACK_VERSION: Literal[2] = 2
+PACK_VERSION: Literal[3] = 3
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileRole = Literal[
@@ -22,6 +22,9 @@ FileRole = Literal[
     "generation_config",
     "license",
 ]
+
+
+Pooling = Literal["mean", "cls", "last"]
 
 
 class PackFile(Format):
@@ -53,6 +56,17 @@ class ModelInfo(Format):
     tied_embeddings: bool
     config: dict[str, Any]
     """The source's config.json, verbatim."""
+
+
+class EmbeddingInfo(Format):
+    """How an encoder's vectors of tokens become a text's; they have `hidden_size` numbers."""
+
+    pooling: Pooling
+    """The mean over all tokens, the first token (`cls`), or the last one."""
+    normalize: bool
+    """Whether a text's vector is scaled to length 1."""
+    first_position: Annotated[int, Field(ge=0)]
+    """Of a text's first token, as `positions` counts."""
 
 
 class Limits(Format):
@@ -106,8 +120,10 @@ class Provenance(Format):
 class PackManifest(Format):
     """pack.json."""
 
-    format_version: Literal[2] = PACK_VERSION
+    format_version: Literal[3] = PACK_VERSION
     model: ModelInfo
+    embedding: EmbeddingInfo | None = None
+    """Of a model that turns texts into vectors; None: it generates text."""
     quantization: Literal["q4f16_1", "q8f16_1", "q0f16", "q0f32"]
     limits: Limits
     tokens: Tokens

@@ -25,6 +25,7 @@ from webbuild.sources.safetensors import Tensor, read_header
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+POOLING = "1_Pooling/config.json"
 
 #: Everything but the weights that a pack may hold or be made from.
 SMALL_FILES = (
@@ -33,6 +34,9 @@ SMALL_FILES = (
     "tokenizer_config.json",
     "chat_template.jinja",
     "generation_config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    POOLING,
     INDEX,
     "LICENSE",
     "LICENSE.txt",
@@ -76,6 +80,32 @@ class ModelSource:
     def tokenizer_config(self) -> dict[str, Any]:
         """tokenizer_config.json, or empty."""
         return self._json_or_empty("tokenizer_config.json")
+
+    @cached_property
+    def modules(self) -> list[str]:
+        """Types of a sentence-transformers model's steps, in order, such as ``Pooling``; empty for
+        another model. Raises InvalidConfigError."""
+        path = self.folder / "modules.json"
+        if not path.is_file():
+            return []
+        try:
+            modules = json.loads(path.read_text("utf-8"))
+            return [str(module["type"]).rpartition(".")[2] for module in modules]
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
+            raise InvalidConfigError(
+                f"{path} is no list of sentence-transformers' modules: {error!r}"
+            ) from None
+
+    @cached_property
+    def pooling(self) -> dict[str, Any]:
+        """A sentence-transformers model's pooling, or empty."""
+        return self._json_or_empty(POOLING)
+
+    @cached_property
+    def longest_text(self) -> int | None:
+        """Most tokens of a text that sentence-transformers gives the model, if it says."""
+        longest = self._json_or_empty("sentence_bert_config.json").get("max_seq_length")
+        return longest if type(longest) is int and longest > 0 else None
 
     @cached_property
     def tokenizer(self) -> dict[str, Any]:

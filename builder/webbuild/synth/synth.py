@@ -9,7 +9,7 @@ from typing import Any
 
 from webbuild import __version__
 from webbuild.errors import InvalidConfigError, ModelNotFoundError
-from webbuild.models import read_config
+from webbuild.models import EncoderConfig, read_config
 from webbuild.pack.output import atomic_directory, check_replaceable, check_space
 from webbuild.pack.progress import Reporter
 from webbuild.sources import aliases
@@ -41,13 +41,15 @@ def synthesize(
     config, origin = _read_config(model)
     if layers is not None:
         config = {**config, "num_hidden_layers": layers}
-    decoder = read_config(config)
+    described = read_config(config)
+    encodes = isinstance(described, EncoderConfig)
     eos = config.get("eos_token_id")
     tokenizer = make_tokenizer(
-        decoder.vocab_size,
+        described.vocab_size,
         config.get("bos_token_id"),
         eos if isinstance(eos, list) else [] if eos is None else [eos],
         config.get("pad_token_id"),
+        encodes,
     )
     files: dict[str, dict[str, Any]] = {
         "config.json": config,
@@ -57,11 +59,11 @@ def synthesize(
         "tokenizer.json": tokenizer.tokenizer,
         "tokenizer_config.json": {
             **tokenizer.config,
-            "model_max_length": decoder.context_length,
+            "model_max_length": described.context_length,
         },
         MARKER: {"model": origin, "seed": seed, "webbuild_version": __version__},
     }
-    shards = _split(checkpoint_tensors(decoder), shard_bytes)
+    shards = _split(checkpoint_tensors(described), shard_bytes)
     total = sum(spec.nbytes for shard in shards for spec in shard)
 
     check_replaceable(out, force, MARKER)
@@ -69,7 +71,8 @@ def synthesize(
     with atomic_directory(out, force, MARKER) as folder:
         for name, content in files.items():
             _write_json(folder / name, content)
-        (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, "utf-8")
+        if not encodes:
+            (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, "utf-8")
         values = RandomValues(seed)
         with reporter.bytes("Weights", total) as advance:
             _write_shards(folder, shards, values, advance)

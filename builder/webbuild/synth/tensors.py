@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from webbuild.models import DecoderConfig
+from webbuild.models import EncoderConfig, ModelConfig, parameters
 
 Bits = npt.NDArray[np.uint16]
 
@@ -19,21 +19,32 @@ Bits = npt.NDArray[np.uint16]
 _TABLE = (1 << 20) + 7
 
 
+Role = Literal["matrix", "norm", "bias"]
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One tensor to make, of bf16."""
 
     name: str
     shape: tuple[int, ...]
-    role: Literal["matrix", "norm", "bias"]
+    role: Role
 
     @property
     def nbytes(self) -> int:
         return 2 * prod(self.shape)
 
 
-def checkpoint_tensors(config: DecoderConfig) -> Iterator[TensorSpec]:
+def checkpoint_tensors(config: ModelConfig) -> Iterator[TensorSpec]:
     """Names and shapes as transformers saves them, in the order of the layers."""
+    if isinstance(config, EncoderConfig):
+        for parameter in parameters(config):
+            rows, *columns = parameter.shape
+            for name in parameter.sources:
+                role: Role = "bias" if name.endswith("bias") else "norm"
+                role = "matrix" if columns else role
+                yield TensorSpec(name, (rows // len(parameter.sources), *columns), role)
+        return
     D, F, head_dim = config.hidden_size, config.intermediate_size, config.head_dim
     q, kv = config.heads * head_dim, config.kv_heads * head_dim
     yield TensorSpec("model.embed_tokens.weight", (config.vocab_size, D), "matrix")

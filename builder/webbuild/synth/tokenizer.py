@@ -28,12 +28,16 @@ class SyntheticTokenizer:
 
 
 def make_tokenizer(
-    vocab_size: int, bos: int | None, eos: Sequence[int], pad: int | None
+    vocab_size: int,
+    bos: int | None,
+    eos: Sequence[int],
+    pad: int | None,
+    encodes: bool = False,
 ) -> SyntheticTokenizer:
     """A byte-level BPE tokenizer with exactly `vocab_size` ids and specials at the given ones.
 
     It has no merges, so text becomes bytes; the other ids decode to made-up words, which make
-    random generations readable. Raises InvalidConfigError if 256 bytes and the special tokens do
+    random generations readable. encodes: texts are put between [CLS] and [SEP]. Raises InvalidConfigError if 256 bytes and the special tokens do
     not fit.
     """
     special: dict[int, str] = {}
@@ -43,7 +47,9 @@ def make_tokenizer(
         if token is not None:
             special.setdefault(token, text)
     free = (i for i in range(vocab_size - 1, -1, -1) if i not in special)
-    for text in ("<|im_start|>",) if eos else ("<|im_start|>", "<|im_end|>"):
+    ends = ("[CLS]", "[SEP]")
+    chat = ("<|im_start|>",) if eos else ("<|im_start|>", "<|im_end|>")
+    for text in ends if encodes else chat:
         special[next(free, -1)] = text
     if vocab_size < 256 + len(special) or not all(0 <= i < vocab_size for i in special):
         raise InvalidConfigError(
@@ -78,7 +84,7 @@ def make_tokenizer(
             "trim_offsets": True,
             "use_regex": True,
         },
-        "post_processor": None,
+        "post_processor": _between(vocab, *ends) if encodes else None,
         "decoder": {
             "type": "ByteLevel",
             "add_prefix_space": True,
@@ -101,11 +107,23 @@ def make_tokenizer(
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": None if bos is None else special[bos],
-        "eos_token": "<|im_end|>",
+        "eos_token": None if encodes and not eos else "<|im_end|>",
         "pad_token": None if pad is None else special[pad],
         "clean_up_tokenization_spaces": False,
     }
     return SyntheticTokenizer(tokenizer, config)
+
+
+def _between(vocab: dict[str, int], before: str, after: str) -> dict[str, Any]:
+    """Puts a text between two special tokens."""
+
+    def token(text: str) -> dict[str, Any]:
+        return {"SpecialToken": {"id": text, "type_id": 0}}
+
+    single = [token(before), {"Sequence": {"id": "A", "type_id": 0}}, token(after)]
+    pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}, token(after)]
+    special = {text: {"id": text, "ids": [vocab[text]], "tokens": [text]} for text in (before, after)}
+    return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}
 
 
 def _byte_symbols() -> list[str]:

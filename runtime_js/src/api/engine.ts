@@ -7,6 +7,7 @@ import type { DeviceState } from "../engine/recovery.js";
 import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "../errors.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
+import { Embeddings } from "./embeddings.js";
 import { SavedPrompts } from "./kv.js";
 import { parseMessages } from "./messages.js";
 import { Peers } from "./peers.js";
@@ -30,6 +31,8 @@ export class Engine extends ServingEngine {
   readonly peers: Peers;
   /** Prompts kept between visits: what was computed of them. */
   readonly kv: SavedPrompts;
+  /** Vectors of texts, of a model that embeds. */
+  readonly embeddings: Embeddings;
   /** Links that are being made, by the other engine's id. */
   readonly #linking = new Map<string, Promise<unknown>>();
 
@@ -41,6 +44,7 @@ export class Engine extends ServingEngine {
     super(connection.call, info.id, info.model.name);
     this.peers = new Peers(connection.call);
     this.kv = new SavedPrompts(connection.call);
+    this.embeddings = new Embeddings(connection.call, info.model.name);
   }
 
   /**

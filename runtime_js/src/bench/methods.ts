@@ -1,7 +1,8 @@
 /** The engine's end of a benchmark: methods over the package's worker protocol. */
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
-import { type LoadOptions, load, openSource, readProgram } from "../engine/load.js";
+import { type LoadOptions, load } from "../engine/load.js";
+import { openSource, readProgram } from "../engine/opening.js";
 import type { LoadProgress } from "../engine/progress.js";
 import { EngineUnloaded } from "../errors.js";
 import { Profiler } from "../gpu/profiler.js";

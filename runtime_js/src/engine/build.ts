@@ -19,10 +19,13 @@ import type { LoadPhase } from "./progress.js";
 import type { SamplingDefaults } from "./sampling.js";
 
 /** What every executor of a pack is made from. */
-export interface CheckedPack {
+export interface ReadPack {
   manifest: PackManifest;
   model: Model;
   symbols: Symbols;
+}
+
+export interface CheckedPack extends ReadPack {
   /** Sampling settings of requests that name none. */
   defaults: SamplingDefaults;
 }
@@ -34,8 +37,8 @@ export interface Chosen {
   has: Available;
 }
 
-export interface Built<T> extends Chosen {
-  executor: Executor;
+export interface Built<T, E = Executor> extends Chosen {
+  executor: E;
   report: AdapterReport;
   source: PackSource;
   /** What was read beside the weights. */
@@ -68,24 +71,35 @@ const QUEUE_BYTES = 64 * 2 ** 20;
  * @param loading the source's; aborted when anything fails, so that nothing more is downloaded
  * @throws AdapterLimit, OutOfMemory, DeviceError, DeviceLostError, AbortError and what reading a pack throws
  */
-export async function build<T>(
-  { manifest, model, symbols, defaults }: CheckedPack,
+export function build<T>(
+  pack: CheckedPack,
   chosen: Chosen,
   source: PackSource,
-  {
-    opened,
-    progress,
-    beside,
-    loading,
-    signal,
-  }: {
-    opened: Promise<Device>;
-    progress: { enter(phase: LoadPhase): void };
-    beside: () => Promise<T>;
-    loading: AbortController;
-    signal: AbortSignal;
-  },
+  making: Making<T>,
 ): Promise<Built<T>> {
+  const { manifest, model, symbols, defaults } = pack;
+  const { vocab_size: vocab } = manifest.model;
+  return buildWith(pack, chosen, source, making, (device) =>
+    Executor.create(device, model, chosen.choice.tier, symbols, vocab, defaults),
+  );
+}
+
+export interface Making<T> {
+  opened: Promise<Device>;
+  progress: { enter(phase: LoadPhase): void };
+  beside: () => Promise<T>;
+  loading: AbortController;
+  signal: AbortSignal;
+}
+
+/** The same of any executor. @param create allocates its memory, and starts to compile its kernels */
+export async function buildWith<T, E extends { warmUp(): Promise<unknown> }>(
+  { manifest, model }: ReadPack,
+  chosen: Chosen,
+  source: PackSource,
+  { opened, progress, beside, loading, signal }: Making<T>,
+  create: (device: Device) => Promise<{ memory: Memory; ready: Promise<E> }>,
+): Promise<Built<T, E>> {
   const { adapter, choice } = chosen;
   if (choice.problems[0]) throw choice.problems[0];
   throwIfAborted(signal);
@@ -94,9 +108,7 @@ export async function build<T>(
   try {
     const made = await Promise.race([opened, cancelled.promise]);
     device = made;
-    const { vocab_size: vocab } = manifest.model;
-    const created = Executor.create(made, model, choice.tier, symbols, vocab, defaults);
-    const { memory, ready } = await Promise.race([created, made.failed]);
+    const { memory, ready } = await Promise.race([create(made), made.failed]);
     // Before the weights have arrived: what is computed is of no use, what drivers compile for it is.
     const warm = ready.then((executor) => executor.warmUp());
     warm.catch(() => {});

@@ -6,16 +6,15 @@ import { chooseSymbols } from "../gpu/sizes.js";
 import { packBytes } from "../program/manifest.js";
 import { addBytes } from "./draft.js";
 import type { Host } from "./host.js";
+import { chooseDraft, openDraft } from "./load.js";
 import {
   choose,
   chooseCapacity,
-  chooseDraft,
   findAdapter,
   type LoadOptions,
-  openDraft,
   openSource,
   readProgram,
-} from "./load.js";
+} from "./opening.js";
 
 export interface CanRunReport {
   ok: boolean;

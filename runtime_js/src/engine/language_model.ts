@@ -1,17 +1,11 @@
 /** A loaded model: requests become prompts, which the scheduler continues. */
-import {
-  DeviceLostError,
-  EngineUnloaded,
-  GrammarError,
-  InvalidRequestError,
-  throwIfAborted,
-} from "../errors.js";
+import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
 import type { Capacity } from "../gpu/sizes.js";
-import type { GrammarSpec, Grammars, Matcher, Vocabulary } from "../grammar/spec.js";
+import type { Matcher, Vocabulary } from "../grammar/spec.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";
@@ -28,6 +22,7 @@ import type { Executor } from "./executor.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
+import { Matchers } from "./matchers.js";
 import { Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
@@ -55,6 +50,8 @@ export interface EngineInfo {
   bytes: Requirements["bytes"];
   /** What guesses tokens, if anything was loaded for that. */
   draft: DraftInfo | null;
+  /** Of a model that embeds texts: numbers of a vector, how those of tokens become one, and whether it has length 1; else null. */
+  embedding: { dimensions: number; pooling: "mean" | "cls" | "last"; normalize: boolean } | null;
   adapter: AdapterReport;
   /** Launches of each function. */
   launches: Record<string, number>;
@@ -85,10 +82,6 @@ export interface GenerateListener {
   delta(delta: Delta): void;
 }
 
-const openGrammars = async (): Promise<Grammars> => {
-  throw new GrammarError("grammars are not there yet");
-};
-
 /** Of an answer that the model does not end. */
 const NO_END: ReadonlySet<number> = new Set();
 
@@ -118,9 +111,8 @@ export class LanguageModel {
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
   #prefixes: Promise<SavedPrefixes> | undefined;
-  /** Loads what compiles grammars, when a request has one first. */
-  openGrammars: (vocabulary: Vocabulary) => Promise<Grammars> = openGrammars;
-  #grammars: Promise<Grammars> | undefined;
+  /** Of answers that must match a grammar. */
+  matchers: Matchers;
   #unloaded = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
   /** An idle moment's work failed: the request that needs it is told. */
@@ -150,7 +142,19 @@ export class LanguageModel {
     };
     this.#eos = new Set(manifest.tokens.eos);
     this.#contextLength = setting.contextLength;
+    this.matchers = new Matchers(this.#vocabulary());
     this.prompts = new Prompts(text, manifest.model.vocab_size, setting.contextLength);
+  }
+
+  /** What grammars need to know of the tokens. */
+  #vocabulary(): Vocabulary {
+    const { bytes } = this.text.tokenizer;
+    return {
+      size: this.manifest.model.vocab_size,
+      stopTokens: [...this.#eos],
+      bytes: (id) => bytes.of(id),
+      isSpecial: (id) => bytes.isSpecial(id),
+    };
   }
 
   /** On the device of now; another one after a loss. */
@@ -259,6 +263,7 @@ export class LanguageModel {
       kvTokens,
       bytes,
       draft,
+      embedding: null,
       adapter,
       launches: this.executor.launches(),
       tuning: this.setting.tuning,
@@ -340,30 +345,12 @@ export class LanguageModel {
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
-    const matcher = request.grammar && (await this.#matcher(request.grammar));
+    const matcher = request.grammar && (await this.matchers.begin(request.grammar));
     try {
       return await this.#answer(request, matcher, listener, signal);
     } finally {
       matcher?.free();
     }
-  }
-
-  /** At the beginning of a grammar. @throws GrammarError */
-  async #matcher(spec: GrammarSpec): Promise<Matcher> {
-    const { bytes } = this.text.tokenizer;
-    this.#grammars ??= this.openGrammars({
-      size: this.manifest.model.vocab_size,
-      stopTokens: [...this.#eos],
-      bytes: (id) => bytes.of(id),
-      isSpecial: (id) => bytes.isSpecial(id),
-    });
-    const opening = this.#grammars;
-    opening.catch(() => {
-      if (this.#grammars === opening) this.#grammars = undefined; // the next request tries again
-    });
-    const grammars = await opening;
-    if (this.#unloaded) throw new EngineUnloaded("the engine was unloaded");
-    return grammars.compile(spec).matcher();
   }
 
   async #answer(
@@ -493,7 +480,7 @@ export class LanguageModel {
     this.#unloaded = true;
     clearTimeout(this.#idle);
     this.exchange.reservations.clear("the engine was unloaded");
-    this.#grammars?.then((grammars) => grammars.close()).catch(() => {});
+    this.matchers.close();
     const unloaded = new EngineUnloaded("the engine was unloaded");
     this.#recovery?.end(unloaded);
     this.scheduler.stop(unloaded);

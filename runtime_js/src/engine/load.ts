@@ -1,28 +1,12 @@
 /** From a pack URL to a model that answers, and that goes on when its device is lost. */
-import {
-  abortError,
-  DeviceLostError,
-  InvalidRequestError,
-  NoWebGPU,
-  throwIfAborted,
-} from "../errors.js";
-import type { PackFile, PackManifest } from "../generated/pack.js";
+import { abortError, DeviceLostError, embedsTexts, NoWebGPU, throwIfAborted } from "../errors.js";
+import type { PackFile } from "../generated/pack.js";
 import { type Counters, newCounters } from "../gpu/counters.js";
-import {
-  available,
-  chooseTier,
-  type Device,
-  describeAdapter,
-  requestAdapter,
-  requestDevice,
-  type TierChoice,
-} from "../gpu/device.js";
+import { type Device, describeAdapter, requestDevice, type TierChoice } from "../gpu/device.js";
 import type { Available } from "../gpu/requirements.js";
-import { type Capacity, chooseSymbols, type Symbols } from "../gpu/sizes.js";
-import { type Model, readModel } from "../program/check.js";
-import { type FileRole, fileOf, packBytes } from "../program/manifest.js";
-import { PackCache } from "../store/pack_cache.js";
-import { PackSource } from "../store/pack_source.js";
+import { type Capacity, chooseSymbols } from "../gpu/sizes.js";
+import { fileOf, packBytes } from "../program/manifest.js";
+import type { PackSource } from "../store/pack_source.js";
 import {
   type Built,
   type BuiltDraft,
@@ -32,61 +16,47 @@ import {
   type DraftCode,
 } from "./build.js";
 import { checkVocabulary } from "./draft.js";
+import type { EmbeddingModel } from "./embedding_model.js";
 import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
-import { Losses, type RecoveryOptions } from "./losses.js";
+import { loadEncoder } from "./load_encoder.js";
+import { Losses } from "./losses.js";
+import {
+  abortedWith,
+  choose,
+  chooseCapacity,
+  findAdapter,
+  type LoadOptions,
+  openSource,
+  readProgram,
+} from "./opening.js";
 import { checkedYield } from "./page_share.js";
 import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { pause } from "./recovery.js";
 import { readDefaults, readText } from "./text_parts.js";
 
-export interface LoadOptions {
-  /** The pack's folder, with a trailing slash. */
-  url: string;
-  /**
-   * The same of a smaller pack with the same tokenizer, which guesses tokens for requests that ask for `speculation`; it takes
-   * memory of its own, KV pages for as many positions among them. Default: none.
-   */
-  draft?: string;
-  /** Most tokens of prompt and answer together; default: the pack's. */
-  contextLength?: number;
-  /** Most requests that run at once, at most the pack's limit; default: 8. The others wait. */
-  maxBatch?: number;
-  /**
-   * Positions in the KV pool, which running requests and the prefix cache share; at least `contextLength`, default: twice
-   * that.
-   */
-  kvTokens?: number;
-  /** A tier by name, instead of the best that the adapter can run. */
-  tier?: string;
-  /** Ask the server for a newer version of a cached pack. */
-  revalidate?: boolean;
-  /** Keep the pack in the browser's storage (default true). */
-  cache?: boolean;
-  /** Hash cached files again while loading them (default false: they were hashed when they were stored). */
-  verifyCache?: boolean;
-  powerPreference?: GPUPowerPreference;
-  /**
-   * Measure on this device which kernels are the fastest (default false): once, for at most 10 seconds; later loads take the
-   * result from the browser's storage.
-   */
-  tune?: boolean;
-  /**
-   * Milliseconds for which the GPU is left to the page after each step (default 0), so that it draws smoothly while a model
-   * runs; steps are kept short then, too. `engine.setYield` changes it.
-   */
-  yieldMs?: number;
-  /** How often a lost device is replaced before the engine gives up (default: 3 losses within a minute). */
-  recovery?: RecoveryOptions;
-}
+export type { LoadOptions };
 
-/** @throws every error that `Engine.load` documents */
+/** @throws every error that `Engine.load` documents, and WrongModelKind for a pack that does not generate text */
 export async function load(
   host: Host,
   options: LoadOptions,
   onProgress: (progress: LoadProgress) => void,
   signal: AbortSignal,
 ): Promise<LanguageModel> {
+  const model = await loadAny(host, options, onProgress, signal);
+  if (model instanceof LanguageModel) return model;
+  model.unload();
+  throw embedsTexts(model.info().model.name);
+}
+
+/** Of either kind. @throws every error that `Engine.load` documents */
+export async function loadAny(
+  host: Host,
+  options: LoadOptions,
+  onProgress: (progress: LoadProgress) => void,
+  signal: AbortSignal,
+): Promise<LanguageModel | EmbeddingModel> {
   const losses = new Losses(options.recovery);
   let tune = options.tune ?? false;
   for (let failed = 0; ; ) {
@@ -112,7 +82,7 @@ async function loadOnce(
   losses: Losses,
   onProgress: (progress: LoadProgress) => void,
   signal: AbortSignal,
-): Promise<LanguageModel | undefined> {
+): Promise<LanguageModel | EmbeddingModel | undefined> {
   const { loading, dispose } = abortedWith(signal);
   const progress = new ProgressReporter(onProgress);
   let opened: Promise<Device> | undefined;
@@ -128,6 +98,10 @@ async function loadOnce(
     progress.sources.push(source);
     const manifest = await source.manifest();
     progress.totalBytes = packBytes(manifest);
+    if (manifest.embedding) {
+      const making = { opened, found, progress, loading, signal, counters };
+      return await loadEncoder(host, options, losses, source, manifest, making);
+    }
     const [model, defaults] = await Promise.all([
       readProgram(source, manifest),
       readDefaults(source, manifest),
@@ -260,6 +234,7 @@ export async function openDraft(
   if (options.draft === undefined) return undefined;
   const source = await openSource(host, { ...options, url: options.draft }, signal, onBytes);
   const manifest = await source.manifest();
+  if (manifest.embedding) throw embedsTexts(manifest.model.name, "draft");
   const code = await import("./drafted_steps.js");
   await checkVocabulary(target, { source, manifest }, code);
   const model = await readProgram(source, manifest);
@@ -299,96 +274,4 @@ async function buildDraft(
   });
   const { manifest, model } = pack;
   return { ...built, manifest, program: model.program, contextLength, code };
-}
-
-/** A controller that is aborted with `signal`, until disposed of. */
-function abortedWith(signal: AbortSignal): { loading: AbortController; dispose: () => void } {
-  const loading = new AbortController();
-  const stop = () => loading.abort(signal.reason);
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  return { loading, dispose: () => signal.removeEventListener("abort", stop) };
-}
-
-/** A pack's source with the store that the host has. */
-export async function openSource(
-  host: Host,
-  options: Pick<LoadOptions, "url" | "cache" | "revalidate" | "verifyCache">,
-  signal: AbortSignal,
-  onBytes?: () => void,
-): Promise<PackSource> {
-  const store = options.cache === false ? undefined : await host.openStore();
-  return new PackSource(options.url, {
-    fetch: host.fetch,
-    cache: store && new PackCache(store),
-    signal,
-    revalidate: options.revalidate ?? false,
-    verifyCache: options.verifyCache ?? false,
-    ...(onBytes ? { onBytes } : {}),
-    ...(host.newHasher ? { newHasher: host.newHasher } : {}),
-  });
-}
-
-/** Sequences at once, if a pack can do so many and a load asks for no other number. */
-const DEFAULT_BATCH = 8;
-
-/** What a load allocates for. @throws InvalidRequestError */
-export function chooseCapacity(
-  { limits }: PackManifest,
-  { contextLength, maxBatch, kvTokens }: Pick<LoadOptions, keyof Capacity>,
-): Capacity {
-  const context = inRange("contextLength", contextLength ?? limits.default_context_length, 2);
-  if (context > limits.context_length) {
-    throw outOfRange(
-      "contextLength",
-      `${context} is more than the model's ${limits.context_length}`,
-    );
-  }
-  const batch = inRange("maxBatch", maxBatch ?? Math.min(DEFAULT_BATCH, limits.max_batch), 1);
-  if (batch > limits.max_batch) {
-    throw outOfRange("maxBatch", `${batch} is more than the pack's ${limits.max_batch}`);
-  }
-  const tokens = inRange("kvTokens", kvTokens ?? 2 * context, 2);
-  if (tokens < context) {
-    throw outOfRange("kvTokens", `${tokens} is less than one context of ${context}`);
-  }
-  return { contextLength: context, maxBatch: batch, kvTokens: tokens };
-}
-
-function inRange(param: string, value: number, least: number): number {
-  if (Number.isInteger(value) && value >= least) return value;
-  throw outOfRange(param, `must be an integer of at least ${least}, not ${value}`);
-}
-
-const outOfRange = (param: string, problem: string) =>
-  new InvalidRequestError(`${param} ${problem}`, { param });
-
-/** program.json, kernels.json and tensor-cache.json, checked. */
-export async function readProgram(source: PackSource, manifest: PackManifest): Promise<Model> {
-  const read = (role: FileRole) => source.read(fileOf(manifest, role) as PackFile);
-  const [program, kernels, tensorCache] = await Promise.all([
-    read("program"),
-    read("kernels"),
-    read("tensor_cache"),
-  ]);
-  return readModel({ program, kernels, tensorCache }, manifest);
-}
-
-/** @throws NoWebGPU */
-export function findAdapter(
-  host: Host,
-  options: Pick<LoadOptions, "powerPreference">,
-): Promise<GPUAdapter> {
-  const powerPreference = options.powerPreference ?? "high-performance";
-  return requestAdapter(host.gpu, { powerPreference });
-}
-
-export function choose(
-  adapter: GPUAdapter,
-  model: Model,
-  symbols: Symbols,
-  options: Pick<LoadOptions, "tier">,
-): { choice: TierChoice; has: Available } {
-  const has = available(adapter);
-  return { choice: chooseTier(model, symbols, has, options.tier), has };
 }

@@ -426,7 +426,8 @@ export class Scheduler {
     const prefilling = chosen.filter(({ generation }) => generation.prefills);
     try {
       this.#count(chosen);
-      if (masked) this.#held = { step, draws: new HeldDraws(drawing, runner.forward(rows, sample)) };
+      if (masked)
+        this.#held = { step, draws: new HeldDraws(drawing, runner.forward(rows, sample)) };
       else this.#follow(step, runner.step(rows, sample));
     } catch (error) {
       if (runner.gpu.failure()) return false;

@@ -4,8 +4,12 @@
  * pack.json.
  */
 export interface PackManifest {
-  format_version: 2;
+  format_version: 3;
   model: ModelInfo;
+  /**
+   * Of a model that turns texts into vectors; None: it generates text.
+   */
+  embedding: EmbeddingInfo | null;
   quantization: "q4f16_1" | "q8f16_1" | "q0f16" | "q0f32";
   limits: Limits;
   tokens: Tokens;
@@ -46,6 +50,23 @@ export interface ModelInfo {
   config: {
     [k: string]: unknown;
   };
+}
+/**
+ * How an encoder's vectors of tokens become a text's; they have `hidden_size` numbers.
+ */
+export interface EmbeddingInfo {
+  /**
+   * The mean over all tokens, the first token (`cls`), or the last one.
+   */
+  pooling: "mean" | "cls" | "last";
+  /**
+   * Whether a text's vector is scaled to length 1.
+   */
+  normalize: boolean;
+  /**
+   * Of a text's first token, as `positions` counts.
+   */
+  first_position: number;
 }
 /**
  * What the program was compiled for.

@@ -59,7 +59,8 @@ export function requirements(model: Model, tier: Tier, symbols: Symbols): Requir
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   const isKv = (name: string) => name.startsWith("kv_");
   const kv = sum(buffers.filter((b) => isKv(b.name)).map((b) => b.bytes));
-  const results = RING_DEPTH * (buffers.find((b) => b.name === "sampled")?.bytes ?? 0);
+  const isResult = ({ name }: { name: string }) => name === "sampled" || name === "embeddings";
+  const results = RING_DEPTH * (buffers.find(isResult)?.bytes ?? 0);
   // Pages are copied through one of their size.
   const page = kv / (symbols.maxima[symbols.index.get("pages") as number] as number);
   const others = sum(buffers.filter((b) => !isKv(b.name)).map((b) => b.bytes));

@@ -62,7 +62,8 @@ export class CompiledGrammars implements Grammars {
       },
       serialize: () => {
         const { core, pointer } = this.#compiled(spec);
-        if (core.call.grammar_serialize(pointer) === 0) throw new GrammarError(core.text(), { kind: spec.kind });
+        if (core.call.grammar_serialize(pointer) === 0)
+          throw new GrammarError(core.text(), { kind: spec.kind });
         return core.text();
       },
     };
@@ -71,7 +72,9 @@ export class CompiledGrammars implements Grammars {
   restore(spec: GrammarSpec, kept: string): boolean {
     const instance = this.#open();
     const pointer = this.#guard(spec, instance, () =>
-      instance.core.with(kept, (at, size) => instance.core.call.grammar_restore(instance.vocabulary, at, size)),
+      instance.core.with(kept, (at, size) =>
+        instance.core.call.grammar_restore(instance.vocabulary, at, size),
+      ),
     );
     if (pointer === 0) return false;
     this.#keep(JSON.stringify(spec), instance, pointer);
@@ -123,7 +126,9 @@ export class CompiledGrammars implements Grammars {
     } catch (error) {
       if (!(error instanceof CoreTrapped)) throw error;
       if (this.#instance === instance) this.#instance = undefined;
-      throw new GrammarError(`the grammar is too large or nests too deep (${error.message})`, { kind: spec.kind });
+      throw new GrammarError(`the grammar is too large or nests too deep (${error.message})`, {
+        kind: spec.kind,
+      });
     }
   }
 
@@ -134,7 +139,9 @@ export class CompiledGrammars implements Grammars {
     const { size, stopTokens } = this.vocabulary;
     const stops = new Set(stopTokens);
     const tokens = Array.from({ length: size }, (_, id) =>
-      this.vocabulary.isSpecial(id) || stops.has(id) ? new Uint8Array(0) : this.vocabulary.bytes(id),
+      this.vocabulary.isSpecial(id) || stops.has(id)
+        ? new Uint8Array(0)
+        : this.vocabulary.bytes(id),
     );
     const ends = new Uint32Array(size);
     const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + token.length, 0));

@@ -57,7 +57,11 @@ export class CompiledMatcher implements Matcher {
   acceptBytes(bytes: Uint8Array): boolean {
     if (this.#state() & TAKEN) return false;
     const { core } = this.compiled;
-    return core.with(bytes, (at, size) => this.#check(core.call.matcher_accept_bytes(this.#live(), at, size))) === 1;
+    return (
+      core.with(bytes, (at, size) =>
+        this.#check(core.call.matcher_accept_bytes(this.#live(), at, size)),
+      ) === 1
+    );
   }
 
   mask(into: Uint32Array): boolean {
@@ -75,7 +79,8 @@ export class CompiledMatcher implements Matcher {
       return true;
     }
     const { core, scratch, words, size } = this.compiled;
-    if (this.#check(core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0)) === 0) return false;
+    if (this.#check(core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0)) === 0)
+      return false;
     into.set(new Uint32Array(core.call.memory.buffer, scratch, words));
     // The engine may leave ones beyond the vocabulary.
     const used = size & 31;

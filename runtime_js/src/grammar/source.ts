@@ -20,7 +20,10 @@ const MAX_DEPTH = 200;
 export function sourceOf(spec: GrammarSpec, vocabulary: Vocabulary): Source {
   const source = build(spec, vocabulary);
   if (source.text.length > MAX_TEXT)
-    throw new GrammarError(`the grammar has ${source.text.length} characters, ${MAX_TEXT} are possible`, { kind: spec.kind });
+    throw new GrammarError(
+      `the grammar has ${source.text.length} characters, ${MAX_TEXT} are possible`,
+      { kind: spec.kind },
+    );
   return source;
 }
 
@@ -40,7 +43,10 @@ function build(spec: GrammarSpec, vocabulary: Vocabulary): Source {
   }
 }
 
-const ebnf = (rules: Rules): Source => ({ kind: "ebnf", text: print(prune(rules, "root") as Rules) });
+const ebnf = (rules: Rules): Source => ({
+  kind: "ebnf",
+  text: print(prune(rules, "root") as Rules),
+});
 
 function regexRules(pattern: string): Rules {
   try {
@@ -48,9 +54,15 @@ function regexRules(pattern: string): Rules {
     if (prune(rules, "root")) return rules;
   } catch (problem) {
     if (!(problem instanceof PatternProblem)) throw problem;
-    throw new GrammarError(`the pattern ${JSON.stringify(pattern)}: ${problem.message}`, { kind: "regex", keyword: "pattern" });
+    throw new GrammarError(`the pattern ${JSON.stringify(pattern)}: ${problem.message}`, {
+      kind: "regex",
+      keyword: "pattern",
+    });
   }
-  throw new GrammarError(`no text matches the pattern ${JSON.stringify(pattern)}`, { kind: "regex", keyword: "pattern" });
+  throw new GrammarError(`no text matches the pattern ${JSON.stringify(pattern)}`, {
+    kind: "regex",
+    keyword: "pattern",
+  });
 }
 
 /** What the engine itself would take for ever with. */
@@ -58,7 +70,9 @@ function checkEbnf(grammar: string): void {
   let depth = 0;
   for (const c of grammar) {
     if (c === "(" && ++depth > MAX_DEPTH)
-      throw new GrammarError(`the grammar's groups nest deeper than ${MAX_DEPTH}`, { kind: "ebnf" });
+      throw new GrammarError(`the grammar's groups nest deeper than ${MAX_DEPTH}`, {
+        kind: "ebnf",
+      });
     if (c === ")") depth--;
   }
 }
@@ -69,20 +83,37 @@ function tagText(tag: string, vocabulary: Vocabulary): string {
   try {
     parsed = JSON.parse(tag);
   } catch (cause) {
-    throw new GrammarError(`the structural tag is not JSON: ${(cause as Error).message}`, { kind: "structural_tag" });
+    throw new GrammarError(`the structural tag is not JSON: ${(cause as Error).message}`, {
+      kind: "structural_tag",
+    });
   }
   return JSON.stringify(rewrite(parsed, vocabulary, 0));
 }
 
 function rewrite(value: unknown, vocabulary: Vocabulary, depth: number): unknown {
   if (depth > MAX_DEPTH)
-    throw new GrammarError(`the structural tag nests deeper than ${MAX_DEPTH}`, { kind: "structural_tag" });
+    throw new GrammarError(`the structural tag nests deeper than ${MAX_DEPTH}`, {
+      kind: "structural_tag",
+    });
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((each) => rewrite(each, vocabulary, depth + 1));
   const part = value as Record<string, unknown>;
-  if (part["type"] === "json_schema" && part["json_schema"] !== undefined && (part["style"] ?? "json") === "json")
-    return { type: "grammar", grammar: ebnf(schemaRules(JSON.stringify(part["json_schema"]))).text };
-  if (part["type"] === "regex" && typeof part["pattern"] === "string" && part["excludes"] === undefined)
+  if (
+    part["type"] === "json_schema" &&
+    part["json_schema"] !== undefined &&
+    (part["style"] ?? "json") === "json"
+  )
+    return {
+      type: "grammar",
+      grammar: ebnf(schemaRules(JSON.stringify(part["json_schema"]))).text,
+    };
+  if (
+    part["type"] === "regex" &&
+    typeof part["pattern"] === "string" &&
+    part["excludes"] === undefined
+  )
     return { type: "grammar", grammar: ebnf(regexRules(part["pattern"])).text };
-  return Object.fromEntries(Object.entries(part).map(([key, each]) => [key, rewrite(each, vocabulary, depth + 1)]));
+  return Object.fromEntries(
+    Object.entries(part).map(([key, each]) => [key, rewrite(each, vocabulary, depth + 1)]),
+  );
 }

@@ -74,6 +74,17 @@ const BUFFERS: Record<string, { dtype: string; shape: (string | number)[] }> = {
   token_mask: { dtype: "u32", shape: ["slots", "mask_words"] },
   sampled: { dtype: "u32", shape: ["outs", 64] },
 };
+/** What an encoder has instead of all these. */
+const ENCODER_FUNCTIONS = ["embed"];
+const ENCODER_INPUTS: typeof INPUTS = {
+  token_ids: { dtype: "i32", shape: ["tokens"] },
+  positions: { dtype: "i32", shape: ["tokens"] },
+  token_seq: { dtype: "i32", shape: ["tokens"] },
+  texts: { dtype: "i32", shape: ["seqs", 4] },
+};
+const ENCODER_BUFFERS: typeof BUFFERS = {
+  embeddings: { dtype: "f32", shape: ["seqs", "hidden"] },
+};
 const SYMBOLS = ["tokens", "seqs", "outs", "q_tiles", "pages", "max_pages", "slots"];
 
 /** Values for `load` symbols that no other number in a shape is likely to be: what differs in the symbols differs in size. */
@@ -165,13 +176,16 @@ function checkProgram({ program, tensors }: Model, manifest: PackManifest): void
   );
   const splits = Object.values(program.tiers).some((tier) => Object.hasOwn(tier.functions, SPLIT));
   if (splits) needs(names, SPLIT_SYMBOLS, "program.json symbols");
-  const expected = splits ? { ...INPUTS, ...SPLIT_INPUTS } : INPUTS;
-  checkArrays("input", program.inputs, expected, program, manifest);
+  const encodes = manifest.embedding !== null;
+  const generates = splits ? { ...INPUTS, ...SPLIT_INPUTS } : INPUTS;
+  const buffers = encodes ? ENCODER_BUFFERS : BUFFERS;
+  checkArrays("input", program.inputs, encodes ? ENCODER_INPUTS : generates, program, manifest);
   checkSegments(program, tensors);
   if (Object.keys(program.tiers).length === 0) fail("program.json has no tier");
   for (const [name, tier] of Object.entries(program.tiers)) {
-    checkArrays(`tier ${name}: buffer`, tier.buffers, BUFFERS, program, manifest);
-    needs(new Set(Object.keys(tier.functions)), FUNCTIONS, `tier ${name}: functions`);
+    checkArrays(`tier ${name}: buffer`, tier.buffers, buffers, program, manifest);
+    const functions = encodes ? ENCODER_FUNCTIONS : FUNCTIONS;
+    needs(new Set(Object.keys(tier.functions)), functions, `tier ${name}: functions`);
   }
 }
 
@@ -188,6 +202,7 @@ function checkArrays(
   const known = new Map<string, number>(program.symbols.map((s, i) => [s.name, env[i] as number]));
   known.set("vocab", manifest.model.vocab_size);
   known.set("mask_words", Math.ceil(manifest.model.vocab_size / 32));
+  known.set("hidden", manifest.model.hidden_size);
   known.set("seqs + 1", (known.get("seqs") as number) + 1);
   needs(new Set(arrays.map((a) => a.name)), Object.keys(expected), `${what}s`);
   for (const { name, dtype, shape } of arrays) {

@@ -20,7 +20,7 @@ const OPTIONAL: FileRole[] = ["chat_template", "generation_config"];
 
 /** @throws InvalidPack, UnsupportedFormatVersion */
 export function readManifest(bytes: Uint8Array | string): PackManifest {
-  const manifest = readJson("pack.json", bytes, isPackManifest, 2);
+  const manifest = readJson("pack.json", bytes, isPackManifest, 3);
   const fail = (what: string) => {
     throw new InvalidPack(`pack.json: ${what}; pack the model again`, { file: "pack.json" });
   };
@@ -39,6 +39,8 @@ export function readManifest(bytes: Uint8Array | string): PackManifest {
   const { context_length, default_context_length } = manifest.limits;
   if (default_context_length > context_length)
     fail("default_context_length exceeds context_length");
+  if (manifest.embedding && context_length > manifest.limits.prefill_chunk)
+    fail("a text of context_length tokens does not fit a step");
   if (Object.keys(manifest.memory).length === 0) fail("predicts memory for no tier");
   return manifest;
 }

@@ -427,7 +427,8 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
     ["generation_config.json", "generation_config", text({ temperature: 0 })],
   ];
   const manifest = {
-    format_version: 2,
+    format_version: 3,
+    embedding: null,
     model: {
       name: "tiny",
       architecture: "TinyForTests",

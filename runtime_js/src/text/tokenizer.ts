@@ -26,10 +26,10 @@ export class Tokenizer {
     }
   }
 
-  /** Ids of `text`; special tokens written in it count as such, none are added. */
-  encode(text: string): number[] {
-    if (text === "") return [];
-    const { ids } = this.#hf.encode(text, { add_special_tokens: false });
+  /** Ids of `text`; special tokens written in it count as such. @param special those that the model wants around a text are added */
+  encode(text: string, special = false): number[] {
+    if (text === "" && !special) return [];
+    const { ids } = this.#hf.encode(text, { add_special_tokens: special });
     if (ids.some((id) => id === undefined)) {
       throw new TokenizerError(
         "the tokenizer has no token for a part of this text, and no unknown token",

@@ -1,11 +1,16 @@
 /** Starts an engine somewhere, a worker unless told otherwise, and connects to it. */
-import { WorkerFailed } from "../errors.js";
+import { fromWire, InvalidRequestError, toWire, WorkerFailed } from "../errors.js";
+import type { Link } from "../peer/link.js";
 import { type Calls, connectClient } from "./client.js";
 import type { MethodMap, Methods, Port } from "./protocol.js";
 
 export interface ConnectOptions {
-  /** false: in this thread. A Worker: one that runs this package's worker.js. Default: a new worker where there are any. */
-  worker?: boolean | Worker | undefined;
+  /**
+   * Where the engine is. true, the default where there are workers: a worker of its own. false: this thread. "shared": one
+   * worker for all tabs of this origin. A Worker: one that runs this package's worker.js. A ServiceWorker whose script imports
+   * shared_worker.js. Or a function that leads to an engine elsewhere, such as `connectExtension()`. See docs/hosts.md.
+   */
+  worker?: boolean | "shared" | Worker | ServiceWorker | (() => Promise<Link>) | undefined;
   /** The WebGPU implementation when not in a worker; default `navigator.gpu`. */
   gpu?: GPU | undefined;
 }
@@ -16,17 +21,30 @@ export interface Connection<M extends MethodMap = Methods> {
   close(error: Error): void;
 }
 
-/** @throws WorkerFailed, ProtocolMismatch */
+/** @throws WorkerFailed, ProtocolMismatch, HostUnsupported */
 export async function connect({ worker, gpu }: ConnectOptions): Promise<Connection> {
   const inWorker = worker ?? (gpu === undefined && typeof Worker !== "undefined");
   if (inWorker === false) {
     const { serveInline } = await import("./inline.js");
     return connectInline(serveInline(gpu ?? globalThis.navigator?.gpu));
   }
-  return connectWorker(inWorker === true ? startWorker() : inWorker, {
+  const link = linkTo(inWorker);
+  if (link) return connectLink(await link.catch(ours));
+  return connectWorker(inWorker === true ? startWorker() : (inWorker as Worker), {
     what: "the engine's worker",
     hint: "is worker.js served beside the package's index.js?",
   });
+}
+
+/** The way to an engine that others may use too; undefined for one of the page's own. */
+function linkTo(worker: ConnectOptions["worker"]): Promise<Link> | undefined {
+  if (typeof worker === "function") return worker();
+  if (worker === "shared") return import("./links.js").then((links) => links.sharedWorkerLink());
+  if (typeof worker === "string") {
+    throw new InvalidRequestError(`worker must be "shared", not "${worker}"`, { param: "worker" });
+  }
+  if (typeof ServiceWorker === "undefined" || !(worker instanceof ServiceWorker)) return undefined;
+  return import("./links.js").then((links) => links.serviceWorkerLink(worker));
 }
 
 /** Connects to a worker that serves `M`, and ends it with the connection. @throws WorkerFailed, ProtocolMismatch */
@@ -54,6 +72,29 @@ export async function connectWorker<M extends MethodMap = Methods>(
     worker.terminate();
     throw error;
   }
+}
+
+/** Connects to an engine that others may use too: the connection's end is not the engine's. */
+async function connectLink({ port, lost, close: leave }: Link): Promise<Connection> {
+  const failed = lost.then(ours);
+  try {
+    const { call, close } = await connectClient(port, failed);
+    return {
+      call,
+      close(error) {
+        close(error);
+        leave();
+      },
+    };
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+/** Links come from bundles with classes of their own. @throws the error, as one of this bundle's */
+function ours(error: unknown): never {
+  throw fromWire(toWire(error));
 }
 
 /** Connects to what serves `M` in this thread, and ends it with the connection. */

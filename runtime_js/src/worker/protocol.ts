@@ -5,6 +5,7 @@
  * `{id, error}`. The client may send `{id, cancel}`. The first message each way is `{hello: PROTOCOL_VERSION}`.
  */
 import type { CanRunReport } from "../engine/can_run.js";
+import type { EmbedRequest, EmbedResult } from "../engine/embedding_model.js";
 import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { EngineInfo, EngineStats } from "../engine/language_model.js";
 import type { LoadOptions } from "../engine/load.js";
@@ -90,6 +91,8 @@ export type Methods = ServingMethods & {
   /** Milliseconds that the GPU is left to the page after each step. */
   setYield: (ms: number, event: never) => null;
   info: (args: null, event: never) => EngineInfo;
+  /** Of a model that embeds texts. */
+  embed: (request: EmbedRequest, event: never) => EmbedResult;
   tokenize: (text: string, event: never) => number[];
   countTokens: (messages: TemplateMessage[], event: never) => number;
   savePrefix: (args: { name: string; messages: TemplateMessage[] }, event: never) => SavedPrefix;

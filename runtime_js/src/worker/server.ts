@@ -1,9 +1,11 @@
 /** The worker's end of the protocol: the engine behind its methods. */
 import { canRun } from "../engine/can_run.js";
+import { EmbeddingModel } from "../engine/embedding_model.js";
 import type { Host } from "../engine/host.js";
 import type { LanguageModel } from "../engine/language_model.js";
-import { load } from "../engine/load.js";
-import { EngineUnloaded, StorageError } from "../errors.js";
+import { type LoadOptions, loadAny } from "../engine/load.js";
+import type { LoadProgress } from "../engine/progress.js";
+import { EngineUnloaded, embedsTexts, StorageError, WrongModelKind } from "../errors.js";
 import { findEngines } from "../peer/directory.js";
 import { PackCache } from "../store/pack_cache.js";
 import type { Store } from "../store/store.js";
@@ -11,27 +13,81 @@ import { dispatch, type Handlers } from "./dispatch.js";
 import type { Port } from "./protocol.js";
 import { Serving } from "./serving.js";
 
-/** Serves the engine on a port. @returns frees the engine */
-export function serve(port: Port, host: Host): () => void {
-  const handlers = engineHandlers(host);
-  dispatch(port, handlers);
-  return () => void handlers.unload(null, { signal: new AbortController().signal, emit: () => {} });
+/** A model that is loaded, and what it does for its pages and other engines. */
+export type Loaded =
+  | { model: LanguageModel; serving: Serving }
+  | { model: EmbeddingModel; serving?: never };
+
+/** Who keeps the model that a page's calls are about. */
+export interface Holder {
+  readonly loaded: Loaded | undefined;
+  load(
+    options: LoadOptions,
+    emit: (progress: LoadProgress) => void,
+    signal: AbortSignal,
+  ): Promise<Loaded>;
+  /** The page needs it no more. */
+  unload(): void;
 }
 
-function engineHandlers(host: Host): Handlers {
-  let served: { model: LanguageModel; serving: Serving } | undefined;
-  const page = {}; // who calls, for what is reserved
+export async function loadFor(host: Host, ...rest: Parameters<Holder["load"]>): Promise<Loaded> {
+  const model = await loadAny(host, ...rest);
+  return model instanceof EmbeddingModel ? { model } : { model, serving: await Serving.of(model) };
+}
+
+/** Frees a model; whoever waits for it is told. */
+export function free({ model, serving }: Loaded): void {
+  serving?.hub.close(new EngineUnloaded("the engine was unloaded"));
+  model.unload();
+}
+
+/** One page's own. */
+class OwnModel implements Holder {
+  loaded: Loaded | undefined;
+
+  constructor(private readonly host: Host) {}
+
+  async load(...call: Parameters<Holder["load"]>): Promise<Loaded> {
+    this.unload();
+    this.loaded = await loadFor(this.host, ...call);
+    return this.loaded;
+  }
+
+  unload(): void {
+    if (this.loaded) free(this.loaded);
+    this.loaded = undefined;
+  }
+}
+
+/** Serves an engine of its own on a port. @returns frees the engine */
+export function serve(port: Port, host: Host): () => void {
+  const own = new OwnModel(host);
+  dispatch(port, engineHandlers(host, own, {}));
+  return () => own.unload();
+}
+
+/** @param page stands for who calls: what is reserved for it goes with it */
+export function engineHandlers(host: Host, holder: Holder, page: object): Handlers {
+  const any = () => {
+    if (!holder.loaded) throw new EngineUnloaded("no model is loaded");
+    return holder.loaded;
+  };
   const loaded = () => {
-    if (!served) throw new EngineUnloaded("no model is loaded");
-    return served;
+    const one = any();
+    if (one.serving) return one;
+    throw embedsTexts(one.model.info().model.name);
+  };
+  const embedding = () => {
+    const { model } = any();
+    if (model instanceof EmbeddingModel) return model;
+    const { name } = model.info().model;
+    throw new WrongModelKind(
+      `${name} generates text and embeds none: load the pack of an encoder, such as a BertModel`,
+      { model: name, kind: "text" },
+    );
   };
   const serving = () => loaded().serving;
   const handlers = () => serving().handlers(page);
-  const unload = () => {
-    served?.serving.hub.close(new EngineUnloaded("the engine was unloaded"));
-    served?.model.unload();
-    served = undefined;
-  };
   const openStore = async (): Promise<Store> => {
     const store = await host.openStore();
     if (store) return store;
@@ -45,9 +101,7 @@ function engineHandlers(host: Host): Handlers {
   };
   return {
     async load(options, { signal, emit }) {
-      unload();
-      const model = await load(host, options, emit, signal);
-      served = { model, serving: await Serving.of(model) };
+      const { model } = await holder.load(options, emit, signal);
       return model.info();
     },
     generate: (...call) => handlers().generate(...call),
@@ -69,13 +123,14 @@ function engineHandlers(host: Host): Handlers {
     findPeers: (ms) => findEngines(ms),
     callPeer: (call, context) => serving().forward(call, context),
     watch: (every, { signal, emit }) => loaded().model.watch(every, emit, signal),
-    watchDevice: (_, { signal, emit }) => loaded().model.watchDevice(emit, signal),
-    info: () => loaded().model.info(),
+    watchDevice: (_, { signal, emit }) => any().model.watchDevice(emit, signal),
+    info: () => any().model.info(),
+    embed: (request, { signal }) => embedding().embed(request, signal),
     setYield(ms) {
       loaded().model.scheduler.page.set(ms);
       return null;
     },
-    tokenize: (text) => loaded().model.tokenize(text),
+    tokenize: (text) => any().model.tokenize(text),
     countTokens: (messages) => loaded().model.prompts.render(messages).tokens.length,
     savePrefix: async ({ name, messages }, { signal }) =>
       loaded().model.savePrefix(await openStore(), name, messages, signal),
@@ -97,7 +152,7 @@ function engineHandlers(host: Host): Handlers {
       return null;
     },
     unload() {
-      unload();
+      holder.unload();
       return null;
     },
   };

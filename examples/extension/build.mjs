@@ -1,0 +1,37 @@
+// `node examples/extension/build.mjs FOLDER [PACK]`: the example with the built package and a pack (the demo's) beside it.
+
+import { cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const root = join(here, "../..");
+const FILES = [
+  "manifest.json",
+  "background.js",
+  "offscreen.html",
+  "offscreen.js",
+  "chat.html",
+  "chat.js",
+  "chat.css",
+];
+
+/**
+ * @param {string} folder is made anew
+ * @param {string} [pack]
+ */
+export function buildExtension(folder, pack = join(root, "demo_site/public/packs/demo")) {
+  rmSync(folder, { recursive: true, force: true });
+  for (const name of FILES) cpSync(join(here, name), join(folder, name));
+  cpSync(join(root, "demo_site/dist/webbuild"), join(folder, "webbuild"), { recursive: true });
+  cpSync(pack, join(folder, "packs/demo"), { recursive: true });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [folder, pack] = process.argv.slice(2);
+  if (!folder) {
+    console.error("usage: node examples/extension/build.mjs FOLDER [PACK]");
+    process.exit(2);
+  }
+  buildExtension(folder, pack);
+}

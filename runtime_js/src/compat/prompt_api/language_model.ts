@@ -1,0 +1,393 @@
+/** Chrome's Prompt API over an engine: a session is a conversation, and prompts of it are answered one after another. */
+import type { CompletionUsage, Engine, EngineOptions } from "../../index.js";
+import { Conversation } from "./conversation.js";
+import { exception, toException } from "./errors.js";
+import { type LanguageModelPrompt, type Message, readPrompt } from "./messages.js";
+import { Model } from "./model.js";
+import {
+  type Availability,
+  type LanguageModelCreateCoreOptions,
+  type LanguageModelCreateOptions,
+  type LanguageModelParams,
+  type LanguageModelPromptOptions,
+  type LanguageModelSamplingMode,
+  MAX_TEMPERATURE,
+  MAX_TOP_K,
+  readSampling,
+  type Sampling,
+  unsupported,
+} from "./options.js";
+import { responseFormat } from "./response_constraint.js";
+
+type OverflowEvent = "contextoverflow" | "quotaoverflow";
+type Handler = ((event: Event) => unknown) | null;
+
+/** A session. */
+export class LanguageModel extends EventTarget {
+  /** Tokens of the last prompt and its answer, and how many the prefix cache had. Not in the Prompt API. */
+  lastUsage: CompletionUsage | undefined;
+  readonly #engine: Engine;
+  readonly #sampling: Sampling;
+  readonly #conversation: Conversation;
+  readonly #destroyed = new AbortController();
+  readonly #handlers = new Map<OverflowEvent, Handler>();
+  /** The operation that the next one waits for. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @internal Sessions are made by `create` and `clone`. */
+  constructor(engine: Engine, sampling: Sampling, conversation: Conversation) {
+    super();
+    this.#engine = engine;
+    this.#sampling = sampling;
+    this.#conversation = conversation;
+  }
+
+  /** Tokens of everything that has been said. */
+  get contextUsage(): number {
+    return this.#conversation.usage;
+  }
+
+  /** The most tokens that prompts and answers may have together. */
+  get contextWindow(): number {
+    return this.#engine.info.contextLength;
+  }
+
+  /** The older name of {@link contextUsage}. */
+  get inputUsage(): number {
+    return this.contextUsage;
+  }
+
+  /** The older name of {@link contextWindow}. */
+  get inputQuota(): number {
+    return this.contextWindow;
+  }
+
+  get temperature(): number | undefined {
+    return this.#sampling.temperature;
+  }
+
+  get topK(): number | undefined {
+    return this.#sampling.topK;
+  }
+
+  get samplingMode(): LanguageModelSamplingMode {
+    return this.#sampling.mode;
+  }
+
+  get oncontextoverflow(): Handler {
+    return this.#handlers.get("contextoverflow") ?? null;
+  }
+
+  set oncontextoverflow(handler: Handler) {
+    this.#handle("contextoverflow", handler);
+  }
+
+  get onquotaoverflow(): Handler {
+    return this.#handlers.get("quotaoverflow") ?? null;
+  }
+
+  set onquotaoverflow(handler: Handler) {
+    this.#handle("quotaoverflow", handler);
+  }
+
+  /**
+   * Answers, and keeps prompt and answer in the session.
+   *
+   * @throws TypeError; DOMExceptions: SyntaxError (an answer under a constraint was cut off), NotSupportedError, QuotaExceededError,
+   *   AbortError (the prompt is then not kept), InvalidStateError (the session was destroyed), OperationError
+   */
+  async prompt(
+    input: LanguageModelPrompt,
+    options: LanguageModelPromptOptions = {},
+  ): Promise<string> {
+    let text = "";
+    for await (const piece of this.#answer(input, options)) text += piece;
+    return text;
+  }
+
+  /** The same, in pieces as they come; cancelling the stream aborts the prompt. */
+  promptStreaming(
+    input: LanguageModelPrompt,
+    options: LanguageModelPromptOptions = {},
+  ): ReadableStream<string> {
+    const cancelled = new AbortController();
+    const signal = AbortSignal.any([cancelled.signal, ...(options.signal ? [options.signal] : [])]);
+    const pieces = this.#answer(input, { ...options, signal });
+    return new ReadableStream<string>({
+      async pull(controller) {
+        const { done, value } = await pieces.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => cancelled.abort(reason),
+    });
+  }
+
+  /** Adds messages without asking for an answer, and computes them beforehand. @throws as {@link prompt} */
+  async append(
+    input: LanguageModelPrompt,
+    { signal }: Pick<LanguageModelPromptOptions, "signal"> = {},
+  ): Promise<void> {
+    await this.#next(signal, async (signal) => {
+      const said = readPrompt(input, this.#conversation.empty);
+      const { messages, turns } = await this.#fit(said);
+      // One token is the least that can be asked for; what counts is the prefix cache.
+      const asked = { ...this.#request(messages), max_tokens: 1 };
+      await this.#engine.chat.completions.create(asked, { signal });
+      await this.#conversation.commit([...turns, ...said]);
+    });
+  }
+
+  /** Tokens that a prompt would add to {@link contextUsage}. */
+  async measureContextUsage(
+    input: LanguageModelPrompt,
+    options: LanguageModelPromptOptions = {},
+  ): Promise<number> {
+    const signal = this.#signal(options.signal);
+    try {
+      responseFormat(options);
+      const tokens = await this.#conversation.measure(readPrompt(input, this.#conversation.empty));
+      if (signal.aborted) throw signal.reason;
+      return tokens;
+    } catch (error) {
+      throw signal.aborted ? signal.reason : toException(error);
+    }
+  }
+
+  /** The older name of {@link measureContextUsage}. */
+  measureInputUsage(
+    input: LanguageModelPrompt,
+    options?: LanguageModelPromptOptions,
+  ): Promise<number> {
+    return this.measureContextUsage(input, options);
+  }
+
+  /** A session that goes on from here on its own; what both begin with is computed and kept once. */
+  async clone({ signal }: Pick<LanguageModelPromptOptions, "signal"> = {}): Promise<LanguageModel> {
+    const own = this.#signal(signal);
+    if (own.aborted) throw own.reason;
+    const { constructor } = this;
+    return new (constructor as typeof LanguageModel)(
+      this.#engine,
+      this.#sampling,
+      this.#conversation.copy(),
+    );
+  }
+
+  /** Ends prompts under way with AbortError; later ones reject with InvalidStateError. The engine stays loaded. */
+  destroy(): void {
+    this.#destroyed.abort(exception("AbortError", "the session was destroyed"));
+  }
+
+  #handle(type: OverflowEvent, handler: Handler): void {
+    const before = this.#handlers.get(type);
+    if (before) this.removeEventListener(type, before);
+    this.#handlers.set(type, handler);
+    if (handler) this.addEventListener(type, handler);
+  }
+
+  /** @throws InvalidStateError */
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    if (this.#destroyed.signal.aborted) {
+      throw exception("InvalidStateError", "the session was destroyed");
+    }
+    return AbortSignal.any([this.#destroyed.signal, ...(signal ? [signal] : [])]);
+  }
+
+  /** Runs an operation after those before it, with a signal that is aborted with the session too. */
+  async #next<T>(
+    given: AbortSignal | undefined,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const signal = this.#signal(given);
+    const before = this.#last;
+    const running = (async () => {
+      await Promise.race([before, aborted(signal)]);
+      return run(signal);
+    })();
+    // One that was given up before its turn holds nobody up, and lets nobody past.
+    this.#last = Promise.allSettled([before, running]);
+    try {
+      return await running;
+    } catch (error) {
+      throw signal.aborted ? signal.reason : toException(error);
+    }
+  }
+
+  async *#answer(
+    input: LanguageModelPrompt,
+    options: LanguageModelPromptOptions,
+  ): AsyncGenerator<string, void, void> {
+    const pieces: string[] = [];
+    let wake = () => {};
+    let ended = false;
+    const running = this.#next(options.signal, async (signal) => {
+      const format = responseFormat(options);
+      const said = readPrompt(input, this.#conversation.empty);
+      const { messages, turns } = await this.#fit(said);
+      const stream = await this.#engine.chat.completions.create(
+        {
+          ...this.#request(messages),
+          ...(format ? { response_format: format as never } : {}),
+          stream: true,
+          stream_options: { include_usage: true },
+        },
+        { signal },
+      );
+      let text = "";
+      let reason: string | null = null;
+      for await (const { choices, usage } of stream) {
+        if (usage) this.lastUsage = usage;
+        reason = choices[0]?.finish_reason ?? reason;
+        const piece = choices[0]?.delta.content ?? "";
+        if (piece === "") continue;
+        text += piece;
+        pieces.push(piece);
+        wake();
+      }
+      if (format && reason === "length") {
+        throw exception("SyntaxError", "the answer was cut off before it met its constraint");
+      }
+      await this.#conversation.commit([...turns, ...said, { role: "assistant", content: text }]);
+    }).finally(() => {
+      ended = true;
+      wake();
+    });
+    running.catch(() => {}); // it is told below
+    for (;;) {
+      const piece = pieces.shift();
+      if (piece !== undefined) yield piece;
+      else if (ended) break;
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+    await running;
+  }
+
+  async #fit(said: Message[]): Promise<{ messages: Message[]; turns: Message[] }> {
+    const { dropped, ...fitted } = await this.#conversation.fit(said);
+    if (dropped > 0) {
+      for (const type of ["contextoverflow", "quotaoverflow"]) this.dispatchEvent(new Event(type));
+    }
+    return fitted;
+  }
+
+  #request(messages: Message[]) {
+    const { temperature, topK } = this.#sampling;
+    return {
+      messages,
+      ...(temperature === undefined ? {} : { temperature }),
+      ...(topK === undefined ? {} : { webbuild: { top_k: topK } }),
+    };
+  }
+}
+
+/** Rejects when the signal is aborted. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
+
+/** `LanguageModel` of a pack or an engine: what pages call. */
+export type LanguageModelClass = typeof LanguageModel & {
+  /** Whether {@link create} would work, and whether it has to fetch the pack first. */
+  availability(options?: LanguageModelCreateCoreOptions): Promise<Availability>;
+  /**
+   * Makes a session; the first loads the pack.
+   *
+   * @throws TypeError, RangeError; DOMExceptions: NotSupportedError, QuotaExceededError, AbortError, NetworkError, OperationError
+   */
+  create(options?: LanguageModelCreateOptions): Promise<LanguageModel>;
+  params(): Promise<LanguageModelParams>;
+};
+
+/**
+ * Makes a `LanguageModel` that runs a pack.
+ *
+ * @param source an engine, or the URL of a pack, which the first session loads with `options`
+ * @example
+ * const LanguageModel = languageModelOf("packs/mine/");
+ * const session = await LanguageModel.create({ initialPrompts: [{ role: "system", content: "Be brief." }] });
+ * for await (const text of session.promptStreaming("Why is the sky blue?")) show(text);
+ */
+export function languageModelOf(
+  source: Engine | string | URL,
+  options: Omit<EngineOptions, "onProgress" | "signal"> = {},
+): LanguageModelClass {
+  const model = new Model(source, options);
+  return class extends LanguageModel {
+    static async availability(options: LanguageModelCreateCoreOptions = {}): Promise<Availability> {
+      readSampling(options);
+      return unsupported(options) ? "unavailable" : model.availability().catch(rethrow);
+    }
+
+    static async create({
+      signal,
+      monitor,
+      initialPrompts = [],
+      ...core
+    }: LanguageModelCreateOptions = {}): Promise<LanguageModel> {
+      if (signal?.aborted) throw signal.reason;
+      const sampling = readSampling(core);
+      const problem = unsupported(core);
+      if (problem) throw problem;
+      const initial = initialPrompts.length > 0 ? readPrompt(initialPrompts, true) : [];
+      const progress = new EventTarget();
+      monitor?.(progress);
+      try {
+        const tell = (loaded: number) => progress.dispatchEvent(new DownloadProgress(loaded));
+        const engine = await model.engine(tell, signal);
+        const conversation = new Conversation(engine, initial);
+        if (initial.length > 0) await conversation.fit([]);
+        await conversation.commit([]);
+        if (signal?.aborted) throw signal.reason;
+        const session = new this(engine, sampling, conversation);
+        signal?.addEventListener("abort", () => session.destroy(), { once: true });
+        return session;
+      } catch (error) {
+        throw signal?.aborted ? signal.reason : toException(error);
+      }
+    }
+
+    static async params(): Promise<LanguageModelParams> {
+      return {
+        defaultTopK: MAX_TOP_K,
+        maxTopK: MAX_TOP_K,
+        defaultTemperature: 1,
+        maxTemperature: MAX_TEMPERATURE,
+      };
+    }
+  } as LanguageModelClass;
+}
+
+function rethrow(error: unknown): never {
+  throw toException(error);
+}
+
+/** What `monitor` hears of: a ProgressEvent, which not every host has. */
+export class DownloadProgress extends Event {
+  readonly lengthComputable = true;
+  readonly total = 1;
+
+  constructor(readonly loaded: number) {
+    super("downloadprogress");
+  }
+}
+
+/**
+ * Sets `globalThis.LanguageModel` where the browser has none, so that code written for Chrome's runs as it is.
+ *
+ * @returns the one that is there then: the browser's own, or one of {@link languageModelOf}
+ */
+export function installLanguageModel(
+  source: Engine | string | URL,
+  options: Omit<EngineOptions, "onProgress" | "signal"> = {},
+): LanguageModelClass {
+  const scope = globalThis as { LanguageModel?: LanguageModelClass };
+  scope.LanguageModel ??= languageModelOf(source, options);
+  return scope.LanguageModel;
+}

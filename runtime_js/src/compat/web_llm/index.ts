@@ -1,0 +1,27 @@
+/** webbuild/compat/web-llm: WebLLM's public names over this package, for code that is written for them. */
+export {
+  deleteChatConfigInCache,
+  deleteModelAllInfoInCache,
+  deleteModelInCache,
+  deleteModelWasmInCache,
+  hasModelInCache,
+} from "./cache.js";
+export {
+  type AppConfig,
+  type ChatOptions,
+  functionCallingModelIds,
+  type MLCEngineConfig,
+  type ModelRecord,
+  ModelType,
+  modelLibURLPrefix,
+  modelVersion,
+  prebuiltAppConfig,
+} from "./config.js";
+export { CreateMLCEngine, MLCEngine } from "./engine.js";
+export {
+  CreateWebWorkerMLCEngine,
+  type Hosting,
+  WebWorkerMLCEngine,
+  WebWorkerMLCEngineHandler,
+} from "./hosted.js";
+export type * from "./types.js";

@@ -1,0 +1,124 @@
+/** WebLLM's names for requests, answers and reports, over this package's types. */
+import type {
+  ChatCompletion as Answer,
+  ChatCompletionCreateParams,
+  ChatCompletionMessageParam,
+  ChatCompletionChunk as Chunk,
+  CompletionUsage as Usage,
+} from "../../index.js";
+import type { AppConfig, ChatOptions } from "./config.js";
+
+export type { ChatCompletionMessageParam };
+
+export interface InitProgressReport {
+  /** 0..1; 1 once the model is ready. */
+  progress: number;
+  /** Seconds since the load began. */
+  timeElapsed: number;
+  /** A line for people. */
+  text: string;
+}
+
+export type InitProgressCallback = (report: InitProgressReport) => void;
+
+export const LOG_LEVELS = { TRACE: 0, DEBUG: 1, INFO: 2, WARN: 3, ERROR: 4, SILENT: 5 };
+export type LogLevel = keyof typeof LOG_LEVELS;
+
+/** `schema`: of `json_object`, as JSON text. The forms of `webbuild` itself are taken, too. */
+export interface ResponseFormat {
+  type?: "text" | "json_object" | "json_schema" | "grammar" | "regex" | "structural_tag";
+  schema?: string;
+  grammar?: string;
+  [form: string]: unknown;
+}
+
+/** A request of this package, with WebLLM's extras at its top level and in `extra_body`. */
+export type ChatCompletionRequestBase = Omit<
+  ChatCompletionCreateParams,
+  "model" | "response_format" | "stream"
+> & {
+  stream?: boolean | null;
+  stream_options?: { include_usage?: boolean } | null;
+  /** Needed when several models are loaded. */
+  model?: string | null;
+  response_format?: ResponseFormat;
+  repetition_penalty?: number | null;
+  ignore_eos?: boolean;
+  extra_body?: {
+    enable_thinking?: boolean | null;
+    /** Ignored. */
+    enable_latency_breakdown?: boolean | null;
+  };
+};
+export type ChatCompletionRequestNonStreaming = ChatCompletionRequestBase & {
+  stream?: false | null;
+};
+export type ChatCompletionRequestStreaming = ChatCompletionRequestBase & { stream: true };
+export type ChatCompletionRequest =
+  | ChatCompletionRequestNonStreaming
+  | ChatCompletionRequestStreaming;
+
+/** `abort`: {@link MLCEngineInterface.interruptGenerate} ended it. */
+export type ChatCompletionFinishReason = Chunk["choices"][number]["finish_reason"] | "abort";
+
+export interface CompletionUsage extends Usage {
+  /** Of this request, as the page saw it; seconds. */
+  extra: {
+    e2e_latency_s: number;
+    prefill_tokens_per_s: number;
+    decode_tokens_per_s: number;
+    time_to_first_token_s: number;
+    time_per_output_token_s: number;
+  };
+}
+
+type Choice<T extends { choices: { finish_reason: unknown }[] }> = Omit<
+  T["choices"][number],
+  "finish_reason"
+>;
+export type ChatCompletionChunk = Omit<Chunk, "choices" | "usage"> & {
+  choices: (Choice<Chunk> & { finish_reason: ChatCompletionFinishReason | null })[];
+  usage?: CompletionUsage | null;
+};
+export type ChatCompletion = Omit<Answer, "choices" | "usage"> & {
+  choices: (Choice<Answer> & { finish_reason: ChatCompletionFinishReason })[];
+  usage: CompletionUsage;
+};
+
+/** `create` of `engine.chat.completions`. */
+export interface ChatCompletionsCreate {
+  (request: ChatCompletionRequestNonStreaming): Promise<ChatCompletion>;
+  (request: ChatCompletionRequestStreaming): Promise<AsyncIterable<ChatCompletionChunk>>;
+  (
+    request: ChatCompletionRequest | ChatCompletionRequestBase,
+  ): Promise<ChatCompletion | AsyncIterable<ChatCompletionChunk>>;
+}
+
+/** What every engine of this adapter does, wherever it runs. */
+export interface MLCEngineInterface {
+  readonly chat: { readonly completions: { create: ChatCompletionsCreate } };
+  /** @throws what `chat.completions.create` throws, and ModelNotLoaded */
+  chatCompletion: ChatCompletionsCreate;
+  setInitProgressCallback(callback: InitProgressCallback | undefined): void;
+  getInitProgressCallback(): InitProgressCallback | undefined;
+  setAppConfig(appConfig: AppConfig): void;
+  /**
+   * Unloads what is loaded, and loads models one after another; an {@link unload} meanwhile ends it without an error.
+   *
+   * @throws ModelNotFound, Unsupported, and what `Engine.load` throws
+   */
+  reload(modelId: string | string[], chatOpts?: ChatOptions | ChatOptions[]): Promise<void>;
+  unload(): Promise<void>;
+  /** Forgets the last answer and its statistics. Conversations are the caller's; what was computed of them stays cached. */
+  resetChat(keepStats?: boolean, modelId?: string): Promise<void>;
+  /** Ends every answer under way; what has been generated is kept, with the reason `abort`. */
+  interruptGenerate(): void;
+  /** The last answer's text, as far as it has come. */
+  getMessage(modelId?: string): Promise<string>;
+  runtimeStatsText(modelId?: string): Promise<string>;
+  getMaxStorageBufferBindingSize(): Promise<number>;
+  getGPUVendor(): Promise<string>;
+  /** @throws Unsupported always */
+  forwardTokensAndSample(inputIds: number[], isPrefill: boolean, modelId?: string): Promise<number>;
+  setLogLevel(logLevel: LogLevel): void;
+}

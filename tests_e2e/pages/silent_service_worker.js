@@ -1,0 +1,2 @@
+// A service worker that knows no engine.
+addEventListener("install", () => skipWaiting());

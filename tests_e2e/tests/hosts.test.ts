@@ -1,0 +1,145 @@
+// An engine that several pages use: in a shared worker, in a service worker, in an extension.
+
+import type { BrowserContext, Page } from "@playwright/test";
+import { buildExtension } from "../../examples/extension/build.mjs";
+import { launch, launchOptions } from "../../scripts/browser.mjs";
+import { expect, openTestPage, PACK, test } from "../harness/fixtures.js";
+
+const REQUEST = {
+  messages: [{ role: "user" as const, content: "What is 17 + 25?" }],
+  temperature: 0,
+  max_tokens: 16,
+};
+
+/** Loads the pack in the shared worker, as the page's `engine`. @returns its id, and bytes from the network */
+async function loadShared(page: Page) {
+  return page.evaluate(async (pack) => {
+    let networkBytes = 0;
+    globalThis.engine = await webbuild.Engine.load(pack, {
+      worker: "shared",
+      onProgress: (progress) => {
+        networkBytes = progress.networkBytes;
+      },
+    });
+    return { id: engine.id, networkBytes };
+  }, PACK);
+}
+
+const ask = (page: Page, changes: object = {}) =>
+  page.evaluate(
+    async (request) => {
+      const { choices } = await engine.chat.completions.create(request);
+      return choices[0]?.message.content;
+    },
+    { ...REQUEST, ...changes },
+  );
+
+test("tabs share one engine, which outlives the tab that started it", async ({
+  page: second,
+  browserProcess,
+  server,
+  enginePage,
+}) => {
+  const expected = await ask(enginePage);
+  const first = await openTestPage(browserProcess, server.url);
+  const started = await loadShared(first);
+  expect(started.networkBytes).toBeGreaterThan(0);
+  server.reset();
+  const joined = await loadShared(second);
+  expect(joined.id).toBe(started.id);
+  expect(server.exchanges.filter(({ path }) => path.startsWith(`/${PACK}`))).toEqual([]);
+  expect(await Promise.all([ask(first), ask(second)])).toEqual([expected, expected]);
+
+  // A tab that closes in the middle of an endless answer takes that along, and nothing else.
+  await first.evaluate(async () => {
+    const stream = await engine.chat.completions.create({
+      messages: [{ role: "user", content: "Tell me a story." }],
+      logit_bias: { 0: -100 },
+      temperature: 2,
+      stream: true,
+    });
+    for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break;
+  });
+  await first.close();
+  expect(await ask(second)).toBe(expected);
+  await expect.poll(() => second.evaluate(async () => (await engine.stats()).running)).toBe(0);
+
+  // One engine of a page leaves, another stays.
+  await second.evaluate(async (pack) => {
+    const again = await webbuild.Engine.load(pack, { worker: "shared" });
+    if (again.id !== engine.id) throw new Error("another engine");
+    await again.unload();
+  }, PACK);
+  expect(await ask(second)).toBe(expected);
+  const ended = await second.evaluate(async () => {
+    await engine.unload();
+    return engine.stats().catch((error: Error) => error.name);
+  });
+  expect(ended).toBe("EngineUnloaded");
+});
+
+test("an engine in a service worker answers; one that holds none is refused by name", async ({
+  page,
+  enginePage,
+}) => {
+  const expected = await ask(enginePage);
+  await page.evaluate(async (pack) => {
+    await navigator.serviceWorker.register("service_worker.js", { type: "module" });
+    const { active } = await navigator.serviceWorker.ready;
+    globalThis.engine = await webbuild.Engine.load(pack, { worker: active as ServiceWorker });
+  }, PACK);
+  expect(await ask(page)).toBe(expected);
+  const refused = await page.evaluate(async (pack) => {
+    await engine.unload();
+    const scope = "silent/";
+    const registration = await navigator.serviceWorker.register("silent_service_worker.js", {
+      scope,
+    });
+    const worker = (registration.installing ?? registration.active) as ServiceWorker;
+    const loading = webbuild.Engine.load(pack, { worker });
+    return loading.catch((error) => [error.name, error instanceof webbuild.WorkerFailed]);
+  }, PACK);
+  expect(refused).toEqual(["WorkerFailed", true]);
+});
+
+test.describe("an extension", () => {
+  let context: BrowserContext;
+  test.afterEach(() => context.close());
+
+  test("streams answers to its page from its own files, while its service worker sleeps", async ({
+    adapter,
+    enginePage,
+  }, info) => {
+    const expected = await ask(enginePage, { max_tokens: undefined });
+    const folder = info.outputPath("extension");
+    buildExtension(folder);
+    const { args = [] } = launchOptions(adapter);
+    context = await launch(adapter, {
+      args: [...args, `--disable-extensions-except=${folder}`, `--load-extension=${folder}`],
+    });
+    const worker = context.serviceWorkers()[0] ?? (await context.waitForEvent("serviceworker"));
+    const origin = new URL("/", worker.url()).href;
+    const errors: string[] = [];
+    const open = async () => {
+      const page = await context.newPage();
+      page.on("pageerror", (error) => errors.push(String(error)));
+      page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+      await page.goto(`${origin}chat.html`);
+      await expect(page.locator("p")).toHaveText("webbuild-demo is ready");
+      return page;
+    };
+    const page = await open();
+    const session = await context.newCDPSession(page);
+    await session.send("ServiceWorker.enable");
+    await session.send("ServiceWorker.stopAllWorkers");
+    await page.getByRole("button", { name: "Ask" }).click();
+    await expect(page.locator("output")).toHaveText(expected ?? "");
+
+    // The popup closes; the next one finds the engine as it was.
+    await page.close();
+    const again = await open();
+    await again.getByRole("button", { name: "Ask" }).click();
+    await expect(again.locator("output")).toHaveText(expected ?? "");
+    expect(errors).toEqual([]);
+  });
+});
