@@ -31,6 +31,8 @@ export interface GenerationSpec {
   window?: Window;
   stop: readonly string[];
   eos: ReadonlySet<number>;
+  /** Whether its text goes on with the prompt's, and does not begin one (default false). */
+  continues?: boolean;
   /** Higher goes first. */
   priority: number;
   /** Whether somebody reads along, so that the rhythm of its tokens counts. */
@@ -93,7 +95,7 @@ export class Generation implements Ranked {
     this.rank = rankOf(arrived, priority);
     this.#context = new Context(prompt, prompt.length + maxTokens, spec.window);
     this.#bytes = bytes;
-    this.#text = new Detokenizer(bytes);
+    this.#text = new Detokenizer(bytes, { continues: spec.continues ?? false });
     this.#stops = new StopMatcher([...spec.stop]);
     this.#outs = [{ index: 0, sampling, drawIndex: 0 }];
     this.#oneOut = [this.#outs[0] as Out];

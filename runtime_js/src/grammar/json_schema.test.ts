@@ -7,7 +7,7 @@ import { random, walk } from "../testing/grammar_walk.js";
 import { SCHEMAS } from "../testing/schemas.js";
 import { type CompiledGrammars, openGrammars } from "./grammars.js";
 
-const WALKS = 4;
+const WALKS = 3;
 const vocabulary = grammarVocabulary();
 let grammars: CompiledGrammars;
 beforeAll(async () => {
@@ -28,7 +28,7 @@ test(`random answers at temperature 1.5 are valid for ${SCHEMAS.length} schemas`
     const grammar = compile(schema);
     for (let n = 0; n < WALKS; n++) {
       const matcher = grammar.matcher();
-      const answer = walk(matcher, vocabulary, random(1000 * i + n), 12 * n);
+      const answer = walk(matcher, vocabulary, random(1000 * i + n), 16 * n);
       matcher.free();
       const text = answer && new TextDecoder("utf-8", { fatal: true }).decode(answer);
       try {
@@ -88,7 +88,7 @@ describe("what can't be held to is refused by name", () => {
     [{ type: "array", minItems: 5, maxItems: 2 }, "minItems", "/minItems"],
     [{ type: "number", multipleOf: 0.1 }, "multipleOf", "/multipleOf"],
     [{ type: "integer", multipleOf: 7, minimum: 3 }, "multipleOf", "/multipleOf"],
-    [{ type: "integer", multipleOf: 101 }, "multipleOf", "/multipleOf"],
+    [{ type: "integer", multipleOf: 51 }, "multipleOf", "/multipleOf"],
     [{ type: "number", minimum: 1e-9 }, "minimum", "/minimum"],
     [{ type: "integer", maximum: 1e30 }, "maximum", "/maximum"],
     [{ enum: [] }, "enum", "/enum"],

@@ -44,7 +44,7 @@ import { objectExpression } from "./schema_objects.js";
 
 const TYPES = ["object", "array", "string", "number", "boolean", "null"];
 const MAX_MULTIPLES = 1000;
-const MAX_STEP = 100;
+const MAX_STEP = 50;
 /** No answer is longer; a greater bound is none. */
 const MAX_COUNT = 100_000;
 

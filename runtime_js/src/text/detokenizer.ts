@@ -4,16 +4,28 @@ import type { TokenBytes } from "./token_bytes.js";
 export class Detokenizer {
   // ignoreBOM: a byte-order mark that a model writes is text.
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  #begins: boolean;
   #strip: number;
 
-  constructor(private readonly tokens: TokenBytes) {
-    this.#strip = tokens.leadingSpaces;
+  /** @param continues whether the tokens go on with a text, and not begin one, whose first space some tokenizers drop */
+  constructor(
+    private readonly tokens: TokenBytes,
+    { continues = false }: { continues?: boolean } = {},
+  ) {
+    this.#begins = !continues;
+    this.#strip = continues ? 0 : tokens.leadingSpaces;
   }
 
   /** The characters that this token completes; control tokens are no text. */
   push(id: number): string {
-    if (this.tokens.isSpecial(id)) return "";
-    let bytes = this.tokens.of(id);
+    return this.tokens.isSpecial(id) ? "" : this.write(id);
+  }
+
+  /** The same, with control tokens in their own words. */
+  write(id: number): string {
+    if (!this.tokens.has(id)) return "";
+    let bytes = this.#begins ? this.tokens.first(id) : this.tokens.of(id);
+    this.#begins = false;
     while (this.#strip > 0 && bytes.length > 0) {
       if (bytes[0] === 0x20) {
         bytes = bytes.subarray(1);
@@ -26,10 +38,19 @@ export class Detokenizer {
   }
 
   /**
-   * Ends the text. The bytes of an unfinished character, left when a generation hits its length, are dropped: half an
-   * emoji is not text.
+   * Ends the text.
+   *
+   * @returns U+FFFD for an unfinished character, left when a generation hits its length; half an emoji is not text, so streams
+   *   drop it
    */
-  finish(): void {
-    this.#decoder.decode();
+  finish(): string {
+    return this.#decoder.decode();
   }
+}
+
+/** The text of tokens, with control tokens in their own words, and U+FFFD for what is no character. */
+export function detokenize(tokens: TokenBytes, ids: Iterable<number>): string {
+  const detokenizer = new Detokenizer(tokens);
+  const pieces = Array.from(ids, (id) => detokenizer.write(id));
+  return pieces.join("") + detokenizer.finish();
 }

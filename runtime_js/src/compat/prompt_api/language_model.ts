@@ -1,5 +1,5 @@
 /** Chrome's Prompt API over an engine: a session is a conversation, and prompts of it are answered one after another. */
-import type { CompletionUsage, Engine, EngineOptions } from "../../index.js";
+import { type CompletionUsage, type Engine, type EngineOptions } from "../../index.js";
 import { Conversation } from "./conversation.js";
 import { exception, toException } from "./errors.js";
 import { type LanguageModelPrompt, type Message, readPrompt } from "./messages.js";

@@ -1,5 +1,5 @@
 /** One answer under way: its chunks, its text so far, its statistics, and its interruption. */
-import type { ChatCompletionStream, ChatCompletionChunk as Chunk, Engine } from "../../index.js";
+import type { ChatCompletionChunk as Chunk, ChatCompletionStream, Engine } from "../../index.js";
 import type {
   ChatCompletion,
   ChatCompletionChunk,

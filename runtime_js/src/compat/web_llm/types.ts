@@ -1,9 +1,9 @@
 /** WebLLM's names for requests, answers and reports, over this package's types. */
 import type {
   ChatCompletion as Answer,
+  ChatCompletionChunk as Chunk,
   ChatCompletionCreateParams,
   ChatCompletionMessageParam,
-  ChatCompletionChunk as Chunk,
   CompletionUsage as Usage,
 } from "../../index.js";
 import type { AppConfig, ChatOptions } from "./config.js";
@@ -119,6 +119,10 @@ export interface MLCEngineInterface {
   getMaxStorageBufferBindingSize(): Promise<number>;
   getGPUVendor(): Promise<string>;
   /** @throws Unsupported always */
-  forwardTokensAndSample(inputIds: number[], isPrefill: boolean, modelId?: string): Promise<number>;
+  forwardTokensAndSample(
+    inputIds: number[],
+    isPrefill: boolean,
+    modelId?: string,
+  ): Promise<number>;
   setLogLevel(logLevel: LogLevel): void;
 }
