@@ -392,10 +392,14 @@ export class Scheduler {
     generation.cachedTokens = spec.cache ? (sequence?.length ?? 0) : 0;
     this.#counts.lookedUp += spec.cache ? promptTokens : 0;
     this.#counts.cached += generation.cachedTokens;
-    const finish = generation.jump(generation.began);
+    try {
+      const finish = generation.jump(generation.began);
+      if (finish && !generation.ended) this.#finish(generation, finish);
+    } catch (error) {
+      this.#end(generation, error as Error);
+    }
     this.#counts.drawn += generation.jumped;
     this.#counts.jumped += generation.jumped;
-    if (finish && !generation.ended) this.#finish(generation, finish);
   }
 
   /** Submits the next step. @returns false if there is nothing to compute just now, or something to compile first */
