@@ -15,6 +15,7 @@ import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import { detokenize } from "../text/detokenizer.js";
 import { VERSION } from "../version.js";
+import type { ReadAnswer } from "./answering.js";
 import type { Built } from "./build.js";
 import { Constraint } from "./constraint.js";
 import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
@@ -24,7 +25,7 @@ import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
 import { Matchers } from "./matchers.js";
-import { Prompts } from "./prompts.js";
+import { type Fitted, isMessages, Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
 import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
@@ -156,7 +157,8 @@ export class LanguageModel {
       size: this.manifest.model.vocab_size,
       stopTokens: [...this.#eos],
       bytes: (id) => bytes.of(id),
-      isSpecial: (id) => bytes.isSpecial(id),
+      // Grammars of answers are made of marks like any text.
+      isSpecial: (id) => bytes.isSpecial(id) && !this.prompts.marks.has(id),
     };
   }
 
@@ -358,9 +360,13 @@ export class LanguageModel {
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
-    const matcher = request.grammar && (await this.matchers.begin(request.grammar));
+    const fitted = this.prompts.fit(request);
+    const chat = request.tools !== undefined || isMessages(request.messages);
+    const answer = chat ? this.prompts.answering.of(request, fitted.tokens) : undefined;
+    const grammar = answer ? answer.grammar : request.grammar;
+    const matcher = grammar && (await this.matchers.begin(grammar));
     try {
-      return await this.#answer(request, matcher, listener, signal);
+      return await this.#answer(request, { ...fitted, answer, matcher }, listener, signal);
     } finally {
       matcher?.free();
     }
@@ -368,11 +374,11 @@ export class LanguageModel {
 
   async #answer(
     request: GenerateRequest,
-    matcher: Matcher | undefined,
+    prepared: Fitted & { answer: ReadAnswer | undefined; matcher: Matcher | undefined },
     listener: GenerateListener,
     signal: AbortSignal,
   ): Promise<GenerateResult> {
-    const { tokens, droppedMessages, window, ends } = this.prompts.fit(request);
+    const { tokens, droppedMessages, window, ends, answer, matcher } = prepared;
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
@@ -398,6 +404,7 @@ export class LanguageModel {
           maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
           ...(window ? { window } : {}),
           stop,
+          ...(answer ? { keep: answer.keep } : {}),
           eos: request.ignoreEos ? NO_END : new Set([...this.#eos, ...ends]),
           continues: isText(request.messages),
           priority,
@@ -405,11 +412,14 @@ export class LanguageModel {
           cache: true,
           speculation,
         },
-        listener.delta,
+        answer ? (delta) => listener.delta(answer.read(delta)) : listener.delta,
         signal,
       )
       .finally(claim);
-    return { ...result, promptTokens: tokens.length, droppedMessages };
+    const rest = answer?.rest();
+    if (rest) listener.delta(rest);
+    const about = { ...result, promptTokens: tokens.length, droppedMessages };
+    return answer ? answer.result(about) : about;
   }
 
   /** Computes what these messages become, as far as it is not cached, and saves it. @throws as `engine.kv.save` */
