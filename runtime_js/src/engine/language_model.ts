@@ -2,7 +2,6 @@
 import {
   DeviceLostError,
   EngineUnloaded,
-  GrammarError,
   InvalidRequestError,
   throwIfAborted,
 } from "../errors.js";
@@ -88,8 +87,8 @@ export interface GenerateListener {
   delta(delta: Delta): void;
 }
 
-const openGrammars = async (): Promise<Grammars> => {
-  throw new GrammarError("grammars are not there yet");
+const openGrammars = async (vocabulary: Vocabulary): Promise<Grammars> => {
+  return (await import("./grammar.js")).openGrammars(vocabulary);
 };
 
 /** Of an answer that the model does not end. */
