@@ -36,9 +36,10 @@ describe("the built package", () => {
       for (const name of ["navigator", "document", "location", "Worker", "caches", "fetch"])
         Object.defineProperty(globalThis, name, { get() { throw new Error("touched " + name) } });
       const m = await import(${JSON.stringify(join(dist, "index.js"))});
-      console.log(typeof m.Engine.load, typeof m.HashMismatch);`;
+      const http = await import(${JSON.stringify(join(dist, "http.js"))});
+      console.log(typeof m.Engine.load, typeof m.HashMismatch, typeof http.serveV1);`;
     const { stdout, stderr } = await run(process.execPath, ["--input-type=module", "-e", code]);
-    expect([stdout, stderr]).toEqual(["function function\n", ""]);
+    expect([stdout, stderr]).toEqual(["function function function\n", ""]);
   });
 
   test("answers in Node on Dawn, from a folder", async () => {

@@ -34,6 +34,14 @@ export class ContextLengthExceeded extends InvalidRequestError {
 }
 
 /**
+ * `engine.models` has no model of that name, `data: {param: "model", model}`; or no record of an app's configuration, written
+ * for another library, has it, `data: {modelId}`. Chats and completions take any name.
+ */
+export class ModelNotFound extends InvalidRequestError {
+  static override readonly className: string = "ModelNotFound";
+}
+
+/**
  * An answer can't be held to this grammar: it is wrong, or says something that can't be expressed.
  * `data: {kind, keyword?, pointer?}`; for a JSON Schema the keyword, and a JSON pointer to where it stands.
  */
@@ -55,11 +63,6 @@ export function embedsTexts(model: string, param?: string): WrongModelKind {
 /** What code that was written for another library asks for, and this one can't do; the message says what to do instead. */
 export class Unsupported extends WebbuildError {
   static override readonly className: string = "Unsupported";
-}
-
-/** No record of the app's configuration has the model's id; `data: {modelId}`. */
-export class ModelNotFound extends WebbuildError {
-  static override readonly className: string = "ModelNotFound";
 }
 
 /** A request came before its model was loaded, or does not say which one it is for. */
@@ -226,11 +229,11 @@ const classes = new Map<string, ErrorClass>(
     WebbuildError,
     InvalidRequestError,
     ContextLengthExceeded,
+    ModelNotFound,
     ToolsUnsupported,
     GrammarError,
     WrongModelKind,
     Unsupported,
-    ModelNotFound,
     ModelNotLoaded,
     AbortError,
     InvalidPack,

@@ -1,18 +1,23 @@
 /** webbuild: language models inside any web page. */
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
+export { Completions } from "./api/completions.js";
 export type * from "./api/embeddings.js";
 export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
+export { Models, ModelsPage } from "./api/models.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
+export type { Prompt } from "./api/prompt.js";
 export { RemoteEngine } from "./api/remote_engine.js";
+export type { Responses, ResponseStream } from "./api/responses/responses.js";
+export type * from "./api/responses/types.js";
 export {
   type PrepRecvOptions,
-  type Prompt,
   type RemoteSendOptions,
   ServingEngine,
   type StartGenerateOptions,
 } from "./api/serving_engine.js";
 export { type ChatCompletionStream, CompletionStream } from "./api/stream.js";
+export type * from "./api/text_types.js";
 export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
 export type { DraftInfo } from "./engine/draft.js";

@@ -7,12 +7,14 @@ import type { DeviceState } from "../engine/recovery.js";
 import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "../errors.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
+import { invalid } from "./fields.js";
 import { Embeddings } from "./embeddings.js";
 import { SavedPrompts } from "./kv.js";
-import { parseMessages } from "./messages.js";
 import { Peers } from "./peers.js";
-import { type Prompt, type RemoteSendOptions, ServingEngine } from "./serving_engine.js";
-import type { ChatCompletionMessageParam } from "./types.js";
+import { NO_MESSAGES, type Prompt, parsePrompt, parseTokens } from "./prompt.js";
+import { parseRequest } from "./request.js";
+import { type RemoteSendOptions, ServingEngine } from "./serving_engine.js";
+import type { ChatCompletionCreateParams } from "./types.js";
 
 export interface EngineOptions extends Omit<LoadOptions, "url" | "draft">, ConnectOptions {
   /**
@@ -172,14 +174,30 @@ export class Engine extends ServingEngine {
     await this.connection.call.setYield(ms);
   }
 
-  /** Token ids of a text. */
-  tokenize(text: string): Promise<number[]> {
+  /** Token ids of a text, as a prompt has them: control tokens written in it count as such, none are added. */
+  async tokenize(text: string): Promise<number[]> {
+    if (typeof text !== "string") throw invalid("text", "must be a string");
     return this.connection.call.tokenize(text);
   }
 
-  /** Tokens of the prompt that these messages become. @throws InvalidRequestError, TemplateError */
-  async countTokens(messages: ChatCompletionMessageParam[]): Promise<number> {
-    return this.connection.call.countTokens(parseMessages(messages));
+  /** The text of token ids, control tokens in their own words. @throws InvalidRequestError about one that is no token */
+  async detokenize(ids: readonly number[]): Promise<string> {
+    return this.connection.call.detokenize(parseTokens(ids, "ids"));
+  }
+
+  /**
+   * Tokens of a text, or of the prompt that messages become.
+   *
+   * @param options of the request that these messages are for, as far as its prompt depends on them
+   * @throws InvalidRequestError, TemplateError
+   */
+  async countTokens(
+    prompt: Prompt,
+    options: Pick<ChatCompletionCreateParams, "reasoning_effort" | "webbuild"> = {},
+  ): Promise<number> {
+    const messages = parsePrompt(prompt);
+    const { template } = parseRequest({ ...options, messages: NO_MESSAGES }).choices[0];
+    return this.connection.call.countTokens({ messages, ...(template && { template }) });
   }
 
   /** Frees all memory and ends the worker; requests under way reject with EngineUnloaded. */

@@ -33,10 +33,7 @@ export function parseCount(read: Fields): number {
 }
 
 /** `n` requests, which differ in their seeds, if there is one: `seed + i`. */
-export function choicesOf(
-  first: GenerateRequest,
-  n: number,
-): [GenerateRequest, ...GenerateRequest[]] {
+export function choicesOf<R extends GenerateRequest>(first: R, n: number): [R, ...R[]] {
   const { seed } = first.sampling;
   const others = Array.from({ length: n - 1 }, (_, i) => ({
     ...first,

@@ -9,13 +9,34 @@ export function parseMessages(value: unknown, at = "messages"): TemplateMessage[
   return value.map((message, i) => parseMessage(message, `${at}[${i}]`));
 }
 
+/** What each role may say. Of an answer that goes back as it came, fields that hold nothing are not asked about. */
+const FIELDS: ReadonlyMap<unknown, readonly string[]> = new Map([
+  ["system", ["name"]],
+  ["developer", ["name"]],
+  ["user", ["name"]],
+  ["tool", ["tool_call_id"]],
+  ["assistant", ["name", "refusal", "tool_calls"]],
+]);
+
+function checkFields(message: Record<string, unknown>, at: string): void {
+  const known = FIELDS.get(message["role"]);
+  if (!known) return; // the role itself is wrong
+  for (const [name, value] of Object.entries(message)) {
+    const empty = value === undefined || value === null || (Array.isArray(value) && !value.length);
+    if (empty || name === "role" || name === "content" || known.includes(name)) continue;
+    throw invalid(`${at}.${name}`, "is not a field that this engine knows in such a message");
+  }
+}
+
 function parseMessage(message: unknown, at: string): TemplateMessage {
   if (!isRecord(message)) throw invalid(at, "must be an object");
   const name = message["name"];
   if (name !== undefined && typeof name !== "string")
     throw invalid(`${at}.name`, "must be a string");
   const named = name === undefined ? {} : { name };
-  const content = parseContent(message["content"], `${at}.content`);
+  const refusals = message["role"] === "assistant";
+  const content = parseContent(message["content"], `${at}.content`, refusals);
+  checkFields(message, at);
   switch (message["role"]) {
     case "system":
     case "developer": // OpenAI's newer name for it; templates know only this one
@@ -30,8 +51,10 @@ function parseMessage(message: unknown, at: string): TemplateMessage {
     case "assistant": {
       const calls = parseToolCalls(message["tool_calls"], `${at}.tool_calls`);
       const thought = parseReasoning(message["reasoning_content"], `${at}.reasoning_content`);
-      if (calls.length === 0)
-        return { role: "assistant", content: required(content, at), ...thought, ...named };
+      if (calls.length === 0) {
+        const said = content ?? parseRefusal(message["refusal"], `${at}.refusal`);
+        return { role: "assistant", content: required(said, at), ...thought, ...named };
+      }
       return { role: "assistant", content, tool_calls: calls, ...thought, ...named };
     }
     default:
@@ -53,17 +76,30 @@ function parseReasoning(value: unknown, at: string): { reasoning_content?: strin
   return { reasoning_content: value };
 }
 
-function parseContent(content: unknown, at: string): string | null {
+/** To refuse is to say something. */
+function parseRefusal(refusal: unknown, at: string): string | null {
+  if (refusal === undefined || refusal === null) return null;
+  if (typeof refusal !== "string") throw invalid(at, "must be a string or null");
+  return refusal;
+}
+
+function parseContent(content: unknown, at: string, refusals: boolean): string | null {
   if (content === undefined || content === null) return null;
   if (typeof content === "string") return content;
   if (!Array.isArray(content))
     throw invalid(at, "must be a string, an array of text parts, or null");
   const texts = content.map((part: unknown, i) => {
-    if (!isRecord(part) || part["type"] !== "text") {
+    const type = isRecord(part) ? part["type"] : undefined;
+    if (!isRecord(part) || !(type === "text" || (refusals && type === "refusal"))) {
       throw invalid(`${at}[${i}]`, 'must be {type: "text", text}: this model reads text only');
     }
-    if (typeof part["text"] !== "string") throw invalid(`${at}[${i}].text`, "must be a string");
-    return part["text"];
+    for (const key of Object.keys(part)) {
+      if (key !== "type" && key !== type)
+        throw invalid(`${at}[${i}].${key}`, "is not a field that this engine knows in such a part");
+    }
+    const text = part[type];
+    if (typeof text !== "string") throw invalid(`${at}[${i}].${type}`, "must be a string");
+    return text;
   });
   return texts.join("");
 }

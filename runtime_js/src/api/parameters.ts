@@ -76,6 +76,28 @@ export const CHAT_PARAMETERS = {
   web_search_options: { refused: "is not supported: nothing leaves this device" },
 } as const satisfies Record<string, Fate>;
 
+/** Of `completions.create`. */
+export const TEXT_PARAMETERS = {
+  prompt: "works",
+  model: STRING,
+  best_of: "works",
+  echo: "works",
+  frequency_penalty: "works",
+  logit_bias: "works",
+  logprobs: "works",
+  max_tokens: "works",
+  n: "works",
+  presence_penalty: "works",
+  seed: "works",
+  stop: "works",
+  stream: "works",
+  stream_options: "works",
+  suffix: "works",
+  temperature: "works",
+  top_p: "works",
+  user: STRING,
+} as const satisfies Record<string, Fate>;
+
 /** The one key for everything that is not OpenAI's. */
 export const EXTENSIONS_KEY = "webbuild";
 

@@ -24,7 +24,10 @@ describe("response_format", () => {
       { kind: "json_schema", schema: JSON.stringify(schema) },
     ],
     [{ type: "json_schema", json_schema: { name: "a" } }, { kind: "json" }],
-    [{ type: "regex", pattern: "a+" }, { kind: "regex", pattern: "a+" }],
+    [
+      { type: "regex", pattern: "a+" },
+      { kind: "regex", pattern: "a+" },
+    ],
     [
       { type: "grammar", grammar: 'root ::= "a"' },
       { kind: "ebnf", grammar: 'root ::= "a"' },

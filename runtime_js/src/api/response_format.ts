@@ -3,35 +3,37 @@ import type { GrammarSpec } from "../grammar/spec.js";
 import { invalid, isRecord, show } from "./fields.js";
 
 /** Of each form: its fields beside `type`, and the grammar they say; none: any text. */
-const FORMS: Record<string, (value: Record<string, unknown>, at: string) => GrammarSpec | undefined> =
-  {
-    text: (value, at) => {
-      only(value, at, []);
-      return undefined;
-    },
-    json_object: (value, at) => {
-      only(value, at, []);
-      const schema = { type: "object", additionalProperties: true };
-      return { kind: "json_schema", schema: JSON.stringify(schema) };
-    },
-    json_schema: (value, at) => {
-      only(value, at, ["json_schema"]);
-      return parseSchema(value["json_schema"], `${at}.json_schema`);
-    },
-    regex: (value, at) => {
-      only(value, at, ["pattern"]);
-      return { kind: "regex", pattern: text(value["pattern"], `${at}.pattern`) };
-    },
-    grammar: (value, at) => {
-      only(value, at, ["grammar"]);
-      return { kind: "ebnf", grammar: text(value["grammar"], `${at}.grammar`) };
-    },
-    structural_tag: (value, at) => {
-      only(value, at, ["format"]);
-      if (!isRecord(value["format"])) throw invalid(`${at}.format`, "must be an object");
-      return { kind: "structural_tag", tag: json(value, at) };
-    },
-  };
+const FORMS: Record<
+  string,
+  (value: Record<string, unknown>, at: string) => GrammarSpec | undefined
+> = {
+  text: (value, at) => {
+    only(value, at, []);
+    return undefined;
+  },
+  json_object: (value, at) => {
+    only(value, at, []);
+    const schema = { type: "object", additionalProperties: true };
+    return { kind: "json_schema", schema: JSON.stringify(schema) };
+  },
+  json_schema: (value, at) => {
+    only(value, at, ["json_schema"]);
+    return parseSchema(value["json_schema"], `${at}.json_schema`);
+  },
+  regex: (value, at) => {
+    only(value, at, ["pattern"]);
+    return { kind: "regex", pattern: text(value["pattern"], `${at}.pattern`) };
+  },
+  grammar: (value, at) => {
+    only(value, at, ["grammar"]);
+    return { kind: "ebnf", grammar: text(value["grammar"], `${at}.grammar`) };
+  },
+  structural_tag: (value, at) => {
+    only(value, at, ["format"]);
+    if (!isRecord(value["format"])) throw invalid(`${at}.format`, "must be an object");
+    return { kind: "structural_tag", tag: json(value, at) };
+  },
+};
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 

@@ -1,24 +1,19 @@
 /** What an engine does for whoever routes requests, wherever it runs: whole chats, and the three parts they are made of. */
 import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { EngineStats } from "../engine/language_model.js";
-import type { Prompt as EnginePrompt } from "../engine/request.js";
 import type { KvAddress } from "../engine/reservations.js";
 import { InvalidRequestError } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { ServingMethods } from "../worker/protocol.js";
 import { ChatCompletions, type RequestOptions } from "./chat.js";
-import { parseMessages } from "./messages.js";
+import { Completions } from "./completions.js";
+import { invalid } from "./fields.js";
+import { Models } from "./models.js";
+import { isTokens, NO_MESSAGES, type Prompt, parsePrompt } from "./prompt.js";
 import { parseRequest } from "./request.js";
+import { Responses } from "./responses/responses.js";
 import type { ChatCompletionStream } from "./stream.js";
-import type {
-  ChatCompletion,
-  ChatCompletionCreateParams,
-  ChatCompletionMessageParam,
-  StreamOptions,
-} from "./types.js";
-
-/** Messages, which the model's chat template makes a text of; a text; or token ids. */
-export type Prompt = ChatCompletionMessageParam[] | string | readonly number[];
+import type { ChatCompletion, ChatCompletionCreateParams, StreamOptions } from "./types.js";
 
 export interface PrepRecvOptions extends RequestOptions {
   /** Receive up to this position, exclusive; negative from the prompt's end. Default -1: the last token is never received. */
@@ -53,6 +48,11 @@ const TIMEOUT_MS = 30_000;
 /** An engine in this page ({@link Engine}), or elsewhere ({@link RemoteEngine}). */
 export abstract class ServingEngine {
   readonly chat: { readonly completions: ChatCompletions };
+  /** Texts that go on with a prompt, without a chat template. */
+  readonly completions: Completions;
+  readonly models: Models;
+  /** OpenAI's Responses API: conversations whose turns this page keeps. */
+  readonly responses: Responses;
 
   constructor(
     protected readonly serving: Calls<ServingMethods>,
@@ -61,6 +61,9 @@ export abstract class ServingEngine {
     model: string,
   ) {
     this.chat = { completions: new ChatCompletions(serving, model) };
+    this.completions = new Completions(serving, model);
+    this.models = new Models(model);
+    this.responses = new Responses(this.chat.completions, model);
   }
 
   /** The state now, and counts since the load began. */
@@ -158,17 +161,15 @@ export abstract class ServingEngine {
     prompt: Prompt,
     { begin = 0, signal, ...params }: StartGenerateOptions = {},
   ): Promise<ChatCompletion | ChatCompletionStream> {
-    const parsed = parseRequest({ ...params, messages: [{ role: "user", content: "" }] });
+    const parsed = parseRequest({ ...params, messages: NO_MESSAGES });
     const messages = parsePrompt(prompt);
     for (const choice of parsed.choices) Object.assign(choice, { messages, begin });
     const given = typeof prompt === "string" || isTokens(prompt) ? undefined : prompt;
-    if (parsed.summarise && !given) {
-      throw new InvalidRequestError(
-        "webbuild.context.overflow can be a function only with messages",
-        {
-          param: "webbuild.context.overflow",
-        },
-      );
+    if (!given) {
+      const needs = "can be given only with messages";
+      if (parsed.summarise) throw invalid("webbuild.context.overflow", `as a function ${needs}`);
+      if (params.reasoning_effort) throw invalid("reasoning_effort", needs);
+      if (parsed.choices[0].template) throw invalid("webbuild.template", needs);
     }
     return this.chat.completions.answer(parsed, given, signal);
   }
@@ -178,15 +179,3 @@ export abstract class ServingEngine {
     parseRequest(params);
   }
 }
-
-/** @throws InvalidRequestError */
-function parsePrompt(prompt: Prompt): EnginePrompt {
-  if (typeof prompt === "string") return prompt;
-  if (!isTokens(prompt)) return parseMessages(prompt);
-  const bad = prompt.find((id) => !Number.isSafeInteger(id) || id < 0);
-  if (bad === undefined) return prompt;
-  throw new InvalidRequestError(`prompt has ${bad}, which is no token id`, { param: "prompt" });
-}
-
-const isTokens = (prompt: Prompt): prompt is readonly number[] =>
-  Array.isArray(prompt) && typeof prompt[0] === "number";

@@ -63,7 +63,11 @@ describe("constrained answers", () => {
   test("whoever is free shares their steps, and runs ahead again when they are gone", async () => {
     const w = world();
     const free = submit(w, { prompt, maxTokens: 30 });
-    const bound = submit(w, { prompt: [2], maxTokens: 6, grammar: { classes: "[abc]", tail: "cdef" } });
+    const bound = submit(w, {
+      prompt: [2],
+      maxTokens: 6,
+      grammar: { classes: "[abc]", tail: "cdef" },
+    });
     await drain(w);
     for (const asked of [free, bound]) expectTwin(asked);
     expect(w.runner.halves).toBeLessThan(10);

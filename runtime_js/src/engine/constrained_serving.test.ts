@@ -12,6 +12,8 @@ import {
   randomAsk,
   submit,
 } from "../testing/tiny_serving.js";
+import type { GenerateRequest } from "./request.js";
+import { GREEDY } from "./sampling.js";
 
 afterEach(() => model.unload());
 
@@ -97,17 +99,17 @@ test("a crowd of mixed requests, aborts, and a quarter of the pages they need: e
 test("a grammar that can't be is refused before anything is computed", async () => {
   await loadTiny(2, 64);
   const before = model.stats().steps;
-  const request = {
+  const request: GenerateRequest = {
     messages: "a",
     maxTokens: 4,
     stop: [],
-    sampling: { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null },
+    sampling: GREEDY,
     grammar: { kind: "ebnf", grammar: "" },
-  } as const;
+  };
   const never = new AbortController().signal;
   const accepted: number[] = [];
   const listener = { accepted: (tokens: number) => accepted.push(tokens), delta: () => {} };
-  const answer = model.generate({ ...request, stop: [] }, listener, never);
+  const answer = model.generate(request, listener, never);
   await expect(answer).rejects.toMatchObject({ name: "GrammarError" });
   expect(accepted).toEqual([]);
   expect(model.stats().steps).toBe(before);

@@ -104,7 +104,9 @@ export class DraftedSteps implements StepRunner {
   }
 
   /** A step whose draws wait for the host checks no guesses. */
-  forward(...[batch, sample]: Parameters<StepRunner["forward"]>): ReturnType<StepRunner["forward"]> {
+  forward(
+    ...[batch, sample]: Parameters<StepRunner["forward"]>
+  ): ReturnType<StepRunner["forward"]> {
     return this.target.forward(batch, sample);
   }
 

@@ -33,6 +33,8 @@ export interface GenerationSpec {
   /** Control tokens that are text all the same. */
   keep?: ReadonlySet<number>;
   eos: ReadonlySet<number>;
+  /** Whether its text goes on with the prompt's, and does not begin one (default false). */
+  continues?: boolean;
   /** Higher goes first. */
   priority: number;
   /** Whether somebody reads along, so that the rhythm of its tokens counts. */
@@ -95,7 +97,7 @@ export class Generation implements Ranked {
     this.rank = rankOf(arrived, priority);
     this.#context = new Context(prompt, prompt.length + maxTokens, spec.window);
     this.#bytes = bytes;
-    this.#text = new Detokenizer(bytes, spec.keep);
+    this.#text = new Detokenizer(bytes, spec);
     this.#stops = new StopMatcher([...spec.stop]);
     this.#outs = [{ index: 0, sampling, drawIndex: 0 }];
     this.#oneOut = [this.#outs[0] as Out];

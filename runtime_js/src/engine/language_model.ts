@@ -18,6 +18,7 @@ import type { PackSource } from "../store/pack_source.js";
 import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import { detokenize } from "../text/detokenizer.js";
 import { VERSION } from "../version.js";
 import type { ReadAnswer } from "./answering.js";
 import type { Built } from "./build.js";
@@ -30,7 +31,7 @@ import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
 import { type Fitted, isMessages, Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
-import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
+import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
 import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
@@ -86,6 +87,8 @@ export interface GenerateListener {
   accepted?(promptTokens: number): void;
   delta(delta: Delta): void;
 }
+
+const isText = (prompt: Prompt) => typeof prompt === "object" && "text" in prompt;
 
 const openGrammars = async (vocabulary: Vocabulary): Promise<Grammars> => {
   return (await import("./grammar.js")).openGrammars(vocabulary);
@@ -291,6 +294,16 @@ export class LanguageModel {
     return this.text.tokenizer.encode(text);
   }
 
+  /** The text of token ids, control tokens in their own words. @throws InvalidRequestError about one that is no token */
+  detokenize(ids: readonly number[]): string {
+    const { bytes } = this.text.tokenizer;
+    const bad = ids.find((id) => !bytes.has(id));
+    if (bad === undefined) return detokenize(bytes, ids);
+    throw new InvalidRequestError(`ids has ${bad}, which is no token of this model`, {
+      param: "ids",
+    });
+  }
+
   /** Says which engines' keys and values are this one's: those of the same weights and pages. */
   async kvKind(): Promise<string> {
     const weights = this.manifest.files.filter(({ role }) => role === "weights");
@@ -380,7 +393,7 @@ export class LanguageModel {
     listener: GenerateListener,
     signal: AbortSignal,
   ): Promise<GenerateResult> {
-    const { tokens, droppedMessages, window, answer, matcher } = prepared;
+    const { tokens, droppedMessages, window, ends, answer, matcher } = prepared;
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
@@ -407,7 +420,8 @@ export class LanguageModel {
           ...(window ? { window } : {}),
           stop,
           ...(answer ? { keep: answer.keep } : {}),
-          eos: request.ignoreEos ? NO_END : this.#eos,
+          eos: request.ignoreEos ? NO_END : new Set([...this.#eos, ...ends]),
+          continues: isText(request.messages),
           priority,
           streams,
           cache: true,

@@ -1,6 +1,7 @@
 /** What requests ask becomes the tokens that a model reads, and that fit its context. */
 import { ContextLengthExceeded, InvalidRequestError, ToolsUnsupported } from "../errors.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import { fillInMiddle } from "../text/fill_in_middle.js";
 import type { ToolSpec } from "../text/tools.js";
 import { commonPrefix } from "./admission.js";
 import { Answering } from "./answering.js";
@@ -15,6 +16,14 @@ const PART = 1 / 4;
 /** Variables of the chat template. */
 type Settings = Record<string, unknown>;
 
+/** A prompt as the model reads it. */
+interface Read {
+  tokens: Int32Array;
+  ends: readonly number[];
+  /** What it was given as. */
+  param: "messages" | "prompt";
+}
+
 /** A prompt that fits. */
 export interface Fitted {
   tokens: Int32Array;
@@ -22,6 +31,8 @@ export interface Fitted {
   droppedMessages: number;
   /** What is kept when the answer fills the context; undefined: it ends then. */
   window: Window | undefined;
+  /** Tokens that end the answer beside the model's own. */
+  ends: readonly number[];
 }
 
 export class Prompts {
@@ -63,11 +74,20 @@ export class Prompts {
     return { text, tokens: this.text.tokenizer.encode(text) };
   }
 
+  /** How many tokens a prompt has, be they none, or more than the context holds. @throws TemplateError, InvalidRequestError */
+  count({ messages, template }: Pick<GenerateRequest, "messages" | "template">): number {
+    return this.#encode(messages, template).tokens.length;
+  }
+
   /** The tokens of a prompt, all of them. @throws InvalidRequestError, ContextLengthExceeded, TemplateError */
   tokens(prompt: Prompt, settings?: Settings): Int32Array {
-    const tokens = this.#read(prompt, settings);
-    this.#check(tokens.length, this.contextLength - 1);
-    return tokens;
+    return this.#whole(prompt, settings).tokens;
+  }
+
+  #whole(prompt: Prompt, settings: Settings | undefined): Read {
+    const read = this.#read(prompt, settings);
+    this.#check(read, this.contextLength - 1);
+    return read;
   }
 
   /**
@@ -79,17 +99,17 @@ export class Prompts {
     const { contextLength } = this;
     const settings = { ...template, ...(tools ? { tools: tools.map(told) } : {}) };
     if (overflow === "error") {
-      return { tokens: this.tokens(messages, settings), droppedMessages: 0, window: undefined };
+      return { ...this.#whole(messages, settings), droppedMessages: 0, window: undefined };
     }
     const stride = Math.max(1, Math.floor(contextLength * PART));
     const limit = contextLength - Math.min(maxTokens ?? stride, stride);
     if (overflow === "slide" && isMessages(messages)) {
       return this.#slid(messages, settings, { limit, stride });
     }
-    const tokens = this.#read(messages, settings);
-    this.#check(tokens.length, overflow === "slide" ? contextLength - 1 : limit);
-    const window = overflow === "slide" ? windowOf(contextLength, tokens) : undefined;
-    return { tokens, droppedMessages: 0, window };
+    const read = this.#read(messages, settings);
+    this.#check(read, overflow === "slide" ? contextLength - 1 : limit);
+    const window = overflow === "slide" ? windowOf(contextLength, read.tokens) : undefined;
+    return { ...read, droppedMessages: 0, window };
   }
 
   /** Leaves out whole turns after the system messages. */
@@ -99,21 +119,22 @@ export class Prompts {
     room: { limit: number; stride: number },
   ): Fitted {
     const { head, turns } = turnsOf(messages);
-    const prompts = new Map<number, Int32Array>();
-    const without = (dropped: number): Int32Array => {
+    const prompts = new Map<number, Read>();
+    const without = (dropped: number): Read => {
       const known = prompts.get(dropped);
       if (known) return known;
       const prompt = this.#read([...head, ...turns.slice(dropped).flat()], settings);
       prompts.set(dropped, prompt);
       return prompt;
     };
-    const length = (dropped: number) => without(dropped).length;
+    const length = (dropped: number) => without(dropped).tokens.length;
     const dropped = turnsToDrop(turns.length, length, room);
-    const tokens = without(dropped);
+    const read = without(dropped);
+    const { tokens } = read;
     const even = dropped > 0 ? " even without earlier turns" : "";
-    this.#check(tokens.length, this.contextLength - 1, even);
+    this.#check(read, this.contextLength - 1, even);
     return {
-      tokens,
+      ...read,
       droppedMessages: turns.slice(0, dropped).flat().length,
       window: windowOf(this.contextLength, tokens, this.#beginning(head, settings, tokens)),
     };
@@ -122,36 +143,52 @@ export class Prompts {
   /** How many tokens come before the first turn's text. */
   #beginning(head: TemplateMessage[], settings: Settings | undefined, tokens: Int32Array): number {
     try {
-      return commonPrefix(tokens, this.#read([...head, { role: "user", content: "" }], settings));
+      return commonPrefix(
+        tokens,
+        this.#read([...head, { role: "user", content: "" }], settings).tokens,
+      );
     } catch {
       return 0; // a template may refuse an empty message
     }
   }
 
   /** @throws InvalidRequestError when it is empty, or no prompt of this model */
-  #read(prompt: Prompt, settings?: Settings): Int32Array {
-    const tokens = isMessages(prompt)
-      ? this.render(prompt, settings).tokens
-      : typeof prompt === "string"
-        ? this.text.tokenizer.encode(prompt)
-        : prompt;
+  #read(prompt: Prompt, settings?: Settings): Read {
+    const param = isMessages(prompt) ? "messages" : "prompt";
+    const { tokens, ends = [] } = this.#encode(prompt, settings);
     if (tokens.length === 0) {
-      throw new InvalidRequestError("the messages make an empty prompt", { param: "messages" });
+      const what = param === "messages" ? "the messages make an empty prompt" : "prompt is empty";
+      throw new InvalidRequestError(what, { param });
     }
     const outside = tokens.find((id) => id >= this.vocab);
-    if (outside === undefined) return Int32Array.from(tokens);
+    if (outside === undefined) return { tokens: Int32Array.from(tokens), ends, param };
     throw new InvalidRequestError(`token ${outside} is outside the vocabulary of ${this.vocab}`, {
       param: "prompt",
     });
   }
 
-  #check(promptTokens: number, limit: number, even = ""): void {
+  #encode(
+    prompt: Prompt,
+    settings: Settings | undefined,
+  ): { tokens: readonly number[]; ends?: readonly number[] } {
+    const { tokenizer } = this.text;
+    if (isMessages(prompt)) return this.render(prompt, settings);
+    if (typeof prompt === "string") return { tokens: tokenizer.encode(prompt) };
+    if (!("text" in prompt)) return { tokens: prompt };
+    const { text, suffix } = prompt;
+    const tokens = typeof text === "string" ? tokenizer.encode(text) : text;
+    if (suffix !== undefined) return fillInMiddle(tokenizer, tokens, suffix);
+    return { tokens: typeof text === "string" ? [...tokenizer.beginning, ...tokens] : tokens };
+  }
+
+  #check({ tokens, param }: Read, limit: number, even = ""): void {
+    const promptTokens = tokens.length;
     if (promptTokens <= limit) return;
     const { contextLength } = this;
     throw new ContextLengthExceeded(
       `the prompt has ${promptTokens} tokens${even}, the context holds ${contextLength} with the answer: ` +
-        "shorten the messages, or load the engine with a larger contextLength",
-      { param: "messages", promptTokens, limit, contextLength },
+        `shorten the ${param}, or load the engine with a larger contextLength`,
+      { param, promptTokens, limit, contextLength },
     );
   }
 }

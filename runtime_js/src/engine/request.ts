@@ -23,8 +23,16 @@ export interface SamplingOptions {
   logprobs: number | null;
 }
 
-/** Messages, which the chat template makes a text of; a text; or token ids. */
-export type Prompt = TemplateMessage[] | string | readonly number[];
+/** What an answer goes on with, as a text that begins: with the tokens that the tokenizer puts before one. */
+export interface TextPrompt {
+  /** Token ids are taken as they are. */
+  text: string | readonly number[];
+  /** What comes after the answer, for models that fill in the middle. */
+  suffix?: string;
+}
+
+/** Messages, which the chat template makes a text of; a text; token ids; or what an answer goes on with. */
+export type Prompt = TemplateMessage[] | string | readonly number[] | TextPrompt;
 
 /**
  * Whether guesses of the next tokens, a draft's or copied from earlier in the text, are checked several in a step: `off`, `auto`

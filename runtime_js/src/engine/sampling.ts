@@ -42,12 +42,7 @@ export class SamplingRow {
   readonly plain: boolean;
 
   /** @param masked whether the slot's mask says what may be drawn */
-  constructor(
-    options: SamplingOptions,
-    defaults: SamplingDefaults,
-    seed: bigint,
-    masked = false,
-  ) {
+  constructor(options: SamplingOptions, defaults: SamplingDefaults, seed: bigint, masked = false) {
     const { repetitionPenalty = defaults.repetition_penalty ?? 1 } = options;
     this.usesBias = options.logitBias.length > 0;
     this.usesPenalties =

@@ -11,7 +11,13 @@ interface Exports {
   free(pointer: Pointer): void;
   text(): Pointer;
   text_size(): number;
-  vocabulary_new(bytes: Pointer, ends: Pointer, count: number, stops: Pointer, stopCount: number): Pointer;
+  vocabulary_new(
+    bytes: Pointer,
+    ends: Pointer,
+    count: number,
+    stops: Pointer,
+    stopCount: number,
+  ): Pointer;
   vocabulary_free(vocabulary: Pointer): void;
   grammar_from_ebnf(vocabulary: Pointer, text: Pointer, size: number): Pointer;
   grammar_from_tag(vocabulary: Pointer, text: Pointer, size: number): Pointer;
@@ -49,7 +55,9 @@ export async function compileCore(url = besideThis()): Promise<WebAssembly.Modul
 
 function besideThis(): URL {
   const built = new URL("grammar.wasm", import.meta.url);
-  return import.meta.url.endsWith(".ts") ? new URL("../../dist/grammar.wasm", import.meta.url) : built;
+  return import.meta.url.endsWith(".ts")
+    ? new URL("../../dist/grammar.wasm", import.meta.url)
+    : built;
 }
 
 export class Core {
@@ -95,10 +103,11 @@ export class Core {
     return decoder.decode(this.bytes.subarray(from, from + this.call.text_size()));
   }
 
-  /** Text that may end within a character, which is left out. */
+  /** Text that may end within a character, which is left out; "" if it begins within one. */
   wholeText(): string {
     const from = this.call.text();
     const bytes = this.bytes.subarray(from, from + this.call.text_size());
+    if (((bytes[0] ?? 0) & 0xc0) === 0x80) return "";
     return new TextDecoder().decode(bytes, { stream: true });
   }
 

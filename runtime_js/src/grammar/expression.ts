@@ -18,7 +18,11 @@ export const oneOf = (ranges: Ranges): Expression => ({ kind: "class", ranges })
 export const sequence = (...parts: Expression[]): Expression => ({ kind: "sequence", parts });
 export const choice = (...options: Expression[]): Expression => ({ kind: "choice", options });
 export const rule = (name: string): Expression => ({ kind: "rule", name });
-export const repeat = (body: Expression, min: number, max = Number.POSITIVE_INFINITY): Expression => ({
+export const repeat = (
+  body: Expression,
+  min: number,
+  max = Number.POSITIVE_INFINITY,
+): Expression => ({
   kind: "repeat",
   body,
   min,

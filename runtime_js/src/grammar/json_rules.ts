@@ -95,7 +95,9 @@ export function jsonRules(): Rules {
         sequence(
           text("\\"),
           choice(
-            oneOf([...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)])),
+            oneOf(
+              [...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]),
+            ),
             sequence(
               text("u"),
               choice(

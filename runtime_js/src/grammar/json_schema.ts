@@ -18,8 +18,17 @@ import {
   text,
 } from "./expression.js";
 import { FORMATS } from "./formats.js";
-import { ANY_VALUE, CHARACTER, jsonRules, quoted, STRING, stringCharacter, WS } from "./json_rules.js";
+import {
+  ANY_VALUE,
+  CHARACTER,
+  jsonRules,
+  quoted,
+  STRING,
+  stringCharacter,
+  WS,
+} from "./json_rules.js";
 import { integers, multiples, numbers } from "./numbers.js";
+import { lengths, PatternProblem, regex } from "./regex.js";
 import { disjoint } from "./schema_disjoint.js";
 import {
   type Keywords,
@@ -32,11 +41,10 @@ import {
   TYPE_OF,
 } from "./schema_merge.js";
 import { objectExpression } from "./schema_objects.js";
-import { lengths, PatternProblem, regex } from "./regex.js";
 
 const TYPES = ["object", "array", "string", "number", "boolean", "null"];
 const MAX_MULTIPLES = 1000;
-const MAX_STEP = 100;
+const MAX_STEP = 50;
 /** No answer is longer; a greater bound is none. */
 const MAX_COUNT = 100_000;
 
@@ -50,13 +58,19 @@ export function schemaRules(source: string): Rules {
   try {
     root = JSON.parse(source) as Schema;
   } catch (cause) {
-    throw new GrammarError(`the schema is not JSON: ${(cause as Error).message}`, { kind: "json_schema", pointer: "" });
+    throw new GrammarError(`the schema is not JSON: ${(cause as Error).message}`, {
+      kind: "json_schema",
+      pointer: "",
+    });
   }
   const compiler = new SchemaCompiler(root);
   compiler.rules.set("root", compiler.value(root, ""));
   const rules = prune(compiler.rules, "root");
   if (!rules)
-    throw new GrammarError("no JSON that ever ends is valid for the schema", { kind: "json_schema", pointer: "" });
+    throw new GrammarError("no JSON that ever ends is valid for the schema", {
+      kind: "json_schema",
+      pointer: "",
+    });
   return rules;
 }
 
@@ -73,7 +87,9 @@ export class SchemaCompiler {
   value(schema: Schema, at: string): Expression {
     if (schema === true) return ANY_VALUE;
     if (schema === false) return NOTHING;
-    return this.#named(JSON.stringify(schema), () => this.#node(this.#merger.flatten(schema, at), at));
+    return this.#named(JSON.stringify(schema), () =>
+      this.#node(this.#merger.flatten(schema, at), at),
+    );
   }
 
   /** A rule for what has this key, so that what refers to itself comes to an end. */
@@ -143,7 +159,11 @@ export class SchemaCompiler {
       case "null":
         return text("null");
       default:
-        throw refuse(at, "type", `is ${JSON.stringify(type)}; it can be ${TYPES.join(", ")} or integer`);
+        throw refuse(
+          at,
+          "type",
+          `is ${JSON.stringify(type)}; it can be ${TYPES.join(", ")} or integer`,
+        );
     }
   }
 
@@ -154,7 +174,8 @@ export class SchemaCompiler {
     const types = keywords["type"] as string[] | undefined;
     const kept = values.filter((value) => {
       const type = typeOf(value);
-      if (types && !types.includes(type) && !(type === "integer" && types.includes("number"))) return false;
+      if (types && !types.includes(type) && !(type === "integer" && types.includes("number")))
+        return false;
       return this.#admits(keywords, value, type === "integer" ? "number" : type, at);
     });
     return choice(...kept.map((value) => text(JSON.stringify(value))));
@@ -193,16 +214,25 @@ export class SchemaCompiler {
       if (pattern !== undefined && format !== undefined)
         throw refuse(at, "format", "together with pattern can't be held to");
       const keyword = pattern !== undefined ? "pattern" : "format";
-      const known = typeof format === "string" && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
+      const known =
+        typeof format === "string" && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
       if (format !== undefined && known === undefined)
-        throw refuse(at, "format", `${JSON.stringify(format)} isn't known; these are: ${Object.keys(FORMATS).join(", ")}`);
+        throw refuse(
+          at,
+          "format",
+          `${JSON.stringify(format)} isn't known; these are: ${Object.keys(FORMATS).join(", ")}`,
+        );
       const source = (pattern ?? known) as string;
       // The pattern's own lengths, counted in characters.
       const body = this.pattern(source, at, keyword);
       if (min > 0 || max < Number.POSITIVE_INFINITY) {
         const [shortest, longest] = lengths(regex(source, (ranges) => ({ kind: "class", ranges })));
         if (shortest < min || longest > max)
-          throw refuse(at, shortest < min ? "minLength" : "maxLength", `together with ${keyword} can't be held to; say it in a pattern`);
+          throw refuse(
+            at,
+            shortest < min ? "minLength" : "maxLength",
+            `together with ${keyword} can't be held to; say it in a pattern`,
+          );
       }
       return quoted(body);
     }
@@ -225,11 +255,20 @@ export class SchemaCompiler {
   }
 
   #number(type: "integer" | "number", keywords: Keywords, at: string): Expression {
-    for (const keyword of ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]) {
+    for (const keyword of [
+      "minimum",
+      "maximum",
+      "exclusiveMinimum",
+      "exclusiveMaximum",
+      "multipleOf",
+    ]) {
       if (keywords[keyword] !== undefined && typeof keywords[keyword] !== "number")
         throw refuse(at, keyword, "must be a number");
     }
-    const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = keywords as Record<string, number>;
+    const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = keywords as Record<
+      string,
+      number
+    >;
     const stepped = multipleOf as number | undefined;
     if (type === "integer" || stepped !== undefined) {
       const least = Math.max(
@@ -240,26 +279,38 @@ export class SchemaCompiler {
         Math.floor(maximum ?? Number.POSITIVE_INFINITY),
         Math.ceil(exclusiveMaximum ?? Number.POSITIVE_INFINITY) - 1,
       );
-      for (const [keyword, bound] of [["minimum", least], ["maximum", most]] as const) {
+      for (const [keyword, bound] of [
+        ["minimum", least],
+        ["maximum", most],
+      ] as const) {
         if (Number.isFinite(bound) && !Number.isSafeInteger(bound))
           throw refuse(at, keyword, "is no safe integer");
       }
       if (stepped === undefined) return integers(least, most);
       return this.#multiples(stepped, least, most, at);
     }
-    const lower = [bound(minimum, false), bound(exclusiveMinimum, true)].filter((b) => b !== undefined);
-    const upper = [bound(maximum, false), bound(exclusiveMaximum, true)].filter((b) => b !== undefined);
+    const lower = [bound(minimum, false), bound(exclusiveMinimum, true)].filter(
+      (b) => b !== undefined,
+    );
+    const upper = [bound(maximum, false), bound(exclusiveMaximum, true)].filter(
+      (b) => b !== undefined,
+    );
     // The stricter bound; of equal ones the exclusive.
     lower.sort((a, b) => b.value - a.value || Number(b.exclusive) - Number(a.exclusive));
     upper.sort((a, b) => a.value - b.value || Number(b.exclusive) - Number(a.exclusive));
     const within = numbers(lower[0], upper[0]);
     if (!within)
-      throw refuse(at, lower.length > 0 ? "minimum" : "maximum", "(or another bound) has more than 9 digits before or 6 after the point");
+      throw refuse(
+        at,
+        lower.length > 0 ? "minimum" : "maximum",
+        "(or another bound) has more than 9 digits before or 6 after the point",
+      );
     return within;
   }
 
   #multiples(by: number, least: number, most: number, at: string): Expression {
-    if (!Number.isSafeInteger(by) || by <= 0) throw refuse(at, "multipleOf", "can be held to for whole numbers only");
+    if (!Number.isSafeInteger(by) || by <= 0)
+      throw refuse(at, "multipleOf", "can be held to for whole numbers only");
     if (by === 1) return integers(least, most);
     if (Number.isFinite(least) && Number.isFinite(most)) {
       if ((most - least) / by > MAX_MULTIPLES)
@@ -270,7 +321,11 @@ export class SchemaCompiler {
     }
     if (by > MAX_STEP) throw refuse(at, "multipleOf", `without bounds can be up to ${MAX_STEP}`);
     if (most !== Number.POSITIVE_INFINITY || (least !== 0 && Number.isFinite(least)))
-      throw refuse(at, "multipleOf", "can be held to between two bounds, from 0 on, or without bounds");
+      throw refuse(
+        at,
+        "multipleOf",
+        "can be held to between two bounds, from 0 on, or without bounds",
+      );
     return multiples(by, least !== 0, this.rules);
   }
 

@@ -14,13 +14,40 @@ beforeAll(async () => {
 
 const SPECS: GrammarSpec[] = [
   { kind: "json" },
-  ...SCHEMAS.map((schema): GrammarSpec => ({ kind: "json_schema", schema: JSON.stringify(schema) })),
-  ...["[a-z]+@[a-z]+\\.com", "(\\d{1,3}\\.){3}\\d{1,3}", "[^\"]*", "(日本|é|😀)+ok", ".{3,8}", "\\s*x?", "(a|ab)(c|bcd)*"].map(
-    (pattern): GrammarSpec => ({ kind: "regex", pattern }),
+  ...SCHEMAS.map(
+    (schema): GrammarSpec => ({ kind: "json_schema", schema: JSON.stringify(schema) }),
   ),
+  ...[
+    "[a-z]+@[a-z]+\\.com",
+    "(\\d{1,3}\\.){3}\\d{1,3}",
+    '[^"]*',
+    "(日本|é|😀)+ok",
+    ".{3,8}",
+    "\\s*x?",
+    "(a|ab)(c|bcd)*",
+  ].map((pattern): GrammarSpec => ({ kind: "regex", pattern })),
   { kind: "ebnf", grammar: 'root ::= "(" root ")" | [0-9]+ ("+" root)?' },
   { kind: "ebnf", grammar: 'root ::= ("if " root " then " root (" else " root)?) | [a-c]' },
-  { kind: "structural_tag", tag: JSON.stringify({ type: "structural_tag", format: { type: "triggered_tags", triggers: ["<f"], tags: [{ begin: "<f>", content: { type: "json_schema", json_schema: { type: "array", items: { type: "integer" } } }, end: "</f>" }] } }) },
+  {
+    kind: "structural_tag",
+    tag: JSON.stringify({
+      type: "structural_tag",
+      format: {
+        type: "triggered_tags",
+        triggers: ["<f"],
+        tags: [
+          {
+            begin: "<f>",
+            content: {
+              type: "json_schema",
+              json_schema: { type: "array", items: { type: "integer" } },
+            },
+            end: "</f>",
+          },
+        ],
+      },
+    }),
+  },
 ];
 
 /** Every token, tried on its own: its bytes through the parser one by one, no mask involved. */
@@ -54,7 +81,13 @@ test("masks are what trying every token finds, computed or known", () => {
       const anew = allowedTokens(maskOf({ mask: (into) => matcher.maskAnew(into) }, vocabulary));
       const tried = brute(matcher);
       if (`${known}` !== `${tried}` || `${anew}` !== `${tried}`)
-        wrong.push({ spec: JSON.stringify(spec), taken, known: known.filter((t) => !tried.includes(t)), anew: anew.filter((t) => !tried.includes(t)), lacks: tried.filter((t) => !known.includes(t)) });
+        wrong.push({
+          spec: JSON.stringify(spec),
+          taken,
+          known: known.filter((t) => !tried.includes(t)),
+          anew: anew.filter((t) => !tried.includes(t)),
+          lacks: tried.filter((t) => !known.includes(t)),
+        });
     });
     matcher.free();
   }

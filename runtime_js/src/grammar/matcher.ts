@@ -15,6 +15,8 @@ export class Compiled {
     /** Tokens of the vocabulary. */
     readonly size: number,
     readonly stopTokens: readonly number[],
+    /** Tokens that are never allowed here, as bits: special ones that nobody named, which free text would let through. */
+    readonly hidden: Uint32Array,
   ) {}
 
   /** u32 of a mask. */
@@ -50,6 +52,7 @@ export class CompiledMatcher implements Matcher {
 
   accept(token: number): boolean {
     if (this.#state() & TAKEN) return false;
+    if (((this.compiled.hidden[token >> 5] ?? 0) >>> (token & 31)) & 1) return false;
     return this.#check(this.compiled.core.call.matcher_accept(this.#live(), token)) === 1;
   }
 
@@ -57,7 +60,11 @@ export class CompiledMatcher implements Matcher {
   acceptBytes(bytes: Uint8Array): boolean {
     if (this.#state() & TAKEN) return false;
     const { core } = this.compiled;
-    return core.with(bytes, (at, size) => this.#check(core.call.matcher_accept_bytes(this.#live(), at, size))) === 1;
+    return (
+      core.with(bytes, (at, size) =>
+        this.#check(core.call.matcher_accept_bytes(this.#live(), at, size)),
+      ) === 1
+    );
   }
 
   mask(into: Uint32Array): boolean {
@@ -74,9 +81,11 @@ export class CompiledMatcher implements Matcher {
       into.fill(0);
       return true;
     }
-    const { core, scratch, words, size } = this.compiled;
-    if (this.#check(core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0)) === 0) return false;
-    into.set(new Uint32Array(core.call.memory.buffer, scratch, words));
+    const { core, scratch, words, size, hidden } = this.compiled;
+    const answer = core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0);
+    if (this.#check(answer) === 0 && hidden.every((word) => word === 0)) return false;
+    const computed = new Uint32Array(core.call.memory.buffer, scratch, words);
+    for (let i = 0; i < words; i++) into[i] = (computed[i] as number) & ~(hidden[i] as number);
     // The engine may leave ones beyond the vocabulary.
     const used = size & 31;
     if (used !== 0) into[words - 1] = (into[words - 1] as number) & ((1 << used) - 1);

@@ -63,7 +63,10 @@ export function integers(min: number, max: number): Expression {
 function naturals(min: number, max: number): Expression {
   if (min > max) return NOTHING;
   const low = String(min);
-  const high = max === Number.POSITIVE_INFINITY ? NINES.slice(0, Math.max(low.length, MAX_DIGITS)) : String(max);
+  const high =
+    max === Number.POSITIVE_INFINITY
+      ? NINES.slice(0, Math.max(low.length, MAX_DIGITS))
+      : String(max);
   const options: Expression[] = [];
   for (let length = low.length; length <= high.length; length++) {
     const from = length === low.length ? low : `1${"0".repeat(length - 1)}`;
@@ -103,7 +106,10 @@ export function numbers(min: Bound | undefined, max: Bound | undefined): Express
   const low = min?.value ?? Number.NEGATIVE_INFINITY;
   const high = max?.value ?? Number.POSITIVE_INFINITY;
   for (const bound of [low, high]) {
-    if (Number.isFinite(bound) && (Math.abs(bound) >= 1e9 || !/^-?\d+(\.\d{1,6})?$/.test(`${bound}`)))
+    if (
+      Number.isFinite(bound) &&
+      (Math.abs(bound) >= 1e9 || !/^-?\d+(\.\d{1,6})?$/.test(`${bound}`))
+    )
       return undefined;
   }
   const zero: Bound = { value: 0, exclusive: false };
@@ -115,7 +121,10 @@ export function numbers(min: Bound | undefined, max: Bound | undefined): Express
     low < 0
       ? sequence(
           text("-"),
-          magnitudes(high < 0 ? (negated(max) as Bound) : { value: 0, exclusive: true }, negated(min)),
+          magnitudes(
+            high < 0 ? (negated(max) as Bound) : { value: 0, exclusive: true },
+            negated(min),
+          ),
         )
       : NOTHING,
     high >= 0 ? magnitudes(positive, max) : NOTHING,
@@ -158,7 +167,8 @@ function decimal(
   high: FractionBound | undefined,
 ): Expression {
   const bare =
-    (!low || (low.digits === "" && !low.exclusive)) && (!high || high.digits !== "" || !high.exclusive);
+    (!low || (low.digits === "" && !low.exclusive)) &&
+    (!high || high.digits !== "" || !high.exclusive);
   const lead = text(String(whole));
   return choice(
     bare ? lead : NOTHING,
@@ -188,28 +198,30 @@ function fraction(
   for (let digit = from; digit <= to; digit++) {
     const after = (bound: FractionBound | undefined, edge: number) =>
       bound && digit === edge ? { ...bound, digits: bound.digits.slice(1) } : undefined;
-    options.push(sequence(digits(digit, digit), fraction(after(low, from), after(high, to), left - 1, true)));
+    options.push(
+      sequence(digits(digit, digit), fraction(after(low, from), after(high, to), left - 1, true)),
+    );
   }
   return choice(...options);
 }
 
 /**
- * Multiples of `step` in decimal, by remainders: a rule for each.
+ * Multiples of `step` in decimal, of up to 15 digits: a rule for each remainder and number of digits left.
  * @param signed whether negative ones are wanted
  */
 export function multiples(step: number, signed: boolean, rules: Rules): Expression {
-  const name = (remainder: number) => `multiple-${step}-${remainder}`;
-  for (let remainder = 0; remainder < step; remainder++) {
-    const options: Expression[] = remainder === 0 ? [EMPTY] : [];
-    for (let digit = 0; digit <= 9; digit++) {
-      options.push(sequence(digits(digit, digit), rule(name((remainder * 10 + digit) % step))));
+  const name = (remainder: number, left: number) => `multiple-${step}-${remainder}-${left}`;
+  const next = (remainder: number, left: number, from: number): Expression[] =>
+    Array.from({ length: 10 - from }, (_, i) =>
+      sequence(digits(from + i, from + i), rule(name((remainder * 10 + from + i) % step, left))),
+    );
+  for (let left = 0; left < MAX_DIGITS; left++) {
+    for (let remainder = 0; remainder < step; remainder++) {
+      const end = remainder === 0 ? EMPTY : NOTHING;
+      const more = left === 0 ? [] : next(remainder, left - 1, 0);
+      rules.set(name(remainder, left), choice(end, ...more));
     }
-    rules.set(name(remainder), choice(...options));
   }
-  const positive = choice(
-    ...Array.from({ length: 9 }, (_, i) =>
-      sequence(digits(i + 1, i + 1), rule(name((i + 1) % step))),
-    ),
-  );
+  const positive = choice(...next(0, MAX_DIGITS - 1, 1));
   return choice(text("0"), signed ? sequence(optional(text("-")), positive) : positive);
 }

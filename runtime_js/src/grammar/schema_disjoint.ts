@@ -1,5 +1,5 @@
 /** Whether no value can match two branches of a `oneOf`, as far as types, constants and required properties tell. */
-import { type Keywords, type Node, type Schema, type SchemaMerger } from "./schema_merge.js";
+import type { Keywords, Node, Schema, SchemaMerger } from "./schema_merge.js";
 
 const ALL = ["object", "array", "string", "number", "boolean", "null"];
 const MAX_DEPTH = 5;
@@ -23,7 +23,9 @@ function apart(a: Node, b: Node, merger: SchemaMerger, depth: number): boolean {
   if (mine && theirs) return !mine.some((v) => theirs.includes(v));
   const shared = types(a.keywords).filter((type) => types(b.keywords).includes(type));
   return shared.every(
-    (type) => (type === "object" && depth < MAX_DEPTH && told(a, b, merger, depth)) || (type === "number" && ranged(a, b)),
+    (type) =>
+      (type === "object" && depth < MAX_DEPTH && told(a, b, merger, depth)) ||
+      (type === "number" && ranged(a, b)),
   );
 }
 
@@ -57,10 +59,11 @@ const values = (keywords: Keywords): string[] | undefined =>
   (keywords["enum"] as unknown[] | undefined)?.map((v) => JSON.stringify(v));
 
 function types(keywords: Keywords): string[] {
-  const said = (keywords["type"] as string[] | undefined)?.map((t) => (t === "integer" ? "number" : t));
+  const said = (keywords["type"] as string[] | undefined)?.map((t) =>
+    t === "integer" ? "number" : t,
+  );
   const listed = (keywords["enum"] as unknown[] | undefined)?.map((v) =>
     v === null ? "null" : Array.isArray(v) ? "array" : typeof v,
   );
   return listed ?? said ?? ALL;
 }
-

@@ -16,7 +16,8 @@ const ANNOTATIONS = new Set(
     " ",
   ),
 );
-const OBJECT = "properties required additionalProperties unevaluatedProperties patternProperties propertyNames minProperties maxProperties";
+const OBJECT =
+  "properties required additionalProperties unevaluatedProperties patternProperties propertyNames minProperties maxProperties";
 const ARRAY = "items prefixItems additionalItems unevaluatedItems minItems maxItems";
 const STRING = "minLength maxLength pattern format";
 const NUMBER = "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf";
@@ -31,7 +32,16 @@ export const TYPE_OF: ReadonlyMap<string, string> = new Map(
     (keywords as string).split(" ").map((keyword): [string, string] => [keyword, type as string]),
   ),
 );
-const KNOWN = new Set([...TYPE_OF.keys(), "type", "enum", "const", "allOf", "anyOf", "oneOf", "$ref"]);
+const KNOWN = new Set([
+  ...TYPE_OF.keys(),
+  "type",
+  "enum",
+  "const",
+  "allOf",
+  "anyOf",
+  "oneOf",
+  "$ref",
+]);
 const MAX_DEPTH = 60;
 
 export function refuse(at: string, keyword: string, why: string): GrammarError {
@@ -64,7 +74,11 @@ export class SchemaMerger {
    */
   resolve(ref: unknown, at: string): { schema: Schema; at: string } {
     if (typeof ref !== "string" || !/^#(\/|$)/.test(ref))
-      throw refuse(at, "$ref", `is ${JSON.stringify(ref)}: only references within the schema, "#/…", can be followed`);
+      throw refuse(
+        at,
+        "$ref",
+        `is ${JSON.stringify(ref)}: only references within the schema, "#/…", can be followed`,
+      );
     let found: unknown = this.root;
     const path = ref === "#" ? [] : ref.slice(2).split("/");
     for (const part of path) {
@@ -87,10 +101,13 @@ export class SchemaMerger {
     if (schema === false) return false;
     if (schema === true) return { keywords: {}, choices: [] };
     if (typeof schema !== "object" || schema === null || Array.isArray(schema))
-      throw new GrammarError(`a schema is an object or a boolean, not ${JSON.stringify(schema)} (at ${at || "its root"})`, {
-        kind: "json_schema",
-        pointer: at,
-      });
+      throw new GrammarError(
+        `a schema is an object or a boolean, not ${JSON.stringify(schema)} (at ${at || "its root"})`,
+        {
+          kind: "json_schema",
+          pointer: at,
+        },
+      );
     const own: Keywords = {};
     const members: (Node | false)[] = [];
     const choices: Node["choices"] = [];
@@ -169,13 +186,23 @@ function mergeOne(keyword: string, a: unknown, b: unknown, at: string): unknown 
     case "maxProperties":
       return Math.min(a as number, b as number);
     default:
-      throw refuse(at, keyword, "stands here twice, by allOf, $ref or anyOf, which can't be held to together");
+      throw refuse(
+        at,
+        keyword,
+        "stands here twice, by allOf, $ref or anyOf, which can't be held to together",
+      );
   }
 }
 
 function mergeObjects(a: Keywords, b: Keywords, at: string): void {
-  const [mine, other] = [a["properties"], b["properties"]] as (Record<string, Schema> | undefined)[];
-  const [restA, restB] = [a["additionalProperties"], b["additionalProperties"]] as (Schema | undefined)[];
+  const [mine, other] = [a["properties"], b["properties"]] as (
+    | Record<string, Schema>
+    | undefined
+  )[];
+  const [restA, restB] = [a["additionalProperties"], b["additionalProperties"]] as (
+    | Schema
+    | undefined
+  )[];
   const patterns = a["patternProperties"] ?? b["patternProperties"];
   if (patterns !== undefined && (mine ?? restA) !== undefined && (other ?? restB) !== undefined)
     throw refuse(at, "patternProperties", "can't be held to together with allOf, $ref or anyOf");
@@ -197,13 +224,16 @@ function mergeObjects(a: Keywords, b: Keywords, at: string): void {
 function mergeArrays(a: Keywords, b: Keywords, at: string): void {
   for (const side of [a, b]) {
     if (Array.isArray(side["items"])) legacyItems(side);
-    if (side["additionalItems"] !== undefined) throw refuse(at, "additionalItems", "needs a list of items");
+    if (side["additionalItems"] !== undefined)
+      throw refuse(at, "additionalItems", "needs a list of items");
   }
   const [mine, other] = [a["prefixItems"], b["prefixItems"]] as (Schema[] | undefined)[];
   const [restA, restB] = [a["items"], b["items"]] as (Schema | undefined)[];
   if (mine || other) {
     const length = Math.max(mine?.length ?? 0, other?.length ?? 0);
-    a["prefixItems"] = Array.from({ length }, (_, i) => both(mine?.[i] ?? restA, other?.[i] ?? restB));
+    a["prefixItems"] = Array.from({ length }, (_, i) =>
+      both(mine?.[i] ?? restA, other?.[i] ?? restB),
+    );
   }
   if (restA !== undefined || restB !== undefined) a["items"] = both(restA, restB);
 }

@@ -7,9 +7,9 @@ import {
   intersect,
   NOTHING,
   oneOf,
+  type Rules,
   repeat,
   rule,
-  type Rules,
   sequence,
   text,
 } from "./expression.js";
@@ -40,7 +40,11 @@ export function objectExpression(keywords: Keywords, at: string, compiler: Compi
   for (const name of required) {
     if (named.has(name)) continue;
     if (keywords["patternProperties"] !== undefined || names !== undefined)
-      throw refuse(at, "required", `names ${JSON.stringify(name)}, which properties must have then`);
+      throw refuse(
+        at,
+        "required",
+        `names ${JSON.stringify(name)}, which properties must have then`,
+      );
     named.set(name, additional ?? true);
   }
   const properties = [...named].map(([name, schema]): Property => {
@@ -68,14 +72,18 @@ function read(
     throw refuse(at, "required", "must be a list of strings");
   for (const keyword of ["properties", "patternProperties", "propertyNames"]) {
     const value = keywords[keyword];
-    if (value !== undefined && (typeof value !== "object" || value === null || Array.isArray(value)))
+    if (
+      value !== undefined &&
+      (typeof value !== "object" || value === null || Array.isArray(value))
+    )
       throw refuse(at, keyword, "must be an object");
   }
   const additional = (keywords["additionalProperties"] ?? keywords["unevaluatedProperties"]) as
     | Schema
     | undefined;
   const names = keywords["propertyNames"] as Keywords | undefined;
-  const allowed = names?.["enum"] ?? (names?.["const"] === undefined ? undefined : [names["const"]]);
+  const allowed =
+    names?.["enum"] ?? (names?.["const"] === undefined ? undefined : [names["const"]]);
   if (names && Array.isArray(allowed) && named.size === 0) {
     for (const name of allowed) named.set(String(name), additional ?? true);
     return [new Set(required as string[]), false, undefined];
@@ -96,25 +104,51 @@ function otherEntry(
   if (patterns.length > 0) {
     const [[pattern, schema] = ["", true]] = patterns;
     if (patterns.length > 1 || names !== undefined)
-      throw refuse(at, "patternProperties", "can be held to with one pattern, and without propertyNames");
+      throw refuse(
+        at,
+        "patternProperties",
+        "can be held to with one pattern, and without propertyNames",
+      );
     const key = compiler.pattern(pattern, step(at, "patternProperties"), pattern);
     const taken = named.find((name) => new RegExp(pattern, "u").test(name));
     if (taken !== undefined)
-      throw refuse(at, "patternProperties", `matches the property ${JSON.stringify(taken)} too, which can't be held to`);
+      throw refuse(
+        at,
+        "patternProperties",
+        `matches the property ${JSON.stringify(taken)} too, which can't be held to`,
+      );
     if (additional !== undefined && additional !== false)
-      throw refuse(at, "additionalProperties", "beside patternProperties can be held to if it is false");
-    return member(quoted(key), compiler.value(schema, step(step(at, "patternProperties"), pattern)));
+      throw refuse(
+        at,
+        "additionalProperties",
+        "beside patternProperties can be held to if it is false",
+      );
+    return member(
+      quoted(key),
+      compiler.value(schema, step(step(at, "patternProperties"), pattern)),
+    );
   }
   // With properties listed, others are left out unless somebody asked for them.
-  if (additional === false || (additional === undefined && named.length > 0 && names === undefined)) return undefined;
+  if (additional === false || (additional === undefined && named.length > 0 && names === undefined))
+    return undefined;
   const value =
-    additional === undefined ? ANY_VALUE : compiler.value(additional, step(at, "additionalProperties"));
+    additional === undefined
+      ? ANY_VALUE
+      : compiler.value(additional, step(at, "additionalProperties"));
   return member(names ? nameExpression(names, at, compiler) : keyExcept(named), value);
 }
 
 function nameExpression(names: Keywords, at: string, compiler: Compiler): Expression {
   const where = step(at, "propertyNames");
-  const known = new Set(["type", "pattern", "format", "minLength", "maxLength", "description", "title"]);
+  const known = new Set([
+    "type",
+    "pattern",
+    "format",
+    "minLength",
+    "maxLength",
+    "description",
+    "title",
+  ]);
   const unknown = Object.keys(names).find((keyword) => !known.has(keyword));
   if (unknown !== undefined) throw refuse(where, unknown, "can't be held to");
   if (names["pattern"] === undefined && names["format"] === undefined) {
@@ -137,11 +171,16 @@ function keyExcept(names: string[]): Expression {
         heads.set(code, [...(heads.get(code) ?? []), tail]);
       }
     }
-    const others = intersect(PLAIN, complement([...heads.keys()].map((c): [number, number] => [c, c])));
+    const others = intersect(
+      PLAIN,
+      complement([...heads.keys()].map((c): [number, number] => [c, c])),
+    );
     return choice(
       ended ? NOTHING : EMPTY,
       sequence(oneOf(others), repeat(oneOf(PLAIN), 0)),
-      ...[...heads].map(([code, tails]) => sequence(oneOf(intersect([[code, code]], PLAIN)), rest(tails))),
+      ...[...heads].map(([code, tails]) =>
+        sequence(oneOf(intersect([[code, code]], PLAIN)), rest(tails)),
+      ),
     );
   };
   return quoted(rest(names.map((name) => [...name])));
@@ -157,9 +196,16 @@ function braces(
   rules: Rules,
 ): Expression {
   const count = properties.length;
-  const counts = min > properties.filter((p) => p.required).length || max < count || (other && max < Number.POSITIVE_INFINITY);
+  const counts =
+    min > properties.filter((p) => p.required).length ||
+    max < count ||
+    (other && max < Number.POSITIVE_INFINITY);
   if (counts && (count + 1) * (Math.min(max, count) + 1) > MAX_RULES)
-    throw refuse(at, min > 0 ? "minProperties" : "maxProperties", "of so many properties can't be held to");
+    throw refuse(
+      at,
+      min > 0 ? "minProperties" : "maxProperties",
+      "of so many properties can't be held to",
+    );
   const comma = sequence(text(","), WS);
   const prefix = `o${rules.size}`;
   const made = new Map<string, Expression>();

@@ -1,8 +1,8 @@
 /** Several engines behind one `chat.completions.create`. */
 import type { RequestOptions } from "../api/chat.js";
+import type { Prompt } from "../api/prompt.js";
 import type {
   PrepRecvOptions,
-  Prompt,
   RemoteSendOptions,
   ServingEngine,
   StartGenerateOptions,

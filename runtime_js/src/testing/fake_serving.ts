@@ -53,11 +53,7 @@ export interface Pattern {
 export function matcherOf({ grammar, eos = [] }: Ask): PatternMatcher | undefined {
   if (!grammar) return undefined;
   const of = (id: number) => String.fromCharCode(97 + (id % 26));
-  return new PatternMatcher(
-    { size: FAKE_VOCAB, of, eos },
-    classes(grammar.classes),
-    grammar.tail,
-  );
+  return new PatternMatcher({ size: FAKE_VOCAB, of, eos }, classes(grammar.classes), grammar.tail);
 }
 
 /** Tokens of a text, a letter each. */
@@ -148,7 +144,11 @@ export interface Asked {
   done: Promise<void>;
 }
 
-export function submit({ scheduler }: World, ask: Ask, onDelta: (asked: Asked) => void = () => {}): Asked {
+export function submit(
+  { scheduler }: World,
+  ask: Ask,
+  onDelta: (asked: Asked) => void = () => {},
+): Asked {
   const controller = new AbortController();
   const asked: Asked = { ask, deltas: [], controller, settled: undefined, done: Promise.resolve() };
   const delta = (d: Delta) => {

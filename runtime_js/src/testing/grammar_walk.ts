@@ -23,7 +23,8 @@ export const allowedTokens = (mask: Uint32Array): number[] => {
 /** A mask of `vocabulary`, with every token if the matcher leaves it alone. */
 export function maskOf(matcher: Pick<Matcher, "mask">, vocabulary: Vocabulary): Uint32Array {
   const mask = new Uint32Array(Math.ceil(vocabulary.size / 32));
-  if (!matcher.mask(mask)) for (let id = 0; id < vocabulary.size; id++) mask[id >> 5]! |= 1 << (id & 31);
+  if (!matcher.mask(mask))
+    for (let id = 0; id < vocabulary.size; id++) mask[id >> 5]! |= 1 << (id & 31);
   return mask;
 }
 
@@ -57,7 +58,10 @@ export function walk(
   for (let taken = 0; taken < 3000; taken++) {
     each(taken);
     let tokens = allowedTokens(maskOf(matcher, vocabulary));
-    if (tokens.length === 0) throw new Error(`nothing is allowed after ${new TextDecoder().decode(Uint8Array.from(bytes))}`);
+    if (tokens.length === 0)
+      throw new Error(
+        `nothing is allowed after ${new TextDecoder().decode(Uint8Array.from(bytes))}`,
+      );
     if (taken >= wander) {
       const stop = tokens.find((token) => vocabulary.stopTokens.includes(token));
       const closing = tokens.filter((token) => CLOSING.has(token));

@@ -11,7 +11,9 @@ export interface Letters {
 
 /** Classes of `ab[cd]e`: characters, each alone or several in brackets. */
 export function classes(pattern: string): string[] {
-  return [...pattern.matchAll(/\[([^\]]*)\]|(.)/gs)].map(([, many, one]) => (many ?? one) as string);
+  return [...pattern.matchAll(/\[([^\]]*)\]|(.)/gs)].map(
+    ([, many, one]) => (many ?? one) as string,
+  );
 }
 
 export class PatternMatcher implements Matcher {

@@ -8,7 +8,15 @@ import { GrammarError } from "../errors.js";
 import type { Grammars } from "../grammar/spec.js";
 import { BASE, dawn, testHost } from "./host.js";
 import { classes, PatternMatcher } from "./pattern_matcher.js";
-import { drawnToken, IM_END, nextToken, replaceFile, replaceJson, tinyPack, VOCAB } from "./tiny_pack.js";
+import {
+  drawnToken,
+  IM_END,
+  nextToken,
+  replaceFile,
+  replaceJson,
+  tinyPack,
+  VOCAB,
+} from "./tiny_pack.js";
 
 export const PAGE = 4;
 const never = new AbortController().signal;
@@ -162,7 +170,15 @@ export function submit(ask: Ask, onDelta: (asked: Asked) => void = () => {}): As
 }
 
 /** What the toy model says to one request alone, without guesses. */
-export function twin({ content, maxTokens, penalty = 0, bias = [], stop = [], seed, grammar }: Ask): string {
+export function twin({
+  content,
+  maxTokens,
+  penalty = 0,
+  bias = [],
+  stop = [],
+  seed,
+  grammar,
+}: Ask): string {
   const tokens = [...model.prompts.render([{ role: "user", content }]).tokens];
   const added = new Array<number>(VOCAB).fill(0);
   for (const [id, value] of bias) added[id] = value;

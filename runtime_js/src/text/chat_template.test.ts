@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { TemplateError } from "../errors.js";
+import { InvalidRequestError, TemplateError } from "../errors.js";
 import { TEMPLATE } from "../testing/tiny_pack.js";
 import { ChatTemplate } from "./chat_template.js";
 
@@ -34,5 +34,37 @@ describe("ChatTemplate", () => {
     const refusing = new ChatTemplate("{{ raise_exception('roles must alternate') }}", {});
     expect(() => refusing.render(hello)).toThrow(TemplateError);
     expect(() => refusing.render(hello)).toThrow(/roles must alternate/);
+  });
+
+  describe("settings of a request", () => {
+    const thinks = new ChatTemplate(
+      "{# reads nothing: reasoning_effort #}{{ 'off' if enable_thinking is false else 'on' }}",
+      {},
+    );
+    const weighs = new ChatTemplate("{{ reasoning_effort }} {{ enable_thinking }}", {});
+
+    test("are variables", () => {
+      expect(thinks.render(hello)).toBe("on");
+      expect(thinks.render(hello, { enable_thinking: false })).toBe("off");
+      const both = { reasoning_effort: "low", enable_thinking: 1 };
+      expect(weighs.render(hello, both)).toBe("low 1");
+    });
+
+    test("an effort is on or off where a template knows no more", () => {
+      expect(thinks.render(hello, { reasoning_effort: "none" })).toBe("off");
+      expect(thinks.render(hello, { reasoning_effort: "minimal" })).toBe("on");
+      const both = { reasoning_effort: "high", enable_thinking: false };
+      expect(thinks.render(hello, both)).toBe("off");
+    });
+
+    test.each([
+      [{ reasoning_effort: "low" }, "reasoning_effort"],
+      [{ enable_thinking: true }, "webbuild.template.enable_thinking"],
+      [{ constructor: 1 }, "webbuild.template.constructor"],
+    ])("%j is refused by name where it changes nothing", (settings, param) => {
+      const render = () => new ChatTemplate(TEMPLATE, {}).render(hello, settings);
+      expect(render).toThrow(InvalidRequestError);
+      expect(render).toThrow(`${param} changes nothing`);
+    });
   });
 });

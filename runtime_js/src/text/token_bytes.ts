@@ -12,6 +12,10 @@ interface DecoderConfig {
   start?: number;
   stop?: number;
   replacement?: string;
+  prepend_scheme?: string;
+  add_prefix_space?: boolean;
+  prefix?: string;
+  cleanup?: boolean;
 }
 
 export interface AddedToken {
@@ -39,11 +43,21 @@ function byteLevelAlphabet(): Map<string, number> {
   return alphabet;
 }
 
+/** How a decoder reads a token, which has no further meaning in any text. */
+interface Reading {
+  /** Anywhere but at the beginning of a text. */
+  inside: (token: string) => Uint8Array;
+  /** At the beginning. */
+  first: (token: string) => Uint8Array;
+  /** Added tokens are text as they are. */
+  byteLevel: boolean;
+  /** Spaces at the start of a text that the decoder drops. */
+  leadingSpaces: number;
+}
+
 export class TokenBytes {
   readonly #added: Map<number, AddedToken>;
-  readonly #toBytes: (token: string) => Uint8Array;
-  /** Spaces at the start of a text that the decoder drops. */
-  readonly leadingSpaces: number;
+  readonly #reading: Reading;
 
   /**
    * @param tokenOf the vocabulary: token string of an id
@@ -56,9 +70,12 @@ export class TokenBytes {
     this.#added = new Map(json.added_tokens.map((t) => [t.id, t]));
     const steps =
       json.decoder?.type === "Sequence" ? (json.decoder.decoders ?? []) : [json.decoder];
-    const { toBytes, leadingSpaces } = compileDecoder(steps);
-    this.#toBytes = toBytes;
-    this.leadingSpaces = leadingSpaces;
+    this.#reading = compileDecoder(steps);
+  }
+
+  /** Spaces at the start of a text that the decoder drops. */
+  get leadingSpaces(): number {
+    return this.#reading.leadingSpaces;
   }
 
   /** Tokens beside the vocabulary: control tokens, and others that a text's tokens are never part of. */
@@ -71,25 +88,42 @@ export class TokenBytes {
     return this.#added.get(id)?.special ?? false;
   }
 
-  /** Bytes of a token, special or not; empty for an id outside the vocabulary (padding rows of the head). */
+  /** Whether there is such a token; a head may have more rows. */
+  has(id: number): boolean {
+    return this.#added.has(id) || this.tokenOf(id) !== undefined;
+  }
+
+  /** Bytes of a token inside a text, special or not; empty for an id outside the vocabulary. */
   of(id: number): Uint8Array {
+    return this.#read(id, this.#reading.inside);
+  }
+
+  /** The same of the token that a text begins with. */
+  first(id: number): Uint8Array {
+    return this.#read(id, this.#reading.first);
+  }
+
+  #read(id: number, toBytes: (token: string) => Uint8Array): Uint8Array {
     const added = this.#added.get(id);
-    if (added) return encoder.encode(added.content);
-    const token = this.tokenOf(id);
-    return token === undefined ? new Uint8Array(0) : this.#toBytes(token);
+    if (added && (added.special || this.#reading.byteLevel)) return encoder.encode(added.content);
+    const token = added?.content ?? this.tokenOf(id);
+    return token === undefined ? new Uint8Array(0) : toBytes(token);
   }
 }
 
 const encoder = new TextEncoder();
 
-function compileDecoder(steps: (DecoderConfig | null)[]): {
-  toBytes: (token: string) => Uint8Array;
-  leadingSpaces: number;
-} {
+/** As the decoders of the `tokenizers` package, which are functions of one token, and of whether it is the first. */
+function compileDecoder(steps: (DecoderConfig | null)[]): Reading {
   let byteLevel = false;
   let byteFallback = false;
   let leadingSpaces = 0;
-  const replacements: [string, string][] = [];
+  const everywhere: ((token: string) => string)[] = [];
+  const atFirst: ((token: string) => string)[] = [];
+  const both = (change: (token: string) => string) => {
+    everywhere.push(change);
+    atFirst.push(change);
+  };
   for (const step of steps) {
     if (!step) continue;
     switch (step.type) {
@@ -101,15 +135,30 @@ function compileDecoder(steps: (DecoderConfig | null)[]): {
       case "ByteFallback":
         byteFallback = true;
         break;
-      case "Metaspace":
-        replacements.push([step.replacement ?? "▁", " "]);
-        leadingSpaces = 1;
+      case "Metaspace": {
+        const { replacement = "▁", prepend_scheme, add_prefix_space } = step;
+        const prepends =
+          (prepend_scheme ?? (add_prefix_space === false ? "never" : "")) !== "never";
+        everywhere.push((token) => token.replaceAll(replacement, " "));
+        atFirst.push((token) => token.replaceAll(replacement, prepends ? "" : " "));
         break;
-      case "Replace":
-        if (step.pattern?.String === undefined)
-          throw unsupported("Replace with a regular expression");
-        replacements.push([step.pattern.String, step.content ?? ""]);
+      }
+      case "WordPiece": {
+        const { prefix = "##", cleanup = true } = step;
+        const clean = cleanup ? withoutSpaces : (token: string) => token;
+        everywhere.push((token) =>
+          clean(token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`),
+        );
+        atFirst.push(clean);
         break;
+      }
+      case "Replace": {
+        const { pattern, content = "" } = step;
+        const text = pattern?.String;
+        if (text === undefined) throw unsupported("Replace with a regular expression");
+        both((token) => token.replaceAll(text, content));
+        break;
+      }
       case "Strip":
         if (step.content !== " " || step.stop)
           throw unsupported("Strip other than of leading spaces");
@@ -123,15 +172,34 @@ function compileDecoder(steps: (DecoderConfig | null)[]): {
     const alphabet = byteLevelAlphabet();
     const toBytes = (token: string) =>
       Uint8Array.from([...token].map((c) => alphabet.get(c) ?? 0x3f));
-    return { toBytes, leadingSpaces };
+    return { inside: toBytes, first: toBytes, byteLevel, leadingSpaces };
   }
-  const toBytes = (token: string) => {
+  const reading = (changes: ((token: string) => string)[]) => (token: string) => {
     const byte = byteFallback && /^<0x([0-9A-F]{2})>$/i.exec(token);
     if (byte) return Uint8Array.of(Number.parseInt(byte[1] as string, 16));
-    return encoder.encode(replacements.reduce((t, [from, to]) => t.replaceAll(from, to), token));
+    return encoder.encode(changes.reduce((text, change) => change(text), token));
   };
-  return { toBytes, leadingSpaces };
+  return { inside: reading(everywhere), first: reading(atFirst), byteLevel, leadingSpaces };
 }
+
+/** The WordPiece decoder's `cleanup`: words were split at marks that no space stands before. */
+function withoutSpaces(token: string): string {
+  return CLEANUP.reduce((text, [from, to]) => text.replaceAll(from, to), token);
+}
+
+const CLEANUP: readonly [string, string][] = [
+  [" .", "."],
+  [" ?", "?"],
+  [" !", "!"],
+  [" ,", ","],
+  [" ' ", "'"],
+  [" n't", "n't"],
+  [" 'm", "'m"],
+  [" do not", " don't"],
+  [" 's", "'s"],
+  [" 've", "'ve"],
+  [" 're", "'re"],
+];
 
 function unsupported(what: string): TokenizerError {
   return new TokenizerError(`tokenizer.json: the decoder ${what} is not supported`, {

@@ -26,6 +26,9 @@ export type GenerateEvent =
   | { kind: "accepted"; promptTokens: number; fingerprint: string }
   | { kind: "deltas"; deltas: Delta[] };
 
+/** What tokens are counted of. */
+export type CountedPrompt = Pick<GenerateRequest, "messages" | "template">;
+
 export interface PrepRecvRequest {
   prompt: Prompt;
   /** Position behind the last to be received; negative from the prompt's end. */
@@ -53,6 +56,8 @@ export type ServingMethods = {
   /** Nothing will be sent to an address of `prepRecv`, which is named by its `transfer`. */
   cancelRecv: (transfer: string, event: never) => null;
   stats: (args: null, event: never) => EngineStats;
+  /** Text of token ids. */
+  detokenize: (ids: readonly number[], event: never) => string;
 };
 
 /** What one engine does for another. */
@@ -94,7 +99,7 @@ export type Methods = ServingMethods & {
   /** Of a model that embeds texts. */
   embed: (request: EmbedRequest, event: never) => EmbedResult;
   tokenize: (text: string, event: never) => number[];
-  countTokens: (messages: TemplateMessage[], event: never) => number;
+  countTokens: (prompt: CountedPrompt, event: never) => number;
   savePrefix: (args: { name: string; messages: TemplateMessage[] }, event: never) => SavedPrefix;
   restorePrefix: (name: string, event: never) => SavedPrefix | null;
   listPrefixes: (args: null, event: never) => SavedPrefix[];

@@ -109,6 +109,7 @@ export function engineHandlers(host: Host, holder: Holder, page: object): Handle
     remoteSend: (...call) => handlers().remoteSend(...call),
     cancelRecv: (...call) => handlers().cancelRecv(...call),
     stats: (...call) => handlers().stats(...call),
+    detokenize: (...call) => handlers().detokenize(...call),
     connectPeer: (address, { signal }) => serving().hub.connect(address, signal),
     disconnectPeer(engine) {
       serving().hub.leave(engine);
@@ -131,7 +132,7 @@ export function engineHandlers(host: Host, holder: Holder, page: object): Handle
       return null;
     },
     tokenize: (text) => any().model.tokenize(text),
-    countTokens: (messages) => loaded().model.prompts.render(messages).tokens.length,
+    countTokens: (prompt) => loaded().model.prompts.count(prompt),
     savePrefix: async ({ name, messages }, { signal }) =>
       loaded().model.savePrefix(await openStore(), name, messages, signal),
     restorePrefix: async (name) =>

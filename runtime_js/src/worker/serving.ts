@@ -76,6 +76,7 @@ export class Serving {
       remoteSend: (request, { signal }) => this.#remoteSend(request, signal),
       cancelRecv: (transfer) => this.#drop(transfer, "it was cancelled"),
       stats: () => model.stats(),
+      detokenize: (ids) => model.detokenize(ids),
     };
   }
 
