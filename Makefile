@@ -79,7 +79,7 @@ build-runtime: runtime_js/dist/index.js ## runtime_js/dist, with its sizes
 build-site: demo_site/dist/index.html ## demo_site/dist
 build-examples: examples/dist/stamp ## examples/dist
 
-runtime_js/dist/index.js: $(stamps)/node runtime_js/build.mjs $(shell find runtime_js/src -type f)
+runtime_js/dist/index.js: $(stamps)/node $(stamps)/python runtime_js/build.mjs $(shell find runtime_js/src wasm -type f) scripts/build_grammar.sh
 	@npm run --silent build -w runtime_js
 
 demo_site/dist/index.html: runtime_js/dist/index.js demo_site/build.mjs $(shell find demo_site/src demo_site/public -type f)

@@ -1,5 +1,5 @@
 // `node build.mjs [FOLDER]` builds dist/ (or FOLDER), self-contained ES modules (page, worker,
-// in-thread engine; the same three for benchmarks) and their types, and prints sizes.
+// in-thread engine; the same three for benchmarks), the grammar engine and their types, and prints sizes.
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -22,6 +22,7 @@ const entries = {
   inline: "src/worker/inline.ts",
   drafted_steps: "src/engine/drafted_steps.ts",
   page_tuning: "src/engine/page_tuning.ts",
+  grammar: "src/engine/grammar.ts",
   router: "src/router/index.ts",
   extension: "src/extension/index.ts",
   http: "src/http/index.ts",
@@ -55,13 +56,14 @@ await build({
   sourcemap: true,
   sourcesContent: false,
   legalComments: "linked",
-  // Imported only when asked to run in this thread or in one that pages share, to load a draft, and to tune.
+  // Imported only when asked to run in this thread or in one that pages share, to load a draft, to tune, and for a grammar.
   external: [
     "./inline.js",
     "./links.js",
     "./bench_inline.js",
     "./drafted_steps.js",
     "./page_tuning.js",
+    "./grammar.js",
   ],
   logLevel: "warning",
   plugins: [besideThem],
@@ -76,9 +78,14 @@ execFileSync(
 );
 cpSync(join(root, "src/generated/validate.d.ts"), join(dist, "types/generated/validate.d.ts"));
 
-const sizes = Object.keys(entries).map((name) => {
-  const bytes = readFileSync(join(dist, `${name}.js`));
-  return { file: `${name}.js`, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
+const engine = execFileSync(join(root, "../scripts/build_grammar.sh"), { encoding: "utf8" }).trim();
+for (const file of ["grammar.wasm", "grammar.LICENSE.txt"])
+  cpSync(join(engine, file), join(dist, file));
+
+const files = [...Object.keys(entries).map((name) => `${name}.js`), "grammar.wasm"];
+const sizes = files.map((file) => {
+  const bytes = readFileSync(join(dist, file));
+  return { file, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
 });
 console.table(sizes);
 const first = sizes

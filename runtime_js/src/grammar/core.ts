@@ -103,10 +103,11 @@ export class Core {
     return decoder.decode(this.bytes.subarray(from, from + this.call.text_size()));
   }
 
-  /** Text that may end within a character, which is left out. */
+  /** Text that may end within a character, which is left out; "" if it begins within one. */
   wholeText(): string {
     const from = this.call.text();
     const bytes = this.bytes.subarray(from, from + this.call.text_size());
+    if (((bytes[0] ?? 0) & 0xc0) === 0x80) return "";
     return new TextDecoder().decode(bytes, { stream: true });
   }
 

@@ -162,7 +162,6 @@ function printed(e: Expression): string {
 function escaped(code: number): string {
   const c = String.fromCodePoint(code);
   if (/^[A-Za-z0-9 _]$/.test(c)) return c;
-  const hex = code.toString(16);
-  if (code <= 0xff) return `\\x${hex.padStart(2, "0")}`;
+  const hex = code.toString(16); // not \x, which takes as many digits as follow
   return code <= 0xffff ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }

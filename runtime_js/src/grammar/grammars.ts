@@ -35,6 +35,10 @@ interface Instance {
   core: Core;
   vocabulary: Pointer;
   scratch: Pointer;
+  /** Special tokens that don't end an answer, as bits. */
+  special: Uint32Array;
+  /** Of the vocabulary: what is compiled for one means nothing to another. */
+  fingerprint: string;
 }
 
 export class CompiledGrammars implements Grammars {
@@ -64,21 +68,28 @@ export class CompiledGrammars implements Grammars {
         const { core, pointer } = this.#compiled(spec);
         if (core.call.grammar_serialize(pointer) === 0)
           throw new GrammarError(core.text(), { kind: spec.kind });
-        return core.text();
+        return this.#open().fingerprint + core.text();
       },
     };
   }
 
   restore(spec: GrammarSpec, kept: string): boolean {
     const instance = this.#open();
+    const { core, vocabulary, fingerprint } = instance;
+    if (!kept.startsWith(fingerprint)) return false;
     const pointer = this.#guard(spec, instance, () =>
-      instance.core.with(kept, (at, size) =>
-        instance.core.call.grammar_restore(instance.vocabulary, at, size),
+      core.with(kept.slice(fingerprint.length), (at, size) =>
+        core.call.grammar_restore(vocabulary, at, size),
       ),
     );
     if (pointer === 0) return false;
-    this.#keep(JSON.stringify(spec), instance, pointer);
+    this.#keep(JSON.stringify(spec), instance, pointer, sourceOf(spec, this.vocabulary).named);
     return true;
+  }
+
+  /** Bytes that the engine's memory takes; it grows, and never shrinks. */
+  get memoryBytes(): number {
+    return this.#instance?.core.call.memory.buffer.byteLength ?? 0;
   }
 
   close(): void {
@@ -100,12 +111,19 @@ export class CompiledGrammars implements Grammars {
     const pointer = this.#guard(spec, instance, () => compile(instance, source));
     if (pointer === 0) throw new GrammarError(instance.core.text(), { kind: spec.kind });
     this.compilations++;
-    return this.#keep(key, instance, pointer);
+    return this.#keep(key, instance, pointer, source.named);
   }
 
-  #keep(key: string, { core, scratch }: Instance, pointer: Pointer): Compiled {
+  #keep(
+    key: string,
+    { core, scratch, special }: Instance,
+    pointer: Pointer,
+    named: Set<number>,
+  ): Compiled {
     const { size, stopTokens } = this.vocabulary;
-    const compiled = new Compiled(core, pointer, scratch, Math.ceil(size / 32), stopTokens);
+    const hidden = special.slice();
+    for (const id of named) hidden[id >> 5] = (hidden[id >> 5] ?? 0) & ~(1 << (id & 31));
+    const compiled = new Compiled(core, pointer, scratch, size, stopTokens, hidden);
     this.#kept.get(key)?.compiled.release();
     this.#kept.delete(key);
     this.#kept.set(key, { compiled, bytes: core.call.grammar_bytes(pointer) });
@@ -138,11 +156,14 @@ export class CompiledGrammars implements Grammars {
     const core = new Core(this.module);
     const { size, stopTokens } = this.vocabulary;
     const stops = new Set(stopTokens);
-    const tokens = Array.from({ length: size }, (_, id) =>
-      this.vocabulary.isSpecial(id) || stops.has(id)
-        ? new Uint8Array(0)
-        : this.vocabulary.bytes(id),
-    );
+    const special = new Uint32Array(Math.ceil(size / 32));
+    const tokens = Array.from({ length: size }, (_, id) => {
+      const token = this.vocabulary.bytes(id);
+      if (stops.has(id)) return new Uint8Array(0);
+      if (!this.vocabulary.isSpecial(id)) return token;
+      special[id >> 5] = (special[id >> 5] as number) | (1 << (id & 31));
+      return Uint8Array.of(0xff, ...token); // a byte that no text has; the engine lets a token without bytes through nowhere
+    });
     const ends = new Uint32Array(size);
     const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + token.length, 0));
     let at = 0;
@@ -160,9 +181,17 @@ export class CompiledGrammars implements Grammars {
     );
     if (pointer === 0) throw new GrammarError(`the vocabulary can't be used: ${core.text()}`, {});
     const scratch = core.call.malloc(Math.ceil(size / 32) * 4);
-    this.#instance = { core, vocabulary: pointer, scratch };
+    const fingerprint = `${hash(bytes)}.${hash(new Uint8Array(ends.buffer))}.${stopTokens.join()}:`;
+    this.#instance = { core, vocabulary: pointer, scratch, special, fingerprint };
     return this.#instance;
   }
+}
+
+/** FNV-1a, in hexadecimal. */
+function hash(bytes: Uint8Array): string {
+  let value = 0x811c9dc5;
+  for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);
+  return (value >>> 0).toString(16);
 }
 
 function compile({ core, vocabulary }: Instance, { kind, text }: Source): Pointer {

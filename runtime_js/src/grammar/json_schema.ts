@@ -44,7 +44,7 @@ import { objectExpression } from "./schema_objects.js";
 
 const TYPES = ["object", "array", "string", "number", "boolean", "null"];
 const MAX_MULTIPLES = 1000;
-const MAX_STEP = 100;
+const MAX_STEP = 50;
 /** No answer is longer; a greater bound is none. */
 const MAX_COUNT = 100_000;
 
@@ -176,18 +176,24 @@ export class SchemaCompiler {
       const type = typeOf(value);
       if (types && !types.includes(type) && !(type === "integer" && types.includes("number")))
         return false;
-      const beside = Object.keys(keywords).find(
-        (k) => TYPE_OF.get(k) === (type === "integer" ? "number" : type),
-      );
-      if (beside)
-        throw refuse(
-          at,
-          beside,
-          "beside enum or const can't be held to; leave it out, or list what is meant",
-        );
-      return true;
+      return this.#admits(keywords, value, type === "integer" ? "number" : type, at);
     });
     return choice(...kept.map((value) => text(JSON.stringify(value))));
+  }
+
+  /** Whether the keywords beside an `enum` leave one of its values. */
+  #admits(keywords: Keywords, value: unknown, type: string, at: string): boolean {
+    return Object.entries(keywords).every(([keyword, says]) => {
+      if (TYPE_OF.get(keyword) !== type) return true;
+      if (keyword === "minimum") return (value as number) >= (says as number);
+      if (keyword === "maximum") return (value as number) <= (says as number);
+      if (keyword === "exclusiveMinimum") return (value as number) > (says as number);
+      if (keyword === "exclusiveMaximum") return (value as number) < (says as number);
+      if (keyword === "minLength") return [...(value as string)].length >= (says as number);
+      if (keyword === "maxLength") return [...(value as string)].length <= (says as number);
+      if (keyword === "pattern") return new RegExp(says as string, "u").test(value as string);
+      throw refuse(at, keyword, "beside enum or const can't be held to; list what is meant");
+    });
   }
 
   /** The texts of a `pattern` or format within a JSON string. */

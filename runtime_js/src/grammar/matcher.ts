@@ -10,11 +10,19 @@ export class Compiled {
   constructor(
     readonly core: Core,
     readonly pointer: Pointer,
-    /** Room for one mask, of `words` u32. */
+    /** Room for one mask. */
     readonly scratch: Pointer,
-    readonly words: number,
+    /** Tokens of the vocabulary. */
+    readonly size: number,
     readonly stopTokens: readonly number[],
+    /** Tokens that are never allowed here, as bits: special ones that nobody named, which free text would let through. */
+    readonly hidden: Uint32Array,
   ) {}
+
+  /** u32 of a mask. */
+  get words(): number {
+    return Math.ceil(this.size / 32);
+  }
 
   hold(): this {
     this.#users++;
@@ -44,6 +52,7 @@ export class CompiledMatcher implements Matcher {
 
   accept(token: number): boolean {
     if (this.#state() & TAKEN) return false;
+    if (((this.compiled.hidden[token >> 5] ?? 0) >>> (token & 31)) & 1) return false;
     return this.#check(this.compiled.core.call.matcher_accept(this.#live(), token)) === 1;
   }
 
@@ -72,10 +81,14 @@ export class CompiledMatcher implements Matcher {
       into.fill(0);
       return true;
     }
-    const { core, scratch, words } = this.compiled;
-    if (this.#check(core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0)) === 0)
-      return false;
-    into.set(new Uint32Array(core.call.memory.buffer, scratch, words));
+    const { core, scratch, words, size, hidden } = this.compiled;
+    const answer = core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0);
+    if (this.#check(answer) === 0 && hidden.every((word) => word === 0)) return false;
+    const computed = new Uint32Array(core.call.memory.buffer, scratch, words);
+    for (let i = 0; i < words; i++) into[i] = (computed[i] as number) & ~(hidden[i] as number);
+    // The engine may leave ones beyond the vocabulary.
+    const used = size & 31;
+    if (used !== 0) into[words - 1] = (into[words - 1] as number) & ((1 << used) - 1);
     return true;
   }
 

@@ -206,22 +206,22 @@ function fraction(
 }
 
 /**
- * Multiples of `step` in decimal, by remainders: a rule for each.
+ * Multiples of `step` in decimal, of up to 15 digits: a rule for each remainder and number of digits left.
  * @param signed whether negative ones are wanted
  */
 export function multiples(step: number, signed: boolean, rules: Rules): Expression {
-  const name = (remainder: number) => `multiple-${step}-${remainder}`;
-  for (let remainder = 0; remainder < step; remainder++) {
-    const options: Expression[] = remainder === 0 ? [EMPTY] : [];
-    for (let digit = 0; digit <= 9; digit++) {
-      options.push(sequence(digits(digit, digit), rule(name((remainder * 10 + digit) % step))));
+  const name = (remainder: number, left: number) => `multiple-${step}-${remainder}-${left}`;
+  const next = (remainder: number, left: number, from: number): Expression[] =>
+    Array.from({ length: 10 - from }, (_, i) =>
+      sequence(digits(from + i, from + i), rule(name((remainder * 10 + from + i) % step, left))),
+    );
+  for (let left = 0; left < MAX_DIGITS; left++) {
+    for (let remainder = 0; remainder < step; remainder++) {
+      const end = remainder === 0 ? EMPTY : NOTHING;
+      const more = left === 0 ? [] : next(remainder, left - 1, 0);
+      rules.set(name(remainder, left), choice(end, ...more));
     }
-    rules.set(name(remainder), choice(...options));
   }
-  const positive = choice(
-    ...Array.from({ length: 9 }, (_, i) =>
-      sequence(digits(i + 1, i + 1), rule(name((i + 1) % step))),
-    ),
-  );
+  const positive = choice(...next(0, MAX_DIGITS - 1, 1));
   return choice(text("0"), signed ? sequence(optional(text("-")), positive) : positive);
 }

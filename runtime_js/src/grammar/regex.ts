@@ -91,6 +91,13 @@ export function lengths(e: Expression): [number, number] {
   }
 }
 
+/** `begun`: a `^` was at its beginning; `ended`: a `$` at its end. */
+interface Part {
+  expression: Expression;
+  begun: boolean;
+  ended: boolean;
+}
+
 class Parser {
   readonly #chars: string[];
   #at = 0;
@@ -109,59 +116,55 @@ class Parser {
     return expression;
   }
 
-  /** @param start whether nothing can come before it, so that `^` is true; `ended`: a `$` was its last */
-  #choice(start: boolean): { expression: Expression; ended: boolean } {
+  /** @param start whether nothing can come before it, so that `^` is true */
+  #choice(start: boolean): Part {
     if (++this.#depth > MAX_DEPTH) throw new PatternProblem(`groups nest deeper than ${MAX_DEPTH}`);
     const options: Expression[] = [];
-    let ended = false;
+    let [begun, ended] = [false, false];
     do {
       const option = this.#sequence(start);
       options.push(option.expression);
+      begun ||= option.begun;
       ended ||= option.ended;
     } while (this.#take("|"));
     this.#depth--;
-    return {
-      expression: options.length === 1 ? (options[0] as Expression) : choice(...options),
-      ended,
-    };
+    const expression = options.length === 1 ? (options[0] as Expression) : choice(...options);
+    return { expression, begun, ended };
   }
 
-  #sequence(start: boolean): { expression: Expression; ended: boolean } {
+  #sequence(start: boolean): Part {
     const parts: Expression[] = [];
-    let ended = false;
+    let [begun, ended] = [false, false];
     while (this.#at < this.#chars.length && !this.#next("|") && !this.#next(")")) {
       if (ended && !this.#next("$")) throw new PatternProblem("$ before the end can't be held to");
       if (this.#take("^")) {
         if (!start || parts.length > 0)
           throw new PatternProblem("^ after the beginning can't be held to");
+        begun = true;
         continue;
       }
       if (this.#take("$")) {
         ended = true;
         continue;
       }
-      const first = start && parts.length === 0;
-      const from = this.#at;
-      const atom = this.#atom(first);
+      const atom = this.#atom(start && parts.length === 0);
       const [min, max] = this.#quantifier();
-      const anchored = this.#chars.slice(from, this.#at).includes("^") && first;
-      if ((min !== 1 || max !== 1) && (atom.ended || (anchored && atom.group)))
+      if ((min !== 1 || max !== 1) && (atom.begun || atom.ended))
         throw new PatternProblem("^ or $ in a group that repeats can't be held to");
+      begun ||= atom.begun;
       ended = atom.ended;
       parts.push(min === 1 && max === 1 ? atom.expression : repeat(atom.expression, min, max));
     }
-    return {
-      expression: parts.length === 1 ? (parts[0] as Expression) : sequence(...parts),
-      ended,
-    };
+    const expression = parts.length === 1 ? (parts[0] as Expression) : sequence(...parts);
+    return { expression, begun, ended };
   }
 
-  #atom(first: boolean): { expression: Expression; ended: boolean; group: boolean } {
+  #atom(first: boolean): Part {
     const c = this.#chars[this.#at++] as string;
-    const set = (ranges: Ranges) => ({
+    const set = (ranges: Ranges): Part => ({
       expression: this.character(ranges),
+      begun: false,
       ended: false,
-      group: false,
     });
     if (c === "(") {
       if (this.#take("?")) {
@@ -176,7 +179,7 @@ class Parser {
       }
       const inner = this.#choice(first);
       if (!this.#take(")")) throw new PatternProblem("unmatched (");
-      return { ...inner, group: true };
+      return inner;
     }
     if (c === ".") return set(ANY);
     if (c === "[") return set(this.#class());

@@ -9,6 +9,8 @@ import type { GrammarSpec, Vocabulary } from "./spec.js";
 export interface Source {
   kind: "ebnf" | "tag";
   text: string;
+  /** Special tokens that a structural tag names. */
+  named: Set<number>;
 }
 
 /** Longer texts are refused before they keep the thread busy. */
@@ -37,15 +39,16 @@ function build(spec: GrammarSpec, vocabulary: Vocabulary): Source {
       return ebnf(regexRules(spec.pattern));
     case "ebnf":
       checkEbnf(spec.grammar);
-      return { kind: "ebnf", text: spec.grammar };
+      return { kind: "ebnf", text: spec.grammar, named: new Set() };
     case "structural_tag":
-      return { kind: "tag", text: tagText(spec.tag, vocabulary) };
+      return tagSource(spec.tag, vocabulary);
   }
 }
 
 const ebnf = (rules: Rules): Source => ({
   kind: "ebnf",
   text: print(prune(rules, "root") as Rules),
+  named: new Set(),
 });
 
 function regexRules(pattern: string): Rules {
@@ -78,7 +81,7 @@ function checkEbnf(grammar: string): void {
 }
 
 /** Schemas and patterns within a tag become grammars of ours, and special tokens ids. */
-function tagText(tag: string, vocabulary: Vocabulary): string {
+function tagSource(tag: string, vocabulary: Vocabulary): Source {
   let parsed: unknown;
   try {
     parsed = JSON.parse(tag);
@@ -87,16 +90,33 @@ function tagText(tag: string, vocabulary: Vocabulary): string {
       kind: "structural_tag",
     });
   }
-  return JSON.stringify(rewrite(parsed, vocabulary, 0));
+  const named = new Set<number>();
+  const text = JSON.stringify(rewrite(parsed, specialTokens(vocabulary), named, 0));
+  return { kind: "tag", text, named };
 }
 
-function rewrite(value: unknown, vocabulary: Vocabulary, depth: number): unknown {
+/** Ids of special tokens by their names. */
+function specialTokens(vocabulary: Vocabulary): Map<string, number> {
+  const ids = new Map<string, number>();
+  const decoder = new TextDecoder();
+  for (let id = 0; id < vocabulary.size; id++) {
+    if (vocabulary.isSpecial(id)) ids.set(decoder.decode(vocabulary.bytes(id)), id);
+  }
+  return ids;
+}
+
+function rewrite(
+  value: unknown,
+  special: Map<string, number>,
+  named: Set<number>,
+  depth: number,
+): unknown {
   if (depth > MAX_DEPTH)
     throw new GrammarError(`the structural tag nests deeper than ${MAX_DEPTH}`, {
       kind: "structural_tag",
     });
   if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map((each) => rewrite(each, vocabulary, depth + 1));
+  if (Array.isArray(value)) return value.map((each) => rewrite(each, special, named, depth + 1));
   const part = value as Record<string, unknown>;
   if (
     part["type"] === "json_schema" &&
@@ -113,7 +133,12 @@ function rewrite(value: unknown, vocabulary: Vocabulary, depth: number): unknown
     part["excludes"] === undefined
   )
     return { type: "grammar", grammar: ebnf(regexRules(part["pattern"])).text };
+  if (part["type"] === "token") {
+    const id = special.get(String(part["token"])) ?? part["token"];
+    if (typeof id === "number") named.add(id);
+    return { ...part, token: id };
+  }
   return Object.fromEntries(
-    Object.entries(part).map(([key, each]) => [key, rewrite(each, vocabulary, depth + 1)]),
+    Object.entries(part).map(([key, each]) => [key, rewrite(each, special, named, depth + 1)]),
   );
 }

@@ -1,0 +1,2 @@
+/** The grammar engine, as a chunk of its own: loaded by `import("./grammar.js")` when a request has a grammar. */
+export { openGrammars } from "../grammar/grammars.js";

@@ -1,0 +1,319 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { GrammarError } from "../errors.js";
+import { grammarVocabulary } from "../testing/grammar_vocabulary.js";
+import { allowedTokens, maskOf, random, walk } from "../testing/grammar_walk.js";
+import { SCHEMAS } from "../testing/schemas.js";
+import { type CompiledGrammars, openGrammars } from "./grammars.js";
+import type { CompiledMatcher } from "./matcher.js";
+import type { GrammarSpec, Matcher } from "./spec.js";
+
+const vocabulary = grammarVocabulary();
+let grammars: CompiledGrammars;
+beforeAll(async () => {
+  grammars = await openGrammars(vocabulary);
+});
+afterAll(() => grammars.close());
+
+const regex = (pattern: string): GrammarSpec => ({ kind: "regex", pattern });
+const type = (matcher: Matcher, text: string) =>
+  [...new TextEncoder().encode(text)].every((byte) => matcher.accept(byte));
+const tokensOf = (matcher: Matcher) => allowedTokens(maskOf(matcher, vocabulary));
+
+test("a token that isn't allowed changes nothing; stop tokens are allowed at the end", () => {
+  const matcher = grammars.compile(regex("ab?")).matcher();
+  expect([
+    matcher.accept(0x62),
+    matcher.accept(vocabulary.special),
+    matcher.accept(vocabulary.end),
+  ]).toEqual([false, false, false]);
+  expect([matcher.accept(-1), matcher.accept(vocabulary.size)]).toEqual([false, false]);
+  expect(matcher.accept(0x61)).toBe(true);
+  expect(tokensOf(matcher)).toEqual([0x62, vocabulary.end]);
+  expect(matcher.terminated).toBe(false);
+  expect(matcher.accept(0x62)).toBe(true);
+  expect(matcher.terminated).toBe(true);
+  expect(tokensOf(matcher)).toEqual([vocabulary.end]);
+  expect(matcher.accept(vocabulary.end)).toBe(true);
+  expect([tokensOf(matcher), matcher.terminated, matcher.forced(), matcher.accept(0x61)]).toEqual([
+    [],
+    true,
+    "",
+    false,
+  ]);
+  matcher.rollback(2);
+  expect(tokensOf(matcher)).toEqual([0x62, vocabulary.end]);
+  matcher.free();
+  expect(() => matcher.forced()).toThrow("freed");
+});
+
+test("a structural tag may name a special token, by id or name; nothing else lets one through", () => {
+  const tag = (format: unknown): GrammarSpec => ({
+    kind: "structural_tag",
+    tag: JSON.stringify({ type: "structural_tag", format }),
+  });
+  for (const token of [vocabulary.special, "<|tool|>"]) {
+    const matcher = grammars
+      .compile(
+        tag({
+          type: "sequence",
+          elements: [
+            { type: "token", token },
+            { type: "regex", pattern: "x+" },
+          ],
+        }),
+      )
+      .matcher();
+    expect(tokensOf(matcher)).toEqual([vocabulary.special]);
+    expect(matcher.accept(vocabulary.special)).toBe(true);
+    expect(tokensOf(matcher)).toEqual([0x78]);
+    matcher.free();
+  }
+  const triggered = {
+    type: "triggered_tags",
+    triggers: ["<f"],
+    tags: [{ begin: "<f>", content: { type: "any_text" }, end: "</f>" }],
+  };
+  for (const free of [regex("[^]*"), tag({ type: "any_text" }), tag(triggered)]) {
+    const matcher = grammars.compile(free).matcher();
+    expect(tokensOf(matcher)).toContain(0x61);
+    expect(tokensOf(matcher)).not.toContain(vocabulary.special);
+    expect(matcher.accept(vocabulary.special)).toBe(false);
+    matcher.free();
+  }
+});
+
+test("what is forced is the only way on", () => {
+  const spec: GrammarSpec = {
+    kind: "json_schema",
+    schema: JSON.stringify({
+      type: "object",
+      properties: { city: { enum: ["Zürich", "Zug"] }, n: { const: 12 } },
+      required: ["city", "n"],
+      additionalProperties: false,
+    }),
+  };
+  const matcher = grammars.compile(spec).matcher() as CompiledMatcher;
+  let forced = 0;
+  for (let at = 0; !matcher.terminated && at < 100; at++) {
+    const text = matcher.forced();
+    for (const byte of new TextEncoder().encode(text)) {
+      forced++;
+      // Every token that is allowed begins with that byte.
+      for (const token of tokensOf(matcher)) expect(vocabulary.bytes(token)[0]).toBe(byte);
+      expect(matcher.accept(byte)).toBe(true);
+    }
+    const tokens = tokensOf(matcher).filter((token) => token < 256);
+    if (!matcher.terminated) expect(matcher.accept(tokens.at(-1) as number)).toBe(true);
+  }
+  expect(matcher.terminated).toBe(true);
+  expect(forced).toBeGreaterThan(10);
+  matcher.free();
+});
+
+test("forks and rollbacks: a matcher stands where its tokens say, however they came", () => {
+  let checked = 0;
+  for (let seed = 0; seed < 25; seed++) {
+    const rng = random(seed);
+    const schema = SCHEMAS[Math.floor(rng() * SCHEMAS.length)];
+    const grammar = grammars.compile({ kind: "json_schema", schema: JSON.stringify(schema) });
+    let matcher = grammar.matcher();
+    let tokens: number[] = [];
+    for (let event = 0; event < 20; event++) {
+      const what = rng();
+      if (what < 0.2 && tokens.length > 0) {
+        const back = 1 + Math.floor(rng() * tokens.length);
+        matcher.rollback(back);
+        tokens = tokens.slice(0, -back);
+      } else if (what < 0.4) {
+        const fork = matcher.fork();
+        const [next] = tokensOf(matcher);
+        if (next !== undefined) matcher.accept(next);
+        matcher.free();
+        matcher = fork;
+      } else {
+        const allowed = tokensOf(matcher).filter((token) => token !== vocabulary.end);
+        const token = allowed[Math.floor(rng() * allowed.length)];
+        if (token === undefined) continue;
+        expect(matcher.accept(token)).toBe(true);
+        tokens.push(token);
+      }
+      const anew = grammar.matcher();
+      for (const token of tokens) expect(anew.accept(token)).toBe(true);
+      expect([tokensOf(matcher), matcher.forced(), matcher.terminated]).toEqual([
+        tokensOf(anew),
+        anew.forced(),
+        anew.terminated,
+      ]);
+      anew.free();
+      checked++;
+    }
+    matcher.free();
+  }
+  expect(checked).toBeGreaterThan(250);
+});
+
+test("compiled once; kept text takes the place of compiling, for the same vocabulary alone", async () => {
+  const spec: GrammarSpec = { kind: "json_schema", schema: JSON.stringify(SCHEMAS.at(-1)) };
+  const before = grammars.compilations;
+  const kept = grammars.compile(spec).serialize();
+  grammars.compile(spec).matcher().free();
+  expect(grammars.compilations).toBe(before + 1);
+
+  const again = await openGrammars(vocabulary);
+  expect(again.restore(spec, kept)).toBe(true);
+  const [a, b] = [grammars.compile(spec).matcher(), again.compile(spec).matcher()];
+  expect(again.compilations).toBe(0);
+  for (const c of '{"steps":[{"explanation":"') {
+    expect(tokensOf(b)).toEqual(tokensOf(a));
+    expect([a.accept(c.charCodeAt(0)), b.accept(c.charCodeAt(0))]).toEqual([true, true]);
+  }
+  expect(again.restore(spec, kept.slice(0, 50))).toBe(false);
+  const other = await openGrammars({
+    ...vocabulary,
+    bytes: (id) => vocabulary.bytes(id === 65 ? 66 : id),
+  });
+  expect(other.restore(spec, kept)).toBe(false);
+  for (const each of [again, other]) each.close();
+});
+
+test("few grammars are kept; one that was forgotten is compiled again, its matchers go on", async () => {
+  const small = await openGrammars(vocabulary, { cacheBytes: 1 });
+  const first = small.compile(regex("a+"));
+  const matcher = first.matcher();
+  expect(type(matcher, "a")).toBe(true);
+  small.compile(regex("b+"));
+  expect(type(matcher, "aa")).toBe(true);
+  matcher.free();
+  const later = first.matcher();
+  expect([small.compilations, type(later, "aab")]).toEqual([3, false]);
+  small.close();
+  expect(() => small.compile(regex("c"))).toThrow("closed");
+});
+
+test("memory comes back: three hundred grammars and matchers take little more than the first hundred", async () => {
+  const small = await openGrammars(vocabulary, { cacheBytes: 1 });
+  const mask = new Uint32Array(Math.ceil(vocabulary.size / 32));
+  const use = (from: number, to: number) => {
+    for (let i = from; i < to; i++) {
+      const matcher = small.compile(regex(`x{${i}}`)).matcher();
+      matcher.mask(mask);
+      matcher.fork().free();
+      matcher.free();
+    }
+    return small.memoryBytes;
+  };
+  const first = use(0, 100);
+  expect(use(100, 300)).toBeLessThanOrEqual(first * 1.2);
+  small.close();
+});
+
+test("a grammar that nests too deep ends itself alone", () => {
+  const going = grammars.compile(regex("[a-z]+")).matcher();
+  expect(type(going, "abc")).toBe(true);
+  for (const text of [
+    `root ::= ${"(".repeat(5000)}"a"${")".repeat(5000)}`,
+    `root ::= ${'("a" '.repeat(199)}${")".repeat(199)}`,
+    `root ::= ${'"a" | '.repeat(20_000)} "b"`,
+  ]) {
+    try {
+      grammars.compile({ kind: "ebnf", grammar: text });
+    } catch (error) {
+      expect(error).toBeInstanceOf(GrammarError);
+    }
+  }
+  expect(type(going, "def")).toBe(true);
+  expect(tokensOf(going)).toContain(0x61);
+  going.free();
+  grammars.compile(regex("later")).matcher().free();
+});
+
+test("2,000 broken or random grammars: each compiles, or says why not, and the engine goes on", () => {
+  const rng = random(7);
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(rng() * from.length)] as T;
+  const seeds: GrammarSpec[] = [
+    ...SCHEMAS.slice(0, 60).map(
+      (schema): GrammarSpec => ({ kind: "json_schema", schema: JSON.stringify(schema) }),
+    ),
+    ...["a(b|c)*[d-f]{2,3}", "^\\d+(\\.\\d+)?$", "[^\\s]+@x", "(?:a|b)\\u0041"].map(regex),
+    { kind: "ebnf", grammar: 'root ::= "a" b*\nb ::= [0-9]+ | "(" root ")"' },
+    {
+      kind: "structural_tag",
+      tag: JSON.stringify({ type: "structural_tag", format: { type: "const_string", value: "x" } }),
+    },
+  ];
+  const field = {
+    json: "",
+    json_schema: "schema",
+    regex: "pattern",
+    ebnf: "grammar",
+    structural_tag: "tag",
+  } as const;
+  const bits = [
+    '"',
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    ")",
+    "|",
+    "*",
+    "+",
+    "?",
+    "\\",
+    "::=",
+    "root",
+    "a",
+    "0",
+    "-",
+    "^",
+    ",",
+    ":",
+    "null",
+    "\n",
+    "é",
+    "{2,}",
+    "(?",
+    "\\u12",
+    "#",
+    "$ref",
+    "//",
+  ];
+  const known = regex("[ab]{3}");
+  let [compiled, refused] = [0, 0];
+  for (let n = 0; n < 2000; n++) {
+    const seed = pick(seeds);
+    const key = field[seed.kind];
+    let text = (seed as unknown as Record<string, string>)[key] as string;
+    for (let edits = 1 + Math.floor(rng() * 4); edits > 0; edits--) {
+      const at = Math.floor(rng() * (text.length + 1));
+      text =
+        text.slice(0, at) +
+        (rng() < 0.7 ? pick(bits) : "") +
+        text.slice(at + Math.floor(rng() * 3));
+    }
+    if (rng() < 0.2)
+      text = Array.from({ length: Math.floor(rng() * 12) }, () => pick(bits)).join("");
+    try {
+      const matcher = grammars
+        .compile({ kind: seed.kind, [key]: text } as unknown as GrammarSpec)
+        .matcher();
+      walk(matcher, vocabulary, rng, 0, (taken) => {
+        if (taken > 5) throw new GrammarError("long enough", {});
+      });
+      matcher.free();
+      compiled++;
+    } catch (error) {
+      if (!(error instanceof GrammarError) && !/nothing is allowed/.test(String(error)))
+        throw new Error(`${seed.kind} ${text}: ${String(error)}`);
+      refused++;
+    }
+    if (n % 100 === 0) {
+      const matcher = grammars.compile(known).matcher();
+      expect([type(matcher, "aba"), matcher.terminated]).toEqual([true, true]);
+      matcher.free();
+    }
+  }
+  expect(compiled).toBeGreaterThan(50);
+  expect(refused).toBeGreaterThan(500);
+});

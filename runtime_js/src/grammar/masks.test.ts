@@ -1,0 +1,96 @@
+import { beforeAll, expect, test } from "vitest";
+import { grammarVocabulary } from "../testing/grammar_vocabulary.js";
+import { allowedTokens, maskOf, random, walk } from "../testing/grammar_walk.js";
+import { SCHEMAS } from "../testing/schemas.js";
+import { type CompiledGrammars, openGrammars } from "./grammars.js";
+import type { CompiledMatcher } from "./matcher.js";
+import type { GrammarSpec } from "./spec.js";
+
+const vocabulary = grammarVocabulary();
+let grammars: CompiledGrammars;
+beforeAll(async () => {
+  grammars = await openGrammars(vocabulary);
+});
+
+const SPECS: GrammarSpec[] = [
+  { kind: "json" },
+  ...SCHEMAS.map(
+    (schema): GrammarSpec => ({ kind: "json_schema", schema: JSON.stringify(schema) }),
+  ),
+  ...[
+    "[a-z]+@[a-z]+\\.com",
+    "(\\d{1,3}\\.){3}\\d{1,3}",
+    '[^"]*',
+    "(日本|é|😀)+ok",
+    ".{3,8}",
+    "\\s*x?",
+    "(a|ab)(c|bcd)*",
+  ].map((pattern): GrammarSpec => ({ kind: "regex", pattern })),
+  { kind: "ebnf", grammar: 'root ::= "(" root ")" | [0-9]+ ("+" root)?' },
+  { kind: "ebnf", grammar: 'root ::= ("if " root " then " root (" else " root)?) | [a-c]' },
+  {
+    kind: "structural_tag",
+    tag: JSON.stringify({
+      type: "structural_tag",
+      format: {
+        type: "triggered_tags",
+        triggers: ["<f"],
+        tags: [
+          {
+            begin: "<f>",
+            content: {
+              type: "json_schema",
+              json_schema: { type: "array", items: { type: "integer" } },
+            },
+            end: "</f>",
+          },
+        ],
+      },
+    }),
+  },
+];
+
+/** Every token, tried on its own: its bytes through the parser one by one, no mask involved. */
+function brute(matcher: CompiledMatcher): number[] {
+  const allowed: number[] = [];
+  for (let id = 0; id < vocabulary.size; id++) {
+    if (vocabulary.stopTokens.includes(id)) {
+      const other = matcher.fork();
+      if (other.accept(id)) allowed.push(id);
+      other.free();
+    } else if (!vocabulary.isSpecial(id)) {
+      const bytes = vocabulary.bytes(id);
+      if (bytes.length > 0 && matcher.acceptBytes(bytes)) {
+        allowed.push(id);
+        matcher.rollback(1);
+      }
+    }
+  }
+  return allowed;
+}
+
+test("masks are what trying every token finds, computed or known", () => {
+  const wrong: unknown[] = [];
+  let pairs = 0;
+  for (const [i, spec] of SPECS.entries()) {
+    const matcher = grammars.compile(spec).matcher() as CompiledMatcher;
+    walk(matcher, vocabulary, random(i), 6, (taken) => {
+      if (taken % 3 !== 0 || taken > 12) return;
+      pairs++;
+      const known = allowedTokens(maskOf(matcher, vocabulary));
+      const anew = allowedTokens(maskOf({ mask: (into) => matcher.maskAnew(into) }, vocabulary));
+      const tried = brute(matcher);
+      if (`${known}` !== `${tried}` || `${anew}` !== `${tried}`)
+        wrong.push({
+          spec: JSON.stringify(spec),
+          taken,
+          known: known.filter((t) => !tried.includes(t)),
+          anew: anew.filter((t) => !tried.includes(t)),
+          lacks: tried.filter((t) => !known.includes(t)),
+        });
+    });
+    matcher.free();
+  }
+  expect(wrong).toEqual([]);
+  expect(pairs).toBeGreaterThanOrEqual(300);
+});
