@@ -49,7 +49,7 @@ types: setup build-runtime ## mypy and tsc, both strict
 	@$(env) mypy $(python_files)
 	@npm run --silent types --workspaces --if-present
 
-test-py: setup ## Python tests (kernels on the software GPU, logits against transformers); ARGS goes to pytest
+test-py: setup build-runtime ## Python tests (kernels on the software GPU, logits against transformers); ARGS goes to pytest
 	@$(env) pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-js: setup build-runtime ## TypeScript unit tests
