@@ -21,6 +21,7 @@ import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import { detokenize } from "../text/detokenizer.js";
 import { VERSION } from "../version.js";
+import type { ReadAnswer } from "./answering.js";
 import type { Built } from "./build.js";
 import { Constraint } from "./constraint.js";
 import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
@@ -29,7 +30,7 @@ import type { Executor } from "./executor.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
-import { Prompts } from "./prompts.js";
+import { type Fitted, isMessages, Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
 import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
@@ -356,9 +357,13 @@ export class LanguageModel {
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
-    const matcher = request.grammar && (await this.#matcher(request.grammar));
+    const fitted = this.prompts.fit(request);
+    const chat = request.tools !== undefined || isMessages(request.messages);
+    const answer = chat ? this.prompts.answering.of(request, fitted.tokens) : undefined;
+    const grammar = answer ? answer.grammar : request.grammar;
+    const matcher = grammar && (await this.#matcher(grammar));
     try {
-      return await this.#answer(request, matcher, listener, signal);
+      return await this.#answer(request, { ...fitted, answer, matcher }, listener, signal);
     } finally {
       matcher?.free();
     }
@@ -367,11 +372,12 @@ export class LanguageModel {
   /** At the beginning of a grammar. @throws GrammarError */
   async #matcher(spec: GrammarSpec): Promise<Matcher> {
     const { bytes } = this.text.tokenizer;
+    const { marks } = this.prompts; // which grammars of answers are made of, like any text
     this.#grammars ??= this.openGrammars({
       size: this.manifest.model.vocab_size,
       stopTokens: [...this.#eos],
       bytes: (id) => bytes.of(id),
-      isSpecial: (id) => bytes.isSpecial(id),
+      isSpecial: (id) => bytes.isSpecial(id) && !marks.has(id),
     });
     const opening = this.#grammars;
     opening.catch(() => {
@@ -384,11 +390,11 @@ export class LanguageModel {
 
   async #answer(
     request: GenerateRequest,
-    matcher: Matcher | undefined,
+    prepared: Fitted & { answer: ReadAnswer | undefined; matcher: Matcher | undefined },
     listener: GenerateListener,
     signal: AbortSignal,
   ): Promise<GenerateResult> {
-    const { tokens, droppedMessages, window, ends } = this.prompts.fit(request);
+    const { tokens, droppedMessages, window, ends, answer, matcher } = prepared;
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
@@ -414,6 +420,7 @@ export class LanguageModel {
           maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
           ...(window ? { window } : {}),
           stop,
+          ...(answer ? { keep: answer.keep } : {}),
           eos: request.ignoreEos ? NO_END : new Set([...this.#eos, ...ends]),
           continues: isText(request.messages),
           priority,
@@ -421,11 +428,14 @@ export class LanguageModel {
           cache: true,
           speculation,
         },
-        listener.delta,
+        answer ? (delta) => listener.delta(answer.read(delta)) : listener.delta,
         signal,
       )
       .finally(claim);
-    return { ...result, promptTokens: tokens.length, droppedMessages };
+    const rest = answer?.rest();
+    if (rest) listener.delta(rest);
+    const about = { ...result, promptTokens: tokens.length, droppedMessages };
+    return answer ? answer.result(about) : about;
   }
 
   /** Computes what these messages become, as far as it is not cached, and saves it. @throws as `engine.kv.save` */
