@@ -32,6 +32,7 @@ test: setup ## everything CI runs
 	@$(section) "Lint" $(MAKE) lint
 	@$(section) "Build" $(MAKE) build
 	@$(section) "Types" $(MAKE) types
+	@$(section) "API reference" $(MAKE) docs
 	@$(section) "Python tests" $(MAKE) test-py
 	@$(section) "TypeScript tests" $(MAKE) test-js
 	@$(section) "Browser tests" $(MAKE) test-e2e
@@ -48,7 +49,7 @@ types: setup build-runtime ## mypy and tsc, both strict
 	@$(env) mypy $(python_files)
 	@npm run --silent types --workspaces --if-present
 
-test-py: setup ## Python tests (kernels on the software GPU, logits against transformers); ARGS goes to pytest
+test-py: setup build-runtime ## Python tests (kernels on the software GPU, logits against transformers); ARGS goes to pytest
 	@$(env) pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-js: setup build-runtime ## TypeScript unit tests
@@ -88,6 +89,9 @@ demo_site/dist/index.html: runtime_js/dist/index.js demo_site/build.mjs $(shell 
 examples/dist/stamp: runtime_js/dist/index.js examples/build.mjs $(shell find examples -type f -not -path '*/dist/*' -not -path '*/node_modules/*')
 	@node examples/build.mjs && touch $@
 
+docs: setup-node ## the API reference, from TSDoc: docs/dist
+	@$(env) typedoc --logLevel Warn
+
 demo-pack: setup ## pack the demo model's checkpoint into the chat site
 	@$(env) webbuild pack builder/demo_model/checkpoint -o demo_site/public/packs/demo --name webbuild-demo --force
 
@@ -123,5 +127,5 @@ clean: ## remove build outputs, environments and caches
 help: ## this list
 	@awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo demo-pack demo-train test lint types test-py test-js test-e2e format screenshots generate build build-runtime build-site build-examples \
+.PHONY: demo demo-pack demo-train test lint types test-py test-js test-e2e format screenshots generate build build-runtime build-site build-examples docs \
   setup setup-python setup-node setup-browser clean help

@@ -8,6 +8,7 @@ import { build } from "esbuild";
 const ENTRIES = {
   webbuild: "index.js",
   "webbuild/compat/web-llm": "web_llm.js",
+  "webbuild/compat/web-llm/service-worker": "web_llm_service_worker.js",
   "webbuild/prompt-api": "prompt_api.js",
 };
 
@@ -18,7 +19,7 @@ const names = readdirSync(here).filter((name) => existsSync(join(here, name, "in
 rmSync(dist, { recursive: true, force: true });
 const entries = names.flatMap((name) =>
   readdirSync(join(here, name))
-    .filter((file) => /^(main|worker)\.(js|ts|tsx)$/.test(file))
+    .filter((file) => /^(main|worker|sw)\.(js|ts|tsx)$/.test(file))
     .map((file) => ({
       in: join(here, name, file),
       out: join(name, file.replace(/\.\w+$/, "")),

@@ -26,30 +26,34 @@ const entries = {
   router: "src/router/index.ts",
   extension: "src/extension/index.ts",
   http: "src/http/index.ts",
-  "service-worker": "src/http/service_worker.ts",
   web_llm: "src/compat/web_llm/index.ts",
+  web_llm_service_worker: "src/compat/web_llm/service_worker.ts",
   prompt_api: "src/compat/prompt_api/index.ts",
   bench: "src/bench/index.ts",
   bench_worker: "src/bench/bench_worker.ts",
   bench_inline: "src/bench/bench_inline.ts",
 };
 
+/** Runs as a classic script and as a module, so its names stay its own. */
+const scripts = { "service-worker": "src/http/service_worker.ts" };
+
 /** What stands on the public API imports it, as its users do, and not a copy: one `Engine`, one class for each error. */
 const besideThem = {
   name: "compat-beside-the-package",
   setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.\.\/\.\.\/(index|worker\/inline)\.js$/ }, ({ path, importer }) =>
-      importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
+    onResolve(
+      { filter: /^\.\.\/\.\.\/(index|worker\/(inline|shared_worker))\.js$/ },
+      ({ path, importer }) =>
+        importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
     ),
 };
 
 rmSync(dist, { recursive: true, force: true });
-await build({
+/** @type {import("esbuild").BuildOptions} */
+const options = {
   absWorkingDir: root,
-  entryPoints: entries,
   outdir: dist,
   bundle: true,
-  format: "esm",
   platform: "browser",
   target: "es2022",
   minify: true,
@@ -67,7 +71,9 @@ await build({
   ],
   logLevel: "warning",
   plugins: [besideThem],
-});
+};
+await build({ ...options, entryPoints: entries, format: "esm" });
+await build({ ...options, entryPoints: scripts, format: "iife" });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(
   process.execPath,
@@ -82,7 +88,10 @@ const engine = execFileSync(join(root, "../scripts/build_grammar.sh"), { encodin
 for (const file of ["grammar.wasm", "grammar.LICENSE.txt"])
   cpSync(join(engine, file), join(dist, file));
 
-const files = [...Object.keys(entries).map((name) => `${name}.js`), "grammar.wasm"];
+const files = [
+  ...Object.keys({ ...entries, ...scripts }).map((name) => `${name}.js`),
+  "grammar.wasm",
+];
 const sizes = files.map((file) => {
   const bytes = readFileSync(join(dist, file));
   return { file, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };

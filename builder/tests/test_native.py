@@ -26,6 +26,7 @@ from webbuild.native import NativeModel, Sampling
 from webbuild.native.device import open_device
 from webbuild.native.sequence import Row, Sequence, StepPlan
 from webbuild.schema.kernels import kernel_id
+from webbuild.schema.pack import PACK_VERSION
 
 pytestmark = pytest.mark.gpu
 
@@ -266,7 +267,7 @@ def test_damaged_packs_are_refused_by_name(tmp_path: Path) -> None:
 
     manifest = tmp_path / "pack.json"
     text = manifest.read_text()
-    manifest.write_text(text.replace('"format_version":2', '"format_version":99'))
+    manifest.write_text(text.replace(f'"format_version":{PACK_VERSION}', '"format_version":99'))
     refused(FormatVersionError, "pack.json has format version 99")
     manifest.write_text(text[:-1])
     refused(NotAPackError, "no JSON")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from webbuild import __version__
-from webbuild.errors import WebbuildError
+from webbuild.errors import InvalidOptionError, WebbuildError
 from webbuild.quantize import QUANTIZATIONS, get_quantization
 
 # Parts are imported inside the commands: `webbuild --help` must not wait for TVM.
@@ -174,17 +174,63 @@ def synth(model: str, out: Path, seed: int, layers: int | None, force: bool, qui
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--relay", is_flag=True, help="Let engines of two machines meet at /relay/TOKEN.")
-def serve(folder: Path, host: str, port: int, relay: bool) -> None:
-    """Serve FOLDER, a pack or a site, as a static host should.
+@click.option("--api", is_flag=True, help="Answer OpenAI's API with the pack, and serve no files.")
+@click.option(
+    "--api-key",
+    metavar="KEY",
+    envvar="WEBBUILD_API_KEY",
+    help="With --api: what requests must bring [made up, and printed; $WEBBUILD_API_KEY].",
+)
+@click.option(
+    "--cors",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="With --api: let pages of ORIGIN ask, or of any (*). Repeatable [none may].",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["browser", "dawn"]),
+    help="With --api: what runs the model: a headless browser, or Node with Dawn [browser].",
+)
+@click.option(
+    "--runtime",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="With --api: a built package [the repository's].",
+)
+def serve(folder: Path, host: str, port: int, relay: bool, api: bool, **options: Any) -> None:
+    """Serve FOLDER, a pack or a site, as a static host should; or, with --api, its model.
 
     Ranges, immutable caching of hashed files, compressed text, the headers that give a page
     threads (COOP/COEP), and leave for any page to load a pack (CORS). Port 0 takes a free one.
     With --relay, two who open a WebSocket at /relay/TOKEN with one secret TOKEN exchange binary
     frames: docs/routing.md says how engines do. --host 0.0.0.0 lets other machines in.
-    """
-    from webbuild.serve import serve_folder
 
-    serve_folder(folder, host, port, click.echo, relay=relay)
+    With --api the pack runs on this machine's GPU, and scripts and servers ask it as they ask
+    OpenAI: http://127.0.0.1:8000/v1 is the base URL, the key is printed. Only this machine can
+    ask, no page can, and nobody without the key, unless you say so: docs/http.md.
+
+    \b
+      webbuild serve packs/llama --api
+      webbuild serve packs/llama --api --port 0 --backend dawn
+      webbuild serve packs/llama --api --host 0.0.0.0 --cors https://chat.example.org
+    """
+    if not api:
+        if given := [name for name, value in options.items() if value and name != "api_key"]:
+            name = {"origins": "cors"}.get(given[0], given[0])
+            raise InvalidOptionError(f"--{name} is an option of --api: add that, or leave it out")
+        from webbuild.serve import serve_folder
+
+        serve_folder(folder, host, port, click.echo, relay=relay)
+        return
+    if relay:
+        raise InvalidOptionError("--relay serves beside files, --api serves none: start two")
+    from webbuild.api import ApiOptions, serve_api
+
+    token, backend = options.pop("api_key"), options.pop("backend") or "browser"
+    chosen = ApiOptions(host=host, port=port, token=token, backend=backend, **options)
+    serve_api(folder, chosen, click.echo)
 
 
 def _lengths(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:

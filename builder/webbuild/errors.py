@@ -164,6 +164,10 @@ class CannotServeError(WebbuildError):
     """The server cannot start: nothing to serve there, or the port is taken."""
 
 
+class ApiFailedError(WebbuildError):
+    """What should answer the API's requests does not start, or can't load the model."""
+
+
 # --- benchmarks --------------------------------------------------------------------------------
 
 

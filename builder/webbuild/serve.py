@@ -14,7 +14,7 @@ import errno
 import gzip
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -123,7 +123,14 @@ def serve_folder(
 async def _serve(
     app: web.Application, folder: Path, host: str, port: int, say: Callable[[str], None]
 ) -> None:
-    runner = web.AppRunner(app, access_log=None)
+    async with listening(web.AppRunner(app, access_log=None), host, port) as url:
+        say(f"Serving {folder} at {url}  (Ctrl-C stops)")
+        await asyncio.Event().wait()
+
+
+@contextlib.asynccontextmanager
+async def listening(runner: web.AppRunner, host: str, port: int) -> AsyncIterator[str]:
+    """Serves while the context lasts; gives the URL. Raises CannotServeError."""
     await runner.setup()
     try:
         try:
@@ -131,8 +138,7 @@ async def _serve(
         except (OSError, socket.gaierror) as error:
             raise _cannot_listen(host, port, error) from error
         shown = f"[{host}]" if ":" in host else host
-        say(f"Serving {folder} at http://{shown}:{runner.addresses[0][1]}/  (Ctrl-C stops)")
-        await asyncio.Event().wait()
+        yield f"http://{shown}:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
 

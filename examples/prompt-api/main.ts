@@ -1,19 +1,22 @@
-// Written for Chrome's Prompt API; the first two lines make it run where there is none.
+// Written for Chrome's Prompt API; `installLanguageModel` makes it run where there is none.
 import { installLanguageModel } from "webbuild/prompt-api";
-
-const LanguageModel = installLanguageModel("/packs/demo/");
 
 const [form, answer, usage] = ["form", "#answer", "#usage"].map((s) => document.querySelector(s));
 const progress = document.querySelector("progress") as HTMLProgressElement;
-const loading = LanguageModel.create({
-  initialPrompts: [{ role: "system", content: "You are a helpful assistant." }],
-  samplingMode: "most-predictable",
-  monitor: (m) =>
-    m.addEventListener("downloadprogress", (event) => {
-      progress.value = (event as ProgressEvent).loaded;
-    }),
-});
 
+async function start() {
+  const LanguageModel = await installLanguageModel("/packs/demo/");
+  return LanguageModel.create({
+    initialPrompts: [{ role: "system", content: "You are a helpful assistant." }],
+    samplingMode: "most-predictable",
+    monitor: (m) =>
+      m.addEventListener("downloadprogress", (event) => {
+        progress.value = (event as ProgressEvent).loaded;
+      }),
+  });
+}
+
+const loading = start();
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const session = await (await loading).clone(); // each question stands alone

@@ -15,7 +15,9 @@ function Chat() {
       </ol>
       <form action={(form: FormData) => void ask(String(form.get("question")))}>
         <input name="question" aria-label="Question" autoComplete="off" disabled={answering} />
-        <button disabled={answering}>Ask</button>
+        <button type="submit" disabled={answering}>
+          Ask
+        </button>
         {answering && (
           <button type="button" onClick={stop}>
             Stop

@@ -12,19 +12,23 @@ export function useChat(pack: string) {
     const controller = new AbortController();
     setMessages(asked);
     setAnswering(controller);
-    engine.current ??= Engine.load(pack);
-    const stream = await (await engine.current).chat.completions.create({
-      messages: asked,
-      max_tokens: 64,
-      stream: true,
-    });
-    controller.signal.addEventListener("abort", () => stream.controller.abort());
-    let answer = "";
-    for await (const { choices } of stream) {
-      answer += choices[0]?.delta.content ?? "";
-      setMessages([...asked, { role: "assistant", content: answer }]);
+    try {
+      engine.current ??= Engine.load(pack);
+      const { chat } = await engine.current;
+      const stream = await chat.completions.create(
+        { messages: asked, max_tokens: 64, stream: true },
+        { signal: controller.signal },
+      );
+      let answer = "";
+      for await (const { choices } of stream) {
+        answer += choices[0]?.delta.content ?? "";
+        setMessages([...asked, { role: "assistant", content: answer }]);
+      }
+    } catch (error) {
+      if (!controller.signal.aborted) throw error; // what has come stays
+    } finally {
+      setAnswering(undefined);
     }
-    setAnswering(undefined);
   }
 
   return { messages, answering: answering !== undefined, ask, stop: () => answering?.abort() };

@@ -1,4 +1,4 @@
-// Written for WebLLM; what is changed is this import and the model's record. The part after # in the address names a demo.
+// Written for WebLLM; what is changed is where it imports from, and the model's record. The part after # in the address names a demo.
 import * as webllm from "webbuild/compat/web-llm";
 
 const model = "demo";
@@ -47,6 +47,15 @@ const demos: Record<string, () => Promise<unknown>> = {
     await engine.unload();
     await engine.reload(model); // in the same worker
     return { ...streamed, refused, again: await stream(engine) };
+  },
+
+  async "service-worker"() {
+    await navigator.serviceWorker.register(new URL("./sw.js", import.meta.url), { type: "module" });
+    const engine = await webllm.CreateServiceWorkerMLCEngine(model, {
+      appConfig,
+      initProgressCallback,
+    });
+    return stream(engine);
   },
 
   async "multi-round"() {

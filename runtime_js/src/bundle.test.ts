@@ -36,10 +36,12 @@ describe("the built package", () => {
       for (const name of ["navigator", "document", "location", "Worker", "caches", "fetch"])
         Object.defineProperty(globalThis, name, { get() { throw new Error("touched " + name) } });
       const m = await import(${JSON.stringify(join(dist, "index.js"))});
-      await import(${JSON.stringify(join(dist, "extension.js"))});
-      console.log(typeof m.Engine.load, typeof m.HashMismatch);`;
+      const http = await import(${JSON.stringify(join(dist, "http.js"))});
+      for (const name of ["extension", "web_llm", "prompt_api", "router"])
+        await import(${JSON.stringify(dist)} + "/" + name + ".js");
+      console.log(typeof m.Engine.load, typeof m.HashMismatch, typeof http.serveV1);`;
     const { stdout, stderr } = await run(process.execPath, ["--input-type=module", "-e", code]);
-    expect([stdout, stderr]).toEqual(["function function\n", ""]);
+    expect([stdout, stderr]).toEqual(["function function function\n", ""]);
   });
 
   test("answers in Node on Dawn, from a folder", async () => {

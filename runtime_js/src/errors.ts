@@ -75,6 +75,11 @@ export class AbortError extends WebbuildError {
   static override readonly className: string = "AbortError";
 }
 
+/** The model's chat template takes no tools, so it would never learn of them; `data: {param}`. */
+export class ToolsUnsupported extends InvalidRequestError {
+  static override readonly className: string = "ToolsUnsupported";
+}
+
 // --- packs
 
 /** A file of the pack can't be what the builder wrote. */
@@ -225,6 +230,7 @@ const classes = new Map<string, ErrorClass>(
     InvalidRequestError,
     ContextLengthExceeded,
     ModelNotFound,
+    ToolsUnsupported,
     GrammarError,
     WrongModelKind,
     Unsupported,

@@ -4,13 +4,14 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 export const siteFolder = join(root, "tests_e2e/dist");
 
 /** Copies what was built, so that tests see what users get. `WEBBUILD_TEST_PACK` names another pack. */
-export default function assembleSite(): void {
+export default async function assembleSite(): Promise<void> {
   const built = join(root, "demo_site/dist");
   if (!existsSync(join(built, "index.html"))) {
     throw new Error("The site is not built: run `make build`");
@@ -18,6 +19,17 @@ export default function assembleSite(): void {
   rmSync(siteFolder, { recursive: true, force: true });
   cpSync(built, siteFolder, { recursive: true });
   cpSync(join(root, "tests_e2e/pages"), siteFolder, { recursive: true });
+  // A service worker answers for pages in its own folder and below.
+  cpSync(join(built, "webbuild/service-worker.js"), join(siteFolder, "service-worker.js"));
+  await build({
+    entryPoints: [join(root, "tests_e2e/harness/clients.ts")],
+    outfile: join(siteFolder, "clients.js"),
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    logLevel: "error",
+  });
   cpSync(join(root, "examples/dist"), join(siteFolder, "examples"), { recursive: true });
   const pack = process.env.WEBBUILD_TEST_PACK;
   if (pack) {

@@ -22,9 +22,7 @@ def text_attention(attrs: Mapping[str, Any]) -> tirx.PrimFunc:
     H, D, scale = attrs["H"], attrs["D"], attrs["scale"]
 
     @T.prim_func(private=True, s_tir=True)
-    def text_attention(
-        qkv_: T.handle, token_seq_: T.handle, texts_: T.handle, y_: T.handle
-    ):
+    def text_attention(qkv_: T.handle, token_seq_: T.handle, texts_: T.handle, y_: T.handle):
         T.func_attr({"tirx.noalias": True, "op_pattern": OPAQUE})
         tokens, seqs = T.int64(), T.int64()
         qkv = T.match_buffer(qkv_, (tokens, 3 * H * D), "float32")
@@ -46,8 +44,7 @@ def text_attention(attrs: Mapping[str, Any]) -> tirx.PrimFunc:
                     score[0] = T.float32(0)
                     for d in T.serial(D):
                         score[0] += (
-                            qkv[vt, vh * D + d]
-                            * qkv[texts[token_seq[vt], 0] + j, (H + vh) * D + d]
+                            qkv[vt, vh * D + d] * qkv[texts[token_seq[vt], 0] + j, (H + vh) * D + d]
                         )
                     largest[1] = T.max(largest[0], score[0] * T.float32(scale))
                     score[0] = T.exp(score[0] * T.float32(scale) - largest[1])

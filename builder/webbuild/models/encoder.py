@@ -13,7 +13,7 @@ from tvm import relax
 from tvm.relax.frontend import nn
 from tvm.relax.frontend.nn import Tensor, op
 
-from webbuild.weights.parameter import Parameter
+from webbuild.weights.parameter import Kind, Parameter
 
 from . import ops
 
@@ -165,5 +165,5 @@ def encoder_parameters(config: EncoderConfig) -> Iterator[Parameter]:
         else:
             sources = [f"{part}.{kind}" for part in _TOP[module]]
         shape = tuple(int(size) for size in parameter.shape)
-        table = "embedding" if module.startswith("embed_") else "linear"
-        yield Parameter(name, shape, "vector" if len(shape) == 1 else table, tuple(sources))
+        matrix: Kind = "embedding" if module.startswith("embed_") else "linear"
+        yield Parameter(name, shape, "vector" if len(shape) == 1 else matrix, tuple(sources))

@@ -14,7 +14,7 @@ ModelConfig = DecoderConfig | EncoderConfig
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """architectures: values of config.json's ``architectures[0]``; read: config → decoder or encoder."""
+    """architectures: values of config.json's ``architectures[0]``; read: config → model."""
 
     name: str
     architectures: tuple[str, ...]

@@ -4,6 +4,7 @@ Needs the extra `webbuild[dev]` (torch, transformers); nothing else of the packa
 """
 
 from .compare import measure
+from .encoder import ENCODER_BOUNDS, EncoderReference, measure_encoder, pooled
 from .ladder import (
     BOUNDS,
     CASES,
@@ -14,7 +15,6 @@ from .ladder import (
     climb_int8,
     prepare,
 )
-from .encoder import ENCODER_BOUNDS, EncoderReference, measure_encoder, pooled
 from .model import load_model, reference_model
 from .tiny import TINY, TINY_ENCODERS, write_tiny
 

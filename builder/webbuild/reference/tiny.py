@@ -124,7 +124,8 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def write_tiny(name: str, folder: Path) -> Path:
-    """Writes the config called `name`, of a decoder or an encoder, as a Hugging Face folder `folder`/`name`; returns it."""
+    """Writes the config called `name`, of a decoder or an encoder, as a Hugging Face folder
+    `folder`/`name`; returns it."""
     config = folder / f"{name}.json"
     config.write_text(json.dumps({**TINY, **TINY_ENCODERS}[name]), "utf-8")
     synthesize(str(config), folder / name, Reporter(quiet=True), seed=3)

@@ -178,9 +178,7 @@ def _check_segments(program: Program, tensors: Mapping[str, TensorRecord]) -> No
         _need(resident <= MAX_BINDING_BYTES, place, f"needs {resident} bytes, over 128 MiB")
 
 
-def _check_inputs(
-    program: Program, symbols: Mapping[str, int], known: Mapping[str, str]
-) -> None:
+def _check_inputs(program: Program, symbols: Mapping[str, int], known: Mapping[str, str]) -> None:
     names = [item.name for item in program.inputs]
     _need(len(set(names)) == len(names), "inputs", "a name is there twice")
     for item in program.inputs:

@@ -37,8 +37,8 @@ def make_tokenizer(
     """A byte-level BPE tokenizer with exactly `vocab_size` ids and specials at the given ones.
 
     It has no merges, so text becomes bytes; the other ids decode to made-up words, which make
-    random generations readable. encodes: texts are put between [CLS] and [SEP]. Raises InvalidConfigError if 256 bytes and the special tokens do
-    not fit.
+    random generations readable. encodes: texts are put between [CLS] and [SEP].
+    Raises InvalidConfigError if 256 bytes and the special tokens do not fit.
     """
     special: dict[int, str] = {}
     for index, end in enumerate(eos):
@@ -122,7 +122,9 @@ def _between(vocab: dict[str, int], before: str, after: str) -> dict[str, Any]:
 
     single = [token(before), {"Sequence": {"id": "A", "type_id": 0}}, token(after)]
     pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}, token(after)]
-    special = {text: {"id": text, "ids": [vocab[text]], "tokens": [text]} for text in (before, after)}
+    special = {
+        text: {"id": text, "ids": [vocab[text]], "tokens": [text]} for text in (before, after)
+    }
     return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}
 
 

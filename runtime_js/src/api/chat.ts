@@ -3,6 +3,7 @@ import type { Delta, GenerateRequest, GenerateResult, TokenLogprobs } from "../e
 import { abortError, ContextLengthExceeded } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { GenerateEvent } from "../worker/protocol.js";
+import { chunkDeltas, messageOf } from "./answer_message.js";
 import { answerAll, type Streamed, streamAll } from "./choices.js";
 import { completionHead, usageOf } from "./completion_parts.js";
 import { type ParsedRequest, parseRequest } from "./request.js";
@@ -22,6 +23,8 @@ import type {
 export interface RequestOptions {
   /** Ends the request, waiting or running; it rejects with AbortError. */
   signal?: AbortSignal | undefined;
+  /** Called once the engine has taken the request of an answer that is not streamed: what is refused is refused before. */
+  onAccepted?: (() => void) | undefined;
 }
 
 export class ChatCompletions {
@@ -49,9 +52,9 @@ export class ChatCompletions {
   ): Promise<ChatCompletion | ChatCompletionStream>;
   async create(
     params: ChatCompletionCreateParams,
-    { signal }: RequestOptions = {},
+    { signal, onAccepted }: RequestOptions = {},
   ): Promise<ChatCompletion | ChatCompletionStream> {
-    return this.answer(parseRequest(params), params.messages, signal);
+    return this.answer(parseRequest(params), params.messages, signal, onAccepted);
   }
 
   /** @internal Answers what has been checked. @param messages as they were given; undefined where a prompt was given instead */
@@ -59,46 +62,49 @@ export class ChatCompletions {
     request: ParsedRequest,
     messages: ChatCompletionMessageParam[] | undefined,
     signal: AbortSignal | undefined,
+    onAccepted?: () => void,
   ): Promise<ChatCompletion | ChatCompletionStream> {
     try {
-      return await this.#once(request, signal);
+      return await this.#once(request, signal, onAccepted);
     } catch (error) {
       const { summarise } = request;
       // It was refused before any work was done.
       if (!summarise || !messages || !(error instanceof ContextLengthExceeded)) throw error;
       const shorter = await summarised(summarise, messages, error, signal);
       for (const choice of request.choices) choice.messages = shorter;
-      return this.#once(request, signal);
+      return this.#once(request, signal, onAccepted);
     }
   }
 
   async #once(
     request: ParsedRequest,
     signal: AbortSignal | undefined,
+    onAccepted?: () => void,
   ): Promise<ChatCompletion | ChatCompletionStream> {
     if (signal?.aborted) throw abortError(signal);
-    return request.stream ? this.#stream(request, signal) : this.#whole(request, signal);
+    return request.stream
+      ? this.#stream(request, signal)
+      : this.#whole(request, signal, onAccepted);
   }
 
   async #whole(
     { choices, serviceTier }: ParsedRequest,
     signal: AbortSignal | undefined,
+    onAccepted?: () => void,
   ): Promise<ChatCompletion> {
     const head = this.#head(serviceTier);
     const answers = await answerAll(choices, signal, async (generate, index, own) => {
       const deltas: Delta[] = [];
       const onEvent = (event: GenerateEvent) => {
-        if (event.kind === "accepted") head.system_fingerprint = event.fingerprint;
-        else deltas.push(...event.deltas);
+        if (event.kind === "accepted") {
+          head.system_fingerprint = event.fingerprint;
+          if (index === 0) onAccepted?.(); // they have one prompt
+        } else deltas.push(...event.deltas);
       };
       const result = await this.call.generate(generate, { signal: own, onEvent });
       const choice = {
         index,
-        message: {
-          role: "assistant" as const,
-          content: deltas.map((d) => d.text).join(""),
-          refusal: null,
-        },
+        message: messageOf(deltas),
         finish_reason: result.finishReason,
         logprobs: generate.sampling.logprobs !== null ? choiceLogprobs(deltas) : null,
       };
@@ -146,10 +152,11 @@ export class ChatCompletions {
           to.accept();
           return;
         }
-        const content = event.deltas.map((d) => d.text).join("");
+        const [first, ...others] = chunkDeltas(event.deltas);
         const logprobs = withLogprobs ? { logprobs: choiceLogprobs(event.deltas) } : {};
-        const empty = content === "" && !logprobs.logprobs?.content?.length;
-        if (!empty) push({ content }, logprobs);
+        const empty = !first && !logprobs.logprobs?.content?.length;
+        if (!empty) push(first ?? { content: "" }, logprobs);
+        for (const delta of others) push(delta);
       };
       const result = await this.call.generate(generate, { signal: own, onEvent });
       push({}, { finish_reason: result.finishReason });

@@ -77,7 +77,7 @@ export class Completions {
         index,
         text: (echoes[index] ?? "") + textOf(deltas),
         logprobs: logprobsOf(generate)?.read(deltas) ?? null,
-        finish_reason: result.finishReason,
+        finish_reason: finishOf(result),
       };
       return { choice, result };
     });
@@ -130,7 +130,7 @@ export class Completions {
         if (text !== "" || some?.tokens.length) push(text, { logprobs: some ?? null });
       };
       const result = await this.call.generate(generate, { signal: own, onEvent });
-      push("", { finish_reason: result.finishReason });
+      push("", { finish_reason: finishOf(result) });
       return result;
     };
     return streamAll(choices, signal, answer, (to, results: GenerateResult[]) => {
@@ -185,3 +185,7 @@ function nameOf({ bytes }: TokenLogprob): string {
     return `bytes:${bytes.map((b) => `\\x${b.toString(16).padStart(2, "0")}`).join("")}`;
   }
 }
+
+/** A text has no tools to call. */
+const finishOf = ({ finishReason }: GenerateResult): "stop" | "length" =>
+  finishReason === "length" ? "length" : "stop";

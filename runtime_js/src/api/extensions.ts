@@ -19,7 +19,14 @@ export interface Extensions {
   /** Fields of the engine's request. */
   request: Pick<
     GenerateRequest,
-    "priority" | "speculation" | "overflow" | "ignoreEos" | "template" | "grammar" | "jumps"
+    | "priority"
+    | "speculation"
+    | "overflow"
+    | "ignoreEos"
+    | "template"
+    | "grammar"
+    | "jumps"
+    | "constrainTools"
   >;
   /** Settings of its sampling. */
   sampling: Pick<SamplingOptions, "topK" | "minP" | "repetitionPenalty">;
@@ -43,6 +50,7 @@ export function parseExtensions(value: unknown): Extensions {
     request: {
       ...optional("priority", read.number("priority", -MAX_PRIORITY, MAX_PRIORITY)),
       ...optional("ignoreEos", read.boolean("ignore_eos")),
+      ...optional("constrainTools", read.boolean("constrain_tools")),
       ...optional("jumps", read.boolean("jump_forward")),
       ...parseResponseFormat(value["grammar"], at("grammar")),
       ...parseTemplate(value["template"]),

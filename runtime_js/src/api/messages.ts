@@ -50,11 +50,12 @@ function parseMessage(message: unknown, at: string): TemplateMessage {
     }
     case "assistant": {
       const calls = parseToolCalls(message["tool_calls"], `${at}.tool_calls`);
+      const thought = parseReasoning(message["reasoning_content"], `${at}.reasoning_content`);
       if (calls.length === 0) {
         const said = content ?? parseRefusal(message["refusal"], `${at}.refusal`);
-        return { role: "assistant", content: required(said, at), ...named };
+        return { role: "assistant", content: required(said, at), ...thought, ...named };
       }
-      return { role: "assistant", content, tool_calls: calls, ...named };
+      return { role: "assistant", content, tool_calls: calls, ...thought, ...named };
     }
     default:
       throw invalid(
@@ -67,6 +68,12 @@ function parseMessage(message: unknown, at: string): TemplateMessage {
 function required(content: string | null, at: string): string {
   if (content === null) throw invalid(`${at}.content`, "is missing");
   return content;
+}
+
+function parseReasoning(value: unknown, at: string): { reasoning_content?: string } {
+  if (value === undefined || value === null) return {};
+  if (typeof value !== "string") throw invalid(at, "must be a string");
+  return { reasoning_content: value };
 }
 
 /** To refuse is to say something. */

@@ -36,10 +36,9 @@ export const CHAT_PARAMETERS = {
   temperature: "works",
   top_logprobs: "works",
   top_p: "works",
-
-  tools: { refused: "is not supported yet" },
-  tool_choice: { refused: "is not supported yet" },
-  parallel_tool_calls: { refused: "is not supported yet" },
+  tools: "works",
+  tool_choice: "works",
+  parallel_tool_calls: "works",
 
   user: STRING,
   safety_identifier: STRING,
@@ -62,8 +61,11 @@ export const CHAT_PARAMETERS = {
   },
 
   audio: { refused: "is not supported: the model writes text only" },
-  function_call: { refused: "is OpenAI's old name: use tool_choice" },
-  functions: { refused: "is OpenAI's old name: use tools" },
+  function_call: {
+    refused:
+      'is OpenAI\'s old name: use tool_choice, "auto", "none" or {type: "function", function: {name}}',
+  },
+  functions: { refused: 'is OpenAI\'s old name: use tools, [{type: "function", function}]' },
   moderation: { refused: "is not supported: there is no model for it here" },
   prediction: {
     refused: 'is not supported: webbuild.speculation: "auto" guesses from what the text repeats',
@@ -111,6 +113,7 @@ export const EXTENSIONS = [
   "priority",
   "speculation",
   "context",
+  "constrain_tools",
 ] as const;
 
 /** @throws InvalidRequestError about the first parameter that is unknown, or that the engine does not do */

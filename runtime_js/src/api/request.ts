@@ -12,6 +12,7 @@ import {
 import { parseMessages } from "./messages.js";
 import { CHAT_PARAMETERS, checkParameters, EXTENSIONS_KEY } from "./parameters.js";
 import { parseResponseFormat } from "./response_format.js";
+import { parseTools } from "./tools.js";
 import type { ReasoningEffort, Summarise } from "./types.js";
 
 export interface ParsedRequest {
@@ -54,6 +55,7 @@ export function parseRequest(params: unknown): ParsedRequest {
     maxTokens: parseMaxTokens(read),
     stop: parseStop(params["stop"]),
     streams: stream,
+    ...parseTools(params),
     ...request,
     ...withEffort(request.template, params["reasoning_effort"]),
     ...format,

@@ -11,6 +11,7 @@ import { invalid } from "./fields.js";
 import { Models } from "./models.js";
 import { isTokens, NO_MESSAGES, type Prompt, parsePrompt } from "./prompt.js";
 import { parseRequest } from "./request.js";
+import { Responses } from "./responses/responses.js";
 import type { ChatCompletionStream } from "./stream.js";
 import type { ChatCompletion, ChatCompletionCreateParams, StreamOptions } from "./types.js";
 
@@ -50,6 +51,8 @@ export abstract class ServingEngine {
   /** Texts that go on with a prompt, without a chat template. */
   readonly completions: Completions;
   readonly models: Models;
+  /** OpenAI's Responses API: conversations whose turns this page keeps. */
+  readonly responses: Responses;
 
   constructor(
     protected readonly serving: Calls<ServingMethods>,
@@ -60,6 +63,7 @@ export abstract class ServingEngine {
     this.chat = { completions: new ChatCompletions(serving, model) };
     this.completions = new Completions(serving, model);
     this.models = new Models(model);
+    this.responses = new Responses(this.chat.completions, model);
   }
 
   /** The state now, and counts since the load began. */

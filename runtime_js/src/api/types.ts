@@ -11,6 +11,33 @@ export interface ToolCall {
   function: { name: string; arguments: string };
 }
 
+/** A function that the model may call. */
+export interface ChatCompletionTool {
+  type: "function";
+  function: {
+    /** 1 to 64 letters, digits, _ or -. */
+    name: string;
+    description?: string;
+    /** JSON Schema of an object; without it there are no arguments. */
+    parameters?: Record<string, unknown>;
+    /** Calls are held to `parameters` unless this is false: then arguments are any JSON object. */
+    strict?: boolean | null;
+  };
+}
+
+type NamedTool = { type: "function"; function: { name: string } };
+
+/**
+ * `auto`: the model decides; `none`: it is not told of its tools; `required`: it calls at least one; a named one is called once;
+ * `allowed_tools`: `auto` or `required`, of these only.
+ */
+export type ToolChoiceOption =
+  | "auto"
+  | "none"
+  | "required"
+  | NamedTool
+  | { type: "allowed_tools"; allowed_tools: { mode: "auto" | "required"; tools: NamedTool[] } };
+
 export type ChatCompletionMessageParam =
   | { role: "system" | "developer"; content: string | TextPart[]; name?: string }
   | { role: "user"; content: string | TextPart[]; name?: string }
@@ -20,6 +47,8 @@ export type ChatCompletionMessageParam =
       name?: string;
       refusal?: string | null;
       tool_calls?: ToolCall[];
+      /** Not in OpenAI's API: what the model thought before it; templates that know thinking may show it again. */
+      reasoning_content?: string | null;
     }
   | { role: "tool"; content: string | TextPart[]; tool_call_id: string };
 
@@ -113,6 +142,8 @@ export interface WebbuildParams {
   speculation?: "off" | "auto" | { tokens: number; from?: "draft" | "prompt" } | null;
   /** What becomes of a conversation that the model's context is too short for. */
   context?: ContextParams | null;
+  /** false: calls of tools are not held to the model's format and the tools' schemas; what can't be read as a call is content. */
+  constrain_tools?: boolean | null;
 }
 
 interface ChatCompletionParamsBase {
@@ -147,6 +178,12 @@ interface ChatCompletionParamsBase {
    * Refused if the template reads neither.
    */
   reasoning_effort?: ReasoningEffort | null;
+  /** Functions, at most 128. ToolsUnsupported if the model's chat template takes none. */
+  tools?: ChatCompletionTool[];
+  /** Default `auto`. */
+  tool_choice?: ToolChoiceOption;
+  /** false: at most one call in an answer. */
+  parallel_tool_calls?: boolean;
   /** What the answer must match; it ends when it is complete, or for its length before. `webbuild.grammar` has more forms. */
   response_format?: ResponseFormat;
   /** Labels: they change nothing. */
@@ -215,7 +252,7 @@ export interface ChoiceLogprobs {
   refusal: null;
 }
 
-export type FinishReason = "stop" | "length";
+export type FinishReason = "stop" | "length" | "tool_calls";
 
 export interface ChatCompletion {
   id: string;
@@ -230,11 +267,27 @@ export interface ChatCompletion {
   service_tier?: "default";
   choices: {
     index: number;
-    message: { role: "assistant"; content: string | null; refusal: string | null };
+    message: {
+      role: "assistant";
+      /** null beside calls alone. */
+      content: string | null;
+      refusal: string | null;
+      tool_calls?: ToolCall[];
+      /** Not in OpenAI's API: the model's thinking, which is no part of the content. */
+      reasoning_content?: string;
+    };
     finish_reason: FinishReason;
     logprobs: ChoiceLogprobs | null;
   }[];
   usage: CompletionUsage;
+}
+
+/** The first of each index has id, type, name and no arguments; the others are pieces of the arguments. */
+export interface ToolCallChunk {
+  index: number;
+  id?: string;
+  type?: "function";
+  function: { name?: string; arguments: string };
 }
 
 export interface ChatCompletionChunk {
@@ -246,7 +299,13 @@ export interface ChatCompletionChunk {
   service_tier?: "default";
   choices: {
     index: number;
-    delta: { role?: "assistant"; content?: string; refusal?: null };
+    delta: {
+      role?: "assistant";
+      content?: string;
+      refusal?: null;
+      tool_calls?: ToolCallChunk[];
+      reasoning_content?: string;
+    };
     finish_reason: FinishReason | null;
     logprobs?: ChoiceLogprobs | null;
   }[];

@@ -30,6 +30,8 @@ export interface GenerationSpec {
   /** What is kept whenever the context is full; without it, it never may be. */
   window?: Window;
   stop: readonly string[];
+  /** Control tokens that are text all the same. */
+  keep?: ReadonlySet<number>;
   eos: ReadonlySet<number>;
   /** Whether its text goes on with the prompt's, and does not begin one (default false). */
   continues?: boolean;
@@ -95,7 +97,7 @@ export class Generation implements Ranked {
     this.rank = rankOf(arrived, priority);
     this.#context = new Context(prompt, prompt.length + maxTokens, spec.window);
     this.#bytes = bytes;
-    this.#text = new Detokenizer(bytes, { continues: spec.continues ?? false });
+    this.#text = new Detokenizer(bytes, spec);
     this.#stops = new StopMatcher([...spec.stop]);
     this.#outs = [{ index: 0, sampling, drawIndex: 0 }];
     this.#oneOut = [this.#outs[0] as Out];

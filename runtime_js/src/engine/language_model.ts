@@ -1,17 +1,11 @@
 /** A loaded model: requests become prompts, which the scheduler continues. */
-import {
-  DeviceLostError,
-  EngineUnloaded,
-  GrammarError,
-  InvalidRequestError,
-  throwIfAborted,
-} from "../errors.js";
+import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
 import type { Capacity } from "../gpu/sizes.js";
-import type { GrammarSpec, Grammars, Matcher, Vocabulary } from "../grammar/spec.js";
+import type { Matcher, Vocabulary } from "../grammar/spec.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";
@@ -21,6 +15,7 @@ import type { Store } from "../store/store.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import { detokenize } from "../text/detokenizer.js";
 import { VERSION } from "../version.js";
+import type { ReadAnswer } from "./answering.js";
 import type { Built } from "./build.js";
 import { Constraint } from "./constraint.js";
 import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
@@ -29,7 +24,8 @@ import type { Executor } from "./executor.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
-import { Prompts } from "./prompts.js";
+import { Matchers } from "./matchers.js";
+import { type Fitted, isMessages, Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
 import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
@@ -90,10 +86,6 @@ export interface GenerateListener {
 
 const isText = (prompt: Prompt) => typeof prompt === "object" && "text" in prompt;
 
-const openGrammars = async (): Promise<Grammars> => {
-  throw new GrammarError("grammars are not there yet");
-};
-
 /** Of an answer that the model does not end. */
 const NO_END: ReadonlySet<number> = new Set();
 
@@ -123,9 +115,8 @@ export class LanguageModel {
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
   #prefixes: Promise<SavedPrefixes> | undefined;
-  /** Loads what compiles grammars, when a request has one first. */
-  openGrammars: (vocabulary: Vocabulary) => Promise<Grammars> = openGrammars;
-  #grammars: Promise<Grammars> | undefined;
+  /** Of answers that must match a grammar. */
+  matchers: Matchers;
   #unloaded = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
   /** An idle moment's work failed: the request that needs it is told. */
@@ -155,7 +146,20 @@ export class LanguageModel {
     };
     this.#eos = new Set(manifest.tokens.eos);
     this.#contextLength = setting.contextLength;
+    this.matchers = new Matchers(this.#vocabulary());
     this.prompts = new Prompts(text, manifest.model.vocab_size, setting.contextLength);
+  }
+
+  /** What grammars need to know of the tokens. */
+  #vocabulary(): Vocabulary {
+    const { bytes } = this.text.tokenizer;
+    return {
+      size: this.manifest.model.vocab_size,
+      stopTokens: [...this.#eos],
+      bytes: (id) => bytes.of(id),
+      // Grammars of answers are made of marks like any text.
+      isSpecial: (id) => bytes.isSpecial(id) && !this.prompts.marks.has(id),
+    };
   }
 
   /** On the device of now; another one after a loss. */
@@ -356,39 +360,25 @@ export class LanguageModel {
   ): Promise<GenerateResult> {
     throwIfAborted(signal);
     this.#check(request);
-    const matcher = request.grammar && (await this.#matcher(request.grammar));
+    const fitted = this.prompts.fit(request);
+    const chat = request.tools !== undefined || isMessages(request.messages);
+    const answer = chat ? this.prompts.answering.of(request, fitted.tokens) : undefined;
+    const grammar = answer ? answer.grammar : request.grammar;
+    const matcher = grammar && (await this.matchers.begin(grammar));
     try {
-      return await this.#answer(request, matcher, listener, signal);
+      return await this.#answer(request, { ...fitted, answer, matcher }, listener, signal);
     } finally {
       matcher?.free();
     }
   }
 
-  /** At the beginning of a grammar. @throws GrammarError */
-  async #matcher(spec: GrammarSpec): Promise<Matcher> {
-    const { bytes } = this.text.tokenizer;
-    this.#grammars ??= this.openGrammars({
-      size: this.manifest.model.vocab_size,
-      stopTokens: [...this.#eos],
-      bytes: (id) => bytes.of(id),
-      isSpecial: (id) => bytes.isSpecial(id),
-    });
-    const opening = this.#grammars;
-    opening.catch(() => {
-      if (this.#grammars === opening) this.#grammars = undefined; // the next request tries again
-    });
-    const grammars = await opening;
-    if (this.#unloaded) throw new EngineUnloaded("the engine was unloaded");
-    return grammars.compile(spec).matcher();
-  }
-
   async #answer(
     request: GenerateRequest,
-    matcher: Matcher | undefined,
+    prepared: Fitted & { answer: ReadAnswer | undefined; matcher: Matcher | undefined },
     listener: GenerateListener,
     signal: AbortSignal,
   ): Promise<GenerateResult> {
-    const { tokens, droppedMessages, window, ends } = this.prompts.fit(request);
+    const { tokens, droppedMessages, window, ends, answer, matcher } = prepared;
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
     clearTimeout(this.#idle);
@@ -414,6 +404,7 @@ export class LanguageModel {
           maxTokens: window ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room),
           ...(window ? { window } : {}),
           stop,
+          ...(answer ? { keep: answer.keep } : {}),
           eos: request.ignoreEos ? NO_END : new Set([...this.#eos, ...ends]),
           continues: isText(request.messages),
           priority,
@@ -421,11 +412,14 @@ export class LanguageModel {
           cache: true,
           speculation,
         },
-        listener.delta,
+        answer ? (delta) => listener.delta(answer.read(delta)) : listener.delta,
         signal,
       )
       .finally(claim);
-    return { ...result, promptTokens: tokens.length, droppedMessages };
+    const rest = answer?.rest();
+    if (rest) listener.delta(rest);
+    const about = { ...result, promptTokens: tokens.length, droppedMessages };
+    return answer ? answer.result(about) : about;
   }
 
   /** Computes what these messages become, as far as it is not cached, and saves it. @throws as `engine.kv.save` */
@@ -510,7 +504,7 @@ export class LanguageModel {
     this.#unloaded = true;
     clearTimeout(this.#idle);
     this.exchange.reservations.clear("the engine was unloaded");
-    this.#grammars?.then((grammars) => grammars.close()).catch(() => {});
+    this.matchers.close();
     const unloaded = new EngineUnloaded("the engine was unloaded");
     this.#recovery?.end(unloaded);
     this.scheduler.stop(unloaded);

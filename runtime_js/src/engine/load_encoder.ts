@@ -44,12 +44,8 @@ export async function loadEncoder(
     throw new InvalidRequestError(`${what}: leave it out`, { param: useless });
   }
   const model = await readProgram(source, manifest);
-  const { contextLength, maxBatch } = chooseCapacity(manifest, {
-    ...options,
-    // Nothing is kept of a text, so that texts side by side cost little.
-    maxBatch: options.maxBatch ?? manifest.limits.max_batch,
-  });
-  const symbols = chooseSymbols(model.program, { contextLength, maxBatch, kvTokens: 0 });
+  const capacity = chooseCapacity(manifest, options);
+  const symbols = chooseSymbols(model.program, capacity);
   const pack = { manifest, model, symbols };
 
   const build = async <T>(
@@ -95,5 +91,8 @@ export async function loadEncoder(
   const failure = built.executor.gpu.failure();
   if (failure) throw failure;
   under.progress.enter("ready");
-  return new EmbeddingModel(built, manifest, built.beside, contextLength, { losses, again });
+  return new EmbeddingModel(built, manifest, built.beside, capacity.contextLength, {
+    losses,
+    again,
+  });
 }

@@ -87,7 +87,7 @@ const DEFAULT_BATCH = 8;
 
 /** What a load allocates for. @throws InvalidRequestError */
 export function chooseCapacity(
-  { limits }: PackManifest,
+  { limits, embedding }: PackManifest,
   { contextLength, maxBatch, kvTokens }: Pick<LoadOptions, keyof Capacity>,
 ): Capacity {
   const context = inRange("contextLength", contextLength ?? limits.default_context_length, 2);
@@ -97,10 +97,13 @@ export function chooseCapacity(
       `${context} is more than the model's ${limits.context_length}`,
     );
   }
-  const batch = inRange("maxBatch", maxBatch ?? Math.min(DEFAULT_BATCH, limits.max_batch), 1);
+  // An encoder keeps nothing of a text, so that texts side by side cost little.
+  const usual = embedding ? limits.max_batch : Math.min(DEFAULT_BATCH, limits.max_batch);
+  const batch = inRange("maxBatch", maxBatch ?? usual, 1);
   if (batch > limits.max_batch) {
     throw outOfRange("maxBatch", `${batch} is more than the pack's ${limits.max_batch}`);
   }
+  if (embedding) return { contextLength: context, maxBatch: batch, kvTokens: 0 };
   const tokens = inRange("kvTokens", kvTokens ?? 2 * context, 2);
   if (tokens < context) {
     throw outOfRange("kvTokens", `${tokens} is less than one context of ${context}`);

@@ -1,8 +1,10 @@
 /** What requests ask becomes the tokens that a model reads, and that fit its context. */
-import { ContextLengthExceeded, InvalidRequestError } from "../errors.js";
+import { ContextLengthExceeded, InvalidRequestError, ToolsUnsupported } from "../errors.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import { fillInMiddle } from "../text/fill_in_middle.js";
+import type { ToolSpec } from "../text/tools.js";
 import { commonPrefix } from "./admission.js";
+import { Answering } from "./answering.js";
 import { type Window, windowOf } from "./context.js";
 import type { GenerateRequest, Prompt } from "./request.js";
 import type { TextParts } from "./text_parts.js";
@@ -34,16 +36,41 @@ export interface Fitted {
 }
 
 export class Prompts {
+  #answering: Answering | undefined;
+
   constructor(
     private readonly text: Pick<TextParts, "tokenizer" | "template">,
     private readonly vocab: number,
     private readonly contextLength: number,
   ) {}
 
-  /** The prompt that these messages become. @throws TemplateError, InvalidRequestError */
+  /** What this model's answers are made of. @throws TemplateError when it is no chat model */
+  get answering(): Answering {
+    const { template } = this.text;
+    if (template instanceof Error) throw template;
+    this.#answering ??= new Answering(this.text, template);
+    return this.#answering;
+  }
+
+  /** Control tokens that a chat model's answers are made of, beside text. */
+  get marks(): ReadonlySet<number> {
+    return this.text.template instanceof Error ? new Set() : this.answering.marks;
+  }
+
+  /** The prompt that these messages become. @throws TemplateError, InvalidRequestError, ToolsUnsupported */
   render(messages: TemplateMessage[], settings?: Settings): { text: string; tokens: number[] } {
-    if (this.text.template instanceof Error) throw this.text.template;
-    const text = this.text.template.render(messages, settings);
+    const { template } = this.text;
+    if (template instanceof Error) throw template;
+    const called = messages.some(({ role, tool_calls }) => role === "tool" || tool_calls);
+    if (settings?.["tools"] && !this.answering.tools.takesTools) {
+      throw new ToolsUnsupported(
+        "this model's chat template does not take tools, so the model would never learn of them: leave tools out, describe " +
+          "them in a system message, or load a model that was trained with tools",
+        { param: "tools" },
+      );
+    }
+    const history = called ? this.answering.tools.prepare(messages) : messages;
+    const text = template.render(history, settings);
     return { text, tokens: this.text.tokenizer.encode(text) };
   }
 
@@ -68,17 +95,18 @@ export class Prompts {
    *
    * @throws InvalidRequestError, ContextLengthExceeded, TemplateError
    */
-  fit({ messages, maxTokens, overflow = "error", template }: GenerateRequest): Fitted {
+  fit({ messages, maxTokens, overflow = "error", template, tools }: GenerateRequest): Fitted {
     const { contextLength } = this;
+    const settings = { ...template, ...(tools ? { tools: tools.map(told) } : {}) };
     if (overflow === "error") {
-      return { ...this.#whole(messages, template), droppedMessages: 0, window: undefined };
+      return { ...this.#whole(messages, settings), droppedMessages: 0, window: undefined };
     }
     const stride = Math.max(1, Math.floor(contextLength * PART));
     const limit = contextLength - Math.min(maxTokens ?? stride, stride);
     if (overflow === "slide" && isMessages(messages)) {
-      return this.#slid(messages, template, { limit, stride });
+      return this.#slid(messages, settings, { limit, stride });
     }
-    const read = this.#read(messages, template);
+    const read = this.#read(messages, settings);
     this.#check(read, overflow === "slide" ? contextLength - 1 : limit);
     const window = overflow === "slide" ? windowOf(contextLength, read.tokens) : undefined;
     return { ...read, droppedMessages: 0, window };
@@ -165,5 +193,10 @@ export class Prompts {
   }
 }
 
-const isMessages = (prompt: Prompt): prompt is TemplateMessage[] =>
+/** A tool as templates take it: `strict` is not the model's business. */
+function told({ type, function: { strict: _, ...about } }: ToolSpec): unknown {
+  return { type, function: about };
+}
+
+export const isMessages = (prompt: Prompt): prompt is TemplateMessage[] =>
   Array.isArray(prompt) && typeof prompt[0] !== "number";

@@ -1,6 +1,7 @@
 /** What the engine is asked and what it answers: plain data, free of any API's conventions. */
 import type { GrammarSpec } from "../grammar/spec.js";
 import type { TemplateMessage } from "../text/chat_template.js";
+import type { ToolCallDelta, ToolChoice, ToolSpec } from "../text/tools.js";
 
 /** How to choose tokens. Undefined fields take the model's own defaults (generation_config.json), then neutral values. */
 export interface SamplingOptions {
@@ -67,6 +68,12 @@ export interface GenerateRequest {
   streams?: boolean;
   /** Default `off`. */
   speculation?: Speculates;
+  /** Functions that the model may call; the prompt tells of them, and the answer's calls are told apart. */
+  tools?: ToolSpec[];
+  /** Default `auto`. */
+  toolChoice?: ToolChoice;
+  /** Default true: calls are held to the format and to the functions' schemas. */
+  constrainTools?: boolean;
   /** The model's own end of an answer does not end it (default false). */
   ignoreEos?: boolean;
   /** Variables of the chat template, such as `enable_thinking` or `reasoning_effort`. */
@@ -86,12 +93,15 @@ export interface TokenLogprobs extends TokenLogprob {
 
 /** Text that became certain, and the tokens sampled since the last delta. */
 export interface Delta {
+  /** Content: neither thinking nor calls. */
   text: string;
+  reasoning?: string;
+  toolCalls?: ToolCallDelta[];
   tokens: number;
   logprobs: TokenLogprobs[];
 }
 
-export type FinishReason = "stop" | "length";
+export type FinishReason = "stop" | "length" | "tool_calls";
 
 export interface GenerateResult {
   finishReason: FinishReason;

@@ -62,7 +62,8 @@ export function requirements(model: Model, tier: Tier, symbols: Symbols): Requir
   const isResult = ({ name }: { name: string }) => name === "sampled" || name === "embeddings";
   const results = RING_DEPTH * (buffers.find(isResult)?.bytes ?? 0);
   // Pages are copied through one of their size.
-  const page = kv / (symbols.maxima[symbols.index.get("pages") as number] as number);
+  const pages = symbols.maxima[symbols.index.get("pages") as number] as number;
+  const page = kv / Math.max(1, pages);
   const others = sum(buffers.filter((b) => !isKv(b.name)).map((b) => b.bytes));
   const activations = sum(storages) + others + results + page + block.bytes;
   const weights = sum(layoutArenas(program.segments, Number.POSITIVE_INFINITY).arenas);

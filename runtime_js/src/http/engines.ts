@@ -3,7 +3,10 @@ import { HttpError } from "./error_body.js";
 
 /** `create` of one of OpenAI's resources. */
 export interface Resource {
-  create(params: never, options?: { signal?: AbortSignal | undefined }): Promise<unknown>;
+  create(
+    params: never,
+    options?: { signal?: AbortSignal | undefined; onAccepted?: (() => void) | undefined },
+  ): Promise<unknown>;
 }
 
 /** Whatever answers chats: an Engine, an engine of another tab, a Router. What else it has is found when it is asked for. */

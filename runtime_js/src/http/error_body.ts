@@ -22,6 +22,7 @@ const server = (status: number, code: string): Row => ({ status, type: "server_e
 const ROWS: Record<string, Row> = {
   InvalidRequestError: bad(),
   ContextLengthExceeded: bad("context_length_exceeded"),
+  ModelNotFound: { status: 404, type: "invalid_request_error", code: "model_not_found" },
   TemplateError: bad("template_error"),
   AbortError: { status: 499, type: "invalid_request_error", code: "request_cancelled" },
   OutOfMemory: server(503, "out_of_memory"),

@@ -1,5 +1,6 @@
 /** Requests and answers as messages, for where whoever asks can't hold the engine: service workers, servers. */
-import type { Fetch } from "./fetch.js";
+import type { ErrorBody } from "./error_body.js";
+import type { Fetch, Head } from "./fetch.js";
 
 /** A request as plain data. */
 export interface WireRequest {
@@ -13,13 +14,11 @@ export interface WireRequest {
 /** From who asks. `cancel`: the caller is gone. */
 export type AskMessage = { id: number } & ({ request: WireRequest } | { cancel: true });
 
-/** From who answers: a head, then any number of pieces of text, then the end; or an error at any time. */
-export type AnswerMessage = { id: number } & (
-  | { head: { status: number; headers: [string, string][] } }
-  | { text: string }
-  | { end: true }
-  | { error: string }
-);
+/** A head, then any number of pieces of text, then the end; or an error at any time. */
+type Answer = { head: Head } | { text: string } | { end: true } | { error: string };
+
+/** From who answers. */
+export type AnswerMessage = { id: number } & Answer;
 
 /** Messages that can be cloned, or made JSON of. */
 export interface MessageChannelLike {
@@ -32,9 +31,15 @@ export interface MessageChannelLike {
  * Answers the requests that arrive at a channel, any number at a time.
  *
  * @param fetch of `createFetch`
+ * @param early tells the head of an answer before it is there, for askers that learn only then that their caller has gone. If the engine
+ *   fails after that, the answer breaks off with an error
  * @returns ends the requests under way, for when the other side is gone
  */
-export function serveRequests(channel: MessageChannelLike, fetch: Fetch): () => void {
+export function serveRequests(
+  channel: MessageChannelLike,
+  fetch: Fetch,
+  { early = false }: { early?: boolean } = {},
+): () => void {
   const running = new Map<number, AbortController>();
   channel.listen((message) => {
     const { id } = message;
@@ -44,9 +49,9 @@ export function serveRequests(channel: MessageChannelLike, fetch: Fetch): () => 
     }
     const controller = new AbortController();
     running.set(id, controller);
-    void answer(channel, id, fetch, message.request, controller.signal).finally(() =>
-      running.delete(id),
-    );
+    const { signal } = controller;
+    const tell = (what: Answer) => channel.send({ id, ...what });
+    void answer(message.request, fetch, tell, { signal, early }).finally(() => running.delete(id));
   });
   return () => {
     for (const controller of running.values()) controller.abort();
@@ -54,25 +59,33 @@ export function serveRequests(channel: MessageChannelLike, fetch: Fetch): () => 
 }
 
 async function answer(
-  channel: MessageChannelLike,
-  id: number,
-  fetch: Fetch,
   { url, method, headers, body }: WireRequest,
-  signal: AbortSignal,
+  fetch: Fetch,
+  tell: (what: Answer) => void,
+  { signal, early }: { signal: AbortSignal; early: boolean },
 ): Promise<void> {
+  let told = false;
+  const begin = (head: Head) => {
+    if (!told) tell({ head });
+    told = true;
+  };
   try {
     const init = { method, headers, signal, ...(body === "" ? {} : { body }) };
-    const response = await fetch(url, init);
-    channel.send({ id, head: { status: response.status, headers: [...response.headers] } });
+    const response = await fetch(url, init, early ? begin : undefined);
+    if (told && !response.ok) {
+      const { error } = (await response.json()) as ErrorBody;
+      return tell({ error: error.message });
+    }
+    begin({ status: response.status, headers: [...response.headers] });
     const reader = response.body?.getReader();
     const decoder = new TextDecoder();
     let piece = await reader?.read();
     while (piece && !piece.done) {
-      channel.send({ id, text: decoder.decode(piece.value, { stream: true }) });
+      tell({ text: decoder.decode(piece.value, { stream: true }) });
       piece = await reader?.read();
     }
-    channel.send({ id, end: true });
+    tell({ end: true });
   } catch (error) {
-    if (!signal.aborted) channel.send({ id, error: (error as Error).message });
+    if (!signal.aborted) tell({ error: (error as Error).message });
   }
 }

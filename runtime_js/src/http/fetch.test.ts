@@ -1,5 +1,5 @@
 /** OpenAI's API as a function, asked by the unmodified `openai` client, on a real device. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI, {
@@ -11,9 +11,11 @@ import OpenAI, {
   NotFoundError,
 } from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as errors from "../errors.js";
 import { DeviceLostError, Engine } from "../index.js";
 import { dawn } from "../testing/host.js";
 import { tinyPack } from "../testing/tiny_pack.js";
+import { errorBody } from "./error_body.js";
 import { createFetch, type Fetch } from "./index.js";
 
 const messages = [{ role: "user" as const, content: "hi" }];
@@ -78,6 +80,19 @@ describe("the openai client", () => {
     expect(text).toBe(whole.choices[0]?.message.content);
     expect(usages.at(-1)).toMatchObject({ completion_tokens: 8 });
     expect(usages.slice(0, -1).every((usage) => usage === null)).toBe(true);
+  });
+
+  test("completes a text, whole and in pieces", async () => {
+    const { completions } = clientOf(fetch);
+    const params = { model: "tiny", prompt: "hi", max_tokens: 6 };
+    const { choices, object } = await completions.create(params);
+    expect(object).toBe("text_completion");
+    let text = "";
+    for await (const { choices } of await completions.create({ ...params, stream: true })) {
+      text += choices[0]?.text ?? "";
+    }
+    expect(text).toBe(choices[0]?.text);
+    expect(text).not.toBe("");
   });
 
   test("leaves a stream, and the generation ends", async () => {
@@ -180,6 +195,31 @@ describe("an engine that fails", () => {
       "",
     ]);
   });
+});
+
+test("every class of error is told as docs/http.md says", () => {
+  const docs = readFileSync(new URL("../../../docs/http.md", import.meta.url), "utf8");
+  const rows = new Map<string, [number, string, string | null]>();
+  for (const [, names = "", status, type = "", code] of docs.matchAll(
+    /^\| (.+) \| (\d+) \| `(\w+)` \| (?:`(\w+)`)? ?\|$/gm,
+  )) {
+    for (const name of names.split(", ")) {
+      rows.set(name.replaceAll("`", ""), [Number(status), type, code ?? null]);
+    }
+  }
+  expect(rows.size).toBe(14);
+  const classes = Object.values(errors).filter(
+    (c): c is typeof errors.WebbuildError => "className" in c,
+  );
+  for (const Class of classes) {
+    let named: typeof errors.WebbuildError = Class;
+    while (named.className && !rows.has(named.className)) named = Object.getPrototypeOf(named);
+    const { status, body } = errorBody(new Class("why", { param: "n" }));
+    const { type, code } = body.error;
+    expect([status, type, code], Class.className).toEqual(rows.get(named.className || "any other"));
+    expect(body.error).toMatchObject({ message: "why", param: "n" });
+  }
+  expect(errorBody("?")).toMatchObject({ status: 500, body: { error: { message: "?" } } });
 });
 
 describe("requests", () => {

@@ -14,10 +14,26 @@ export interface FetchOptions {
   maxBodyBytes?: number | undefined;
 }
 
-/** `fetch`, but for this API alone. */
-export type Fetch = (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>;
+/** A status, and headers. */
+export interface Head {
+  status: number;
+  headers: [string, string][];
+}
+
+/**
+ * `fetch`, but for this API alone.
+ *
+ * @param onAccepted gets the head of an answer that is not streamed once the engine works on it; only if the engine then fails it is another
+ */
+export type Fetch = (
+  input: RequestInfo | URL,
+  init?: RequestInit,
+  onAccepted?: (head: Head) => void,
+) => Promise<Response>;
 
 const MAX_BODY = 16 << 20;
+const REQUEST_ID = "x-request-id";
+const JSON_HEAD = [["content-type", "application/json"]];
 
 interface Route {
   of(engine: Answers): Resource | undefined;
@@ -47,7 +63,11 @@ export function createFetch(engines: Engines, options: FetchOptions = {}): Fetch
   const base = `/${options.path ?? "v1"}`.replace(/^\/+/, "/").replace(/\/+$/, "");
   const models = new ModelTable(engines, anyModel);
 
-  const route = async (request: Request, signal: AbortSignal | null | undefined) => {
+  const route = async (
+    request: Request,
+    signal: AbortSignal | null | undefined,
+    onAccepted: () => void,
+  ) => {
     if (apiKey !== undefined) authorise(request, apiKey);
     const path = pathBelow(base, new URL(request.url).pathname);
     if (path === "/models") {
@@ -64,23 +84,25 @@ export function createFetch(engines: Engines, options: FetchOptions = {}): Fetch
     const params = await readParams(request, maxBodyBytes);
     const resource = found.of(models.engine(params["model"]));
     if (!resource) throw unknownPath(request, "this engine does not answer it");
-    return answer(resource, params, found.named ?? false, signal);
+    return answer(resource, params, found.named ?? false, signal, onAccepted);
   };
 
-  return async (input, init) => {
+  return async (input, init, onAccepted) => {
     const request = toRequest(input, init);
     // Not `request.signal`: it follows this one only while somebody holds the request, in Node.
     const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined);
     signal?.throwIfAborted();
+    const id = `req_${crypto.randomUUID().replaceAll("-", "")}`;
+    const head = { status: 200, headers: [...JSON_HEAD, [REQUEST_ID, id]] } as Head;
     let response: Response;
     try {
-      response = await route(request, signal);
+      response = await route(request, signal, () => onAccepted?.(head));
     } catch (error) {
       signal?.throwIfAborted();
       const { status, body } = errorBody(error);
       response = Response.json(body, { status });
     }
-    response.headers.set("x-request-id", `req_${crypto.randomUUID().replaceAll("-", "")}`);
+    response.headers.set(REQUEST_ID, id);
     return response;
   };
 }
@@ -90,12 +112,13 @@ async function answer(
   params: Record<string, unknown>,
   named: boolean,
   signal: AbortSignal | null | undefined,
+  onAccepted: () => void,
 ): Promise<Response> {
   const work = new AbortController();
   const onAbort = () => work.abort(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    const result = await resource.create(params as never, { signal: work.signal });
+    const result = await resource.create(params as never, { signal: work.signal, onAccepted });
     signal?.throwIfAborted();
     if (!isStream(result)) return Response.json(result);
     const body = eventStream(result, { named }, () => work.abort(), signal);

@@ -11,6 +11,8 @@ export interface ServeV1Options extends Omit<FetchOptions, "path"> {
    * A worker of your own that imports it will do.
    */
   script?: string | URL | undefined;
+  /** Of the script. Default `classic`, which all browsers take; a worker of your own with `import` is a `module`. */
+  type?: WorkerType | undefined;
   /** The pages whose requests are answered: those below this path. Default: the script's folder, which it can't be above. */
   scope?: string | undefined;
   /** Where the API is, below the scope. Default `v1/`. */
@@ -39,7 +41,7 @@ const AWAKE_MS = 10_000;
  * @throws ServiceWorkerFailed
  */
 export async function serveV1(engines: Engines, options: ServeV1Options = {}): Promise<ServedV1> {
-  const { script = "service-worker.js", scope, path = "v1/", ...rest } = options;
+  const { script = "service-worker.js", type = "classic", scope, path = "v1/", ...rest } = options;
   const container = globalThis.navigator?.serviceWorker;
   if (!container) {
     throw new ServiceWorkerFailed(
@@ -49,7 +51,11 @@ export async function serveV1(engines: Engines, options: ServeV1Options = {}): P
   const url = new URL(script, document.baseURI);
   const below = path.replace(/^\/+/, "").replace(/\/*$/, "/");
   if (below !== "v1/") url.searchParams.set("path", below);
-  const registration = await register(container, url, scope);
+  const registration = await register(container, url, {
+    type,
+    updateViaCache: "none",
+    ...(scope === undefined ? {} : { scope }),
+  });
   const base = new URL(below, registration.scope).href;
   const fetch = createFetch(engines, { ...rest, path: new URL(base).pathname });
 
@@ -74,14 +80,10 @@ export async function serveV1(engines: Engines, options: ServeV1Options = {}): P
 async function register(
   container: ServiceWorkerContainer,
   url: URL,
-  scope: string | undefined,
+  options: RegistrationOptions,
 ): Promise<ServiceWorkerRegistration> {
   try {
-    return await container.register(url, {
-      type: "module",
-      updateViaCache: "none",
-      ...(scope === undefined ? {} : { scope }),
-    });
+    return await container.register(url, options);
   } catch (cause) {
     throw new ServiceWorkerFailed(
       `${url.href} can't be this page's service worker: ${(cause as Error).message}. Copy the package's service-worker.js to this ` +
@@ -143,6 +145,7 @@ function answerAt(port: MessagePort, fetch: Fetch, worker: ServiceWorker, closin
       },
     },
     fetch,
+    { early: true }, // Chromium tells a worker only of bodies that nobody reads on
   );
   port.addEventListener("close", over); // in browsers that tell: the worker was ended
   closing.addEventListener("abort", over);

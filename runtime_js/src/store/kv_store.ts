@@ -35,7 +35,7 @@ interface Header extends KvFormat {
   tokens: number;
 }
 
-/** A saved prefix, as {@link KvStore.list} tells of it. */
+/** A saved prefix, as `engine.kv.list` tells of it. */
 export interface SavedPrefix {
   name: string;
   /** Tokens of prompt that need not be computed again. */

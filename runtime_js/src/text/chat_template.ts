@@ -9,6 +9,8 @@ export interface TemplateMessage {
   name?: string;
   tool_call_id?: string;
   tool_calls?: { id: string; type: "function"; function: { name: string; arguments: unknown } }[];
+  /** What the model thought before it. */
+  reasoning_content?: string;
 }
 
 /** What is read of tokenizer_config.json. */
@@ -19,6 +21,10 @@ export interface TokenizerConfig {
 
 export class ChatTemplate {
   readonly #template: Template;
+  /** Some models have another one for requests with tools. */
+  readonly #withTools: Template | undefined;
+  /** The text of all of them. */
+  readonly source: string;
   /** Names that it may read. */
   readonly #names: ReadonlySet<string>;
   readonly #variables: Record<string, unknown>;
@@ -28,12 +34,14 @@ export class ChatTemplate {
    * @throws TemplateError when there is none, or it does not parse
    */
   constructor(source: string | undefined, config: TokenizerConfig) {
-    const text = source ?? embedded(config);
+    const text = source ?? embedded(config, "default");
+    const withTools = source === undefined ? embedded(config, "tool_use") : undefined;
     if (text === undefined) {
       throw new TemplateError("the model has no chat template: it is not a chat model");
     }
     try {
       this.#template = new Template(text);
+      this.#withTools = withTools === undefined ? undefined : new Template(withTools);
     } catch (cause) {
       throw new TemplateError(
         `the chat template is invalid: ${(cause as Error).message}`,
@@ -41,20 +49,22 @@ export class ChatTemplate {
         { cause },
       );
     }
-    this.#names = new Set(text.replace(/\{#.*?#\}/gs, "").match(/[a-z_]\w*/gi));
+    this.source = `${text}\n${withTools ?? ""}`;
+    this.#names = new Set(this.source.replace(/\{#.*?#\}/gs, "").match(/[a-z_]\w*/gi));
     this.#variables = specialTokens(config);
   }
 
   /**
    * The prompt that asks for the assistant's next message.
    *
-   * @param settings variables of a request, such as `enable_thinking`
+   * @param settings variables of a request, such as `tools` and `enable_thinking`
    * @throws TemplateError with what the template says is wrong · InvalidRequestError about a setting that it does not read
    */
   render(messages: TemplateMessage[], settings: Record<string, unknown> = {}): string {
     const variables = { ...this.#variables, ...this.#understood(settings) };
+    const template = (settings["tools"] ? this.#withTools : undefined) ?? this.#template;
     try {
-      return this.#template.render({ ...variables, messages, add_generation_prompt: true });
+      return template.render({ ...variables, messages, add_generation_prompt: true });
     } catch (cause) {
       throw new TemplateError(
         `the chat template refuses these messages: ${(cause as Error).message}`,
@@ -84,10 +94,13 @@ export class ChatTemplate {
   }
 }
 
-function embedded(config: TokenizerConfig): string | undefined {
-  const { chat_template } = config;
-  if (!Array.isArray(chat_template)) return chat_template;
-  return chat_template.find((t) => t.name === "default")?.template ?? chat_template[0]?.template;
+function embedded(
+  { chat_template: given }: TokenizerConfig,
+  name: "default" | "tool_use",
+): string | undefined {
+  if (!Array.isArray(given)) return name === "default" ? given : undefined;
+  const named = given.find((t) => t.name === name)?.template;
+  return named ?? (name === "default" ? given[0]?.template : undefined);
 }
 
 /** bos_token, eos_token …: strings, or records with `content`. */

@@ -1,24 +1,34 @@
 /** Token ids to text, one at a time; a character appears when its last byte has arrived, and never in parts. */
 import type { TokenBytes } from "./token_bytes.js";
 
+export interface DetokenizerOptions {
+  continues?: boolean;
+  keep?: ReadonlySet<number>;
+}
+
 export class Detokenizer {
   // ignoreBOM: a byte-order mark that a model writes is text.
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  readonly #keep: ReadonlySet<number> | undefined;
   #begins: boolean;
   #strip: number;
 
-  /** @param continues whether the tokens go on with a text, and not begin one, whose first space some tokenizers drop */
+  /**
+   * `continues`: the tokens go on with a text, and do not begin one, whose first space some tokenizers drop; `keep`: control
+   * tokens that are text all the same
+   */
   constructor(
     private readonly tokens: TokenBytes,
-    { continues = false }: { continues?: boolean } = {},
+    { continues = false, keep }: DetokenizerOptions = {},
   ) {
     this.#begins = !continues;
+    this.#keep = keep;
     this.#strip = continues ? 0 : tokens.leadingSpaces;
   }
 
-  /** The characters that this token completes; control tokens are no text. */
+  /** The characters that this token completes; control tokens are no text, but for those that are kept. */
   push(id: number): string {
-    return this.tokens.isSpecial(id) ? "" : this.write(id);
+    return this.tokens.isSpecial(id) && !this.#keep?.has(id) ? "" : this.write(id);
   }
 
   /** The same, with control tokens in their own words. */

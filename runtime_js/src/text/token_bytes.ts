@@ -18,7 +18,7 @@ interface DecoderConfig {
   cleanup?: boolean;
 }
 
-interface AddedToken {
+export interface AddedToken {
   id: number;
   content: string;
   special: boolean;
@@ -76,6 +76,11 @@ export class TokenBytes {
   /** Spaces at the start of a text that the decoder drops. */
   get leadingSpaces(): number {
     return this.#reading.leadingSpaces;
+  }
+
+  /** Tokens beside the vocabulary: control tokens, and others that a text's tokens are never part of. */
+  get added(): readonly AddedToken[] {
+    return [...this.#added.values()];
   }
 
   /** Whether a token is a control token, which is never text. */

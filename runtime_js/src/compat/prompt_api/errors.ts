@@ -16,10 +16,7 @@ export function exception(name: string, message: string, cause?: unknown): DOMEx
   return error;
 }
 
-type Quota = new (
-  message: string,
-  options: { requested: number; quota: number },
-) => DOMException;
+type Quota = new (message: string, options: { requested: number; quota: number }) => DOMException;
 
 /** QuotaExceededError with `requested` and `quota` in tokens; the browser's own class where there is one. */
 export function quotaExceeded(requested: number, quota: number, cause?: unknown): DOMException {

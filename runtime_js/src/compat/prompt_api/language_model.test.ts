@@ -232,12 +232,14 @@ describe("a pack by its URL", () => {
     await expect.poll(() => again.availability()).not.toBe("downloading");
   });
 
-  test("is installed where there is no LanguageModel", () => {
+  test("is installed where there is no LanguageModel that works", async () => {
     const scope = globalThis as { LanguageModel?: unknown };
-    const own = installLanguageModel(engine);
     try {
+      scope.LanguageModel = { availability: async () => "unavailable" };
+      const own = await installLanguageModel(engine);
       expect(scope.LanguageModel).toBe(own);
-      expect(installLanguageModel(folder)).toBe(own);
+      expect(await own.availability()).toBe("available");
+      expect(await installLanguageModel(folder)).toBe(own);
     } finally {
       delete scope.LanguageModel;
     }

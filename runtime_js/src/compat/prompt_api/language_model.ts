@@ -1,5 +1,5 @@
 /** Chrome's Prompt API over an engine: a session is a conversation, and prompts of it are answered one after another. */
-import { type CompletionUsage, type Engine, type EngineOptions } from "../../index.js";
+import type { CompletionUsage, Engine, EngineOptions } from "../../index.js";
 import { Conversation } from "./conversation.js";
 import { exception, toException } from "./errors.js";
 import { type LanguageModelPrompt, type Message, readPrompt } from "./messages.js";
@@ -166,12 +166,8 @@ export class LanguageModel extends EventTarget {
   async clone({ signal }: Pick<LanguageModelPromptOptions, "signal"> = {}): Promise<LanguageModel> {
     const own = this.#signal(signal);
     if (own.aborted) throw own.reason;
-    const { constructor } = this;
-    return new (constructor as typeof LanguageModel)(
-      this.#engine,
-      this.#sampling,
-      this.#conversation.copy(),
-    );
+    const Session = this.constructor as typeof LanguageModel;
+    return new Session(this.#engine, this.#sampling, this.#conversation.copy());
   }
 
   /** Ends prompts under way with AbortError; later ones reject with InvalidStateError. The engine stays loaded. */
@@ -379,15 +375,24 @@ export class DownloadProgress extends Event {
 }
 
 /**
- * Sets `globalThis.LanguageModel` where the browser has none, so that code written for Chrome's runs as it is.
+ * Sets `globalThis.LanguageModel` where the browser has none, or none that works here, so that code written for Chrome's runs as
+ * it is.
  *
  * @returns the one that is there then: the browser's own, or one of {@link languageModelOf}
  */
-export function installLanguageModel(
+export async function installLanguageModel(
   source: Engine | string | URL,
   options: Omit<EngineOptions, "onProgress" | "signal"> = {},
-): LanguageModelClass {
+): Promise<LanguageModelClass> {
   const scope = globalThis as { LanguageModel?: LanguageModelClass };
-  scope.LanguageModel ??= languageModelOf(source, options);
-  return scope.LanguageModel;
+  const own = scope.LanguageModel;
+  const state = await own?.availability().catch(() => "unavailable");
+  if (own && state !== "unavailable") return own;
+  const LanguageModel = languageModelOf(source, options);
+  Object.defineProperty(scope, "LanguageModel", {
+    value: LanguageModel,
+    writable: true,
+    configurable: true,
+  });
+  return LanguageModel;
 }

@@ -1,5 +1,5 @@
 /** One answer under way: its chunks, its text so far, its statistics, and its interruption. */
-import type { ChatCompletionChunk as Chunk, ChatCompletionStream, Engine } from "../../index.js";
+import type { ChatCompletionStream, ChatCompletionChunk as Chunk, Engine } from "../../index.js";
 import type {
   ChatCompletion,
   ChatCompletionChunk,
@@ -20,7 +20,10 @@ function append(message: Record<string, unknown>, delta: Record<string, unknown>
     } else if (Array.isArray(value)) {
       message[key] ??= [];
       const list = message[key] as Record<string, unknown>[];
-      for (const { index, ...part } of value) append((list[index] ??= {}), part);
+      for (const { index, ...part } of value) {
+        list[index] ??= {};
+        append(list[index], part);
+      }
     } else if (typeof value === "object" && value !== null) {
       message[key] ??= {};
       append(message[key] as Record<string, unknown>, value as Record<string, unknown>);

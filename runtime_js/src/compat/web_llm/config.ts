@@ -4,9 +4,9 @@ import type { InitProgressCallback, LogLevel } from "./types.js";
 
 /** What a model is for. */
 export enum ModelType {
-  "LLM",
-  "embedding",
-  "VLM",
+  LLM,
+  embedding,
+  VLM,
 }
 
 /**

@@ -147,7 +147,9 @@ describe("an engine of WebLLM's interface", () => {
     await both.reload(["one", "two"]);
     const request = { messages, max_tokens: 4 };
     await expect(both.chatCompletion(request)).rejects.toThrow(/one, two/);
-    await expect(both.chatCompletion({ ...request, model: "x" })).rejects.toThrow(/x is not loaded/);
+    await expect(both.chatCompletion({ ...request, model: "x" })).rejects.toThrow(
+      /x is not loaded/,
+    );
     const answers = await Promise.all(
       ["one", "two"].map((model) => both.chatCompletion({ ...request, model })),
     );

@@ -1,6 +1,7 @@
 /** WebLLM's engine over this package's: models by id, one interface whether they run in a worker of ours or of the page's. */
 import {
   AbortError,
+  type CreateEmbeddingResponse,
   Engine,
   type EngineOptions,
   InvalidRequestError,
@@ -23,6 +24,7 @@ import { toRequest } from "./request.js";
 import type {
   ChatCompletionRequestBase,
   ChatCompletionsCreate,
+  EmbeddingCreateParams,
   InitProgressCallback,
   LogLevel,
   MLCEngineInterface,
@@ -37,6 +39,7 @@ interface Loaded {
 
 export class MLCEngine implements MLCEngineInterface {
   readonly chat: { readonly completions: { create: ChatCompletionsCreate } };
+  readonly embeddings: { readonly create: MLCEngineInterface["embedding"] };
   readonly #loaded = new Map<string, Loaded>();
   readonly #answers = new Set<Answer>();
   #appConfig: AppConfig;
@@ -54,6 +57,7 @@ export class MLCEngine implements MLCEngineInterface {
     this.#appConfig = config.appConfig ?? prebuiltAppConfig;
     this.#onProgress = config.initProgressCallback;
     this.chat = { completions: { create: this.chatCompletion } };
+    this.embeddings = { create: (request) => this.embedding(request) };
   }
 
   setInitProgressCallback(callback: InitProgressCallback | undefined): void {
@@ -141,6 +145,10 @@ export class MLCEngine implements MLCEngineInterface {
       throw error;
     }
   }) as ChatCompletionsCreate;
+
+  async embedding({ model, ...request }: EmbeddingCreateParams): Promise<CreateEmbeddingResponse> {
+    return this.#select(model).engine.embeddings.create(request);
+  }
 
   interruptGenerate(): void {
     for (const answer of this.#answers) answer.interrupt();

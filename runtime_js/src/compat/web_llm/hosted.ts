@@ -2,7 +2,7 @@
  * Engines in the page's own workers. The worker's handler makes an engine for each model and hands the page one end of its
  * channel, so that all further messages are this package's own.
  */
-import { Engine, type EngineOptions, WorkerFailed } from "../../index.js";
+import { Engine, type EngineOptions, Unsupported, WorkerFailed } from "../../index.js";
 import type { ChatOptions, MLCEngineConfig } from "./config.js";
 import { MLCEngine } from "./engine.js";
 
@@ -88,9 +88,12 @@ class HostedWorker {
   }
 
   addEventListener(type: "message" | "error", listener: (event: Event) => void): void {
-    if (type === "error") return this.hosting.addEventListener(type, listener);
-    this.port.addEventListener(type, listener);
-    this.port.start();
+    if (type === "error") {
+      this.hosting.addEventListener(type, listener);
+    } else {
+      this.port.addEventListener(type, listener);
+      this.port.start();
+    }
   }
 
   /** Frees the engine; the worker is the page's, and stays. */
@@ -127,6 +130,35 @@ export async function CreateWebWorkerMLCEngine(
   chatOpts?: ChatOptions | ChatOptions[],
 ): Promise<WebWorkerMLCEngine> {
   const engine = new WebWorkerMLCEngine(worker, engineConfig);
+  await engine.reload(modelId, chatOpts);
+  return engine;
+}
+
+/** An engine whose models run in this page's service worker, which all tabs of its scope share. */
+export class ServiceWorkerMLCEngine extends MLCEngine {
+  protected override async load(url: string, options: EngineOptions): Promise<Engine> {
+    const container = globalThis.navigator?.serviceWorker;
+    if (!container) {
+      throw new Unsupported("there are no service workers here: use CreateMLCEngine", {
+        method: "CreateServiceWorkerMLCEngine",
+      });
+    }
+    const { active } = await container.ready;
+    return Engine.load(url, { ...options, worker: active as ServiceWorker });
+  }
+}
+
+/**
+ * Loads a model, or several, in this page's service worker, once that is active.
+ *
+ * @throws as {@link CreateMLCEngine}, Unsupported, and WorkerFailed
+ */
+export async function CreateServiceWorkerMLCEngine(
+  modelId: string | string[],
+  engineConfig?: MLCEngineConfig,
+  chatOpts?: ChatOptions | ChatOptions[],
+): Promise<ServiceWorkerMLCEngine> {
+  const engine = new ServiceWorkerMLCEngine(engineConfig);
   await engine.reload(modelId, chatOpts);
   return engine;
 }

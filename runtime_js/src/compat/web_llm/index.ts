@@ -19,8 +19,10 @@ export {
 } from "./config.js";
 export { CreateMLCEngine, MLCEngine } from "./engine.js";
 export {
+  CreateServiceWorkerMLCEngine,
   CreateWebWorkerMLCEngine,
   type Hosting,
+  ServiceWorkerMLCEngine,
   WebWorkerMLCEngine,
   WebWorkerMLCEngineHandler,
 } from "./hosted.js";

@@ -1,14 +1,20 @@
 /** WebLLM's names for requests, answers and reports, over this package's types. */
 import type {
   ChatCompletion as Answer,
-  ChatCompletionChunk as Chunk,
   ChatCompletionCreateParams,
   ChatCompletionMessageParam,
+  ChatCompletionChunk as Chunk,
+  CreateEmbeddingResponse,
+  EmbeddingCreateParams as EmbedParams,
   CompletionUsage as Usage,
 } from "../../index.js";
 import type { AppConfig, ChatOptions } from "./config.js";
 
-export type { ChatCompletionMessageParam };
+export type { ChatCompletionMessageParam, CreateEmbeddingResponse };
+
+export type EmbeddingCreateParams = Omit<EmbedParams, "encoding_format"> & {
+  encoding_format?: "float";
+};
 
 export interface InitProgressReport {
   /** 0..1; 1 once the model is ready. */
@@ -99,6 +105,9 @@ export interface MLCEngineInterface {
   readonly chat: { readonly completions: { create: ChatCompletionsCreate } };
   /** @throws what `chat.completions.create` throws, and ModelNotLoaded */
   chatCompletion: ChatCompletionsCreate;
+  readonly embeddings: { readonly create: MLCEngineInterface["embedding"] };
+  /** Vectors of texts, of a model that is an encoder. @throws what `engine.embeddings.create` throws, and ModelNotLoaded */
+  embedding(request: EmbeddingCreateParams): Promise<CreateEmbeddingResponse>;
   setInitProgressCallback(callback: InitProgressCallback | undefined): void;
   getInitProgressCallback(): InitProgressCallback | undefined;
   setAppConfig(appConfig: AppConfig): void;
@@ -119,10 +128,6 @@ export interface MLCEngineInterface {
   getMaxStorageBufferBindingSize(): Promise<number>;
   getGPUVendor(): Promise<string>;
   /** @throws Unsupported always */
-  forwardTokensAndSample(
-    inputIds: number[],
-    isPrefill: boolean,
-    modelId?: string,
-  ): Promise<number>;
+  forwardTokensAndSample(inputIds: number[], isPrefill: boolean, modelId?: string): Promise<number>;
   setLogLevel(logLevel: LogLevel): void;
 }

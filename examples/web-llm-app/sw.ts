@@ -1,0 +1,3 @@
+import { ServiceWorkerMLCEngineHandler } from "webbuild/compat/web-llm/service-worker";
+
+self.addEventListener("activate", () => new ServiceWorkerMLCEngineHandler());

@@ -1,0 +1,263 @@
+/** What a chat template says about tools: whether it takes them, how it writes calls, and how it wants them in a history. */
+import type { ChatTemplate, TemplateMessage } from "./chat_template.js";
+import { type JsonCalls, PLAIN_JSON, TOOL_FORMATS, type ToolFormat } from "./tool_formats.js";
+
+/** A format, and what of it each template does in its own way. Calls are `open` `lead` CALL (`gap` CALL)* `tail`. */
+export interface CallSyntax {
+  format: ToolFormat;
+  open: string;
+  lead: string;
+  gap: string;
+  /** With the format's `close`. */
+  tail: string;
+  argumentsKey: JsonCalls["argumentsKey"];
+  /** The template refuses several calls in one message. */
+  single: boolean;
+}
+
+/** A tool and a call that no conversation has: what a template makes of them shows how it writes. */
+const TOOL = {
+  type: "function" as const,
+  function: {
+    name: "probe_tool",
+    description: "none",
+    parameters: {
+      type: "object",
+      properties: { probe_key: { type: "string", description: "none" } },
+      required: ["probe_key"],
+    },
+  },
+};
+const QUESTION: TemplateMessage = { role: "user", content: "?" };
+const CALL = "probe_call";
+
+/** In which form a template takes an assistant's calls. */
+interface Taken {
+  arguments: "object" | "text";
+  content: null | "";
+}
+
+const TAKEN: readonly Taken[] = [
+  { arguments: "object", content: null },
+  { arguments: "object", content: "" },
+  { arguments: "text", content: null },
+  { arguments: "text", content: "" },
+];
+
+export class TemplateTools {
+  /** Whether prompts tell the model of tools. */
+  readonly takesTools: boolean;
+  readonly syntax: CallSyntax;
+  readonly #taken: Taken;
+
+  /** @param tokens special and added tokens, which tell the format where the template does not */
+  constructor(
+    private readonly template: ChatTemplate,
+    tokens: readonly string[],
+  ) {
+    this.takesTools = this.#try([QUESTION], [TOOL])?.includes(TOOL.function.name) ?? false;
+    const format = formatOf(template.source, tokens);
+    const two = this.#probe(format, 2);
+    const one = two ?? this.#probe(format, 1);
+    this.#taken = one?.taken ?? { arguments: "object", content: null };
+    this.syntax = {
+      ...defaults(format),
+      ...(one ? written(format, one.text) : {}),
+      single: one !== undefined && two === undefined,
+    };
+  }
+
+  /** A history in the form that the template takes. */
+  prepare(messages: readonly TemplateMessage[]): TemplateMessage[] {
+    return prepared(messages, this.syntax.format, this.#taken);
+  }
+
+  /** A history with so many calls, in the first form that the template prints in full. */
+  #probe(format: ToolFormat, count: number): { text: string; taken: Taken } | undefined {
+    const calls = Array.from({ length: count }, (_, i) => ({
+      id: `call_${i}`,
+      type: "function" as const,
+      function: { name: CALL, arguments: { probe_key: "probe_value" } },
+    }));
+    const history: TemplateMessage[] = [
+      QUESTION,
+      { role: "assistant", content: null, tool_calls: calls },
+      ...calls.map(({ id }) => ({ role: "tool" as const, content: "done", tool_call_id: id })),
+    ];
+    for (const taken of TAKEN) {
+      const text = this.#try(prepared(history, format, taken), [TOOL]);
+      const shown = text?.split("probe_value").length ?? 0;
+      const whole = text?.includes(CALL) && shown > count && !text.includes('\\"probe_key');
+      const nothing = taken.content === null && this.#printsNull(history, format, taken, text);
+      if (text !== undefined && whole && !nothing) return { text, taken };
+    }
+    return undefined;
+  }
+
+  /** Whether the absence of content is printed. */
+  #printsNull(
+    history: TemplateMessage[],
+    format: ToolFormat,
+    taken: Taken,
+    text: string | undefined,
+  ): boolean {
+    const count = (text = "") => text.split(/null|None/).length;
+    const other = this.#try(prepared(history, format, { ...taken, content: "" }), [TOOL]);
+    return count(text) > count(other);
+  }
+
+  #try(messages: TemplateMessage[], tools: unknown[]): string | undefined {
+    try {
+      return this.template.render(messages, { tools });
+    } catch {
+      return undefined; // it does not take this
+    }
+  }
+}
+
+function prepared(
+  messages: readonly TemplateMessage[],
+  { ids }: ToolFormat,
+  taken: Taken,
+): TemplateMessage[] {
+  const numbered = new Map<string, string>();
+  const idOf = (id: string) => (ids === "nine" ? nineLetters(id) : (numbered.get(id) ?? id));
+  return messages.map((message) => {
+    const { tool_calls: calls, tool_call_id: id } = message;
+    if (id !== undefined) return { ...message, tool_call_id: idOf(id) };
+    if (!calls) return message;
+    return {
+      ...message,
+      content: message.content ?? taken.content,
+      tool_calls: calls.map(({ id, type, function: { name, arguments: given } }) => {
+        if (ids === "numbered") numbered.set(id, `functions.${name}:${numbered.size}`);
+        const written = taken.arguments === "object" ? given : pythonJson(given);
+        return { id: idOf(id), type, function: { name, arguments: written } };
+      }),
+    };
+  });
+}
+
+/** The format of a template, or else of a vocabulary; plain JSON if neither has the marks of any. */
+function formatOf(source: string, tokens: readonly string[]): ToolFormat {
+  const of = (texts: string) =>
+    TOOL_FORMATS.find(({ marks }) => marks.every((mark) => texts.includes(mark)));
+  const unescaped = source.replaceAll("\\n", "\n").replaceAll('\\"', '"');
+  return of(unescaped) ?? of(tokens.join("\n")) ?? PLAIN_JSON;
+}
+
+function defaults(format: ToolFormat): CallSyntax {
+  const { open, close, list, grouped, calls } = format;
+  const argumentsKey = calls.kind === "json" ? calls.argumentsKey : "arguments";
+  const common = { format, open, argumentsKey, single: false };
+  if (list) return { ...common, lead: "[", gap: ", ", tail: `]${close}` };
+  if (grouped) return { ...common, lead: "", gap: "", tail: close };
+  return { ...common, lead: "", gap: `${close}${open}` || "; ", tail: close };
+}
+
+/** What a template writes around and between calls; nothing where it can't be told. */
+function written(format: ToolFormat, text: string): Partial<CallSyntax> {
+  const spans = spansOf(format, text);
+  const [first] = spans;
+  const last = spans.at(-1);
+  if (!first || !last) return {};
+  const { open, also = [], close } = format;
+  const before = text.slice(0, first.begin);
+  const opened = [open, ...also]
+    .map((mark) => ({ mark, at: before.lastIndexOf(mark) }))
+    .filter(
+      ({ mark, at }) => mark !== "" && at >= 0 && BETWEEN.test(before.slice(at + mark.length)),
+    )
+    .at(0);
+  if (open !== "" && !opened) return {};
+  const lead = opened ? before.slice(opened.at + opened.mark.length) : "";
+  const after = text.slice(last.end);
+  const rest = close === "" ? /^\s*\]/.exec(lead.includes("[") ? after : "") : undefined;
+  const ends = close === "" ? (rest?.[0] ?? "") : upTo(after, close);
+  if (ends === undefined) return {};
+  const key = /"(arguments|parameters)":\s*\{\s*"probe_key/.exec(text)?.[1];
+  const gap = spans[1] && text.slice(first.end, spans[1].begin);
+  return {
+    open: opened?.mark ?? "",
+    lead,
+    tail: ends,
+    ...(gap === undefined ? {} : { gap }),
+    ...(key ? { argumentsKey: key as JsonCalls["argumentsKey"] } : {}),
+  };
+}
+
+/** What may stand between marks and calls. */
+const BETWEEN = /^[\s[\]]*$/;
+
+/** `close` and what stands before it, if that is nothing but space and brackets. */
+function upTo(text: string, close: string): string | undefined {
+  const at = text.indexOf(close);
+  return at >= 0 && BETWEEN.test(text.slice(0, at)) ? text.slice(0, at + close.length) : undefined;
+}
+
+/** Where the probes' calls stand in a rendered history. */
+function spansOf({ calls }: ToolFormat, text: string): { begin: number; end: number }[] {
+  const spans: { begin: number; end: number }[] = [];
+  for (let at = text.indexOf(CALL); at >= 0; at = text.indexOf(CALL, at + 1)) {
+    const value = text.indexOf("probe_value", at);
+    if (value < 0) break;
+    let begin: number;
+    let tail: RegExpExecArray | null;
+    if (calls.kind === "json") {
+      begin = text.lastIndexOf("{", at);
+      tail = /^"\s*\}[^{}]*\}/.exec(text.slice(value + "probe_value".length));
+    } else {
+      const { begin: mark, end } = calls;
+      begin = at - mark.length;
+      if (text.slice(begin, at) !== mark) continue;
+      const tags = calls.arguments === "json" ? undefined : calls.arguments;
+      const inner = tags ? `\\s*${escaped(tags.end.trim())}` : '"\\s*\\}';
+      tail = new RegExp(`^${inner}${escaped(end)}`).exec(text.slice(value + "probe_value".length));
+    }
+    if (tail) spans.push({ begin, end: value + "probe_value".length + tail[0].length });
+  }
+  return spans;
+}
+
+const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+/**
+ * The text of a call of a function: before its arguments and after them. If calls are numbered, the number comes after the
+ * first, and then the second.
+ */
+export function callText(
+  { format: { calls }, argumentsKey }: CallSyntax,
+  name: string,
+): [begin: string, middle: string | undefined, end: string] {
+  if (calls.kind === "named") {
+    const { begin, numbered, after, end } = calls;
+    if (numbered) return [`${begin}${name}${numbered}`, after, end];
+    return [`${begin}${name}${after}`, undefined, end];
+  }
+  const named = `"${calls.nameKey}": ${JSON.stringify(name)}, "${argumentsKey}": `;
+  if (calls.numberKey) return [`{"${calls.numberKey}": "`, `", ${named}`, "}"];
+  return [`{${named}`, undefined, "}"];
+}
+
+/** An id of nine letters and digits, the same for the same one: FNV-1a of 32 bits, and multiplied on. */
+function nineLetters(id: string): string {
+  if (/^[a-zA-Z0-9]{9}$/.test(id)) return id;
+  let hash = 0x811c9dc5;
+  for (const c of id) hash = Math.imul(hash ^ (c.codePointAt(0) as number), 0x01000193) >>> 0;
+  let text = "";
+  while (text.length < 9) {
+    text += (hash % 36).toString(36);
+    hash = (Math.imul(hash, 0x5bd1e995) ^ (hash >>> 15)) >>> 0;
+  }
+  return text;
+}
+
+/** JSON as templates print it, like Python: with spaces. */
+export function pythonJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(pythonJson).join(", ")}]`;
+  if (typeof value === "object" && value !== null) {
+    const members = Object.entries(value).map(([k, v]) => `${JSON.stringify(k)}: ${pythonJson(v)}`);
+    return `{${members.join(", ")}}`;
+  }
+  return JSON.stringify(value);
+}

@@ -1,0 +1,260 @@
+/**
+ * How models write tool calls, as data: one row for each way. All that parses, constrains and checks calls reads these rows,
+ * so a new way to write them is a new row.
+ */
+
+/** Calls as JSON objects with these keys. Readers take the keys of all rows, in any order. */
+export interface JsonCalls {
+  kind: "json";
+  nameKey: "name" | "tool_name";
+  argumentsKey: "arguments" | "parameters";
+  /** A key before the name, whose value numbers the calls. */
+  numberKey?: string;
+}
+
+/** `begin` NAME `after` ARGUMENTS `end`. Readers take any whitespace around these. */
+export interface NamedCalls {
+  kind: "named";
+  begin: string;
+  after: string;
+  /** Between name and `after`, a number of the call. */
+  numbered?: ":";
+  arguments: "json" | ArgumentTags;
+  end: string;
+}
+
+/** Each argument is `key` KEY `value` VALUE `end`; strings stand bare, other values are JSON. */
+export interface ArgumentTags {
+  /** What XGrammar calls it. */
+  style: "qwen_xml" | "glm_xml";
+  key: string;
+  value: string;
+  end: string;
+}
+
+export interface ToolFormat {
+  name: string;
+  /** Texts that a chat template, or the special tokens of a model, must have: all of them. */
+  marks: readonly string[];
+  /** What one call, or several, begin with. Empty: a call is the whole answer, from its first character. */
+  open: string;
+  /** Other texts for `open` that models are seen to write. */
+  also?: readonly string[];
+  /** Empty: the answer ends. */
+  close: string;
+  calls: JsonCalls | NamedCalls;
+  /** Whether a template that does not tell writes the calls into a JSON list. */
+  list?: true;
+  /** Whether several calls stand between one `open` and `close`, though not in a list. */
+  grouped?: true;
+  /** Ids of calls that the template takes: nine letters and digits, or function and number. */
+  ids?: "nine" | "numbered";
+}
+
+const JSON_CALLS: JsonCalls = { kind: "json", nameKey: "name", argumentsKey: "arguments" };
+const JSON_PARAMETERS: JsonCalls = { ...JSON_CALLS, argumentsKey: "parameters" };
+
+/** What a call is where nothing says how the model writes it. */
+export const PLAIN_JSON: ToolFormat = {
+  name: "json",
+  marks: [],
+  open: "",
+  close: "",
+  calls: JSON_CALLS,
+};
+
+/** The first whose marks are all there counts. Content may stand before the calls of all, and after those with a `close`. */
+export const TOOL_FORMATS: readonly ToolFormat[] = [
+  {
+    name: "kimi",
+    marks: ["<|tool_call_argument_begin|>"],
+    open: "<|tool_calls_section_begin|>",
+    close: "<|tool_calls_section_end|>",
+    grouped: true,
+    calls: {
+      kind: "named",
+      begin: "<|tool_call_begin|>functions.",
+      after: "<|tool_call_argument_begin|>",
+      numbered: ":",
+      arguments: "json",
+      end: "<|tool_call_end|>",
+    },
+    ids: "numbered",
+  },
+  {
+    name: "deepseek", // V3, R1
+    marks: ["<｜tool▁sep｜>", "```json"],
+    open: "<｜tool▁calls▁begin｜>",
+    close: "<｜tool▁calls▁end｜>",
+    grouped: true,
+    calls: {
+      kind: "named",
+      begin: "<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
+      after: "\n```json\n",
+      arguments: "json",
+      end: "\n```<｜tool▁call▁end｜>",
+    },
+  },
+  {
+    name: "deepseek_v3_1",
+    marks: ["<｜tool▁sep｜>"],
+    open: "<｜tool▁calls▁begin｜>",
+    close: "<｜tool▁calls▁end｜>",
+    grouped: true,
+    calls: {
+      kind: "named",
+      begin: "<｜tool▁call▁begin｜>",
+      after: "<｜tool▁sep｜>",
+      arguments: "json",
+      end: "<｜tool▁call▁end｜>",
+    },
+  },
+  {
+    name: "glm", // 4.5 and later
+    marks: ["<arg_key>", "<tool_call>"],
+    open: "<tool_call>",
+    close: "</tool_call>",
+    calls: {
+      kind: "named",
+      begin: "",
+      after: "\n",
+      arguments: {
+        style: "glm_xml",
+        key: "<arg_key>",
+        value: "</arg_key>\n<arg_value>",
+        end: "</arg_value>",
+      },
+      end: "\n",
+    },
+  },
+  {
+    name: "qwen_xml", // Qwen3-Coder, Qwen3.5
+    marks: ["<tool_call>", "<function=", "<parameter="],
+    open: "<tool_call>",
+    close: "</tool_call>",
+    calls: {
+      kind: "named",
+      begin: "<function=",
+      after: ">\n",
+      arguments: { style: "qwen_xml", key: "<parameter=", value: ">\n", end: "\n</parameter>" },
+      end: "\n</function>",
+    },
+  },
+  {
+    name: "hermes", // Hermes, Qwen2.5, Qwen3, Granite 4, SmolLM3
+    marks: ["<tool_call>"],
+    open: "<tool_call>",
+    close: "</tool_call>",
+    calls: JSON_CALLS,
+  },
+  {
+    name: "functionary", // Functionary 3.1, Llama's custom calls
+    marks: ["<function="],
+    open: "<function=",
+    close: "</function>",
+    calls: { kind: "named", begin: "", after: ">", arguments: "json", end: "" },
+  },
+  {
+    name: "mistral_args", // Mistral's tokenizer 11 and later
+    marks: ["[TOOL_CALLS]", "[ARGS]"],
+    open: "[TOOL_CALLS]",
+    close: "",
+    calls: { kind: "named", begin: "", after: "[ARGS]", arguments: "json", end: "" },
+    ids: "nine",
+  },
+  {
+    name: "mistral",
+    marks: ["[TOOL_CALLS]"],
+    open: "[TOOL_CALLS]",
+    close: "",
+    list: true,
+    calls: JSON_CALLS,
+    ids: "nine",
+  },
+  {
+    name: "phi", // Phi-4-mini
+    marks: ["<|tool_call|>", "<|/tool_call|>"],
+    open: "<|tool_call|>",
+    also: ["functools"],
+    close: "<|/tool_call|>",
+    list: true,
+    calls: JSON_CALLS,
+  },
+  {
+    name: "granite", // 3
+    marks: ["<|tool_call|>"],
+    open: "<|tool_call|>",
+    close: "",
+    list: true,
+    calls: JSON_CALLS,
+  },
+  {
+    name: "command", // Command R7B, Command A
+    marks: ["<|START_ACTION|>"],
+    open: "<|START_ACTION|>",
+    close: "<|END_ACTION|>",
+    list: true,
+    calls: {
+      kind: "json",
+      nameKey: "tool_name",
+      argumentsKey: "parameters",
+      numberKey: "tool_call_id",
+    },
+  },
+  {
+    name: "lfm", // LFM2, of whose calls those in JSON are read
+    marks: ["<|tool_call_start|>"],
+    open: "<|tool_call_start|>",
+    close: "<|tool_call_end|>",
+    list: true,
+    calls: JSON_CALLS,
+  },
+  {
+    name: "nemotron",
+    marks: ["<TOOLCALL>"],
+    open: "<TOOLCALL>",
+    close: "</TOOLCALL>",
+    list: true,
+    calls: JSON_CALLS,
+  },
+  {
+    name: "functools", // FireFunction, earlier Phi
+    marks: ["functools["],
+    open: "functools",
+    close: "",
+    list: true,
+    calls: JSON_CALLS,
+  },
+  {
+    name: "tool_code", // Gemma
+    marks: ["```tool_code"],
+    open: "```tool_code",
+    close: "```",
+    calls: JSON_CALLS,
+  },
+  {
+    name: "llama", // Llama 3.1 to 3.3
+    marks: ["<|start_header_id|>", "parameters"],
+    open: "",
+    also: ["<|python_tag|>"],
+    close: "",
+    calls: JSON_PARAMETERS,
+  },
+];
+
+/** The texts that tell the parts of an answer apart, and are no content. */
+export function markersOf(format: ToolFormat): string[] {
+  const { open, also = [], close, calls } = format;
+  const inner =
+    calls.kind === "json"
+      ? []
+      : [
+          calls.begin,
+          calls.after,
+          calls.end,
+          ...(calls.arguments === "json"
+            ? []
+            : [calls.arguments.key, calls.arguments.value, calls.arguments.end]),
+        ];
+  return [open, ...also, close, ...inner].map((text) => text.trim()).filter((text) => text !== "");
+}
