@@ -4,6 +4,7 @@ import {
   complement,
   type Expression,
   intersect,
+  normalise,
   oneOf,
   optional,
   type Ranges,
@@ -52,15 +53,60 @@ export const quoted = (body: Expression): Expression => sequence(text('"'), body
 export const WS = rule("ws");
 export const STRING = rule("string");
 export const ANY_VALUE = rule("value");
-/** One character of a string, escaped or not. */
-export const CHARACTER = rule("character");
+const hex = oneOf(HEX);
+/**
+ * One character of a string, escaped or not. Not a rule: then every token of several characters would end a rule within, and the
+ * engine could say nothing about it beforehand.
+ */
+export const CHARACTER: Expression = choice(
+  oneOf(PLAIN),
+  sequence(
+    text("\\"),
+    choice(
+      oneOf([...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)])),
+      sequence(
+        text("u"),
+        choice(
+          // No half of a surrogate pair.
+          sequence(
+            oneOf([
+              [0x30, 0x39],
+              [0x41, 0x43],
+              [0x45, 0x46],
+              [0x61, 0x63],
+              [0x65, 0x66],
+            ]),
+            repeat(hex, 3, 3),
+          ),
+          sequence(
+            oneOf([
+              [0x44, 0x44],
+              [0x64, 0x64],
+            ]),
+            oneOf([[0x30, 0x37]]),
+            repeat(hex, 2, 2),
+          ),
+        ),
+      ),
+    ),
+  ),
+);
 
 /** `items`, parted by commas. */
 export const member = (key: Expression, value: Expression): Expression =>
   sequence(key, text(":"), WS, value);
 
+const codes = (characters: string): Ranges =>
+  normalise([...characters].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]));
+/** What comes after JSON's own rules, where the text doesn't end. */
+export const FOLLOWERS: ReadonlyMap<string, Ranges> = new Map([
+  ["string", codes(" \n,:]}")],
+  ["object", codes(" \n,]}")],
+  ["array", codes(" \n,]}")],
+  ["value", codes(" \n,]}")],
+]);
+
 export function jsonRules(): Rules {
-  const hex = oneOf(HEX);
   const comma = sequence(text(","), WS);
   const list = (open: string, item: Expression, close: string) =>
     sequence(
@@ -84,44 +130,6 @@ export function jsonRules(): Rules {
             ]),
             0,
             20,
-          ),
-        ),
-      ),
-    ],
-    [
-      "character",
-      choice(
-        oneOf(PLAIN),
-        sequence(
-          text("\\"),
-          choice(
-            oneOf(
-              [...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]),
-            ),
-            sequence(
-              text("u"),
-              choice(
-                // No half of a surrogate pair.
-                sequence(
-                  oneOf([
-                    [0x30, 0x39],
-                    [0x41, 0x43],
-                    [0x45, 0x46],
-                    [0x61, 0x63],
-                    [0x65, 0x66],
-                  ]),
-                  repeat(hex, 3, 3),
-                ),
-                sequence(
-                  oneOf([
-                    [0x44, 0x44],
-                    [0x64, 0x64],
-                  ]),
-                  oneOf([[0x30, 0x37]]),
-                  repeat(hex, 2, 2),
-                ),
-              ),
-            ),
           ),
         ),
       ),
