@@ -3,7 +3,8 @@
 Microseconds a mask takes, computed anew and with the cache of masks, milliseconds to compile, and
 the size of the engine. The vocabulary is a byte-level BPE trained on Python's own library, kept
 under .cache/figures. Along answers such as a model gives, both sides are asked at every token, in
-turns; of the cache's first round nothing was seen before. Before: `make setup build`. The last line is one JSON object.
+turns; in the first round the cache knows nothing. Before: `make setup build`. The last line is one
+JSON object.
 """
 
 import argparse

@@ -54,45 +54,55 @@ export const WS = rule("ws");
 export const STRING = rule("string");
 export const ANY_VALUE = rule("value");
 const hex = oneOf(HEX);
-/**
- * One character of a string, escaped or not. Not a rule: then every token of several characters would end a rule within, and the
- * engine could say nothing about it beforehand.
- */
-export const CHARACTER: Expression = choice(
-  oneOf(PLAIN),
-  sequence(
-    text("\\"),
-    choice(
-      oneOf([...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)])),
-      sequence(
-        text("u"),
-        choice(
-          // No half of a surrogate pair.
-          sequence(
-            oneOf([
-              [0x30, 0x39],
-              [0x41, 0x43],
-              [0x45, 0x46],
-              [0x61, 0x63],
-              [0x65, 0x66],
-            ]),
-            repeat(hex, 3, 3),
-          ),
-          sequence(
-            oneOf([
-              [0x44, 0x44],
-              [0x64, 0x64],
-            ]),
-            oneOf([[0x30, 0x37]]),
-            repeat(hex, 2, 2),
-          ),
+/** One character of a string, escaped. */
+const ESCAPE: Expression = sequence(
+  text("\\"),
+  choice(
+    oneOf([...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)])),
+    sequence(
+      text("u"),
+      choice(
+        // No half of a surrogate pair.
+        sequence(
+          oneOf([
+            [0x30, 0x39],
+            [0x41, 0x43],
+            [0x45, 0x46],
+            [0x61, 0x63],
+            [0x65, 0x66],
+          ]),
+          repeat(hex, 3, 3),
+        ),
+        sequence(
+          oneOf([
+            [0x44, 0x44],
+            [0x64, 0x64],
+          ]),
+          oneOf([[0x30, 0x37]]),
+          repeat(hex, 2, 2),
         ),
       ),
     ),
   ),
 );
+/** One character of a string, escaped or not. */
+const CHARACTER: Expression = choice(oneOf(PLAIN), ESCAPE);
+/**
+ * Any characters of a string. Stars of one class are what the engine is fast at: of `CHARACTER*` it could say beforehand for no token of
+ * several characters whether it is allowed.
+ */
+const CHARACTERS: Expression = sequence(
+  repeat(oneOf(PLAIN), 0),
+  repeat(sequence(ESCAPE, repeat(oneOf(PLAIN), 0)), 0),
+);
 
-/** `items`, parted by commas. */
+/** From `min` to `max` characters of a string. */
+export function characters(min: number, max: number): Expression {
+  if (max < Number.POSITIVE_INFINITY) return repeat(CHARACTER, min, max);
+  return min === 0 ? CHARACTERS : sequence(repeat(CHARACTER, min, min), CHARACTERS);
+}
+
+/** One property. */
 export const member = (key: Expression, value: Expression): Expression =>
   sequence(key, text(":"), WS, value);
 
@@ -134,7 +144,7 @@ export function jsonRules(): Rules {
         ),
       ),
     ],
-    ["string", quoted(repeat(CHARACTER, 0))],
+    ["string", quoted(CHARACTERS)],
     ["object", list("{", member(STRING, ANY_VALUE), "}")],
     ["array", list("[", ANY_VALUE, "]")],
     [
