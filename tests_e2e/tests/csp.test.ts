@@ -32,19 +32,19 @@ test("engines load and answer under the documented policy", async ({ page, serve
 test.describe("the policy is in force", () => {
   test.use({ allowedErrors: /Content Security Policy/ });
 
-test("what it forbids is refused", async ({ page, server }) => {
-  server.headers["content-security-policy"] = POLICY;
-  await page.goto(`${server.url}csp.html`);
-  // In the page's own world: what DevTools evaluates is not under the policy.
-  const refused = await page.evaluate(
-    () =>
-      new Promise((resolve) => {
-        addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
-        const script = document.createElement("script");
-        script.src = "https://elsewhere.test/x.js";
-        document.head.append(script);
-      }),
-  );
-  expect(refused).toBe("script-src-elem");
-});
+  test("what it forbids is refused", async ({ page, server }) => {
+    server.headers["content-security-policy"] = POLICY;
+    await page.goto(`${server.url}csp.html`);
+    // In the page's own world: what DevTools evaluates is not under the policy.
+    const refused = await page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+          const script = document.createElement("script");
+          script.src = "https://elsewhere.test/x.js";
+          document.head.append(script);
+        }),
+    );
+    expect(refused).toBe("script-src-elem");
+  });
 });

@@ -32,7 +32,10 @@ const LOADS: [name: string, breaks: (server: ProxyServer) => void, options?: obj
     (s) => s.breakPath(`/${PACK}pack.json`, edit(/"format_version":\d+/, '"format_version":99')),
   ],
   ["HashMismatch", (s) => s.breakPath(`/${PACK}tokenizer.json`, edit('"version"', '"Version"'))],
-  ["TruncatedFile", (s) => s.breakPath(`/${PACK}tokenizer.json`, { rewrite: (body) => body.subarray(0, -9) })],
+  [
+    "TruncatedFile",
+    (s) => s.breakPath(`/${PACK}tokenizer.json`, { rewrite: (body) => body.subarray(0, -9) }),
+  ],
   ["TokenizerError", (s) => replace(s, "tokenizer.json", '{"model":{"type":"Word"}}')],
   ["NetworkError", (s) => s.breakPath(`/${PACK}tokenizer.json`, { status: 500 })],
   ["InvalidRequestError", () => {}, { contextLength: 1 }],

@@ -1,5 +1,5 @@
 /** Starts an engine somewhere, a worker unless told otherwise, and connects to it. */
-import { fromWire, InvalidRequestError, WorkerFailed, type WireError } from "../errors.js";
+import { fromWire, InvalidRequestError, type WireError, WorkerFailed } from "../errors.js";
 import type { Link } from "../peer/link.js";
 import { type Calls, connectClient } from "./client.js";
 import type { MethodMap, Methods, Port } from "./protocol.js";
