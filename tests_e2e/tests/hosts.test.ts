@@ -103,8 +103,8 @@ test("an engine in a service worker answers; one that holds none is refused by n
 });
 
 test.describe("an extension", () => {
-  let context: BrowserContext;
-  test.afterEach(() => context.close());
+  let context: BrowserContext | undefined;
+  test.afterEach(() => context?.close());
 
   test("streams answers to its page from its own files, while its service worker sleeps", async ({
     adapter,
