@@ -38,7 +38,7 @@ from webbuild.errors import (
     TensorTooLargeError,
     UnknownQuantizationError,
 )
-from webbuild.models import Decoder, module_spec, parameters, read_config
+from webbuild.models import Decoder, module_spec, parameters, read_decoder
 from webbuild.native import NativeModel
 from webbuild.pack import Reporter, pack_model
 from webbuild.quantize import get_quantization
@@ -77,7 +77,7 @@ def compiled(name: str, quantization: str, library: bool) -> Compiled:
 
 def validate(result: Compiled, config: dict[str, Any], quantization: str) -> None:
     """Runs the checks that a pack's readers run, with a manifest made up for the purpose."""
-    decoder = result.config
+    decoder = read_decoder(config)
     arrays = [a for p in result.parameters for a in get_quantization(quantization).stored(p)]
     records = []
     offset = 0
@@ -259,7 +259,7 @@ def test_a_tied_head_binds_the_embedding() -> None:
 
 def test_memory_counts_what_the_runtime_allocates() -> None:
     result = compiled("llama-gqa", "q4f16_1", True)
-    config = result.config
+    config = read_decoder(TINY["llama-gqa"])
     page = 2 * config.layers * config.kv_heads * config.head_dim * result.program.page_size
     assert result.memory["f32"].page_bytes == 4 * page
     assert result.memory["f16"].page_bytes == 2 * page
@@ -386,7 +386,7 @@ def test_sizes_that_do_not_divide_are_named() -> None:
 
 
 def pipeline(name: str, tier: Any) -> tuple[tvm.IRModule, list[tuple[str, Any]]]:
-    config = read_config(TINY[name])
+    config = read_decoder(TINY[name])
     model = Decoder(config)
     module = model.export_tvm(spec=module_spec(model, {"f16": "float16", "f32": "float32"}[tier]))[
         0

@@ -183,3 +183,19 @@ def test_a_bias_decides_and_penalties_move_on(model: NativeModel) -> None:
     assert model.generate(PROMPT, 3, Sampling(logit_bias={42: 1e4}), stop_at_eos=False) == [42] * 3
     moving = Sampling(logit_bias={42: 100.0, 43: 99.9}, frequency_penalty=2.0)
     assert sorted(model.generate(PROMPT, 2, moving, stop_at_eos=False)) == [42, 43]
+
+
+def test_masks_leave_what_they_allow_and_penalties_see_the_prompt(model: NativeModel) -> None:
+    other = next(token for token in range(model.vocab_size) if token not in PROMPT)
+    sequence = model.sequence()
+    model.prefill(sequence, PROMPT)
+    likeliest = int(model.logits()[0].argmax())
+    model.mask(sequence, np.arange(model.vocab_size) == (likeliest + 1) % model.vocab_size)
+    assert model.sample() == [(likeliest + 1) % model.vocab_size]
+    model.mask(sequence, None)
+    assert model.sample() == [likeliest]
+    model.release(sequence)
+    bias = {PROMPT[0]: 1000.0, other: 999.5}
+    assert model.generate(PROMPT, 1, Sampling(logit_bias=bias), stop_at_eos=False) == [PROMPT[0]]
+    penalised = Sampling(logit_bias=bias, presence_penalty=1.0)
+    assert model.generate(PROMPT, 1, penalised, stop_at_eos=False) == [other]

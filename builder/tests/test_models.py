@@ -14,7 +14,7 @@ from webbuild.errors import (
     UnsupportedArchitectureError,
     UnsupportedConfigError,
 )
-from webbuild.models import Decoder, parameters, read_config
+from webbuild.models import Decoder, parameters, read_config, read_decoder
 from webbuild.reference import TINY
 
 LLAMA = TINY["llama-gqa"]
@@ -68,8 +68,8 @@ def test_llama3_scaling_of_the_real_model() -> None:
         "rope_type": "llama3",
     }
     base = LLAMA | {"rope_theta": 500000.0, "head_dim": 64}
-    plain = read_config(base).rope.inv_freq()
-    scaled = read_config(base | {"rope_scaling": scaling}).rope.inv_freq()
+    plain = read_decoder(base).rope.inv_freq()
+    scaled = read_decoder(base | {"rope_scaling": scaling}).rope.inv_freq()
     ratio = plain / scaled
     assert np.all(np.diff(ratio) >= 0)
     assert ratio[0] == 1 and ratio[-1] == pytest.approx(32)
@@ -106,7 +106,7 @@ def test_names_are_those_of_mlc() -> None:
 
 
 def test_a_tied_head_has_no_weight_of_its_own() -> None:
-    names = [name for name, _ in Decoder(read_config(QWEN2)).named_parameters()]
+    names = [name for name, _ in Decoder(read_decoder(QWEN2)).named_parameters()]
     assert "lm_head.weight" not in names
 
 

@@ -37,6 +37,8 @@ describe("the built package", () => {
         Object.defineProperty(globalThis, name, { get() { throw new Error("touched " + name) } });
       const m = await import(${JSON.stringify(join(dist, "index.js"))});
       const http = await import(${JSON.stringify(join(dist, "http.js"))});
+      for (const name of ["extension", "web_llm", "prompt_api", "router"])
+        await import(${JSON.stringify(dist)} + "/" + name + ".js");
       console.log(typeof m.Engine.load, typeof m.HashMismatch, typeof http.serveV1);`;
     const { stdout, stderr } = await run(process.execPath, ["--input-type=module", "-e", code]);
     expect([stdout, stderr]).toEqual(["function function function\n", ""]);
@@ -58,6 +60,28 @@ describe("the built package", () => {
       cwd: root,
     });
     expect(stdout).toBe("5 true\n");
+  });
+
+  test("says by name what a host has not: shared workers, an extension's API", async () => {
+    const code = `
+      import { Engine } from ${JSON.stringify(join(dist, "index.js"))};
+      import { connectExtension, serveExtension } from ${JSON.stringify(join(dist, "extension.js"))};
+      const refused = async (worker) => {
+        const error = await Engine.load("/", { worker }).catch((e) => e);
+        console.log(error.name, error instanceof Error, error.data.host ?? error.data.param);
+      };
+      await refused("shared");
+      await refused(connectExtension());
+      await refused("elsewhere");
+      try { serveExtension() } catch (error) { console.log(error.name) }`;
+    const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code]);
+    expect(stdout.split("\n")).toEqual([
+      "HostUnsupported true shared",
+      "HostUnsupported true extension",
+      "InvalidRequestError true worker",
+      "HostUnsupported",
+      "",
+    ]);
   });
 
   test("a bundler takes it without a warning and keeps the worker's URL", async () => {
@@ -82,7 +106,7 @@ describe("the built package", () => {
   });
 
   test("names no Node module that a browser's bundler would look for", () => {
-    for (const name of ["index", "worker", "inline"]) {
+    for (const name of ["index", "worker", "shared_worker", "inline", "links", "extension"]) {
       const code = readFileSync(join(dist, `${name}.js`), "utf8");
       expect(code).not.toMatch(/(from|import\(|require\()\s*["']node:/);
     }

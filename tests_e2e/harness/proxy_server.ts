@@ -40,6 +40,8 @@ export interface Exchange {
 export class ProxyServer {
   /** What the browser asked for, oldest first. */
   readonly exchanges: Exchange[] = [];
+  /** Is added to every response. */
+  readonly headers: Record<string, string> = {};
   readonly #faults = new Map<string, Fault>();
   readonly #stalled = new Set<() => void>();
   readonly #server: Server;
@@ -85,7 +87,7 @@ export class ProxyServer {
     fault: Fault = {},
   ): Promise<void> {
     const closed = new Promise<void>((resolve) => response.once("close", resolve));
-    const headers = { ...answer.headers };
+    const headers = { ...answer.headers, ...this.headers };
     let body: AsyncIterable<Buffer> | Buffer[] = answer;
     // What the browser has already is what was rewritten.
     if (fault.rewrite && answer.statusCode !== 304) {

@@ -56,7 +56,8 @@ test("React chat: an answer streams, and stops when told", async ({ page, server
 
 test("Node script: prints an answer", async () => {
   const script = join(root, "examples/node-script/main.mjs");
-  const pack = join(root, "demo_site/public/packs/demo");
+  const shipped = join(root, "demo_site/public/packs/demo");
+  const pack = process.env.WEBBUILD_TEST_PACK ?? shipped;
   const run = promisify(execFile);
   const { stdout } = await run(process.execPath, [script, pack, "What is the sky?"]);
   expect(stdout).toMatch(/\S+ \S+/);

@@ -207,8 +207,6 @@ SETTINGS: dict[str, tuple[int, Sampling]] = {
     "repetition": (SMALL, replace(PENALTIES, repetition_penalty=1.4)),
     "mask": (SMALL, replace(WARM, use_mask=True)),
     "mask, real": (REAL, replace(WARM, use_mask=True)),
-    "mask, hot": (LARGE, replace(WARM, temperature=1e30, use_mask=True)),
-    "mask, all": (LARGE, replace(NARROW, use_mask=True)),
     "mask, fewer than top_k": (LARGE, replace(WARM, top_k=2000, top_p=0.9, use_mask=True)),
     "mask, bias, penalties": (
         LARGE,
@@ -234,9 +232,7 @@ def test_draws_follow_the_distribution(device: Device, name: str) -> None:
     state.counts[:] = np.arange(vocab) % 3
     state.bias[:] = np.random.default_rng(2).standard_normal(vocab)
     state.allow(np.arange(vocab) % 7 == 3)
-    adjusted = oracle.adjust_logits(
-        logits, state.counts[0], state.bias[0], settings, state.mask[0]
-    )
+    adjusted = oracle.adjust_logits(logits, state.counts[0], state.bias[0], settings, state.mask[0])
     probabilities = oracle.distribution(adjusted, settings)
     rows = [replace(settings, seed=12345678901234567, draw=i) for i in range(DRAWS)]
     slots = list(range(batch)) if own else [1] * batch

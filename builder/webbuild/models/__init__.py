@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from webbuild.errors import UnsupportedArchitectureError
+from webbuild.errors import UnsupportedArchitectureError, WrongModelKindError
 from webbuild.weights.parameter import Kind, Parameter
 
 from .bert import BERT, ROBERTA
@@ -34,6 +34,7 @@ __all__ = [
     "module_spec",
     "parameters",
     "read_config",
+    "read_decoder",
 ]
 
 FAMILIES = (LLAMA, QWEN2, QWEN3, BERT, ROBERTA)
@@ -58,6 +59,16 @@ def read_config(config: Mapping[str, Any]) -> ModelConfig:
     known = ", ".join(name for family in FAMILIES for name in family.architectures)
     raise UnsupportedArchitectureError(
         f"architecture {architecture!r} is not supported: webbuild knows {known}"
+    )
+
+
+def read_decoder(config: Mapping[str, Any]) -> DecoderConfig:
+    """The same of a model that must generate text. Raises WrongModelKindError for another."""
+    model = read_config(config)
+    if isinstance(model, DecoderConfig):
+        return model
+    raise WrongModelKindError(
+        f"{model.architecture} embeds texts: give a model that generates them"
     )
 
 

@@ -131,7 +131,7 @@ class NativeModel:
         return sequence
 
     def mask(self, sequence: Sequence, allowed: npt.NDArray[np.bool_] | None) -> None:
-        """From now on `sequence` draws only tokens i of which allowed[i], bool [vocab]; None: any."""
+        """From now on `sequence` draws only what `allowed`, bool [vocab], says; None: any token."""
         sequence.masked = allowed is not None
         if allowed is None:
             return

@@ -59,8 +59,8 @@ class Sampling:
         return unlimited or np.float32(self.temperature) == 0
 
     def row(self, draw: int, masked: bool = False) -> npt.NDArray[np.uint32]:
-        """u32[16] of docs/architecture.md; `draw` is the number of tokens generated so far, `masked`
-        whether its slot's mask says what may be drawn."""
+        """u32[16] of docs/architecture.md; `draw` is the number of tokens generated so far;
+        masked: its slot's mask says what may be drawn."""
         flags = (
             (_USE_BIAS if self.logit_bias else 0)
             | (_USE_PENALTIES if self.uses_penalties else 0)

@@ -1,8 +1,8 @@
 /** The demo model calls tools and says what they returned, through the API, held to their form and free. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Engine } from "../index.js";
-import { folder, hasDemo } from "../testing/demo_serving.js";
-import { dawn } from "../testing/host.js";
+import type { LanguageModel } from "../engine/language_model.js";
+import { hasDemo, loadDemo } from "../testing/demo_serving.js";
+import { ChatCompletions } from "./chat.js";
 import type {
   ChatCompletionChunk,
   ChatCompletionCreateParamsNonStreaming,
@@ -28,15 +28,24 @@ const QUESTION: ChatCompletionMessageParam = {
 };
 
 describe.skipIf(!hasDemo)("the demo model", () => {
-  let engine: Engine;
-  let completions: Engine["chat"]["completions"];
+  let model: LanguageModel;
+  let completions: ChatCompletions;
 
   beforeAll(async () => {
-    const gpu = await dawn();
-    engine = await Engine.load(folder, { worker: false, gpu, contextLength: 512 });
-    completions = engine.chat.completions;
+    model = await loadDemo(undefined, 512);
+    completions = new ChatCompletions(
+      {
+        generate: (request, { signal = new AbortController().signal, onEvent } = {}) =>
+          model.generate(
+            request,
+            { delta: (delta) => onEvent?.({ kind: "deltas", deltas: [delta] }) },
+            signal,
+          ),
+      },
+      "demo",
+    );
   });
-  afterAll(() => engine?.unload());
+  afterAll(() => model?.unload());
 
   const ask = (params: Partial<ChatCompletionCreateParamsNonStreaming>) => ({
     messages: [QUESTION],

@@ -132,6 +132,17 @@ describe("a chat completion request", () => {
     ],
     [{ messages: [{ role: "user", content: [{ type: "text" }] }] }, "messages[0].content[0].text"],
     [{ messages: [{ role: "assistant", content: null }] }, "messages[0].content"],
+    [{ messages: [{ role: "assistant", content: null, refusal: 5 }] }, "messages[0].refusal"],
+    [{ messages: [{ role: "user", content: "", tool_calls: [{}] }] }, "messages[0].tool_calls"],
+    [{ messages: [{ role: "user", content: "", mood: "good" }] }, "messages[0].mood"],
+    [
+      { messages: [{ role: "user", content: [{ type: "refusal", refusal: "" }] }] },
+      "messages[0].content[0]",
+    ],
+    [
+      { messages: [{ role: "user", content: [{ type: "text", text: "", cache: {} }] }] },
+      "messages[0].content[0].cache",
+    ],
     [{ messages: [{ role: "tool", content: "x" }] }, "messages[0].tool_call_id"],
     [{ messages: [{ role: "assistant", tool_calls: [{ id: "a" }] }] }, "messages[0].tool_calls[0]"],
     [
@@ -175,6 +186,18 @@ describe("a chat completion request", () => {
     [{ stream: "yes" }, "stream"],
     [{ stream_options: {} }, "stream_options"],
     [{ stream: true, stream_options: { x: 1 } }, "stream_options.x"],
+    [
+      { stream: true, stream_options: { include_obfuscation: true } },
+      "stream_options.include_obfuscation",
+    ],
+    [{ stream: true, stream_options: { include_usage: 1 } }, "stream_options.include_usage"],
+    [{ webbuild: { repetition_penalty: 0 } }, "webbuild.repetition_penalty"],
+    [{ webbuild: { ignore_eos: "yes" } }, "webbuild.ignore_eos"],
+    [{ webbuild: { template: [] } }, "webbuild.template"],
+    [
+      { reasoning_effort: "low", webbuild: { template: { reasoning_effort: "low" } } },
+      "reasoning_effort",
+    ],
     [{ tools: [] }, "tools"],
     [{ max_token: 5 }, "max_token"],
   ];

@@ -135,6 +135,20 @@ describe("constrained answers", () => {
     expect(PatternMatcher.live).toBe(0);
   });
 
+  test("a listener that throws while forced tokens are told fails its own request", async () => {
+    const w = world();
+    for (const classes of ["abcdefgh", "[ab]abcdefgh"]) {
+      const other = submit(w, { prompt: [2], maxTokens: 9 });
+      const asked = submit(w, { prompt, maxTokens: 20, grammar: { classes } }, ({ deltas }) => {
+        if (deltas.length === 3) throw new Error("the page's own");
+      });
+      await drain(w);
+      expect(asked.settled).toMatchObject({ message: "the page's own" });
+      expectTwin(other);
+      expectClean(w, [asked, other]);
+    }
+  });
+
   test("a lost device: they go on where they were", async () => {
     for (let after = 0; after < 8; after++) {
       const w = world();

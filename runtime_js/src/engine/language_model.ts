@@ -1,16 +1,11 @@
 /** A loaded model: requests become prompts, which the scheduler continues. */
-import {
-  DeviceLostError,
-  EngineUnloaded,
-  InvalidRequestError,
-  throwIfAborted,
-} from "../errors.js";
+import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { AdapterReport } from "../gpu/device.js";
 import type { Requirements } from "../gpu/requirements.js";
 import type { Capacity } from "../gpu/sizes.js";
-import type { GrammarSpec, Grammars, Matcher, Vocabulary } from "../grammar/spec.js";
+import type { Matcher, Vocabulary } from "../grammar/spec.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";
@@ -29,6 +24,7 @@ import type { Executor } from "./executor.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
+import { Matchers } from "./matchers.js";
 import { type Fitted, isMessages, Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
@@ -90,10 +86,6 @@ export interface GenerateListener {
 
 const isText = (prompt: Prompt) => typeof prompt === "object" && "text" in prompt;
 
-const openGrammars = async (vocabulary: Vocabulary): Promise<Grammars> => {
-  return (await import("./grammar.js")).openGrammars(vocabulary);
-};
-
 /** Of an answer that the model does not end. */
 const NO_END: ReadonlySet<number> = new Set();
 
@@ -123,9 +115,8 @@ export class LanguageModel {
   readonly #eos: ReadonlySet<number>;
   readonly #contextLength: number;
   #prefixes: Promise<SavedPrefixes> | undefined;
-  /** Loads what compiles grammars, when a request has one first. */
-  openGrammars: (vocabulary: Vocabulary) => Promise<Grammars> = openGrammars;
-  #grammars: Promise<Grammars> | undefined;
+  /** Of answers that must match a grammar. */
+  matchers: Matchers;
   #unloaded = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
   /** An idle moment's work failed: the request that needs it is told. */
@@ -155,7 +146,20 @@ export class LanguageModel {
     };
     this.#eos = new Set(manifest.tokens.eos);
     this.#contextLength = setting.contextLength;
+    this.matchers = new Matchers(this.#vocabulary());
     this.prompts = new Prompts(text, manifest.model.vocab_size, setting.contextLength);
+  }
+
+  /** What grammars need to know of the tokens. */
+  #vocabulary(): Vocabulary {
+    const { bytes } = this.text.tokenizer;
+    return {
+      size: this.manifest.model.vocab_size,
+      stopTokens: [...this.#eos],
+      bytes: (id) => bytes.of(id),
+      // Grammars of answers are made of marks like any text.
+      isSpecial: (id) => bytes.isSpecial(id) && !this.prompts.marks.has(id),
+    };
   }
 
   /** On the device of now; another one after a loss. */
@@ -360,31 +364,12 @@ export class LanguageModel {
     const chat = request.tools !== undefined || isMessages(request.messages);
     const answer = chat ? this.prompts.answering.of(request, fitted.tokens) : undefined;
     const grammar = answer ? answer.grammar : request.grammar;
-    const matcher = grammar && (await this.#matcher(grammar));
+    const matcher = grammar && (await this.matchers.begin(grammar));
     try {
       return await this.#answer(request, { ...fitted, answer, matcher }, listener, signal);
     } finally {
       matcher?.free();
     }
-  }
-
-  /** At the beginning of a grammar. @throws GrammarError */
-  async #matcher(spec: GrammarSpec): Promise<Matcher> {
-    const { bytes } = this.text.tokenizer;
-    const { marks } = this.prompts; // which grammars of answers are made of, like any text
-    this.#grammars ??= this.openGrammars({
-      size: this.manifest.model.vocab_size,
-      stopTokens: [...this.#eos],
-      bytes: (id) => bytes.of(id),
-      isSpecial: (id) => bytes.isSpecial(id) && !marks.has(id),
-    });
-    const opening = this.#grammars;
-    opening.catch(() => {
-      if (this.#grammars === opening) this.#grammars = undefined; // the next request tries again
-    });
-    const grammars = await opening;
-    if (this.#unloaded) throw new EngineUnloaded("the engine was unloaded");
-    return grammars.compile(spec).matcher();
   }
 
   async #answer(
@@ -519,7 +504,7 @@ export class LanguageModel {
     this.#unloaded = true;
     clearTimeout(this.#idle);
     this.exchange.reservations.clear("the engine was unloaded");
-    this.#grammars?.then((grammars) => grammars.close()).catch(() => {});
+    this.matchers.close();
     const unloaded = new EngineUnloaded("the engine was unloaded");
     this.#recovery?.end(unloaded);
     this.scheduler.stop(unloaded);

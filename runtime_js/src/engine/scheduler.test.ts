@@ -1,6 +1,5 @@
-import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import { FAKE_VOCAB, fakeNext, fakeRepeats } from "../testing/fake_runner.js";
+import { FAKE_VOCAB, fakeRepeats } from "../testing/fake_runner.js";
 import {
   type Ask,
   type Asked,
@@ -10,16 +9,13 @@ import {
   PAGE,
   random,
   randomAsk,
-  randomWindow,
   submit,
   text,
   turns,
   twin,
   world,
 } from "../testing/fake_serving.js";
-import type { Window } from "./context.js";
 import { AGEING_MS } from "./rank.js";
-import type { Delta, Speculates } from "./request.js";
 import { MAX_AHEAD, RunAhead } from "./run_ahead.js";
 import type { GenerationResult } from "./scheduler.js";
 

@@ -13,6 +13,7 @@ import { Beside } from "./beside.js";
 import { ChunkBudget } from "./chunk_budget.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
 import { type Chosen, choose, Guesses } from "./guesses.js";
+import { HeldDraws } from "./held_draws.js";
 import { KvMemory } from "./kv_memory.js";
 import { PageShare, STEP_MS } from "./page_share.js";
 import { insertRanked } from "./rank.js";
@@ -29,12 +30,6 @@ interface Request {
   resolve(result: GenerationResult): void;
   reject(error: Error): void;
   dispose(): void;
-}
-
-/** A step whose draws wait for masks: its forward pass is submitted. */
-interface Held {
-  step: Step;
-  draw: ReturnType<StepRunner["forward"]>;
 }
 
 /** A step under way. */
@@ -73,7 +68,7 @@ export class Scheduler {
   readonly #requests = new Map<Generation, Request>();
   readonly #underWay: Step[] = [];
   /** Comes after all that are under way; nothing is submitted before its draws are. */
-  #held: Held | undefined;
+  #held: { step: Step; draws: HeldDraws } | undefined;
   readonly #tasks: Task[] = [];
   #task: Task | undefined;
   readonly #ahead = new RunAhead();
@@ -397,10 +392,14 @@ export class Scheduler {
     generation.cachedTokens = spec.cache ? (sequence?.length ?? 0) : 0;
     this.#counts.lookedUp += spec.cache ? promptTokens : 0;
     this.#counts.cached += generation.cachedTokens;
-    const finish = generation.jump(generation.began);
+    try {
+      const finish = generation.jump(generation.began);
+      if (finish && !generation.ended) this.#finish(generation, finish);
+    } catch (error) {
+      this.#end(generation, error as Error);
+    }
     this.#counts.drawn += generation.jumped;
     this.#counts.jumped += generation.jumped;
-    if (finish && !generation.ended) this.#finish(generation, finish);
   }
 
   /** Submits the next step. @returns false if there is nothing to compute just now, or something to compile first */
@@ -431,8 +430,9 @@ export class Scheduler {
     const prefilling = chosen.filter(({ generation }) => generation.prefills);
     try {
       this.#count(chosen);
-      if (masked) this.#held = { step, draw: runner.forward(rows, sample) };
-      else this.#follow(step, runner.step(rows, sample) ?? runner.idle());
+      if (masked)
+        this.#held = { step, draws: new HeldDraws(drawing, runner.forward(rows, sample)) };
+      else this.#follow(step, runner.step(rows, sample));
     } catch (error) {
       if (runner.gpu.failure()) return false;
       for (const { generation } of chosen) this.#end(generation, error as Error);
@@ -457,9 +457,10 @@ export class Scheduler {
     }
   }
 
-  /** All of a step is submitted: its result is awaited. */
-  #follow(step: Step, result: Promise<Uint32Array | void>): void {
+  /** All of a step is submitted: its result is awaited, or its end. */
+  #follow(step: Step, drawn: Promise<Uint32Array> | undefined): void {
     const runner = this.#runner;
+    const result = drawn ?? runner.idle();
     result.then(
       (words) => {
         step.words = words ?? undefined;
@@ -478,46 +479,23 @@ export class Scheduler {
   }
 
   /**
-   * Submits the draws that a step holds back, once all that they depend on are read: their masks are made while the GPU
-   * runs the step's forward pass. Who has ended meanwhile, or gone on without drawing, draws for nobody.
+   * Submits the draws that a step holds back, once all that they depend on is read: their masks are made while the GPU
+   * runs the step's forward pass.
    */
   #release(): void {
-    const held = this.#held;
-    if (!held) return;
-    const { step, draw } = held;
-    const wanted = ({ generation, draws }: Chosen) => {
-      return !generation.ended && generation.draws === draws;
-    };
-    const masked = step.draws.filter((of) => wanted(of) && of.generation.spec.constraint);
-    if (masked.some(({ generation }) => generation.awaits)) return;
+    if (!this.#held?.draws.ready) return;
+    const { step, draws } = this.#held;
     this.#held = undefined;
     const runner = this.#runner;
+    const began = this.now();
     try {
-      const slots = this.#mask(masked);
-      for (const of of step.draws) of.dropped = !wanted(of);
-      const drawn = step.draws.some(({ dropped }) => !dropped);
-      this.#follow(step, drawn ? draw(slots) : runner.idle());
+      const slots = draws.mask(runner.masks, (generation, error) => this.#end(generation, error));
+      if (slots.length > 0) this.#counts.masked(this.now() - began);
+      this.#follow(step, draws.submit(slots));
     } catch (error) {
       if (runner.gpu.failure()) return;
       for (const { generation } of step.draws) this.#end(generation, error as Error);
     }
-  }
-
-  /** Makes the masks of these draws. @returns their slots */
-  #mask(masked: readonly Chosen[]): number[] {
-    if (masked.length === 0) return [];
-    const { masks } = this.#runner;
-    const began = this.now();
-    for (const { generation } of masked) {
-      const { slot } = generation.sequence as Sequence;
-      try {
-        generation.spec.constraint?.mask(masks.row(slot));
-      } catch (error) {
-        this.#end(generation, error as Error);
-      }
-    }
-    this.#counts.masked(this.now() - began);
-    return masked.flatMap(({ generation }) => generation.sequence?.slot ?? []);
   }
 
   /** The next batch, whose pages are reserved. Whoever gets no page stays as it is until there is one. */

@@ -300,7 +300,7 @@ describe("a conversation that does not fit", () => {
     expect(of(48, null)).toMatchObject({ droppedMessages: 0, window: undefined });
     expect(() => of(49, null)).toThrow(
       expect.objectContaining({
-        data: { param: "messages", promptTokens: 49, limit: 48, contextLength: 64 },
+        data: { param: "prompt", promptTokens: 49, limit: 48, contextLength: 64 },
       }),
     );
     expect(of(60, 4).tokens).toHaveLength(60);

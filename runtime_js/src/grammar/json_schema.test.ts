@@ -49,7 +49,7 @@ describe("what can't be held to is refused by name", () => {
   const deep = (n: number): unknown => (n === 0 ? true : { allOf: [deep(n - 1)] });
   test.each<[unknown, string | undefined, string]>([
     [{ not: { type: "string" } }, "not", "/not"],
-    [{ type: "object", properties: { x: { if: {}, then: {} } } }, "if", "/properties/x/if"],
+    [{ type: "object", properties: { x: { if: {}, else: {} } } }, "if", "/properties/x/if"],
     [
       { type: "object", properties: a, dependentSchemas: {} },
       "dependentSchemas",

@@ -160,15 +160,16 @@ interface FractionBound {
   exclusive: boolean;
 }
 
+/** Whether the digits before reached a bound that is excluded. */
+const closed = (high: FractionBound | undefined): boolean => high?.digits === "" && high.exclusive;
+
 /** A whole part and the fractions within bounds behind it. */
 function decimal(
   whole: number,
   low: FractionBound | undefined,
   high: FractionBound | undefined,
 ): Expression {
-  const bare =
-    (!low || (low.digits === "" && !low.exclusive)) &&
-    (!high || high.digits !== "" || !high.exclusive);
+  const bare = (!low || (low.digits === "" && !low.exclusive)) && !closed(high);
   const lead = text(String(whole));
   return choice(
     bare ? lead : NOTHING,
@@ -189,7 +190,7 @@ function fraction(
   if (!low && !high) return any(started ? 0 : 1, left);
   // Missing digits are zeros.
   const aboveLow = !low || (low.digits === "" && !low.exclusive);
-  const belowHigh = !high || high.digits !== "" || !high.exclusive;
+  const belowHigh = !closed(high);
   const end = started && aboveLow && belowHigh ? EMPTY : NOTHING;
   if (left === 0) return end;
   const from = low ? Number(low.digits[0] ?? "0") : 0;

@@ -13,7 +13,6 @@ import {
   sequence,
   text,
 } from "./expression.js";
-import { FORMATS } from "./formats.js";
 import { ANY_VALUE, CHARACTER, member, PLAIN, quoted, STRING, WS } from "./json_rules.js";
 import { type Keywords, refuse, type Schema, step } from "./schema_merge.js";
 

@@ -13,6 +13,8 @@ export const FAKE_VOCAB = 40;
 export const fakeBytes = {
   leadingSpaces: 0,
   isSpecial: () => false,
+  has: () => true,
+  first: (id: number) => Uint8Array.of(97 + (id % 26)),
   of: (id: number) => Uint8Array.of(97 + (id % 26)),
 } as unknown as TokenBytes;
 

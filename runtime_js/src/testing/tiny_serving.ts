@@ -3,9 +3,10 @@ import { getEventListeners } from "node:events";
 import { expect } from "vitest";
 import type { LanguageModel } from "../engine/language_model.js";
 import { load } from "../engine/load.js";
+import { Matchers } from "../engine/matchers.js";
 import type { Delta, GenerateRequest, GenerateResult, Speculates } from "../engine/request.js";
 import { GrammarError } from "../errors.js";
-import type { Grammars } from "../grammar/spec.js";
+import type { Grammars, Vocabulary } from "../grammar/spec.js";
 import { BASE, dawn, testHost } from "./host.js";
 import { classes, PatternMatcher } from "./pattern_matcher.js";
 import {
@@ -88,7 +89,7 @@ export async function loadTiny(
     () => {},
     never,
   );
-  model.openGrammars = tinyGrammars;
+  model.matchers = new Matchers({ size: VOCAB } as Vocabulary, tinyGrammars);
   await model.finish(); // so that no idle moment's work is counted below
 }
 

@@ -1,5 +1,5 @@
 /** Starts an engine somewhere, a worker unless told otherwise, and connects to it. */
-import { fromWire, InvalidRequestError, toWire, WorkerFailed } from "../errors.js";
+import { fromWire, InvalidRequestError, type WireError, WorkerFailed } from "../errors.js";
 import type { Link } from "../peer/link.js";
 import { type Calls, connectClient } from "./client.js";
 import type { MethodMap, Methods, Port } from "./protocol.js";
@@ -94,7 +94,8 @@ async function connectLink({ port, lost, close: leave }: Link): Promise<Connecti
 
 /** Links come from bundles with classes of their own. @throws the error, as one of this bundle's */
 function ours(error: unknown): never {
-  throw fromWire(toWire(error));
+  const { name, message, data = {}, stack } = error as WireError;
+  throw fromWire({ name, message, data, ...(stack === undefined ? {} : { stack }) });
 }
 
 /** Connects to what serves `M` in this thread, and ends it with the connection. */

@@ -1,0 +1,1 @@
+globalThis.webbuild = await import("./webbuild/index.js");
