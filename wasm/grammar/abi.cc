@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <variant>
@@ -148,14 +149,14 @@ API int matcher_accept_bytes(MatcherHandle* m, const char* bytes, int size) {
 /** Fills `mask`. 1: some tokens are not allowed, 0: all are, -1: an error. `cached` 0 computes it anew. */
 API int matcher_mask(MatcherHandle* m, uint32_t* mask, int words, int cached) {
   return guarded(-1, [&] {
-    if (!cached) return fill_mask(m->matcher, mask, words) ? 1 : 0;
-    const ChartKey key = m->keys.of(m->matcher);
-    if (const MaskCache::Mask* known = m->masks->find(key)) {
+    const std::optional<ChartKey> key = cached ? m->keys.of(m->matcher) : std::nullopt;
+    if (!key) return fill_mask(m->matcher, mask, words) ? 1 : 0;
+    if (const MaskCache::Mask* known = m->masks->find(*key)) {
       std::memcpy(mask, known->words.data(), words * sizeof(uint32_t));
       return known->applies ? 1 : 0;
     }
     const bool applies = fill_mask(m->matcher, mask, words);
-    m->masks->add(key, {std::vector<uint32_t>(mask, mask + words), applies});
+    m->masks->add(*key, {std::vector<uint32_t>(mask, mask + words), applies});
     return applies ? 1 : 0;
   });
 }

@@ -4,7 +4,9 @@
 #define protected public
 #include "earley_parser.h"
 #undef protected
+#define private public
 #include "grammar_matcher.cc"
+#undef private
 
 namespace {
 
@@ -24,8 +26,9 @@ ChartKey key_of(const xgrammar::ParserState& state, const ChartKey& start) {
   ChartKey key;
   for (int32_t field :
        {state.rule_id, state.sequence_id, state.element_id, state.sub_element_id, state.repeat_count,
-        state.partial_codepoint, state.budget_deadline, state.char_budget_deadline})
+        state.partial_codepoint, state.budget_deadline})
     fold(key, static_cast<uint32_t>(field));
+  fold(key, state.char_budget_deadline >= 0);
   fold(key, start.a);
   fold(key, start.b);
   return key;
@@ -33,8 +36,15 @@ ChartKey key_of(const xgrammar::ParserState& state, const ChartKey& start) {
 
 }  // namespace
 
-ChartKey ChartKeys::of(const xgrammar::GrammarMatcher& matcher) {
+std::optional<ChartKey> ChartKeys::of(const xgrammar::GrammarMatcher& matcher) {
   const auto& impl = *matcher.ImplPtr();
+  // Limits count from where their rule began. While the longest token keeps within one on characters, it excludes nothing.
+  const int32_t within =
+      impl.GetCurrentCharIndex() + impl.tokenizer_info_.ImplPtr()->GetMaxTokenChars();
+  for (const auto& state : impl.scanable_state_history_[impl.scanable_state_history_.size() - 1]) {
+    if (state.budget_deadline >= 0) return std::nullopt;
+    if (state.char_budget_deadline >= 0 && state.char_budget_deadline <= within) return std::nullopt;
+  }
   const auto& waiting = impl.rule_id_to_completable_states_;
   const auto start_key = [&](int32_t start, std::size_t row) {
     if (start < 0) return ChartKey{1, 0};                               // before the text

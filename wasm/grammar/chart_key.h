@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 struct ChartKey {
@@ -22,8 +23,8 @@ struct ChartKeyHash {
 
 class ChartKeys {
  public:
-  /** The key of the state that `matcher` is in. */
-  ChartKey of(const xgrammar::GrammarMatcher& matcher);
+  /** The key of the state that `matcher` is in; none where a limit on tokens or characters matters. */
+  std::optional<ChartKey> of(const xgrammar::GrammarMatcher& matcher);
   /** Forgets rows that `matcher` has taken back. */
   void cut(const xgrammar::GrammarMatcher& matcher);
 

@@ -9,7 +9,9 @@ export type Expression =
   | { kind: "sequence"; parts: Expression[] }
   | { kind: "choice"; options: Expression[] }
   | { kind: "repeat"; body: Expression; min: number; max: number }
-  | { kind: "rule"; name: string };
+  | { kind: "rule"; name: string }
+  /** What ends after `characters` characters, as soon as it can; the whole body of a rule. */
+  | { kind: "limit"; body: Expression; characters: number };
 
 export type Rules = Map<string, Expression>;
 
@@ -29,6 +31,12 @@ export const repeat = (
   max,
 });
 export const optional = (body: Expression): Expression => repeat(body, 0, 1);
+
+export const limit = (body: Expression, characters: number): Expression => ({
+  kind: "limit",
+  body,
+  characters,
+});
 
 export const EMPTY: Expression = text("");
 /** Matches no text at all. */
@@ -103,6 +111,8 @@ function ends(e: Expression, productive: Set<string>): boolean {
       return e.min === 0 || ends(e.body, productive);
     case "rule":
       return productive.has(e.name);
+    case "limit":
+      return ends(e.body, productive);
   }
 }
 
@@ -133,7 +143,8 @@ function trim(e: Expression, productive: Set<string>, used: string[]): Expressio
 export function print(rules: Rules, followers: ReadonlyMap<string, Ranges> = new Map()): string {
   const lines = [...rules].map(([name, body]) => {
     const next = followers.get(name);
-    return `${name} ::= ${printed(body)}${next ? ` (=${printed(oneOf(next))})` : ""}\n`;
+    const attribute = body.kind === "limit" ? `[max_chars=${body.characters}]` : "";
+    return `${name}${attribute} ::= ${printed(body)}${next ? ` (=${printed(oneOf(next))})` : ""}\n`;
   });
   return lines.join("");
 }
@@ -164,6 +175,8 @@ function printed(e: Expression): string {
     }
     case "rule":
       return e.name;
+    case "limit":
+      return printed(e.body);
   }
 }
 

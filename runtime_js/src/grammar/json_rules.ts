@@ -4,6 +4,7 @@ import {
   complement,
   type Expression,
   intersect,
+  limit,
   normalise,
   oneOf,
   optional,
@@ -96,10 +97,13 @@ const CHARACTERS: Expression = sequence(
   repeat(sequence(ESCAPE, repeat(oneOf(PLAIN), 0)), 0),
 );
 
-/** From `min` to `max` characters of a string. */
-export function characters(min: number, max: number): Expression {
-  if (max < Number.POSITIVE_INFINITY) return repeat(CHARACTER, min, max);
-  return min === 0 ? CHARACTERS : sequence(repeat(CHARACTER, min, min), CHARACTERS);
+/** From `min` to `max` characters of a string; where there is a most, an escape may count as several. */
+export function characters(min: number, max: number, rules: Rules): Expression {
+  if (max === min) return repeat(CHARACTER, min, max);
+  if (max === Number.POSITIVE_INFINITY) return sequence(repeat(CHARACTER, min, min), CHARACTERS);
+  const name = `characters-${max - min}`;
+  rules.set(name, limit(CHARACTERS, max - min));
+  return sequence(repeat(CHARACTER, min, min), rule(name));
 }
 
 /** One property. */

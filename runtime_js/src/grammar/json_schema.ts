@@ -237,7 +237,7 @@ export class SchemaCompiler {
       return quoted(body);
     }
     if (min === 0 && max === Number.POSITIVE_INFINITY) return STRING;
-    return quoted(characters(min, max));
+    return quoted(characters(min, max, this.rules));
   }
 
   /** Two bounds on a count. */

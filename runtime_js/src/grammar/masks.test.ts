@@ -27,6 +27,11 @@ const SPECS: GrammarSpec[] = [
     "(a|ab)(c|bcd)*",
   ].map((pattern): GrammarSpec => ({ kind: "regex", pattern })),
   { kind: "ebnf", grammar: 'root ::= "(" root ")" | [0-9]+ ("+" root)?' },
+  {
+    kind: "ebnf",
+    grammar:
+      'root ::= "<" a ">" b\na[max_chars=5] ::= [a-z ]*\nb[max_chars=9] ::= ([0-9] | "ab")*',
+  },
   { kind: "ebnf", grammar: 'root ::= ("if " root " then " root (" else " root)?) | [a-c]' },
   {
     kind: "structural_tag",

@@ -87,6 +87,7 @@ export function lengths(e: Expression): [number, number] {
       return [min * e.min, e.max === 0 || max === 0 ? 0 : max * e.max];
     }
     case "rule":
+    case "limit":
       return [0, Number.POSITIVE_INFINITY];
   }
 }

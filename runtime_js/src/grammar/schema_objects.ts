@@ -152,7 +152,7 @@ function nameExpression(names: Keywords, at: string, compiler: Compiler): Expres
   if (unknown !== undefined) throw refuse(where, unknown, "can't be held to");
   if (names["pattern"] === undefined && names["format"] === undefined) {
     const [min, max] = compiler.bounds(names, "minLength", "maxLength", where);
-    return quoted(characters(min, max));
+    return quoted(characters(min, max, compiler.rules));
   }
   return compiler.value({ ...names, type: "string" }, where);
 }
