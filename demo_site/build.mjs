@@ -28,7 +28,9 @@ if (!existsSync(join(library, "index.js"))) {
 }
 
 rmSync(dist, { recursive: true, force: true });
-await build({
+const { metafile } = await build({
+  metafile: true,
+  absWorkingDir: here,
   entryPoints: [
     { in: join(here, "src/main.tsx"), out: "app" },
     { in: join(here, "src/style.css"), out: "style" },
@@ -37,6 +39,8 @@ await build({
   ],
   outdir: dist,
   bundle: true,
+  splitting: true,
+  chunkNames: "[name]-[hash]",
   format: "esm",
   target: ["chrome121", "safari17.5", "firefox128"],
   minify: true,
@@ -67,7 +71,12 @@ const gzipped = (name) => {
   console.log(`demo_site/dist/${name.padEnd(19)}${kilobytes(bytes.length)}${kilobytes(size)} gzip`);
   return size;
 };
-const first = FIRST_LOAD.map(gzipped).reduce((sum, size) => sum + size, 0);
+/** What app.js imports at once, and not when it is needed. */
+const chunks = Object.entries(metafile.outputs)
+  .find(([name]) => name === "dist/app.js")[1]
+  .imports.filter(({ kind, external }) => kind === "import-statement" && !external)
+  .map(({ path }) => path.slice("dist/".length));
+const first = [...FIRST_LOAD, ...chunks].map(gzipped).reduce((sum, size) => sum + size, 0);
 for (const name of ["bench.html", "bench.css", "bench.js", "webbuild/bench.js"]) gzipped(name);
 console.log(`a visitor of the chat loads first: ${first} bytes gzip (budget ${FIRST_LOAD_GZIP})`);
 if (first > FIRST_LOAD_GZIP) throw new Error("over the budget");

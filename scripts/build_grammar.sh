@@ -8,7 +8,13 @@ cd "$root"
 version=0.2.8
 sha256=8305646fd2b319d6c3003f51a1665e54cbbe9cba1fb636bc41d0b46434ccbb80
 
-key=$(cat wasm/grammar/* scripts/build_grammar.sh | sha256sum | cut -c1-16)
+# Exceptions are how XGrammar tells what is wrong; WebAssembly's own cost nothing until thrown. Its log is ours (wasm/grammar/abi.cc).
+compile=(-O2 -std=c++17 -DNDEBUG -DXGRAMMAR_LOG_CUSTOMIZE=1 -fwasm-exceptions -msimd128)
+# The stack lies below all data, so that a stack that overflows traps, and can't write over anything.
+link=(-O2 -fwasm-exceptions -msimd128 --no-entry -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH=1 -sMAXIMUM_MEMORY=1GB
+  -sSTACK_SIZE=4MB -Wl,--stack-first -Wl,--export=__stack_pointer -sEXPORTED_FUNCTIONS=_malloc,_free -sFILESYSTEM=0)
+
+key=$( (cat wasm/grammar/*; echo "$sha256 ${compile[*]} ${link[*]}") | sha256sum | cut -c1-16)
 out=$root/.cache/grammar/$key
 if [ -e "$out/grammar.wasm" ]; then
   echo "$out"
@@ -16,9 +22,10 @@ if [ -e "$out/grammar.wasm" ]; then
 fi
 
 say "Building the grammar engine (XGrammar $version; a few minutes, once)"
-work=$out.partial
-rm -rf "$work"
-mkdir -p "$work/objects"
+mkdir -p .cache/grammar
+work=$(mktemp -d "$out.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/objects" "$work/built"
 python=.venv/bin/python
 [ -x "$python" ] || python=${PYTHON:-python3}
 echo "xgrammar==$version --hash=sha256:$sha256" >"$work/requirements.txt"
@@ -31,19 +38,14 @@ source=$work/xgrammar-$version
 emscripten=$(scripts/setup_emscripten.sh .cache/emscripten)
 eval "$emscripten"
 
-# Exceptions are how XGrammar tells what is wrong; WebAssembly's own cost nothing until thrown. Its log is ours (wasm/grammar/grammar.cc).
-flags=(-O2 -std=c++17 -DNDEBUG -DXGRAMMAR_LOG_CUSTOMIZE=1 -fwasm-exceptions -msimd128
-  -I"$source/include" -I"$source/cpp" -I"$source/3rdparty/picojson" -I"$source/3rdparty/dlpack/include")
+include=(-I"$source/include" -I"$source/cpp" -I"$source/3rdparty/picojson" -I"$source/3rdparty/dlpack/include")
 # Python's bindings aren't needed, and grammar_matcher.cc is part of chart_key.cc.
 {
   find "$source/cpp" -name '*.cc' -not -path '*/tvm_ffi/*' -not -name grammar_matcher.cc
   ls wasm/grammar/*.cc
 } | xargs -P 2 -I{} sh -c 'file=$1; shift; exec em++ -c "$file" -o "$0/$(basename "$file" .cc).o" "$@"' \
-  "$work/objects" {} "${flags[@]}" >&2
-# The stack lies below all data, so that a stack that overflows traps, and can't write over anything.
-em++ -O2 -fwasm-exceptions -msimd128 "$work"/objects/*.o -o "$work/grammar.wasm" --no-entry -sSTANDALONE_WASM \
-  -sALLOW_MEMORY_GROWTH=1 -sMAXIMUM_MEMORY=1GB -sSTACK_SIZE=4MB -Wl,--stack-first -Wl,--export=__stack_pointer \
-  -sEXPORTED_FUNCTIONS=_malloc,_free -sFILESYSTEM=0 >&2
+  "$work/objects" {} "${compile[@]}" "${include[@]}" >&2
+em++ "${link[@]}" "$work"/objects/*.o -o "$work/built/grammar.wasm" >&2
 
 {
   echo "grammar.wasm contains XGrammar $version, unchanged, DLPack's header and picojson. Their licences:"
@@ -52,8 +54,6 @@ em++ -O2 -fwasm-exceptions -msimd128 "$work"/objects/*.o -o "$work/grammar.wasm"
   done
   printf '\n=== picojson\n\n'
   sed -n '1,/\*\//p' "$source/3rdparty/picojson/picojson.h"
-} >"$work/grammar.LICENSE.txt"
-mkdir -p "$out"
-mv "$work/grammar.LICENSE.txt" "$work/grammar.wasm" "$out/"
-rm -rf "$work"
+} >"$work/built/grammar.LICENSE.txt"
+[ -e "$out" ] || mv "$work/built" "$out"
 echo "$out"

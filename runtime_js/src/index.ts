@@ -8,7 +8,7 @@ export { Models, ModelsPage } from "./api/models.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
 export type { Prompt } from "./api/prompt.js";
 export { RemoteEngine } from "./api/remote_engine.js";
-export type { Responses, ResponseStream } from "./api/responses/responses.js";
+export type { ResponseStream, Responses } from "./api/responses/responses.js";
 export type * from "./api/responses/types.js";
 export {
   type PrepRecvOptions,

@@ -21,7 +21,8 @@ def vocabulary(size: int, kept: Path) -> Path:
         return kept
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    files = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
+    library = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
+    files = [path for path in library if "-packages" not in str(path)]
     texts = (path.read_text("utf-8", "ignore") for path in files)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

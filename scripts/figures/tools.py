@@ -1,8 +1,8 @@
-"""make figure-tools: the demo model's tool tasks through the API's `tools`, with calls held to their form and free.
+"""make figure-tools: the demo model's tool tasks through the API, with calls constrained and free.
 
-The held-out questions of the tasks tool_choice and tool_result, greedily, in Node on Dawn. `auto`: all of them, right when
-calls and content are those of the item; `required` and `named`: those that want a call, right when it is that one. A table;
-the last line is one JSON object.
+The held-out questions of tool_choice and tool_result, greedily, in Node on Dawn. `auto`: all of
+them, right when calls and content are those of the item; `required` and `named`: those that want a
+call, right when it is that one. A table; the last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -1,9 +1,15 @@
+import { signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type AnswerStats, answering, regenerate, type Turn, turns } from "../conversation.js";
 import { tokenRate, tokens } from "../format.js";
-import { renderMarkdown } from "../markdown.js";
 import { model } from "../model.js";
 import { Icon } from "./icons.js";
+
+/** Makes HTML of answers; it comes after the page, whose answers are plain text until then. */
+const renderMarkdown = signal<((text: string) => string) | undefined>(undefined);
+import("../markdown.js").then((module) => {
+  renderMarkdown.value = module.renderMarkdown;
+});
 
 export function TurnList() {
   const last = turns.value.at(-1);
@@ -39,7 +45,8 @@ function Question({ turn }: { turn: Turn }) {
 function Answer({ turn, last }: { turn: Turn; last: boolean }) {
   const text = turn.text.value;
   const status = turn.status.value;
-  const html = useMemo(() => renderMarkdown(text), [text]);
+  const render = renderMarkdown.value;
+  const html = useMemo(() => render?.(text), [render, text]);
   return (
     <>
       <h2 class="visually-hidden">Answer</h2>
@@ -50,6 +57,10 @@ function Answer({ turn, last }: { turn: Turn; last: boolean }) {
           <span />
           <span class="visually-hidden">Reading the prompt…</span>
         </p>
+      ) : html === undefined ? (
+        <div class="markdown">
+          <p>{text}</p>
+        </div>
       ) : (
         // renderMarkdown has sanitised it
         <div class="markdown" dangerouslySetInnerHTML={{ __html: html }} />

@@ -50,6 +50,8 @@ export function parseCompletionRequest(params: unknown): ParsedCompletion {
   const { request, sampling, summarise } = parseExtensions(params[EXTENSIONS_KEY]);
   const needs = "can be given only with messages";
   if (request.template) throw invalid(`${EXTENSIONS_KEY}.template`, needs);
+  if (request.constrainTools !== undefined)
+    throw invalid(`${EXTENSIONS_KEY}.constrain_tools`, needs);
   if (summarise) throw invalid(`${EXTENSIONS_KEY}.context.overflow`, `as a function ${needs}`);
   const common = {
     maxTokens: read.integer("max_tokens", 1) ?? MAX_TOKENS,

@@ -193,6 +193,7 @@ describe("completions.create", () => {
     [{ prompt: "a", top_k: 5 }, "top_k"],
     [{ prompt: "a", messages: [] }, "messages"],
     [{ prompt: "a", webbuild: { template: {} } }, "webbuild.template"],
+    [{ prompt: "a", webbuild: { constrain_tools: true } }, "webbuild.constrain_tools"],
     [{ prompt: "a", webbuild: { context: { overflow: () => [] } } }, "webbuild.context.overflow"],
   ])("%j is refused, with the parameter's name", async (params, param) => {
     for (const stream of [false, true]) {

@@ -15,7 +15,7 @@ const FIELDS: ReadonlyMap<unknown, readonly string[]> = new Map([
   ["developer", ["name"]],
   ["user", ["name"]],
   ["tool", ["tool_call_id"]],
-  ["assistant", ["name", "refusal", "tool_calls"]],
+  ["assistant", ["name", "reasoning_content", "refusal", "tool_calls"]],
 ]);
 
 function checkFields(message: Record<string, unknown>, at: string): void {

@@ -30,8 +30,8 @@ interface CompletionParamsBase {
   top_p?: number | null;
   /** A label: it changes nothing. */
   user?: string;
-  /** What is not in OpenAI's API; `template` needs a chat. */
-  webbuild?: Omit<WebbuildParams, "template"> | null;
+  /** What is not in OpenAI's API, without what needs a chat. */
+  webbuild?: Omit<WebbuildParams, "template" | "constrain_tools"> | null;
 }
 
 export interface CompletionCreateParamsNonStreaming extends CompletionParamsBase {

@@ -11,7 +11,8 @@ import { replaceFile } from "./tiny_pack.js";
 import { DRAFT, withDraft } from "./tiny_serving.js";
 
 const shipped = fileURLToPath(new URL("../../../demo_site/public/packs/demo", import.meta.url));
-const folder = process.env["WEBBUILD_TEST_PACK"] ?? shipped;
+/** Where the pack is. */
+export const folder = process.env["WEBBUILD_TEST_PACK"] ?? shipped;
 
 export const hasDemo = existsSync(join(folder, "pack.json"));
 

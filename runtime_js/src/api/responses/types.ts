@@ -100,7 +100,7 @@ interface ResponseParamsBase {
   instructions?: string | null;
   /** Of a response that this page still keeps. Its conversation goes before `input`, and is not computed again while it is cached. */
   previous_response_id?: string | null;
-  /** Default true: this page keeps the last {@link ResponseHistory.LIMIT} responses in its memory, for `previous_response_id`. */
+  /** Default true: this page keeps the last 128 responses in its memory, for `previous_response_id`. */
   store?: boolean | null;
   model?: string;
   /** Most tokens of the answer, thinking included. */

@@ -1,6 +1,5 @@
 /** Which models there are, and how each is loaded: WebLLM's records, whose `model` is the URL of a pack. */
 import { type EngineOptions, ModelNotFound, Unsupported } from "../../index.js";
-import type { InitProgressCallback, LogLevel } from "./types.js";
 
 /** What a model is for. */
 export enum ModelType {
@@ -44,14 +43,6 @@ export interface AppConfig {
   model_list: ModelRecord[];
   /** Ignored: packs are kept in the origin private file system where there is one, else in the Cache API. */
   cacheBackend?: "cache" | "indexeddb" | "cross-origin";
-}
-
-export interface MLCEngineConfig {
-  appConfig?: AppConfig;
-  initProgressCallback?: InitProgressCallback;
-  logLevel?: LogLevel;
-  /** Refused: logits stay on the GPU. */
-  logitProcessorRegistry?: Map<string, unknown>;
 }
 
 /** The records that are used where an engine is given none. It begins empty: packs are files of yours, so push your records. */

@@ -15,7 +15,6 @@ import {
   type AppConfig,
   type ChatOptions,
   findRecord,
-  type MLCEngineConfig,
   prebuiltAppConfig,
   type RequestDefaults,
   readChatOptions,
@@ -27,6 +26,7 @@ import type {
   EmbeddingCreateParams,
   InitProgressCallback,
   LogLevel,
+  MLCEngineConfig,
   MLCEngineInterface,
 } from "./types.js";
 

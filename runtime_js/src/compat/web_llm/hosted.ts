@@ -3,8 +3,9 @@
  * channel, so that all further messages are this package's own.
  */
 import { Engine, type EngineOptions, Unsupported, WorkerFailed } from "../../index.js";
-import type { ChatOptions, MLCEngineConfig } from "./config.js";
+import type { ChatOptions } from "./config.js";
 import { MLCEngine } from "./engine.js";
+import type { MLCEngineConfig } from "./types.js";
 
 /** From the page: makes or frees an engine. */
 type Ask = { webbuild: "host" | "free"; id: string };

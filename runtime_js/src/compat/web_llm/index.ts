@@ -10,7 +10,6 @@ export {
   type AppConfig,
   type ChatOptions,
   functionCallingModelIds,
-  type MLCEngineConfig,
   type ModelRecord,
   ModelType,
   modelLibURLPrefix,

@@ -30,6 +30,14 @@ export type InitProgressCallback = (report: InitProgressReport) => void;
 export const LOG_LEVELS = { TRACE: 0, DEBUG: 1, INFO: 2, WARN: 3, ERROR: 4, SILENT: 5 };
 export type LogLevel = keyof typeof LOG_LEVELS;
 
+export interface MLCEngineConfig {
+  appConfig?: AppConfig;
+  initProgressCallback?: InitProgressCallback;
+  logLevel?: LogLevel;
+  /** Refused: logits stay on the GPU. */
+  logitProcessorRegistry?: Map<string, unknown>;
+}
+
 /** `schema`: of `json_object`, as JSON text. The forms of `webbuild` itself are taken, too. */
 export interface ResponseFormat {
   type?: "text" | "json_object" | "json_schema" | "grammar" | "regex" | "structural_tag";
