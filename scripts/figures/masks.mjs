@@ -1,4 +1,4 @@
-// node masks.mjs VOCABULARY WALKS: see masks.py.
+// node masks.mjs VOCABULARY ROUNDS: see masks.py.
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { openGrammars } from "../../runtime_js/dist/grammar.js";
@@ -6,7 +6,7 @@ import { openGrammars } from "../../runtime_js/dist/grammar.js";
 const tokens = JSON.parse(readFileSync(process.argv[2], "utf8")).map(
   (hex) => new Uint8Array(Buffer.from(hex, "hex")),
 );
-const walks = Number(process.argv[3]);
+const rounds = Number(process.argv[3]);
 const end = tokens.length - 1;
 const vocabulary = {
   size: tokens.length,
@@ -47,11 +47,40 @@ const specs = {
   regex: { kind: "regex", pattern: "([A-Z][a-z]+ ){2,5}\\d{4}-\\d{2}" },
 };
 
-let seed = 1;
-const random = () => {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-  return seed / 2 ** 32;
+const people = ["Ada Lovelace", "Zoë Müller", "李雷"].map((name, i) => ({
+  name,
+  age: 36 + i,
+  email: `person.${i}@mail.example.org`,
+  tags: ["first of all", "second", `tag-${i}`],
+  address: { street: `${i + 1} Some "quoted" Street`, city: "Paris" },
+}));
+/** Answers as a model writes them, compact and indented. */
+const answers = {
+  json: [
+    JSON.stringify({ people, total: 3, ok: true, none: null, ratio: -1.5e-3 }),
+    JSON.stringify({ people }, null, 2),
+  ],
+  schema: [JSON.stringify(people), JSON.stringify(people, null, 2)],
+  open: [JSON.stringify({ alpha: 1, beta: "some words of text", gamma: 2.75, delta: "more" })],
+  date: ['"2024-02-29T23:59:58.125Z"', '"1999-12-31T00:00:00+02:00"'],
+  regex: ["Anna Maria Smith 2024-05", "Bob Jones 1999-12"],
 };
+
+const longest = Math.max(...tokens.map((token) => token.length));
+const ids = new Map(tokens.map((token, id) => [Buffer.from(token).toString("latin1"), id]));
+/** Ids of a text, the longest token at each place. */
+function encode(text) {
+  const bytes = Buffer.from(text).toString("latin1");
+  const encoded = [];
+  for (let from = 0; from < bytes.length; ) {
+    let length = Math.min(longest, bytes.length - from);
+    while (!ids.has(bytes.slice(from, from + length))) length--;
+    encoded.push(ids.get(bytes.slice(from, from + length)));
+    from += length;
+  }
+  return encoded;
+}
+
 const at = (sorted, share) =>
   sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 const summary = (times) => {
@@ -68,9 +97,6 @@ const opened = performance.now();
 const grammars = await openGrammars(vocabulary);
 const openMs = Math.round(performance.now() - opened);
 const mask = new Uint32Array(Math.ceil(vocabulary.size / 32));
-const closing = new Set(
-  [...'"}],:0'].map((c) => tokens.findIndex((t) => t.length === 1 && t[0] === c.charCodeAt(0))),
-);
 const all = { anew: [], cached: [] };
 const rows = {};
 for (const [name, spec] of Object.entries(specs)) {
@@ -78,23 +104,20 @@ for (const [name, spec] of Object.entries(specs)) {
   const grammar = grammars.compile(spec);
   const compileMs = Math.round(performance.now() - begun);
   const times = { anew: [], cached: [] };
-  for (let walk = 0; walk < walks; walk++) {
-    const matcher = grammar.matcher();
-    for (let taken = 0; taken < 120 && !matcher.terminated; taken++) {
-      const ask = { anew: () => matcher.maskAnew(mask), cached: () => matcher.mask(mask) };
-      for (const side of taken % 2 ? ["anew", "cached"] : ["cached", "anew"]) {
-        const from = performance.now();
-        ask[side]();
-        times[side].push((performance.now() - from) * 1000);
+  for (let round = 0; round < rounds; round++) {
+    for (const answer of answers[name]) {
+      const matcher = grammar.matcher();
+      for (const [i, id] of [...encode(answer), end].entries()) {
+        const ask = { anew: () => matcher.maskAnew(mask), cached: () => matcher.mask(mask) };
+        for (const side of i % 2 ? ["anew", "cached"] : ["cached", "anew"]) {
+          const from = performance.now();
+          ask[side]();
+          times[side].push((performance.now() - from) * 1000);
+        }
+        if (!matcher.accept(id)) throw new Error(`${name}: ${answer} is refused at token ${i}`);
       }
-      const allowed = [];
-      for (let id = 0; id < vocabulary.size; id++)
-        if ((mask[id >> 5] >>> (id & 31)) & 1) allowed.push(id);
-      const closers = taken > 40 ? allowed.filter((id) => closing.has(id) || id === end) : [];
-      const from = closers.length > 0 && random() < 0.7 ? closers : allowed;
-      matcher.accept(from[Math.floor(random() * from.length)]);
+      matcher.free();
     }
-    matcher.free();
   }
   rows[name] = { compileMs, anew: summary(times.anew), cached: summary(times.cached) };
   all.anew.push(...times.anew);

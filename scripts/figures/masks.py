@@ -2,8 +2,9 @@
 
 Microseconds a mask takes, computed anew and with the cache of masks, milliseconds to compile, and
 the size of the engine. The vocabulary is a byte-level BPE trained on Python's own library, kept
-under .cache/figures. Answers are random walks within grammars; at every token both sides are asked,
-in turns. Before: `make setup build`. The last line is one JSON object.
+under .cache/figures. Along answers such as a model gives, both sides are asked at every token, in
+turns; in the first round the cache knows nothing. Before: `make setup build`. The last line is one
+JSON object.
 """
 
 import argparse
@@ -47,11 +48,11 @@ def vocabulary(size: int, kept: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=128_000)
-    parser.add_argument("--walks", type=int, default=20, help="answers of each grammar")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each answer is given")
     args = parser.parse_args()
     kept = vocabulary(args.tokens, ROOT / f".cache/figures/vocabulary-{args.tokens}.json")
     script = ROOT / "scripts/figures/masks.mjs"
-    subprocess.run(["node", str(script), str(kept), str(args.walks)], check=True)
+    subprocess.run(["node", str(script), str(kept), str(args.rounds)], check=True)
 
 
 if __name__ == "__main__":

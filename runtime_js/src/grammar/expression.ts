@@ -125,9 +125,17 @@ function trim(e: Expression, productive: Set<string>, used: string[]): Expressio
   }
 }
 
-/** Rules in XGrammar's EBNF. */
-export function print(rules: Rules): string {
-  return [...rules].map(([name, body]) => `${name} ::= ${printed(body)}\n`).join("");
+/**
+ * Rules in XGrammar's EBNF.
+ * @param followers what comes after some rules wherever they stand, if anything does: so the engine knows beforehand which tokens
+ *   may run over a rule's end
+ */
+export function print(rules: Rules, followers: ReadonlyMap<string, Ranges> = new Map()): string {
+  const lines = [...rules].map(([name, body]) => {
+    const next = followers.get(name);
+    return `${name} ::= ${printed(body)}${next ? ` (=${printed(oneOf(next))})` : ""}\n`;
+  });
+  return lines.join("");
 }
 
 function printed(e: Expression): string {

@@ -4,6 +4,7 @@ import {
   complement,
   type Expression,
   intersect,
+  normalise,
   oneOf,
   optional,
   type Ranges,
@@ -52,15 +53,70 @@ export const quoted = (body: Expression): Expression => sequence(text('"'), body
 export const WS = rule("ws");
 export const STRING = rule("string");
 export const ANY_VALUE = rule("value");
+const hex = oneOf(HEX);
+/** One character of a string, escaped. */
+const ESCAPE: Expression = sequence(
+  text("\\"),
+  choice(
+    oneOf([...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)])),
+    sequence(
+      text("u"),
+      choice(
+        // No half of a surrogate pair.
+        sequence(
+          oneOf([
+            [0x30, 0x39],
+            [0x41, 0x43],
+            [0x45, 0x46],
+            [0x61, 0x63],
+            [0x65, 0x66],
+          ]),
+          repeat(hex, 3, 3),
+        ),
+        sequence(
+          oneOf([
+            [0x44, 0x44],
+            [0x64, 0x64],
+          ]),
+          oneOf([[0x30, 0x37]]),
+          repeat(hex, 2, 2),
+        ),
+      ),
+    ),
+  ),
+);
 /** One character of a string, escaped or not. */
-export const CHARACTER = rule("character");
+const CHARACTER: Expression = choice(oneOf(PLAIN), ESCAPE);
+/**
+ * Any characters of a string. Stars of one class are what the engine is fast at: of `CHARACTER*` it could say beforehand for no token of
+ * several characters whether it is allowed.
+ */
+const CHARACTERS: Expression = sequence(
+  repeat(oneOf(PLAIN), 0),
+  repeat(sequence(ESCAPE, repeat(oneOf(PLAIN), 0)), 0),
+);
 
-/** `items`, parted by commas. */
+/** From `min` to `max` characters of a string. */
+export function characters(min: number, max: number): Expression {
+  if (max < Number.POSITIVE_INFINITY) return repeat(CHARACTER, min, max);
+  return min === 0 ? CHARACTERS : sequence(repeat(CHARACTER, min, min), CHARACTERS);
+}
+
+/** One property. */
 export const member = (key: Expression, value: Expression): Expression =>
   sequence(key, text(":"), WS, value);
 
+const codes = (characters: string): Ranges =>
+  normalise([...characters].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]));
+/** What comes after JSON's own rules, where the text doesn't end. */
+export const FOLLOWERS: ReadonlyMap<string, Ranges> = new Map([
+  ["string", codes(" \n,:]}")],
+  ["object", codes(" \n,]}")],
+  ["array", codes(" \n,]}")],
+  ["value", codes(" \n,]}")],
+]);
+
 export function jsonRules(): Rules {
-  const hex = oneOf(HEX);
   const comma = sequence(text(","), WS);
   const list = (open: string, item: Expression, close: string) =>
     sequence(
@@ -88,45 +144,7 @@ export function jsonRules(): Rules {
         ),
       ),
     ],
-    [
-      "character",
-      choice(
-        oneOf(PLAIN),
-        sequence(
-          text("\\"),
-          choice(
-            oneOf(
-              [...'"\\/bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]),
-            ),
-            sequence(
-              text("u"),
-              choice(
-                // No half of a surrogate pair.
-                sequence(
-                  oneOf([
-                    [0x30, 0x39],
-                    [0x41, 0x43],
-                    [0x45, 0x46],
-                    [0x61, 0x63],
-                    [0x65, 0x66],
-                  ]),
-                  repeat(hex, 3, 3),
-                ),
-                sequence(
-                  oneOf([
-                    [0x44, 0x44],
-                    [0x64, 0x64],
-                  ]),
-                  oneOf([[0x30, 0x37]]),
-                  repeat(hex, 2, 2),
-                ),
-              ),
-            ),
-          ),
-        ),
-      ),
-    ],
-    ["string", quoted(repeat(CHARACTER, 0))],
+    ["string", quoted(CHARACTERS)],
     ["object", list("{", member(STRING, ANY_VALUE), "}")],
     ["array", list("[", ANY_VALUE, "]")],
     [

@@ -20,7 +20,7 @@ import {
 import { FORMATS } from "./formats.js";
 import {
   ANY_VALUE,
-  CHARACTER,
+  characters,
   jsonRules,
   quoted,
   STRING,
@@ -237,7 +237,7 @@ export class SchemaCompiler {
       return quoted(body);
     }
     if (min === 0 && max === Number.POSITIVE_INFINITY) return STRING;
-    return quoted(repeat(CHARACTER, min, max));
+    return quoted(characters(min, max));
   }
 
   /** Two bounds on a count. */

@@ -13,7 +13,7 @@ import {
   sequence,
   text,
 } from "./expression.js";
-import { ANY_VALUE, CHARACTER, member, PLAIN, quoted, STRING, WS } from "./json_rules.js";
+import { ANY_VALUE, characters, member, PLAIN, quoted, STRING, WS } from "./json_rules.js";
 import { type Keywords, refuse, type Schema, step } from "./schema_merge.js";
 
 interface Compiler {
@@ -152,7 +152,7 @@ function nameExpression(names: Keywords, at: string, compiler: Compiler): Expres
   if (unknown !== undefined) throw refuse(where, unknown, "can't be held to");
   if (names["pattern"] === undefined && names["format"] === undefined) {
     const [min, max] = compiler.bounds(names, "minLength", "maxLength", where);
-    return quoted(repeat(CHARACTER, min, max));
+    return quoted(characters(min, max));
   }
   return compiler.value({ ...names, type: "string" }, where);
 }
