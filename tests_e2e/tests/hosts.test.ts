@@ -114,14 +114,15 @@ test.describe("an extension", () => {
     const folder = info.outputPath("extension");
     buildExtension(folder);
     const { args = [] } = launchOptions(adapter);
-    context = await launch(adapter, {
+    const browser = await launch(adapter, {
       args: [...args, `--disable-extensions-except=${folder}`, `--load-extension=${folder}`],
     });
-    const worker = context.serviceWorkers()[0] ?? (await context.waitForEvent("serviceworker"));
+    context = browser;
+    const worker = browser.serviceWorkers()[0] ?? (await browser.waitForEvent("serviceworker"));
     const origin = new URL("/", worker.url()).href;
     const errors: string[] = [];
     const open = async () => {
-      const page = await context.newPage();
+      const page = await browser.newPage();
       page.on("pageerror", (error) => errors.push(String(error)));
       page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
       await page.goto(`${origin}chat.html`);
@@ -129,7 +130,7 @@ test.describe("an extension", () => {
       return page;
     };
     const page = await open();
-    const session = await context.newCDPSession(page);
+    const session = await browser.newCDPSession(page);
     await session.send("ServiceWorker.enable");
     await session.send("ServiceWorker.stopAllWorkers");
     await page.getByRole("button", { name: "Ask" }).click();

@@ -385,8 +385,9 @@ export class LanguageModel {
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
     const { speculation = "off" } = request;
     const room = this.#contextLength - (window ? 0 : tokens.length);
-    const constraint =
-      matcher && new Constraint(matcher, (text) => this.tokenize(text), request.jumps ?? true);
+    // Forced text is cut into tokens where its end is, not where the model would: small models miss arguments then.
+    const jumps = request.jumps ?? request.tools === undefined;
+    const constraint = matcher && new Constraint(matcher, (text) => this.tokenize(text), jumps);
     const claim = () => this.exchange.reservations.claim(tokens);
     const result = await this.scheduler
       .generate(
