@@ -29,8 +29,7 @@ const SPECS: GrammarSpec[] = [
   { kind: "ebnf", grammar: 'root ::= "(" root ")" | [0-9]+ ("+" root)?' },
   {
     kind: "ebnf",
-    grammar:
-      'root ::= "<" a ">" b\na[max_chars=5] ::= [a-z ]*\nb[max_chars=9] ::= ([0-9] | "ab")*',
+    grammar: 'root ::= "<" a ">" b\na[max_chars=5] ::= [a-z ]*\nb[max_chars=9] ::= ([0-9] | "ab")*',
   },
   { kind: "ebnf", grammar: 'root ::= ("if " root " then " root (" else " root)?) | [a-c]' },
   {
