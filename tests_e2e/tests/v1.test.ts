@@ -30,9 +30,6 @@ test.afterAll(({ enginePage }) =>
   }),
 );
 
-/** What the engine can't do yet. Such a test must fail; once it passes it says so, and the name here goes. */
-const NOT_YET = { schema: true, functions: true };
-
 for (const name of ["openai", "ai", "langchain"] as const) {
   test(`${name}: an answer, and the same in pieces`, async ({ enginePage }) => {
     const { answer, streamed, direct } = await enginePage.evaluate(async (name) => {
@@ -87,13 +84,11 @@ for (const name of ["openai", "ai", "langchain"] as const) {
   });
 
   test(`${name}: a JSON schema binds the answer`, async ({ enginePage }) => {
-    test.fail(NOT_YET.schema, "response_format: json_schema");
     const object = await enginePage.evaluate((name) => clients[name].object(), name);
     expect([{ city: "Paris" }, { city: "Oslo" }]).toContainEqual(object);
   });
 
   test(`${name}: a function is called with arguments of its schema`, async ({ enginePage }) => {
-    test.fail(NOT_YET.functions, "tools");
     const called = await enginePage.evaluate((name) => clients[name].callTool(), name);
     expect(called.name).toBe("weather");
     expect([{ city: "Paris" }, { city: "Oslo" }]).toContainEqual(called.args);

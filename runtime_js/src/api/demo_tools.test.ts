@@ -87,6 +87,25 @@ describe.skipIf(!hasDemo)("the demo model", () => {
     },
   );
 
+  test("text that is forced is cut as the model knows it: calls are the same as when every token is drawn", async () => {
+    const { jumpedTokens } = model.stats().constrained;
+    for (const city of ["Vienna", "Lisbon", "Oslo"]) {
+      const answers: (string | undefined)[] = [];
+      for (const jump_forward of [false, true]) {
+        const { choices } = await completions.create(
+          ask({
+            messages: [{ role: "user", content: `What is the weather in ${city}?` }],
+            tool_choice: "required",
+            webbuild: { jump_forward },
+          }),
+        );
+        answers.push(choices[0]?.message.tool_calls?.[0]?.function.arguments);
+      }
+      expect(answers).toEqual([`{"city": "${city}"}`, `{"city": "${city}"}`]);
+    }
+    expect(model.stats().constrained.jumpedTokens).toBeGreaterThan(jumpedTokens + 3 * 4);
+  });
+
   test("a stream has OpenAI's deltas, and says the same", async () => {
     const whole = await completions.create(ask({}));
     const chunks: ChatCompletionChunk[] = [];

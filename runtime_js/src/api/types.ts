@@ -128,7 +128,6 @@ export interface WebbuildParams {
   /**
    * Default true: text that the grammar leaves no choice about is added without drawing each of its tokens, as the tokenizer
    * writes it; `false` draws them one by one, as the model would.
-   * With tools the default is false: small models were seen to miss arguments.
    */
   jump_forward?: boolean | null;
   /** Variables for the chat template, e.g. `{ enable_thinking: false }`. One that the template does not read is refused. */

@@ -385,9 +385,8 @@ export class LanguageModel {
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
     const { speculation = "off" } = request;
     const room = this.#contextLength - (window ? 0 : tokens.length);
-    // Forced text is cut into tokens where its end is, not where the model would: small models miss arguments then.
-    const jumps = request.jumps ?? request.tools === undefined;
-    const constraint = matcher && new Constraint(matcher, (text) => this.tokenize(text), jumps);
+    const encode = (text: string) => this.tokenize(text);
+    const constraint = matcher && new Constraint(matcher, encode, request.jumps ?? true);
     const claim = () => this.exchange.reservations.claim(tokens);
     const result = await this.scheduler
       .generate(

@@ -60,7 +60,7 @@ export interface GenerateRequest {
   stop: string[];
   /** What the answer must match. */
   grammar?: GrammarSpec;
-  /** Whether tokens that the grammar leaves no choice about are added without a step each (default true, with tools false). */
+  /** Whether tokens that the grammar leaves no choice about are added without a step each (default true). */
   jumps?: boolean;
   /** Higher goes first (default 0); ten seconds of waiting count as one point. */
   priority?: number;

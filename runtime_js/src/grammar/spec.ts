@@ -3,7 +3,7 @@
 /**
  * What an answer must match, as plain data that crosses the worker.
  *
- * - `json`: any JSON object or array, as `response_format: {type: "json_object"}` asks for
+ * - `json`: any JSON object, as `response_format: {type: "json_object"}` asks for
  * - `json_schema`: JSON text that is valid for `schema` (JSON Schema as JSON text)
  * - `regex`: text that `pattern` matches as a whole
  * - `ebnf`: text of a grammar in GBNF, as llama.cpp has it; its start is the rule `root`
