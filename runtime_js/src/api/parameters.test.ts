@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { InvalidRequestError } from "../errors.js";
 import { CHAT_PARAMETERS, EXTENSIONS, type Fate, TEXT_PARAMETERS } from "./parameters.js";
 import { parseRequest } from "./request.js";
+import { RESPONSE_PARAMETERS } from "./responses/params.js";
 
 const messages = [{ role: "user", content: "hi" }];
 const fates = Object.entries<Fate>(CHAT_PARAMETERS);
@@ -64,6 +65,11 @@ test("what is not OpenAI's is pointed to its place, what is nobody's is refused"
 
 test("docs/api.md tells of every parameter and extension", () => {
   const docs = readFileSync(new URL("../../../docs/api.md", import.meta.url), "utf8");
-  const names = [...Object.keys(CHAT_PARAMETERS), ...Object.keys(TEXT_PARAMETERS), ...EXTENSIONS];
+  const names = [
+    ...Object.keys(CHAT_PARAMETERS),
+    ...Object.keys(TEXT_PARAMETERS),
+    ...Object.keys(RESPONSE_PARAMETERS),
+    ...EXTENSIONS,
+  ];
   expect(names.filter((name) => !docs.includes(`\`${name}\``))).toEqual([]);
 });
