@@ -180,8 +180,7 @@ class NativeModel:
             )
         if not tokens:
             raise InvalidRequestError("no tokens: a prompt has at least one")
-        if sequence.sampling.uses_penalties:
-            self._count(sequence, tokens)
+        self._count(sequence, tokens)
         chunk = self.pack.manifest.limits.prefill_chunk
         for start in range(0, len(tokens), chunk):
             part = tokens[start : start + chunk]
@@ -190,6 +189,8 @@ class NativeModel:
 
     def step(self, batch: List[tuple[Sequence, List[int]]]) -> None:
         """Appends tokens to each of several sequences; the last of each has logits."""
+        for sequence, tokens in batch:
+            self._count(sequence, [token for token in tokens if token >= 0])
         self.run([Row(sequence, tokens, [len(tokens) - 1]) for sequence, tokens in batch])
 
     def decode(self, sequences: List[Sequence], tokens: List[int] | None = None) -> None:
@@ -322,6 +323,8 @@ class NativeModel:
 
     def _count(self, sequence: Sequence, tokens: list[int]) -> None:
         """Penalties see these tokens of its prompt as they see those it draws."""
+        if not sequence.sampling.uses_penalties:
+            return
         for token in tokens:
             self._check_token(token)
         nbytes = self.vocab_size * 4
