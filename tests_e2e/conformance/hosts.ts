@@ -54,7 +54,7 @@ async function openPage(
     `(async (pack) => {
       const webbuild = await import("./webbuild/index.js");
       globalThis.engine = await ${LOADS[name]};
-      globalThis.v1 = (await import("./webbuild/http.js")).createFetch(engine);
+      globalThis.v1 = (await import("./webbuild/http.js")).createFetch(engine, { anyModel: true });
     })("packs/demo/")`,
   );
   const ask = `async (requests) => {
@@ -94,7 +94,11 @@ async function openNode(): Promise<Host> {
   const gpu = create([]);
   const pack = pathToFileURL(join(root, "demo_site/public/packs/demo/"));
   const engine = await Engine.load(pack, { worker: false, gpu });
-  Object.assign(globalThis, { engine, v1: createFetch(engine), gpuOfNode: gpu });
+  Object.assign(globalThis, {
+    engine,
+    v1: createFetch(engine, { anyModel: true }),
+    gpuOfNode: gpu,
+  });
   return {
     async ask(requests) {
       const outcomes: Outcome[] = [];
