@@ -8,6 +8,7 @@ import {
   expectClean,
   expectTwin,
   PAGE,
+  playRandomly,
   random,
   randomAsk,
   randomWindow,
@@ -18,7 +19,6 @@ import {
   world,
 } from "../testing/fake_serving.js";
 import { PatternMatcher } from "../testing/pattern_matcher.js";
-import { AGEING_MS } from "./rank.js";
 
 const prompt = [3, 1, 4, 1, 5];
 
@@ -179,31 +179,17 @@ describe("constrained answers", () => {
       const below = random(seed + 500);
       const size = { pages: 16 + below(8) ** 2, slots: 1 + below(6), chunk: 4 + below(20) };
       const w = world(size);
-      const all: Asked[] = [];
-      const inDelta = new Set<Asked>();
-      for (let event = 0; event < 60; event++) {
-        const kind = below(10);
-        if (kind < 4) {
-          const ask = randomAsk(below);
-          if (below(3) > 0) {
-            ask.grammar = randomPattern(below);
-            // Of two tokens of a letter: the other can still be drawn.
-            if (ask.eos) ask.eos = [26 + below(14)];
-            if (below(4) === 0) ask.window = randomWindow(ask.prompt.length, below);
-          }
-          const asked = submit(w, ask, (a) => {
-            if (inDelta.has(a) && a.deltas.length === 5) a.controller.abort();
-          });
-          if (below(3) === 0) inDelta.add(asked);
-          all.push(asked);
-        } else if (kind === 4) all[below(all.length)]?.controller.abort();
-        else {
-          w.time.now += below(3) * AGEING_MS;
-          w.runner.arrive();
-          if (below(2) === 0) await turns();
+      const ask = () => {
+        const ask = randomAsk(below);
+        if (below(3) > 0) {
+          ask.grammar = randomPattern(below);
+          // Of two tokens of a letter: the other can still be drawn.
+          if (ask.eos) ask.eos = [26 + below(14)];
+          if (below(4) === 0) ask.window = randomWindow(ask.prompt.length, below);
         }
-      }
-      await drain(w);
+        return ask;
+      };
+      const all = await playRandomly(w, below, ask, { deltas: 5, oneIn: 3 });
       for (const asked of all) {
         if (asked.settled instanceof Error) {
           expect(asked.settled.name).toBe("AbortError");

@@ -7,6 +7,7 @@ import {
   expectClean,
   expectTwin,
   PAGE,
+  playRandomly,
   random,
   randomAsk,
   submit,
@@ -55,24 +56,7 @@ describe("Scheduler", () => {
       // From room for the longest alone to room for four of them.
       const w = world({ pages: 16 + below(8) ** 2, slots: 1 + below(6), chunk: 4 + below(20) });
       w.runner.unready.add("sample");
-      const all: Asked[] = [];
-      const inDelta = new Set<Asked>();
-      for (let event = 0; event < 60; event++) {
-        const kind = below(10);
-        if (kind < 4) {
-          const asked = submit(w, randomAsk(below), (a) => {
-            if (inDelta.has(a) && a.deltas.length === 2) a.controller.abort();
-          });
-          if (below(8) === 0) inDelta.add(asked);
-          all.push(asked);
-        } else if (kind === 4) all[below(all.length)]?.controller.abort();
-        else {
-          w.time.now += below(3) * AGEING_MS;
-          w.runner.arrive();
-          if (below(2) === 0) await turns();
-        }
-      }
-      await drain(w);
+      const all = await playRandomly(w, below, () => randomAsk(below), { deltas: 2, oneIn: 8 });
       for (const asked of all) {
         if (asked.settled instanceof Error) {
           expect(asked.settled.name).toBe("AbortError");

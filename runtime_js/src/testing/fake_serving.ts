@@ -5,6 +5,7 @@ import { Constraint } from "../engine/constraint.js";
 import type { Window } from "../engine/context.js";
 import type { GenerationSpec } from "../engine/generation.js";
 import { KvMemory } from "../engine/kv_memory.js";
+import { AGEING_MS } from "../engine/rank.js";
 import type { Delta, Speculates } from "../engine/request.js";
 import { SamplingRow } from "../engine/sampling.js";
 import { type GenerationResult, Scheduler } from "../engine/scheduler.js";
@@ -244,4 +245,35 @@ export function randomAsk(below: (n: number) => number): Ask {
     ask.maxTokens = 1 + below(80);
   }
   return ask;
+}
+
+/**
+ * Sixty random events: submissions, aborts, time that passes and steps that arrive; then all is awaited. One in `oneIn`
+ * requests is aborted by its own listener, at its `deltas`-th delta.
+ */
+export async function playRandomly(
+  w: World,
+  below: (n: number) => number,
+  ask: () => Ask,
+  { deltas, oneIn }: { deltas: number; oneIn: number },
+): Promise<Asked[]> {
+  const all: Asked[] = [];
+  const inDelta = new Set<Asked>();
+  for (let event = 0; event < 60; event++) {
+    const kind = below(10);
+    if (kind < 4) {
+      const asked = submit(w, ask(), (a) => {
+        if (inDelta.has(a) && a.deltas.length === deltas) a.controller.abort();
+      });
+      if (below(oneIn) === 0) inDelta.add(asked);
+      all.push(asked);
+    } else if (kind === 4) all[below(all.length)]?.controller.abort();
+    else {
+      w.time.now += below(3) * AGEING_MS;
+      w.runner.arrive();
+      if (below(2) === 0) await turns();
+    }
+  }
+  await drain(w);
+  return all;
 }

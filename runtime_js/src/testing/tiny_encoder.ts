@@ -2,7 +2,7 @@
  * The tiny pack with a model that embeds: a hand-written kernel whose vectors are whole-number functions of a text's tokens,
  * their places and the sum over the text, with a twin in TypeScript.
  */
-import { replaceJson, tinyPack, VOCAB } from "./tiny_pack.js";
+import { replaceJson, special, tinyPack, VOCAB } from "./tiny_pack.js";
 
 export const WIDTH = 4;
 /** Most tokens of a text and of a step, and most texts of a step. */
@@ -55,15 +55,6 @@ const embed = `
 }`;
 
 const input = (name: string) => ({ kind: "input", name });
-const special = (id: number, content: string) => ({
-  id,
-  content,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special: true,
-});
 const around = (text: string, id: number) => [text, { id: text, ids: [id], tokens: [text] }];
 
 /** All files of the pack by name, pack.json among them. */

@@ -339,6 +339,17 @@ function shardBytes(): { bytes: Uint8Array; gammaAt: number; tableAt: number } {
   return { bytes, gammaAt, tableAt };
 }
 
+/** A control token of a tokenizer.json. */
+export const special = (id: number, content: string) => ({
+  id,
+  content,
+  single_word: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special: true,
+});
+
 /** A byte-level tokenizer: token b is byte b; no merges. */
 export function tinyTokenizer() {
   const vocab: Record<string, number> = {};
@@ -350,15 +361,6 @@ export function tinyTokenizer() {
       (byte >= 0xae && byte <= 0xff);
     vocab[String.fromCodePoint(printable ? byte : next++)] = byte;
   }
-  const special = (id: number, content: string) => ({
-    id,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  });
   return {
     version: "1.0",
     truncation: null,
