@@ -290,7 +290,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 
 /** `LanguageModel` of a pack or an engine: what pages call. */
 export type LanguageModelClass = typeof LanguageModel & {
-  /** Whether {@link create} would work, and whether it has to fetch the pack first. */
+  /** Whether `create` would work, and whether it has to fetch the pack first. */
   availability(options?: LanguageModelCreateCoreOptions): Promise<Availability>;
   /**
    * Makes a session; the first loads the pack.
