@@ -1,0 +1,94 @@
+// A grammar as an automaton over bytes, made as far as masks have asked for it: a state for each key of a chart, and where a byte
+// leads from it. What was once parsed is a look-up from then on, so a mask is a walk over the tokens' tree.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <unordered_map>
+#include <vector>
+
+#include "chart.h"
+#include "trie.h"
+
+class Automaton {
+ public:
+  explicit Automaton(const ByteClasses& classes) : classes_(classes) { clear(); }
+
+  /** Fills `mask` (`words` of it) for the place where `chart` stands, whose key is `key`. Stop tokens are not in it. */
+  void fill(Chart& chart, const ChartKey& key, const Trie& trie, uint32_t* mask, int words) {
+    if (bytes() > kMaxBytes) clear();
+    std::memset(mask, 0, words * sizeof(uint32_t));
+    Walk walk{chart, std::vector<uint8_t>(trie.depth + 1), std::vector<uint8_t>(trie.depth + 1), 0};
+    std::vector<int32_t> at(trie.depth + 1);
+    at[0] = state(key);
+    Chart::Row* row = chart.begin();
+    const Trie::Node* nodes = trie.nodes.data();
+    const int32_t* ids = trie.ids.data();
+    const uint32_t end = static_cast<uint32_t>(trie.nodes.size()) - 1;
+    for (uint32_t i = 0; i < end;) {
+      const Trie::Node& node = nodes[i];
+      const std::size_t edge = static_cast<std::size_t>(at[node.depth - 1]) * classes_.count +
+                               classes_.of[node.byte];
+      walk.path[node.depth] = node.byte;
+      int32_t to = next_[edge];
+      if (to == kUnknown) {
+        to = explore(walk, node.depth);
+        next_[edge] = to;
+      }
+      if (to == kDead) {
+        i = node.skip;
+        continue;
+      }
+      at[node.depth] = to;
+      ++i;
+      for (uint32_t k = node.first; k < nodes[i].first; ++k)
+        mask[ids[k] >> 5] |= uint32_t{1} << (ids[k] & 31);
+    }
+    chart.back(walk.read);
+    chart.end(row);
+    chart.allow_whole_tokens(mask);
+  }
+
+  std::size_t bytes() const { return next_.size() * sizeof(int32_t) + states_.size() * 48; }
+
+ private:
+  static constexpr int32_t kUnknown = -1, kDead = 0;
+  static constexpr std::size_t kMaxBytes = 16 << 20;
+
+  /** Of a walk: bytes down to its node, and those that the chart has read. */
+  struct Walk {
+    Chart& chart;
+    std::vector<uint8_t> path, taken;
+    int read;
+  };
+
+  void clear() {
+    states_.clear();
+    next_.assign(classes_.count, kDead);
+  }
+
+  int32_t state(const ChartKey& key) {
+    const auto [found, isNew] = states_.emplace(key, static_cast<int32_t>(states_.size() + 1));
+    if (isNew) next_.resize(next_.size() + classes_.count, kUnknown);
+    return found->second;
+  }
+
+  /** Where the last byte of the path leads: the chart reads it, after those of the path that it lacks. */
+  int32_t explore(Walk& walk, int depth) {
+    int shared = 0;
+    while (shared < walk.read && shared + 1 < depth && walk.taken[shared + 1] == walk.path[shared + 1])
+      ++shared;
+    walk.chart.back(walk.read - shared);
+    walk.read = shared;
+    while (walk.read < depth) {
+      const uint8_t byte = walk.path[walk.read + 1];
+      if (!walk.chart.step(byte)) return kDead;
+      walk.taken[++walk.read] = byte;
+    }
+    return state(walk.chart.key());
+  }
+
+  ByteClasses classes_;
+  std::unordered_map<ChartKey, int32_t, ChartKeyHash> states_;
+  std::vector<int32_t> next_;  // [state][class of the next byte]
+};
