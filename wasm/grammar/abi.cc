@@ -134,7 +134,7 @@ API Vocabulary* vocabulary_new(
     TokenizerInfo info(tokens, VocabType::RAW, count, ends);
     TokenizerInfo none(std::vector<std::string>{}, VocabType::RAW, count, ends);
     return new Vocabulary{
-        Trie(tokens), info, GrammarCompiler(none, 1, /*cache_enabled=*/false), std::nullopt
+        Trie(info.GetSortedDecodedVocab()), info, GrammarCompiler(none, 1, /*cache_enabled=*/false), std::nullopt
     };
   });
 }

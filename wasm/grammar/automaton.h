@@ -20,7 +20,7 @@ class Automaton {
     std::memset(mask, 0, words * sizeof(uint32_t));
     Walk walk{chart, std::vector<uint8_t>(trie.depth + 1), std::vector<uint8_t>(trie.depth + 1), 0};
     std::vector<int32_t> at(trie.depth + 1);
-    at[0] = state(key);
+    at[0] = state(key, chart);
     Chart::Row* row = chart.begin();
     const Trie::Node* nodes = trie.nodes.data();
     const int32_t* ids = trie.ids.data();
@@ -34,13 +34,15 @@ class Automaton {
       if (to == kUnknown) {
         to = explore(walk, node.depth);
         next_[edge] = to;
+        if (to == at[node.depth - 1]) find_loops(to);
       }
       if (to == kDead) {
         i = node.skip;
         continue;
       }
       at[node.depth] = to;
-      ++i;
+      // Where every byte below leads back to this state, all tokens below are allowed.
+      i = (node.below & ~loops_[to]) == 0 ? node.skip : i + 1;
       for (uint32_t k = node.first; k < nodes[i].first; ++k)
         mask[ids[k] >> 5] |= uint32_t{1} << (ids[k] & 31);
     }
@@ -49,7 +51,7 @@ class Automaton {
     chart.allow_whole_tokens(mask);
   }
 
-  std::size_t bytes() const { return next_.size() * sizeof(int32_t) + states_.size() * 48; }
+  std::size_t bytes() const { return next_.size() * sizeof(int32_t) + states_.size() * 56; }
 
  private:
   static constexpr int32_t kUnknown = -1, kDead = 0;
@@ -64,13 +66,31 @@ class Automaton {
 
   void clear() {
     states_.clear();
+    loops_.assign(1, 0);
     next_.assign(classes_.count, kDead);
   }
 
-  int32_t state(const ChartKey& key) {
+  /** The state of a key, which `chart` is in. */
+  int32_t state(const ChartKey& key, const Chart& chart) {
     const auto [found, isNew] = states_.emplace(key, static_cast<int32_t>(states_.size() + 1));
-    if (isNew) next_.resize(next_.size() + classes_.count, kUnknown);
-    return found->second;
+    const int32_t id = found->second;
+    if (!isNew) return id;
+    loops_.push_back(0);
+    next_.resize(next_.size() + classes_.count, kDead);
+    int32_t* row = &next_[static_cast<std::size_t>(id) * classes_.count];
+    chart.each_readable([&](int from, int to) {
+      for (int of = classes_.of[from]; of <= classes_.of[to]; ++of) row[of] = kUnknown;
+    });
+    return id;
+  }
+
+  /** Kinds of bytes that leave a state as it is. */
+  void find_loops(int32_t id) {
+    const int32_t* row = &next_[static_cast<std::size_t>(id) * classes_.count];
+    uint64_t others = 0;
+    for (int byte = 0; byte < 256; ++byte)
+      if (row[classes_.of[byte]] != id) others |= uint64_t{1} << kByteKinds.of[byte];
+    loops_[id] = ~others;
   }
 
   /** Where the last byte of the path leads: the chart reads it, after those of the path that it lacks. */
@@ -85,10 +105,11 @@ class Automaton {
       if (!walk.chart.step(byte)) return kDead;
       walk.taken[++walk.read] = byte;
     }
-    return state(walk.chart.key());
+    return state(walk.chart.key(), walk.chart);
   }
 
   ByteClasses classes_;
   std::unordered_map<ChartKey, int32_t, ChartKeyHash> states_;
-  std::vector<int32_t> next_;  // [state][class of the next byte]
+  std::vector<uint64_t> loops_;  // [state], as find_loops has it
+  std::vector<int32_t> next_;    // [state][class of the next byte]
 };

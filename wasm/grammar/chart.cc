@@ -170,6 +170,16 @@ ChartKey Chart::key() {
   return sum;
 }
 
+void Chart::each_readable(const std::function<void(int, int)>& each) const {
+  const auto& impl = *matcher.ImplPtr();
+  for (const auto& state : impl.scanable_state_history_[impl.scanable_state_history_.size() - 1]) {
+    if (state.rule_id < 0) return each(0, 255);
+    const auto& fsm = impl.grammar_->per_rule_fsms[state.rule_id]->GetFsm().GetFsm();
+    for (const auto& edge : fsm.GetEdges(state.element_id))
+      if (edge.IsCharRange()) each(edge.min, std::min(edge.max, 255));
+  }
+}
+
 void Chart::allow_whole_tokens(uint32_t* mask) const {
   const auto& impl = *matcher.ImplPtr();
   const auto allow = [&](int32_t id) { mask[id >> 5] |= uint32_t{1} << (id & 31); };

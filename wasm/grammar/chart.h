@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,8 @@ class Chart {
   /** The key of the state that the matcher is in. */
   ChartKey key();
   bool completed() const;
+  /** Calls `each(from, to)` with ranges of bytes; no other byte can be read here. */
+  void each_readable(const std::function<void(int, int)>& each) const;
   /** Allows the tokens that the grammar takes whole, by their ids, in `mask`. */
   void allow_whole_tokens(uint32_t* mask) const;
 
