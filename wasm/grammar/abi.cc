@@ -35,8 +35,8 @@ using namespace xgrammar;
 
 struct Vocabulary {
   Trie trie;
-  TokenizerInfo tokens;
-  GrammarCompiler plain;  // knows no tokens: it makes no masks
+  TokenizerInfo tokens, none;
+  GrammarCompiler plain;  // knows none: it makes no masks
   std::optional<GrammarCompiler> full;
 };
 
@@ -59,6 +59,8 @@ struct MatcherHandle {
 };
 
 std::string text_;
+
+constexpr char kPlain = 'p', kMasked = 'm';  // kinds of a serialised grammar
 
 /** Runs `body`; what it throws becomes the message, and `failed` the answer. */
 template <typename Answer, typename Body>
@@ -134,7 +136,8 @@ API Vocabulary* vocabulary_new(
     TokenizerInfo info(tokens, VocabType::RAW, count, ends);
     TokenizerInfo none(std::vector<std::string>{}, VocabType::RAW, count, ends);
     return new Vocabulary{
-        Trie(info.GetSortedDecodedVocab()), info, GrammarCompiler(none, 1, /*cache_enabled=*/false), std::nullopt
+        Trie(info.GetSortedDecodedVocab()), info, none,
+        GrammarCompiler(none, 1, /*cache_enabled=*/false), std::nullopt
     };
   });
 }
@@ -154,15 +157,21 @@ API CompiledHandle* grammar_from_tag(Vocabulary* vocabulary, const char* text, i
 }
 API CompiledHandle* grammar_restore(Vocabulary* vocabulary, const char* text, int size) {
   return guarded<CompiledHandle*>(nullptr, [&] {
-    auto restored = CompiledGrammar::DeserializeJSON(std::string(text, size), vocabulary->tokens);
+    const bool plain = size > 0 && text[0] == kPlain;
+    auto restored = CompiledGrammar::DeserializeJSON(
+        std::string(text + 1, size > 0 ? size - 1 : 0), plain ? vocabulary->none : vocabulary->tokens
+    );
     if (auto* error = std::get_if<SerializationError>(&restored)) raise(*error);
     return compiled(*vocabulary, [&](auto&) { return std::get<CompiledGrammar>(restored); });
   });
 }
-/** The grammar as text() that grammar_restore takes. */
-API int grammar_serialize(CompiledHandle* compiled) {
+/** The grammar as text() that grammar_restore takes. Where it has no masks, the text has no tokens either. */
+API int grammar_serialize(Vocabulary* vocabulary, CompiledHandle* compiled) {
   return guarded(0, [&] {
-    text_ = compiled->grammar.SerializeJSON();
+    const bool plain = compiled->masks->automaton.has_value();
+    if (plain) set_tokens(compiled->grammar, vocabulary->none);
+    text_ = (plain ? kPlain : kMasked) + compiled->grammar.SerializeJSON();
+    set_tokens(compiled->grammar, vocabulary->tokens);
     return 1;
   });
 }

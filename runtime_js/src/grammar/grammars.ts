@@ -66,9 +66,10 @@ export class CompiledGrammars implements Grammars {
       },
       serialize: () => {
         const { core, pointer } = this.#compiled(spec);
-        if (core.call.grammar_serialize(pointer) === 0)
+        const { vocabulary, fingerprint } = this.#open();
+        if (core.call.grammar_serialize(vocabulary, pointer) === 0)
           throw new GrammarError(core.text(), { kind: spec.kind });
-        return this.#open().fingerprint + core.text();
+        return fingerprint + core.text();
       },
     };
   }

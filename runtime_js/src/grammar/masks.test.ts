@@ -17,9 +17,19 @@ beforeAll(async () => {
   grammars = await openGrammars(vocabulary);
 });
 
+/** What counts: characters and repetitions, near their bounds and far from them, several at once. */
+const COUNTED = [
+  { type: "array", items: { type: "string", maxLength: 5 }, minItems: 3, maxItems: 9 },
+  { anyOf: [4, 11, 7].map((maxLength) => ({ type: "string", maxLength })) },
+  { type: "string", minLength: 150, maxLength: 400 },
+  { type: "string", pattern: "^([a-z]{2,9} ){1,200}$" },
+  { type: "array", items: { type: "integer" }, minItems: 140, maxItems: 160 },
+  { type: "object", additionalProperties: { type: "string", maxLength: 9 } },
+];
+
 const SPECS: GrammarSpec[] = [
   { kind: "json" },
-  ...SCHEMAS.map(
+  ...[...SCHEMAS, ...COUNTED].map(
     (schema): GrammarSpec => ({ kind: "json_schema", schema: JSON.stringify(schema) }),
   ),
   ...[
@@ -36,6 +46,8 @@ const SPECS: GrammarSpec[] = [
     kind: "ebnf",
     grammar: 'root ::= "<" a ">" b\na[max_chars=5] ::= [a-z ]*\nb[max_chars=9] ::= ([0-9] | "ab")*',
   },
+  { kind: "ebnf", grammar: 'root ::= (a ",")*\na[max_chars=7] ::= [0-9a-z ]* | "q" a "q"' },
+  { kind: "ebnf", grammar: 'root ::= ("[" root "]" | [a-z]{130,300}) "x"{0,5}' },
   { kind: "ebnf", grammar: 'root ::= ("if " root " then " root (" else " root)?) | [a-c]' },
   {
     kind: "structural_tag",
