@@ -31,10 +31,10 @@ class Automaton {
                                classes_.of[node.byte];
       walk.path[node.depth] = node.byte;
       int32_t to = next_[edge];
-      if (to == kUnknown) {
+      if (to < kDead) {
+        const int32_t from = at[node.depth - 1], group = to;
         to = explore(walk, node.depth);
-        next_[edge] = to;
-        if (to == at[node.depth - 1]) find_loops(to);
+        learn(from, group, to);
       }
       if (to == kDead) {
         i = node.skip;
@@ -54,7 +54,7 @@ class Automaton {
   std::size_t bytes() const { return next_.size() * sizeof(int32_t) + states_.size() * 56; }
 
  private:
-  static constexpr int32_t kUnknown = -1, kDead = 0;
+  static constexpr int32_t kDead = 0;
   static constexpr std::size_t kMaxBytes = 16 << 20;
 
   /** Of a walk: bytes down to its node, and those that the chart has read. */
@@ -78,10 +78,30 @@ class Automaton {
     loops_.push_back(0);
     next_.resize(next_.size() + classes_.count, kDead);
     int32_t* row = &next_[static_cast<std::size_t>(id) * classes_.count];
+    // Bytes that the same edges read lead to the same place, if they begin a character alike.
+    std::vector<uint64_t> readers(classes_.count);
+    uint64_t edge = 0;
     chart.each_readable([&](int from, int to) {
-      for (int of = classes_.of[from]; of <= classes_.of[to]; ++of) row[of] = kUnknown;
+      ++edge;
+      for (int of = classes_.of[from]; of <= classes_.of[to]; ++of)
+        readers[of] = (readers[of] + edge) * 0x9e3779b97f4a7c15ULL;
     });
+    std::unordered_map<uint64_t, int32_t> groups;
+    for (int of = 0; of < classes_.count; ++of) {
+      if (readers[of] == 0) continue;
+      const bool goes_on = of >= classes_.of[0x80] && of < classes_.of[0xc0];
+      const auto next = static_cast<int32_t>(groups.size() + 1);
+      row[of] = -groups.emplace(readers[of] * 2 + goes_on, next).first->second;
+    }
     return id;
+  }
+
+  /** Bytes of this group lead from one state to another. */
+  void learn(int32_t from, int32_t group, int32_t to) {
+    int32_t* row = &next_[static_cast<std::size_t>(from) * classes_.count];
+    for (int of = 0; of < classes_.count; ++of)
+      if (row[of] == group) row[of] = to;
+    if (to == from) find_loops(from);
   }
 
   /** Kinds of bytes that leave a state as it is. */
@@ -111,5 +131,5 @@ class Automaton {
   ByteClasses classes_;
   std::unordered_map<ChartKey, int32_t, ChartKeyHash> states_;
   std::vector<uint64_t> loops_;  // [state], as find_loops has it
-  std::vector<int32_t> next_;    // [state][class of the next byte]
+  std::vector<int32_t> next_;  // [state][class of the next byte]: a state, or minus a group of classes that lead to the same one
 };

@@ -173,7 +173,7 @@ ChartKey Chart::key() {
 void Chart::each_readable(const std::function<void(int, int)>& each) const {
   const auto& impl = *matcher.ImplPtr();
   for (const auto& state : impl.scanable_state_history_[impl.scanable_state_history_.size() - 1]) {
-    if (state.rule_id < 0) return each(0, 255);
+    if (state.rule_id < 0) throw std::logic_error("a state of no rule");
     const auto& fsm = impl.grammar_->per_rule_fsms[state.rule_id]->GetFsm().GetFsm();
     for (const auto& edge : fsm.GetEdges(state.element_id))
       if (edge.IsCharRange()) each(edge.min, std::min(edge.max, 255));
