@@ -1,6 +1,6 @@
 // An answer that must match a schema has the same tokens in Chromium as in Node on Dawn.
 
-import { FORMS } from "../conformance/answer.js";
+import type { Asked } from "../conformance/answer.js";
 import { openHost } from "../conformance/hosts.js";
 import { expect, test } from "../harness/fixtures.js";
 
@@ -29,10 +29,10 @@ test("answers that must match have the same tokens in Chromium and in Node on Da
   upstream,
 }) => {
   const where = { adapter, browser: browserProcess, site: upstream };
-  const samplings = [{ temperature: 0 }, { temperature: 1.5, seed: 7 }];
-  const asked = samplings.flatMap((sampling) =>
-    FORMS.slice(0, 2).map((form) => ({ form, params: { ...request, ...sampling } })),
-  );
+  const asked: Asked[] = [
+    { form: "whole", params: { ...request, temperature: 0 } },
+    { form: "stream", params: { ...request, temperature: 1.5, seed: 7 } },
+  ];
   const answers = [];
   for (const name of ["worker", "Node on Dawn"] as const) {
     const host = await openHost(name, where);
