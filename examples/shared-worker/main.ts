@@ -2,13 +2,13 @@
 import { Engine } from "webbuild";
 
 const form = document.querySelector("form") as HTMLFormElement;
-const status = document.querySelector("[role=status]") as HTMLParagraphElement;
+const which = document.querySelector("#engine") as HTMLParagraphElement;
 const output = document.querySelector("output") as HTMLOutputElement;
 const problem = document.querySelector("[role=alert]") as HTMLParagraphElement;
 
 async function load(): Promise<Engine> {
   const engine = await Engine.load("/packs/demo/", { worker: "shared" });
-  status.textContent = `Engine ${engine.id}`;
+  which.textContent = `Engine ${engine.id}`;
   return engine;
 }
 
