@@ -8,14 +8,14 @@ import { type Expression, type Ranges, type Rules, repeat, text } from "../gramm
 interface Ahead {
   id: number;
   expression: Expression;
-  then: Ahead | undefined;
+  after: Ahead | undefined;
   limit: number;
 }
 
-/** One character that can be read, and what is left then. */
+/** One character that can be read, and what is left after it. */
 interface Head {
   ranges: Ranges;
-  then: Ahead | undefined;
+  after: Ahead | undefined;
   limit: number;
 }
 
@@ -67,7 +67,7 @@ export class GrammarTwin {
       }
       const characters = place.characters + 1;
       const next = this.#expand(
-        heads.map((head) => head.then),
+        heads.map((head) => head.after),
         characters,
       );
       place = next;
@@ -94,53 +94,53 @@ export class GrammarTwin {
       }
       if (seen.has(one.id)) continue;
       seen.add(one.id);
-      const { expression: e, then, limit } = one;
+      const { expression: e, after, limit } = one;
       switch (e.kind) {
         case "text": {
           const [first, ...rest] = e.text;
-          if (first === undefined) open.push(then);
+          if (first === undefined) open.push(after);
           else {
             const code = first.codePointAt(0) as number;
             const left = this.#rest(e, rest.length, () => text(rest.join("")));
-            heads.push({ ranges: [[code, code]], then: this.#ahead(left, then, limit), limit });
+            heads.push({ ranges: [[code, code]], after: this.#ahead(left, after, limit), limit });
           }
           break;
         }
         case "class":
-          heads.push({ ranges: e.ranges, then, limit });
+          heads.push({ ranges: e.ranges, after, limit });
           break;
         case "sequence":
-          open.push(e.parts.reduceRight((to, part) => this.#ahead(part, to, limit), then));
+          open.push(e.parts.reduceRight((to, part) => this.#ahead(part, to, limit), after));
           break;
         case "choice":
-          for (const option of e.options) open.push(this.#ahead(option, then, limit));
+          for (const option of e.options) open.push(this.#ahead(option, after, limit));
           break;
         case "repeat": {
-          if (e.min === 0) open.push(then);
+          if (e.min === 0) open.push(after);
           if (e.max === 0) break;
           const [min, max] = [Math.max(0, e.min - 1), e.max - 1];
           const left =
             min === e.min && max === e.max ? e : this.#rest(e, max, () => repeat(e.body, min, max));
-          open.push(this.#ahead(e.body, this.#ahead(left, then, limit), limit));
+          open.push(this.#ahead(e.body, this.#ahead(left, after, limit), limit));
           break;
         }
         case "rule":
-          open.push(this.#ahead(this.rules.get(e.name) as Expression, then, limit));
+          open.push(this.#ahead(this.rules.get(e.name) as Expression, after, limit));
           break;
         case "limit":
-          open.push(this.#ahead(e.body, then, Math.min(limit, characters + e.characters)));
+          open.push(this.#ahead(e.body, after, Math.min(limit, characters + e.characters)));
       }
     }
     return { heads, complete, characters, cut: [] };
   }
 
   /** The same for the same parts; a limit of 0 is none. */
-  #ahead(expression: Expression, then: Ahead | undefined, limit: number): Ahead {
+  #ahead(expression: Expression, after: Ahead | undefined, limit: number): Ahead {
     const ends = limit === 0 ? Number.POSITIVE_INFINITY : limit;
-    const key = `${this.#id(expression)} ${then?.id ?? -1} ${ends}`;
+    const key = `${this.#id(expression)} ${after?.id ?? -1} ${ends}`;
     let known = this.#known.get(key);
     if (!known) {
-      known = { id: this.#known.size, expression, then, limit: ends };
+      known = { id: this.#known.size, expression, after, limit: ends };
       this.#known.set(key, known);
     }
     return known;
