@@ -11,10 +11,8 @@ import { Embeddings } from "./embeddings.js";
 import { invalid } from "./fields.js";
 import { SavedPrompts } from "./kv.js";
 import { Peers } from "./peers.js";
-import { NO_MESSAGES, type Prompt, parsePrompt, parseTokens } from "./prompt.js";
-import { parseRequest } from "./request.js";
+import { type Prompt, type PromptSettings, parsePrompt, parseTokens } from "./prompt.js";
 import { type RemoteSendOptions, ServingEngine } from "./serving_engine.js";
-import type { ChatCompletionCreateParams } from "./types.js";
 
 export interface EngineOptions extends Omit<LoadOptions, "url" | "draft">, ConnectOptions {
   /**
@@ -193,11 +191,9 @@ export class Engine extends ServingEngine {
    */
   async countTokens(
     prompt: Prompt,
-    options: Pick<ChatCompletionCreateParams, "reasoning_effort" | "webbuild"> = {},
+    options: PromptSettings = {},
   ): Promise<number> {
-    const messages = parsePrompt(prompt);
-    const { template } = parseRequest({ ...options, messages: NO_MESSAGES }).choices[0];
-    return this.connection.call.countTokens({ messages, ...(template && { template }) });
+    return this.connection.call.countTokens(parsePrompt(prompt, options));
   }
 
   /** Frees all memory and ends the worker; requests under way reject with EngineUnloaded. */
