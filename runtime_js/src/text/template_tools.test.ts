@@ -60,8 +60,10 @@ describe.each(Object.entries(TOOL_TEMPLATES))("a template of the %s format", (na
 
   test("what the constraint is made of is the very text", () => {
     const { open, lead, gap, tail, format } = tools.syntax;
+    const quote = expected.text.includes("'") ? "'" : '"';
     const args = (city: string | undefined) => {
       const { calls } = format;
+      if (calls.kind === "python") return city ? `city=${quote}${city}${quote}` : "";
       if (calls.kind === "json" || calls.arguments === "json")
         return city ? `{"city": "${city}"}` : "{}";
       const { key, value, end } = calls.arguments;
@@ -76,7 +78,7 @@ describe.each(Object.entries(TOOL_TEMPLATES))("a template of the %s format", (na
     const withoutIds = expected.text.replaceAll(/, "id": "[^"]*"/g, "");
     // A call without tagged arguments ends where they would begin: spaces differ.
     expect(whole.replaceAll(/\s+/g, "")).toBe(withoutIds.replaceAll(/\s+/g, ""));
-    if (format.calls.kind === "json" || format.calls.arguments === "json")
+    if (format.calls.kind !== "named" || format.calls.arguments === "json")
       expect(whole).toBe(withoutIds);
   });
 });
