@@ -69,8 +69,11 @@ export class Prompts {
         { param: "tools" },
       );
     }
-    const history = called ? this.answering.tools.prepare(messages) : messages;
-    const text = template.render(history, settings);
+    const prepared =
+      called || settings?.["tools"]
+        ? this.answering.tools.prepare(messages, settings)
+        : { messages, settings };
+    const text = template.render(prepared.messages, prepared.settings);
     return { text, tokens: this.text.tokenizer.encode(text) };
   }
 

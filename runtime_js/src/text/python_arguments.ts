@@ -11,12 +11,12 @@ const KEY = regex("[A-Za-z_][A-Za-z0-9_]*=");
 /** Keywords that hold nothing back. */
 const SAYS_NOTHING = ["type", "title", "description", "default", "examples", "deprecated"];
 
-/** @param schema of the arguments object; undefined: any arguments */
-export function pythonArguments(schema: Schema | undefined): Format {
+/** @param schema of the arguments object; undefined: any arguments @returns what follows one another; nothing where there are none */
+export function pythonArguments(schema: Schema | undefined): Format[] {
   if (schema === undefined || schema["properties"] === undefined) {
     const any = [KEY, oneOf([STRING, ...literals([true, false, null]), json({})])];
     const closed = schema?.["additionalProperties"] === false;
-    return closed ? sequence() : optional(...any, star(...text(", "), ...any));
+    return closed ? [] : [optional(...any, star(...text(", "), ...any))];
   }
   const { $defs, definitions } = schema;
   const defs = { ...($defs ? { $defs } : {}), ...(definitions ? { definitions } : {}) };
@@ -36,10 +36,10 @@ export function pythonArguments(schema: Schema | undefined): Format {
   if (first >= 0) {
     const early = all.slice(0, first).map(({ argument }) => optional(...argument, ...text(", ")));
     const [{ argument }, ...late] = all.slice(first) as [(typeof all)[number]];
-    return sequence(...early, ...argument, ...late.map(after));
+    return [...early, ...argument, ...late.map(after)];
   }
   const begun = all.map(({ argument }, i) => sequence(...argument, ...all.slice(i + 1).map(after)));
-  return begun.length === 0 ? sequence() : optional(oneOf(begun));
+  return begun.length === 0 ? [] : [optional(oneOf(begun))];
 }
 
 /** A value as Python has it where that is simple; else as JSON, which Python reads but for its three words. */

@@ -54,19 +54,25 @@ export class TemplateTools {
   /** Whether prompts tell the model of tools. */
   readonly takesTools: boolean;
   readonly syntax: CallSyntax;
-  readonly #taken: Taken;
+  /** In which form calls are taken; undefined: the template prints none, so they must be content. */
+  readonly #taken: Taken | undefined;
+  /** The template takes tools with the system message. */
+  readonly #inSystem: boolean;
 
   /** @param tokens special and added tokens, which tell the format where the template does not */
   constructor(
     private readonly template: ChatTemplate,
     tokens: readonly string[],
   ) {
-    this.takesTools = this.#try([QUESTION], [TOOL])?.includes(TOOL.function.name) ?? false;
+    const told = (text: string | undefined) => text?.includes(TOOL.function.name) ?? false;
+    const alone = told(this.#try([QUESTION], [TOOL]));
+    this.#inSystem = !alone && told(this.#try(withTools([QUESTION], [TOOL]), undefined));
+    this.takesTools = alone || this.#inSystem;
     const formats = formatsOf(template.source, tokens);
     const shown = formats.map((format) => this.#shown(format));
     const { format, printed } =
       shown.find(({ printed }) => printed?.parts) ?? (shown[0] as (typeof shown)[number]);
-    this.#taken = printed?.taken ?? { arguments: "object", content: null };
+    this.#taken = printed?.taken;
     this.syntax = {
       ...defaults(format),
       ...printed?.parts,
@@ -74,9 +80,17 @@ export class TemplateTools {
     };
   }
 
-  /** A history in the form that the template takes. */
-  prepare(messages: readonly TemplateMessage[]): TemplateMessage[] {
-    return prepared(messages, this.syntax.format, this.#taken);
+  /** A history, and the variables of a request, in the form that the template takes. */
+  prepare(
+    messages: readonly TemplateMessage[],
+    { tools, ...settings }: Record<string, unknown> = {},
+  ): { messages: TemplateMessage[]; settings: Record<string, unknown> } {
+    const history = this.#taken
+      ? prepared(messages, this.syntax.format, this.#taken)
+      : messages.map((message) => withCalls(message, this.syntax));
+    if (tools === undefined) return { messages: history, settings };
+    if (this.#inSystem) return { messages: withTools(history, tools as Told[]), settings };
+    return { messages: history, settings: { ...settings, tools } };
   }
 
   /** What the template prints of a history with calls in this format, of two if it takes them; `parts` if calls are found in it. */
@@ -124,13 +138,42 @@ export class TemplateTools {
     return count(text) > count(other);
   }
 
-  #try(messages: TemplateMessage[], tools: unknown[]): string | undefined {
+  #try(messages: TemplateMessage[], tools: unknown[] | undefined): string | undefined {
     try {
-      return this.template.render(messages, { tools });
+      return this.template.render(messages, tools ? { tools } : {});
     } catch {
       return undefined; // it does not take this
     }
   }
+}
+
+/** A tool as templates are told of it. */
+type Told = { function: unknown };
+
+/** What models that read tools in a system message are told where a conversation has none: the sentence of Phi-4-mini's card. */
+const WITH_TOOLS = "You are a helpful assistant with some tools.";
+
+function withTools(messages: readonly TemplateMessage[], tools: readonly Told[]) {
+  const [first, ...rest] = messages;
+  const system = first?.role === "system" ? first : undefined;
+  const told = pythonJson(tools.map((tool) => tool.function));
+  return [
+    { role: "system" as const, content: WITH_TOOLS, ...system, tools: told },
+    ...(system ? rest : messages),
+  ];
+}
+
+/** Calls as the model wrote them, in the content. */
+function withCalls(message: TemplateMessage, syntax: CallSyntax): TemplateMessage {
+  const { tool_calls: calls, ...said } = message;
+  if (!calls) return message;
+  const { open, lead, gap, tail } = syntax;
+  const texts = calls.map(({ function: { name, arguments: given } }, i) => {
+    const [begin, middle, end] = callText(syntax, name);
+    const numbered = middle === undefined ? "" : `${i}${middle}`;
+    return begin + numbered + argumentsText(syntax, given as Record<string, unknown>) + end;
+  });
+  return { ...said, content: (said.content ?? "") + open + lead + texts.join(gap) + tail };
 }
 
 function prepared(
@@ -266,6 +309,16 @@ export function callText(
   return [`{${named}`, undefined, "}"];
 }
 
+function argumentsText({ format: { calls } }: CallSyntax, given: Record<string, unknown>): string {
+  const entries = Object.entries(given);
+  if (calls.kind === "python")
+    return entries.map(([key, value]) => `${key}=${pythonLiteral(value)}`).join(", ");
+  if (calls.kind === "json" || calls.arguments === "json") return pythonJson(given);
+  const { key: before, value: between, end } = calls.arguments;
+  const plain = (value: unknown) => (typeof value === "string" ? value : pythonJson(value));
+  return entries.map(([key, value]) => before + key + between + plain(value) + end).join("\n");
+}
+
 /** An id of nine letters and digits, the same for the same one: FNV-1a of 32 bits, and multiplied on. */
 function nineLetters(id: string): string {
   if (/^[a-zA-Z0-9]{9}$/.test(id)) return id;
@@ -287,4 +340,16 @@ export function pythonJson(value: unknown): string {
     return `{${members.join(", ")}}`;
   }
   return JSON.stringify(value);
+}
+
+/** JSON values as Python writes them. */
+function pythonLiteral(value: unknown): string {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(pythonLiteral).join(", ")}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  const members = Object.entries(value as object).map(
+    ([k, v]) => `${JSON.stringify(k)}: ${pythonLiteral(v)}`,
+  );
+  return `{${members.join(", ")}}`;
 }

@@ -74,7 +74,7 @@ function callOf(syntax: CallSyntax, { function: fn }: ToolSpec, begun: number): 
   const { calls } = syntax.format;
   if (calls.kind === "python") {
     const schema = fn.strict === false ? undefined : schemaOf(fn);
-    return sequence(...text(begin.slice(begun)), pythonArguments(schema), ...text(end));
+    return sequence(...text(begin.slice(begun)), ...pythonArguments(schema), ...text(end));
   }
   const tags = calls.kind === "named" && calls.arguments !== "json" ? calls.arguments : undefined;
   const json_schema = schemaOf(fn);
