@@ -189,10 +189,7 @@ export class Engine extends ServingEngine {
    * @param options of the request that these messages are for, as far as its prompt depends on them
    * @throws InvalidRequestError, TemplateError
    */
-  async countTokens(
-    prompt: Prompt,
-    options: PromptSettings = {},
-  ): Promise<number> {
+  async countTokens(prompt: Prompt, options: PromptSettings = {}): Promise<number> {
     return this.connection.call.countTokens(parsePrompt(prompt, options));
   }
 

@@ -13,7 +13,8 @@ let engines: Engine[];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pack-"));
-  for (const [name, bytes] of tinyPack(128, `{{ mood }}${TEMPLATE}`)) writeFileSync(join(folder, name), bytes);
+  for (const [name, bytes] of tinyPack(128, `{{ mood }}${TEMPLATE}`))
+    writeFileSync(join(folder, name), bytes);
   const gpu = await dawn();
   engines = await Promise.all([0, 1].map(() => Engine.load(folder, { worker: false, gpu })));
 });

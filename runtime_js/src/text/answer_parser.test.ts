@@ -184,7 +184,10 @@ describe("calls are read from", () => {
     ['city="""a "b"\nc""", days=1_000', { city: 'a "b"\nc', days: 1000 }],
     ["city='\\n\\u00e9\\x41\\d', days=None", { city: "\né" + "A\\d", days: null }],
     ["city=12345, days=.5", { city: "12345", days: 0.5 }],
-    ["a=True, b=[1, 'x', (False,)], c={'k': {1: []}}", { a: true, b: [1, "x", [false]], c: { k: { 1: [] } } }],
+    [
+      "a=True, b=[1, 'x', (False,)], c={'k': {1: []}}",
+      { a: true, b: [1, "x", [false]], c: { k: { 1: [] } } },
+    ],
     ["'Rome', 2", { city: "Rome", days: 2 }],
     ["city='), days=(', days=[]", { city: "), days=(", days: [] }],
     ["", {}],

@@ -3,9 +3,7 @@ import { type Format, oneOf, optional, regex, sequence, star, text } from "./str
 
 type Schema = Record<string, unknown>;
 
-const STRING = regex(
-  `"([^"\\\\\\r\\n]|\\\\["'\\\\nrt])*"|'([^'\\\\\\r\\n]|\\\\["'\\\\nrt])*'`,
-);
+const STRING = regex(`"([^"\\\\\\r\\n]|\\\\["'\\\\nrt])*"|'([^'\\\\\\r\\n]|\\\\["'\\\\nrt])*'`);
 const KEY = regex("[A-Za-z_][A-Za-z0-9_]*=");
 
 /** Keywords that hold nothing back. */
@@ -23,7 +21,7 @@ export function pythonArguments(schema: Schema | undefined): Format[] {
   const required = new Set(schema["required"] as string[] | undefined);
   const all = Object.entries(schema["properties"] as Record<string, Schema>).map(
     ([key, value]) => ({
-      argument: [...text(`${key}=`), valueOf(value, defs)],
+      argument: [...text(`${key}=`), argumentOf(value, defs)],
       needed: required.has(key),
     }),
   );
@@ -43,7 +41,7 @@ export function pythonArguments(schema: Schema | undefined): Format[] {
 }
 
 /** A value as Python has it where that is simple; else as JSON, which Python reads but for its three words. */
-function valueOf(schema: Schema, defs: Schema): Format {
+function argumentOf(schema: Schema, defs: Schema): Format {
   const { type, enum: choices, items } = schema;
   const says = (...known: string[]) =>
     Object.keys(schema).some((key) => !SAYS_NOTHING.includes(key) && !known.includes(key));
@@ -53,7 +51,7 @@ function valueOf(schema: Schema, defs: Schema): Format {
   if (type === "null") return oneOf(literals([null]));
   if (type === "string" && !says()) return STRING;
   if (type === "array" && items && !says("items")) {
-    const item = valueOf(items as Schema, defs);
+    const item = argumentOf(items as Schema, defs);
     const several = optional(item, star(...text(", "), item));
     return sequence(...text("["), several, ...text("]"));
   }

@@ -182,9 +182,7 @@ describe("TemplateTools", () => {
       expect(tools.syntax.format.name).toBe(name);
       const { calls } = callsOf(tools, text);
       expect(calls).toHaveLength(2);
-      const { messages } = tools.prepare([
-        { role: "assistant", content: null, tool_calls: calls },
-      ]);
+      const { messages } = tools.prepare([{ role: "assistant", content: null, tool_calls: calls }]);
       const again = callsOf(tools, messages[0]?.content as string);
       expect(again.content).toBe("");
       expect(again.calls.map((c) => c.function)).toEqual(calls.map((c) => c.function));

@@ -220,7 +220,7 @@ describe("the grammar engine", () => {
       "a='it\\'s', b=-7, d=[True, False]",
       'a="x(,)", b=0, c="x", d=[True]',
       "b=0, c='x', d=[]",
-      "b=0, c=None, d=[], e=\"ab\", g={\"h\": 1.5}",
+      'b=0, c=None, d=[], e="ab", g={"h": 1.5}',
       "b=0, c=True, d=[]",
     ])
       expect(all(given, right), right).toBe(true);
@@ -241,7 +241,7 @@ describe("the grammar engine", () => {
     for (const right of ["", "a='x'", "b=1", "a='x', b=1"]) expect(all(free, right)).toBe(true);
     for (const wrong of ["a='x',", "b=1, a='x'", ", b=1"]) expect(all(free, wrong)).toBe(false);
     const loose = fn({ properties: { a } }, false);
-    for (const right of ["", "z=None, y={\"k\": [1]}", "a=1"]) expect(all(loose, right)).toBe(true);
+    for (const right of ["", 'z=None, y={"k": [1]}', "a=1"]) expect(all(loose, right)).toBe(true);
     expect(all(loose, "1")).toBe(false);
   });
 
