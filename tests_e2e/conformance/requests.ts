@@ -279,7 +279,7 @@ const TABLE: [group: string, purpose: string, requests: Params[]][] = [
     "the Responses API: texts, items, calls, formats",
     [
       respond("What is 17 + 25?"),
-      respond("Tell me a story.", { temperature: 1.2, top_p: 0.9, webbuild: { top_k: 40 } }),
+      respond("Tell me a story.", { top_p: 0.9, webbuild: { repetition_penalty: 1.2 } }),
       respond("What is 2 + 2?", { instructions: "Answer briefly." }),
       respond([user("Hello!"), assistant("Hello."), user("Who are you?")]),
       respond("What is 17 + 25?", {
@@ -303,7 +303,7 @@ const TABLE: [group: string, purpose: string, requests: Params[]][] = [
 const InvalidRequestError = "InvalidRequestError";
 
 /** `changes`: of a chat, or, with an input, of a response. */
-const REFUSED: [purpose: string, changes: Params, param: string, name?: string][] = [
+const REFUSED: [purpose: string, changes: Params, param: string | null, name?: string][] = [
   ["no messages", { messages: [] }, "messages"],
   ["messages that are no list", { messages: "Hi" }, "messages"],
   ["an unknown role", { messages: [{ role: "pirate", content: "Hi" }] }, "messages[0].role"],
@@ -353,17 +353,17 @@ const REFUSED: [purpose: string, changes: Params, param: string, name?: string][
     "ContextLengthExceeded",
   ],
   ["a tool that is none", { tools: [{ type: "custom" }] }, "tools[0].type"],
-  ["a choice of no tool", { tools: TOOLS, tool_choice: named("fly") }, "tool_choice"],
+  ["a choice of no tool", { tools: TOOLS, tool_choice: named("fly") }, "tool_choice.function.name"],
   [
     "a schema that no answer can be held to",
     { response_format: json({ not: {} }) },
-    "response_format",
+    null,
     "GrammarError",
   ],
   [
     "a pattern that is none",
     { response_format: { type: "regex", pattern: "(" } },
-    "response_format",
+    null,
     "GrammarError",
   ],
   ["a response of no input", { input: 7 }, "input"],

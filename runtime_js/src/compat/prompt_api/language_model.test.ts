@@ -169,15 +169,14 @@ describe("what can't be", () => {
     ["an image", "NotSupportedError", () => ask([{ role: "user", content: [image] }])],
     ["a text that is none", "TypeError", () => ask([{ role: "user", content: [none] }])],
     ["a prefix of a user", "SyntaxError", () => ask([{ ...system, role: "user", prefix: true }])],
-    [
-      "an answer's beginning",
-      "NotSupportedError",
-      () => ask([{ ...system, role: "assistant", prefix: true }]),
-    ],
+    ["a prefix that is not last", "SyntaxError", () => ask([begun, { ...begun }])],
+    ["an answer's beginning at the start", "NotSupportedError", () => make({ initialPrompts: [begun] })],
+    ["a schema that can't be held to", "NotSupportedError", () => ask("a", { responseConstraint: { not: {} } })],
     ["a constraint's flag", "NotSupportedError", () => ask("a", { responseConstraint: /a/i })],
     ["a constraint of no kind", "TypeError", () => ask("a", { responseConstraint: [] })],
     ["nothing to leave out", "TypeError", () => ask("a", { omitResponseConstraintInput: true })],
   ];
+  const begun = { role: "assistant" as const, content: "a", prefix: true };
   const french = { type: "text" as const, languages: ["no language"] };
   const long = { role: "system" as const, content: "x".repeat(200) };
   const image = { type: "image" as const, value: null };

@@ -7,7 +7,9 @@ export type Availability = "unavailable" | "downloadable" | "downloading" | "ava
 export type LanguageModelSamplingMode =
   | "most-predictable"
   | "predictable"
+  | "slightly-predictable"
   | "balanced"
+  | "slightly-creative"
   | "creative"
   | "most-creative";
 
@@ -59,7 +61,9 @@ export const MAX_TOP_K = 128;
 const MODES: Record<LanguageModelSamplingMode, number | undefined> = {
   "most-predictable": 0,
   predictable: 0.4,
+  "slightly-predictable": 0.7,
   balanced: undefined, // the model's own
+  "slightly-creative": 1.1,
   creative: 1.2,
   "most-creative": 1.5,
 };
