@@ -10,7 +10,11 @@ type Provoked = [hosts: Host[], file: string, name: string];
 
 const ERRORS = "tests_e2e/tests/errors.test.ts";
 const load: Provoked = [["page", "worker"], ERRORS, "a load that can't succeed says why"];
-const loaded: Provoked = [["page", "worker"], ERRORS, "a loaded engine's errors, and those of hosts"];
+const loaded: Provoked = [
+  ["page", "worker"],
+  ERRORS,
+  "a loaded engine's errors, and those of hosts",
+];
 const storage: Provoked = [
   ["page", "worker"],
   ERRORS,
@@ -20,7 +24,11 @@ const apps: Provoked[] = [
   [["page"], ERRORS, "what apps that are written for WebLLM ask for"],
   [["Node"], "runtime_js/src/compat/web_llm/engine.test.ts", ""],
 ];
-const refused: Provoked = [["any, and /v1", "Node"], "tests_e2e/conformance/requests.ts", "REFUSED"];
+const refused: Provoked = [
+  ["any, and /v1", "Node"],
+  "tests_e2e/conformance/requests.ts",
+  "REFUSED",
+];
 const src = (file: string, name: string, host: Host = "Node"): Provoked => [
   [host],
   `runtime_js/src/${file}.test.ts`,
@@ -81,7 +89,11 @@ const PROVOKED: Record<string, Provoked[]> = {
     src("peer/peer", "a thread that ends in the middle of a call is noticed", "Node worker"),
   ],
   ServiceWorkerFailed: [
-    [["page"], "tests_e2e/tests/v1.test.ts", "a page without service workers, or without the script"],
+    [
+      ["page"],
+      "tests_e2e/tests/v1.test.ts",
+      "a page without service workers, or without the script",
+    ],
     src("http/fetch", "without service workers a page can't serve"),
   ],
   OutOfMemory: [src("engine/saved_prefixes", "a prompt that others evict at once")],

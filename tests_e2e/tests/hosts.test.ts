@@ -91,7 +91,10 @@ test("an engine in a service worker answers, to a grammar too; a script that lac
   expect(await ask(page)).toBe(expected);
   const response_format = {
     type: "json_schema",
-    json_schema: { name: "sum", schema: { type: "object", properties: { sum: { const: 42 } }, required: ["sum"] } },
+    json_schema: {
+      name: "sum",
+      schema: { type: "object", properties: { sum: { const: 42 } }, required: ["sum"] },
+    },
   };
   expect(JSON.parse((await ask(page, { response_format })) ?? "")).toEqual({ sum: 42 });
   const drafted = await page.evaluate(async (pack) => {

@@ -170,8 +170,16 @@ describe("what can't be", () => {
     ["a text that is none", "TypeError", () => ask([{ role: "user", content: [none] }])],
     ["a prefix of a user", "SyntaxError", () => ask([{ ...system, role: "user", prefix: true }])],
     ["a prefix that is not last", "SyntaxError", () => ask([begun, { ...begun }])],
-    ["an answer's beginning at the start", "NotSupportedError", () => make({ initialPrompts: [begun] })],
-    ["a schema that can't be held to", "NotSupportedError", () => ask("a", { responseConstraint: { not: {} } })],
+    [
+      "an answer's beginning at the start",
+      "NotSupportedError",
+      () => make({ initialPrompts: [begun] }),
+    ],
+    [
+      "a schema that can't be held to",
+      "NotSupportedError",
+      () => ask("a", { responseConstraint: { not: {} } }),
+    ],
     ["a constraint's flag", "NotSupportedError", () => ask("a", { responseConstraint: /a/i })],
     ["a constraint of no kind", "TypeError", () => ask("a", { responseConstraint: [] })],
     ["nothing to leave out", "TypeError", () => ask("a", { omitResponseConstraintInput: true })],

@@ -49,11 +49,7 @@ export function readPrompt(input: LanguageModelPrompt, first: boolean): ReadProm
  * @param begun whether they may be none, as an answer's beginning follows
  * @throws TypeError, SyntaxError, NotSupportedError
  */
-export function readMessages(
-  input: LanguageModelPrompt,
-  first: boolean,
-  begun = false,
-): Message[] {
+export function readMessages(input: LanguageModelPrompt, first: boolean, begun = false): Message[] {
   if (typeof input === "string") return [{ role: "user", content: input }];
   if (!Array.isArray(input)) throw new TypeError("a prompt is a string, or an array of messages");
   if (input.length === 0 && !begun) return [{ role: "user", content: "" }];
@@ -65,7 +61,10 @@ export function readMessages(
       if (role !== "assistant" || begun || i < input.length - 1) {
         throw exception("SyntaxError", "only the last message, the assistant's, can be a prefix");
       }
-      throw exception("NotSupportedError", "an answer's beginning is for prompts: leave out prefix");
+      throw exception(
+        "NotSupportedError",
+        "an answer's beginning is for prompts: leave out prefix",
+      );
     }
     if (role === "system" && !(first && i === 0)) {
       throw new TypeError("a system message comes first in a session, or not at all");

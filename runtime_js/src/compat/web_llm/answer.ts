@@ -35,7 +35,10 @@ function append(message: Record<string, unknown>, delta: Record<string, unknown>
 
 /** What it needs to know of a request; `prompt`: of a text completion. */
 export type Asked = Pick<ChatCompletionRequestBase, "n" | "stream" | "stream_options"> &
-  ({ messages: ChatCompletionRequestBase["messages"] } | { prompt: string | string[] | number[] | number[][] });
+  (
+    | { messages: ChatCompletionRequestBase["messages"] }
+    | { prompt: string | string[] | number[] | number[][] }
+  );
 
 export class Answer {
   /** Of the first choice, as far as it has come. */

@@ -2,9 +2,9 @@
 import type {
   ChatCompletionStream,
   ChatCompletionChunk as Chunk,
-  CompletionChunk as Part,
   CompletionCreateParamsStreaming,
   CompletionStream,
+  CompletionChunk as Part,
 } from "../../index.js";
 import type { RequestDefaults } from "./config.js";
 import { toExtensions, withoutExtras } from "./request.js";
@@ -21,8 +21,14 @@ export function toCompletionRequest(
   { slide, repetition_penalty, ...defaults }: RequestDefaults,
   most: number,
 ): CompletionCreateParamsStreaming {
-  const { model: _, logprobs, top_logprobs, max_tokens, stream: __, ...params } =
-    withoutExtras(request);
+  const {
+    model: _,
+    logprobs,
+    top_logprobs,
+    max_tokens,
+    stream: __,
+    ...params
+  } = withoutExtras(request);
   const extensions = toExtensions(request, { slide, repetition_penalty });
   return {
     ...defaults,

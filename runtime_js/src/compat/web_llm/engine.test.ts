@@ -115,7 +115,11 @@ describe("an engine of WebLLM's interface", () => {
     }
     expect(text).toBe(choice?.text);
     expect(usages.at(-1)).toBe(6);
-    const echoed = await engine.completions.create({ prompt: "one two", echo: true, max_tokens: 2 });
+    const echoed = await engine.completions.create({
+      prompt: "one two",
+      echo: true,
+      max_tokens: 2,
+    });
     expect(echoed.choices[0]?.text).toMatch(/^one two/);
 
     // Without a limit the context is one; an interruption keeps what has come.

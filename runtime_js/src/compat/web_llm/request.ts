@@ -31,7 +31,9 @@ type Extras = Pick<ChatCompletionRequestBase, "repetition_penalty" | "ignore_eos
 };
 
 /** What is the same here. */
-export function withoutExtras<T extends Extras>(request: T): Omit<T, "repetition_penalty" | "ignore_eos"> {
+export function withoutExtras<T extends Extras>(
+  request: T,
+): Omit<T, "repetition_penalty" | "ignore_eos"> {
   const { repetition_penalty: _, ignore_eos: __, ...params } = request;
   return params;
 }
@@ -41,7 +43,8 @@ export function toExtensions(
   { repetition_penalty, ignore_eos, webbuild }: Extras,
   defaults: { slide: true | undefined; repetition_penalty: number | null | undefined },
 ): object {
-  const penalty = repetition_penalty === undefined ? defaults.repetition_penalty : repetition_penalty;
+  const penalty =
+    repetition_penalty === undefined ? defaults.repetition_penalty : repetition_penalty;
   return {
     ...(defaults.slide ? { context: { overflow: "slide" } } : {}),
     ...(penalty == null ? {} : { repetition_penalty: penalty }),

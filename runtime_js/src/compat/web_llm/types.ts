@@ -4,9 +4,9 @@ import type {
   ChatCompletionCreateParams,
   ChatCompletionMessageParam,
   ChatCompletionChunk as Chunk,
-  CompletionCreateParams as TextParams,
   CreateEmbeddingResponse,
   EmbeddingCreateParams as EmbedParams,
+  CompletionCreateParams as TextParams,
   CompletionUsage as Usage,
 } from "../../index.js";
 import type { AppConfig, ChatOptions } from "./config.js";
