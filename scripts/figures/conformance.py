@@ -1,9 +1,9 @@
 """make figure-conformance: the conformance suite on every host, in every form, as a table.
 
 All requests of tests_e2e/conformance in Chromium (main thread, dedicated, shared and service
-worker, extension) and in Node on Dawn; each whole, streamed, and both over `/v1`. Writes the table
-of docs/conformance.md: groups of requests by hosts, passed of asked. ARGS=--part: what CI runs,
-which writes nothing. The last line is one JSON object.
+worker, extension), in Node on Dawn and in Deno; each whole, streamed, and both over `/v1`. Writes
+the table of docs/conformance.md: groups of requests by hosts, passed of asked. ARGS=--part: what CI
+runs, which writes nothing. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """make figure-speculation: tokens per second with guessed tokens, beside without.
 
 Prompts of the demo model's held-out tasks (copying, JSON, chat; chat drawn at temperature 1 too),
-one after another in Chromium, in turns, the best round of each: without guesses, with what texts
-repeat, and with a draft pack, both adaptive. Two targets: the demo model itself, which its own copy
-can't draft for with any gain, and the same model with layers that add nothing (their output
-projections are zero), so that it says the same at several times the cost: a stand-in for a large
-model with a good draft. Answers are short, and each prompt is new to its engine. Before: `make
-setup build`. The last line is one JSON object.
+one after another in Chromium, each without guesses, with what texts repeat, and with a draft pack,
+both adaptive, in turns; the ratio is the median over rounds. Two targets: the demo model itself,
+which its own copy can't draft for with any gain, and the same model with layers that add nothing
+(their output projections are zero), so that it says the same at several times the cost: a stand-in
+for a large model with a good draft. Answers are short, and each prompt is new to its engine.
+Before: `make setup build`. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -88,22 +89,21 @@ def measure(name: str, target: Path, args: argparse.Namespace) -> dict[str, Any]
     cost = answer["draft"]["bytes"]["weights"] / answer["bytes"]
     rows = []
     for workload, ways in answer["results"].items():
-        # All rounds have the same answers; the best one of each way counts.
-        rates = {
-            way: of["tokens"] / len(of["ms"]) / min(of["ms"]) * 1000 for way, of in ways.items()
-        }
-        for way, of in ways.items():
+        for way, rounds in ways.items():
+            totals = {key: sum(one[key] for one in rounds) for key in rounds[0]}
+            pairs = zip(ways["off"], rounds, strict=True)
+            ratio = statistics.median(off["ms"] / mine["ms"] for off, mine in pairs)
             rows.append(
                 {
                     "target": name,
                     "workload": workload,
                     "guesses": way,
-                    "tokens_per_s": round(rates[way], 1),
-                    "ratio": round(rates[way] / rates["off"], 3),
-                    "guessed": of["guessed"],
-                    "acceptance": round(of["accepted"] / max(1, of["guessed"]), 3),
-                    "tokens_per_step": round(of["tokens"] / of["steps"], 2),
-                    "tokens": of["tokens"] // args.rounds,
+                    "tokens_per_s": round(1000 * totals["tokens"] / totals["ms"], 1),
+                    "ratio": round(ratio, 3),
+                    "guessed": totals["guessed"],
+                    "acceptance": round(totals["accepted"] / max(1, totals["guessed"]), 3),
+                    "tokens_per_step": round(totals["tokens"] / totals["steps"], 2),
+                    "tokens": totals["tokens"] // args.rounds,
                 }
             )
     return {

@@ -3,7 +3,7 @@
 //   node scripts/figures/speculation_in_chromium.mjs SITE '{"workloads": {"chat": [[…messages]]}, "tokens": 64, "rounds": 2}'
 //
 // SITE holds index.html, webbuild/ (the built package), pack/ and draft/. The last line of standard output is one JSON object:
-// for each workload and each way, tokens, milliseconds of each round, and guesses; and whether all ways gave the same answers.
+// for each workload and each way, of each round, tokens, milliseconds, steps and guesses; and whether all gave the same answers.
 
 import { chosenAdapter, launch, talkingPage } from "../browser.mjs";
 import { serve } from "../serve.mjs";
@@ -17,14 +17,13 @@ try {
   await page.goto(server.url);
   const answer = await page.evaluate(async ({ workloads, tokens, rounds, context }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
-    // Room for one context alone: no round finds the prompts of the one before.
+    // Engines of their own with room for one context: nobody finds a prompt computed.
     const load = { contextLength: context, kvTokens: context };
-    const alone = await Engine.load("pack/", load);
     const drafted = await Engine.load("pack/", { ...load, draft: "draft/" });
     /** @type {Record<string, {engine: any, speculation: any}>} */
     const ways = {
-      off: { engine: alone, speculation: "off" },
-      prompt: { engine: alone, speculation: "auto" },
+      off: { engine: await Engine.load("pack/", load), speculation: "off" },
+      prompt: { engine: await Engine.load("pack/", load), speculation: "auto" },
       draft: { engine: drafted, speculation: "auto" },
     };
     const ask = async (/** @type {string} */ way, /** @type {any} */ request) => {
@@ -38,8 +37,8 @@ try {
     };
     const counts = async (/** @type {string} */ way) => {
       const stats = await ways[way]?.engine.stats();
-      const { speculation, steps } = stats;
-      return { guessed: speculation.guessed, accepted: speculation.accepted, steps };
+      const { guessed, accepted } = stats.speculation;
+      return { guessed, accepted, steps: stats.steps };
     };
     // First answers compile what they need, kernels for guesses too.
     const warm = {
@@ -61,31 +60,31 @@ try {
     /** @type {any} */
     const results = {};
     let same = true;
-    // The first round is not counted: much runs for the first time in it.
+    const none = () => ({ tokens: 0, ms: 0, guessed: 0, accepted: 0, steps: 0 });
+    // The first round is not counted: much runs for the first time in it. Ways take turns with each request, as does who is first.
     for (let round = 0; round <= rounds; round++) {
       for (const [name, requests] of Object.entries(workloads)) {
-        results[name] ??= {};
-        /** @type {string[] | undefined} */
-        let texts;
-        // Another goes first in each round.
-        const order = Object.keys(ways).map((_, i, all) => all[(i + round) % all.length]);
-        for (const way of /** @type {string[]} */ (order)) {
-          results[name][way] ??= { tokens: 0, ms: [], guessed: 0, accepted: 0, steps: 0 };
-          const of = results[name][way];
-          if (round === 1)
-            Object.assign(of, { tokens: 0, ms: [], guessed: 0, accepted: 0, steps: 0 });
-          const before = await counts(way);
-          const begin = performance.now();
-          const answers = [];
-          for (const request of requests) answers.push(await ask(way, request));
-          of.ms.push(performance.now() - begin);
-          const after = await counts(way);
-          for (const key of ["guessed", "accepted", "steps"]) of[key] += after[key] - before[key];
-          of.tokens += answers.reduce((sum, { tokens }) => sum + tokens, 0);
-          const own = answers.map(({ text }) => text);
-          texts ??= own;
-          same &&= own.every((text, i) => text === texts?.[i]);
+        results[name] ??= Object.fromEntries(Object.keys(ways).map((way) => [way, []]));
+        const sums = Object.fromEntries(Object.keys(ways).map((way) => [way, none()]));
+        for (const [at, request] of requests.entries()) {
+          const order = Object.keys(ways).map((_, i, all) => all[(i + at + round) % all.length]);
+          /** @type {string | undefined} */
+          let text;
+          for (const way of /** @type {string[]} */ (order)) {
+            const of = /** @type {Record<string, number>} */ (sums[way]);
+            const before = /** @type {Record<string, number>} */ (await counts(way));
+            const begin = performance.now();
+            const answer = await ask(way, request);
+            of.ms = (of.ms ?? 0) + performance.now() - begin;
+            const after = /** @type {Record<string, number>} */ (await counts(way));
+            for (const [key, count] of Object.entries(after))
+              of[key] = (of[key] ?? 0) + count - (before[key] ?? 0);
+            of.tokens = (of.tokens ?? 0) + answer.tokens;
+            text ??= answer.text;
+            same &&= text === answer.text;
+          }
         }
+        if (round > 0) for (const way of Object.keys(ways)) results[name][way].push(sums[way]);
       }
     }
     const { tier, adapter, draft } = drafted.info;

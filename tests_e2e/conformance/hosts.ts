@@ -1,9 +1,12 @@
 // Where the requests run: each host opens an engine with the demo pack and answers lists of them, one after another.
 
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import type { BrowserContext, Page } from "@playwright/test";
 import { buildExtension } from "../../examples/extension/build.mjs";
 import { type Adapter, launch, launchOptions } from "../../scripts/browser.mjs";
@@ -33,12 +36,17 @@ const LOADS = {
     .then(({ connectExtension }) => webbuild.Engine.load(pack, { worker: connectExtension() }))`,
 };
 
-export const HOSTS = [...(Object.keys(LOADS) as (keyof typeof LOADS)[]), "Node on Dawn"] as const;
+export const HOSTS = [
+  ...(Object.keys(LOADS) as (keyof typeof LOADS)[]),
+  "Node on Dawn",
+  "Deno",
+] as const;
 export type HostName = (typeof HOSTS)[number];
 
 /** Opens an engine there. */
 export async function openHost(name: HostName, where: Where): Promise<Host> {
   if (name === "Node on Dawn") return openNode();
+  if (name === "Deno") return openDeno();
   if (name === "extension") return openExtension(where.adapter);
   const page = await where.browser.newPage();
   await page.goto(`${where.site}test.html`);
@@ -84,16 +92,43 @@ async function openExtension(adapter: Adapter): Promise<Host> {
   });
 }
 
+const root = new URL("../../", import.meta.url);
+const RUNTIME = new URL("runtime_js/dist/", root).href;
+const PACK = new URL("demo_site/public/packs/demo/", root);
+
+/** Deno has a WebGPU of its own. */
+async function openDeno(): Promise<Host> {
+  const script = fileURLToPath(new URL("tests_e2e/conformance/deno_host.ts", root));
+  const deno = spawn("deno", ["run", "-A", "--unstable-webgpu", script, RUNTIME, PACK.href], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const lines = createInterface({ input: deno.stdout })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error("Deno has ended");
+    return JSON.parse(value);
+  };
+  await next();
+  return {
+    async ask(requests) {
+      deno.stdin.write(`${JSON.stringify(requests)}\n`);
+      return (await next()).outcomes;
+    },
+    async close() {
+      deno.stdin.end();
+      await once(deno, "exit");
+    },
+  };
+}
+
 async function openNode(): Promise<Host> {
-  const root = fileURLToPath(new URL("../..", import.meta.url));
-  const load = (file: string) => import(pathToFileURL(join(root, "runtime_js/dist", file)).href);
+  const load = (file: string) => import(new URL(file, RUNTIME).href);
   const { Engine } = await load("index.js");
   const { createFetch } = await load("http.js");
   const webgpu = "webgpu";
   const { create } = await import(webgpu);
   const gpu = create([]);
-  const pack = pathToFileURL(join(root, "demo_site/public/packs/demo/"));
-  const engine = await Engine.load(pack, { worker: false, gpu });
+  const engine = await Engine.load(PACK, { worker: false, gpu });
   Object.assign(globalThis, {
     engine,
     v1: createFetch(engine, { anyModel: true }),

@@ -11,7 +11,7 @@ import { expect, test } from "../harness/fixtures.js";
 test("there are at least 150 requests, each with a name of its own", () => {
   expect(REQUESTS.length).toBeGreaterThanOrEqual(150);
   expect(new Set(REQUESTS.map(({ id }) => id)).size).toBe(REQUESTS.length);
-  expect(FORMS.length * HOSTS.length).toBe(24);
+  expect(FORMS.length * HOSTS.length).toBe(28);
 });
 
 test("hosts and forms agree", async ({ adapter, browserProcess, upstream }) => {

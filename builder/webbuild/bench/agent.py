@@ -6,68 +6,26 @@ import asyncio
 import contextlib
 import itertools
 import json
-import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
-from webbuild.browser import open_browser
-from webbuild.errors import BenchmarkFailedError, BrowserNotFoundError, MissingExtraError
-from webbuild.serve import ISOLATION, folder_app
+from webbuild.errors import BenchmarkFailedError
+from webbuild.hosts import LARGEST_MESSAGE, NodeWithDawn, browser_at, page_with
+from webbuild.serve import folder_app
 
 Listener = Callable[[Mapping[str, Any]], None]
 
-_START_SECONDS = 60.0
-_POLL_SECONDS = 0.5
-#: One JSON message, such as a profile of a large model.
-_LARGEST_MESSAGE = 256 << 20
-
-_PAGE = """\
-<!doctype html>
-<meta charset="utf-8">
-<title>webbuild bench</title>
-<link rel="icon" href="data:,">
-<script type="module">
-  import { runAgent } from "./RUNTIME/bench.js";
-  const socket = new WebSocket(new URL("channel", location.href));
-  socket.onopen = () =>
-    runAgent({
-      send: (message) => socket.send(JSON.stringify(message)),
-      listen: (listener) =>
-        socket.addEventListener("message", ({ data }) => listener(JSON.parse(data))),
-    });
-</script>
+_IN_PAGE = """\
+const { runAgent } = await import(new URL("./RUNTIME/bench.js", location.href).href);
+runAgent(channel);
 """
-
 _IN_NODE = """\
-import { createRequire } from "node:module";
-import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
-const [runtime] = process.argv.slice(1);
-const places = [runtime + "package.json", process.cwd() + "/package.json"];
-let dawn;
-for (const place of places) {
-  try { dawn ??= createRequire(place).resolve("webgpu"); } catch {}
-}
-if (!dawn) process.exit(44);
-const { create, globals } = await import(pathToFileURL(dawn).href);
-Object.assign(globalThis, globals);
-// Kept for good: Dawn ends the process when its instance is collected.
-const gpu = (globalThis.gpu = create([]));
-const { runAgent } = await import(pathToFileURL(runtime).href + "bench.js");
-runAgent({
-  send: (message) => process.stdout.write(JSON.stringify(message) + "\\n"),
-  listen: (listener) =>
-    createInterface({ input: process.stdin })
-      .on("line", (line) => listener(JSON.parse(line)))
-      .on("close", () => process.exit(0)),
-}, gpu);
+const { runAgent } = await import(base + "bench.js");
+runAgent(channel, gpu);
 """
-_NO_DAWN = 44
 
 
 class Agent(Protocol):
@@ -144,7 +102,7 @@ class PageChannel:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Handles the route of the channel."""
-        socket = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE, heartbeat=self._heartbeat)
+        socket = web.WebSocketResponse(max_msg_size=LARGEST_MESSAGE, heartbeat=self._heartbeat)
         await socket.prepare(request)
         if self.opened.done():
             await socket.close(message=b"Another page is being measured.")
@@ -173,83 +131,20 @@ async def chromium_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Ag
     names = {folder: f"folder{number}" for number, folder in enumerate(dict.fromkeys(folders))}
     channel = PageChannel("the page went away: its browser crashed, or ran out of memory")
 
-    async def page(_: web.Request) -> web.Response:
-        html = _PAGE.replace("RUNTIME", names[runtime])
-        return web.Response(text=html, content_type="text/html", headers=ISOLATION)
-
     app = web.Application()
-    app.router.add_get("/", page)
+    app.router.add_get("/", page_with(_IN_PAGE.replace("RUNTIME", names[runtime])))
     app.router.add_get("/channel", channel.serve)
     for folder, name in names.items():
         app.add_subapp(f"/{name}", folder_app(folder, any_origin=False))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        origin = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-        with open_browser(origin) as process:
-            await _first_page(channel.opened, process)
-            urls = {folder: f"{origin}{name}/" for folder, name in names.items()}
-            yield await channel.agent(urls)
-    finally:
-        await runner.cleanup()
-
-
-async def _first_page(opened: asyncio.Future[Any], process: subprocess.Popen[bytes]) -> None:
-    """Waits for a page. Raises BrowserNotFoundError if the browser ends, or opens none."""
-    for _ in range(int(_START_SECONDS / _POLL_SECONDS)):
-        done, _ = await asyncio.wait([opened], timeout=_POLL_SECONDS)
-        if done or process.poll() is not None:
-            break
-    if opened.done():
-        return
-    code = process.poll()
-    state = "does not open a page" if code is None else f"ended with status {code}"
-    raise BrowserNotFoundError(f"the browser {state}: name another one in WEBBUILD_CHROMIUM")
+    async with browser_at(app, "", channel.opened) as origin:
+        yield await channel.agent({folder: f"{origin}{name}/" for folder, name in names.items()})
 
 
 @contextlib.asynccontextmanager
 async def dawn_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Agent]:
     """Node with Dawn (the npm package `webgpu`). Raises MissingExtraError."""
-    node = shutil.which("node")
-    if node is None:
-        raise MissingExtraError("--in dawn needs Node 20 or newer: install it")
-    process = await asyncio.create_subprocess_exec(
-        node,
-        "--input-type=module",
-        "-e",
-        _IN_NODE,
-        "--",
-        f"{runtime}/",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=None,
-        limit=_LARGEST_MESSAGE,
-        start_new_session=sys.platform != "win32",
-    )
-    stdin, stdout = process.stdin, process.stdout
-    assert stdin and stdout
-
-    async def send(text: str) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            stdin.write(f"{text}\n".encode())
-            await stdin.drain()
-
-    agent = RemoteAgent(send, {folder: f"{folder.resolve().as_uri()}/" for folder in folders})
-
-    async def listen() -> None:
-        async for line in stdout:
-            if line.startswith(b'{"id"'):
-                agent.receive(line)
-        if await process.wait() == _NO_DAWN:
-            agent.end("Node finds no Dawn: npm install webgpu, beside the runtime or here")
-        agent.end("Node ended")
-
-    listening = asyncio.create_task(listen())
-    try:
+    urls = {folder: f"{folder.resolve().as_uri()}/" for folder in folders}
+    async with NodeWithDawn(_IN_NODE, f"{runtime}/", option="--in dawn") as node:
+        agent = RemoteAgent(node.send, urls)
+        node.listen(agent.receive, agent.end)
         yield agent
-    finally:
-        listening.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -10,7 +10,8 @@ export interface BatchLimits {
 }
 
 /**
- * Everyone with one token to compute decodes; what room is left goes to prompts, in order of rank.
+ * Everyone with one token to compute decodes; what room is left goes to prompts. Half of it is for the first in rank, who so
+ * is never kept waiting; the rest for those who have the least left, so that short prompts do not wait for long ones.
  *
  * @param pending tokens that each running request has to compute, in order of rank; 0: none just now
  * @returns how many tokens each gets
@@ -26,12 +27,17 @@ export function chooseBatch(pending: readonly number[], limits: BatchLimits): nu
   });
   let room = limits.tokens - decodes;
   if (decodes > 0) room = Math.min(room, limits.promptTokens);
-  pending.forEach((tokens, i) => {
-    if (tokens < 2 || seqs === 0 || room === 0) return;
-    const part = Math.min(tokens, room);
-    chosen[i] = part;
+  const left = (i: number) => (pending[i] as number) - (chosen[i] as number);
+  const give = (i: number, most: number) => {
+    const has = chosen[i] as number;
+    const part = Math.min(left(i), most);
+    if (part === 0 || (has === 0 && seqs === 0)) return;
+    if (has === 0) seqs--;
+    chosen[i] = has + part;
     room -= part;
-    seqs--;
-  });
+  };
+  const prompts = [...pending.keys()].filter((i) => (pending[i] as number) > 1);
+  if (prompts.length > 0) give(prompts[0] as number, Math.ceil(room / 2));
+  for (const i of prompts.sort((a, b) => left(a) - left(b))) give(i, room);
   return chosen;
 }

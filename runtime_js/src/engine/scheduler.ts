@@ -11,6 +11,7 @@ import type { TokenBytes } from "../text/token_bytes.js";
 import { chooseBatch } from "./batch.js";
 import { Beside } from "./beside.js";
 import { ChunkBudget } from "./chunk_budget.js";
+import { Exclusive } from "./exclusive.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
 import { type Chosen, choose, Guesses } from "./guesses.js";
 import { HeldDraws } from "./held_draws.js";
@@ -20,7 +21,7 @@ import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason, GenerateResult } from "./request.js";
 import { RunAhead } from "./run_ahead.js";
 import { Running, type Slots } from "./running.js";
-import { mean, ServingCounts, type ServingStats } from "./serving_stats.js";
+import { ServingCounts, type ServingStats } from "./serving_stats.js";
 import type { StepRunner } from "./step_runner.js";
 
 export type GenerationResult = Omit<GenerateResult, "promptTokens" | "droppedMessages">;
@@ -47,11 +48,6 @@ interface Step {
   words: Uint32Array | undefined;
 }
 
-interface Task {
-  run(): Promise<void>;
-  reject(error: Error): void;
-}
-
 const SAMPLE = ["sample"];
 const SAMPLE_LOGPROBS = ["sample", "logprobs"];
 const NO_SAMPLE: string[] = [];
@@ -69,8 +65,7 @@ export class Scheduler {
   readonly #underWay: Step[] = [];
   /** Comes after all that are under way; nothing is submitted before its draws are. */
   #held: { step: Step; draws: HeldDraws } | undefined;
-  readonly #tasks: Task[] = [];
-  #task: Task | undefined;
+  readonly #exclusive = new Exclusive(() => this.#wake());
   readonly #ahead = new RunAhead();
   /** What of the GPU's time is the page's. */
   readonly page: PageShare;
@@ -78,8 +73,8 @@ export class Scheduler {
   readonly #guesses = new Guesses();
   readonly #beside = new Beside();
   readonly #counts = new ServingCounts();
-  /** Kernels compile, or a task has the GPU for itself. */
-  #blocked = false;
+  /** Kernels that a step needs compile. */
+  #compiles = false;
   #pumping = false;
   #awake = false;
   /** The device is lost, and another awaited. */
@@ -142,9 +137,8 @@ export class Scheduler {
     this.#underWay.length = 0;
     this.#held = undefined;
     this.#ahead.pause();
-    this.#blocked = false;
-    this.#task?.reject(error);
-    this.#task = undefined;
+    this.#compiles = false;
+    this.#exclusive.giveUp(error);
   }
 
   /** Goes on with a new device: every request from its prompt and what it has told of its answer. */
@@ -159,7 +153,12 @@ export class Scheduler {
 
   /** Whether nobody waits or runs. */
   get idle(): boolean {
-    return this.#requests.size === 0 && this.#tasks.length === 0 && !this.#blocked;
+    return this.#requests.size === 0 && !this.#exclusive.waits && !this.#blocked;
+  }
+
+  /** Whether nothing can be submitted just now. */
+  get #blocked(): boolean {
+    return this.#compiles || this.#exclusive.runs;
   }
 
   /** Sampler slots and steps that are in use. */
@@ -189,21 +188,15 @@ export class Scheduler {
   /** Runs `work` when no request runs; requests that come meanwhile wait. @param work gets a sequence with one page to write to */
   exclusive<T>(work: (scratch: Sequence) => Promise<T>): Promise<T> {
     if (this.#stopped) return Promise.reject(this.#stopped);
-    return new Promise((resolve, reject) => {
-      const run = async () => {
-        const scratch = this.kv.take(1) as Sequence; // nobody runs: there is room
-        scratch.length = 0;
-        scratch.slot = 0;
-        try {
-          resolve(await work(scratch));
-        } catch (error) {
-          reject(error);
-        } finally {
-          scratch.release();
-        }
-      };
-      this.#tasks.push({ run, reject });
-      this.#wake();
+    return this.#exclusive.add(async () => {
+      const scratch = this.kv.take(1) as Sequence; // nobody runs: there is room
+      scratch.length = 0;
+      scratch.slot = 0;
+      try {
+        return await work(scratch);
+      } finally {
+        scratch.release();
+      }
     });
   }
 
@@ -244,38 +237,18 @@ export class Scheduler {
     this.#stopped = error;
     this.#held = undefined;
     for (const generation of [...this.#requests.keys()]) this.#end(generation, error);
-    this.#task?.reject(error);
-    for (const task of this.#tasks.splice(0)) task.reject(error);
+    this.#exclusive.stop(error);
   }
 
   stats(): ServingStats {
-    const counts = this.#counts;
-    const { hostMs } = this.#runner;
-    return {
+    return this.#counts.stats({
       waiting: this.#waiting.length,
       running: this.#running.all.length,
-      requests: counts.requests,
-      promptTokens: counts.promptTokens,
-      completionTokens: counts.completionTokens,
-      drawnTokens: counts.drawn,
-      prefillTokensPerSecond: counts.prefillRate,
-      decodeTokensPerSecond: counts.decodeRate,
-      meanBatch: mean(counts.rows, counts.steps),
-      preemptions: counts.preemptions,
       speculation: this.#guesses.stats,
-      constrained: counts.constrained,
       pages: this.#running.pages,
-      cache: {
-        cachedTokens: counts.cached,
-        hitRate: mean(counts.cached, counts.lookedUp),
-        evictedPages: this.kv.tree.counters.evictedPages,
-      },
-      stepMs: {
-        plan: mean(hostMs.plan, counts.steps),
-        encode: mean(hostMs.encode, counts.steps),
-        wait: mean(counts.waitMs, counts.steps),
-      },
-    };
+      evictedPages: this.kv.tree.counters.evictedPages,
+      hostMs: this.#runner.hostMs,
+    });
   }
 
   /** Has the loop turn soon: after whoever called has done all that is to be seen by it. */
@@ -300,7 +273,9 @@ export class Scheduler {
       if (this.#stopped || this.#suspended) return;
       this.#release();
       if (this.#underWay.length === 0) this.#ahead.pause();
-      this.#startTask();
+      if (!this.#blocked && this.#running.all.length === 0 && this.used.steps === 0) {
+        this.#exclusive.begin();
+      }
       while (!this.#blocked && this.#mayFollow()) {
         this.#admit();
         if (!this.#submit()) break;
@@ -350,23 +325,9 @@ export class Scheduler {
     this.onStep();
   }
 
-  #startTask(): void {
-    if (this.#blocked || this.#running.all.length > 0 || this.used.steps > 0) return;
-    const task = this.#tasks.shift();
-    if (!task) return;
-    this.#blocked = true;
-    this.#task = task;
-    task.run().finally(() => {
-      if (this.#task !== task) return; // its device was lost
-      this.#blocked = false;
-      this.#task = undefined;
-      this.#wake();
-    });
-  }
-
   /** Lets waiting requests begin, in order of rank, as long as there are slots and room. */
   #admit(): void {
-    if (this.#tasks.length > 0) return;
+    if (this.#exclusive.waits) return;
     let at = 0;
     while (at < this.#waiting.length) {
       const generation = this.#waiting[at] as Generation;
@@ -545,7 +506,7 @@ export class Scheduler {
 
   /** Compiles what a step needs. If that fails, those who need it are told. */
   #prepare(missing: readonly string[], chosen: readonly { generation: Generation }[]): void {
-    this.#blocked = true;
+    this.#compiles = true;
     const runner = this.#runner;
     const onlyLogprobs = missing.every((name) => name === "logprobs");
     runner
@@ -559,7 +520,7 @@ export class Scheduler {
       })
       .finally(() => {
         if (!this.#isLive(runner)) return;
-        this.#blocked = false;
+        this.#compiles = false;
         this.#wake();
       });
   }

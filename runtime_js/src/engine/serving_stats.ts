@@ -41,6 +41,13 @@ export interface ServingStats {
   stepMs: { plan: number; encode: number; wait: number };
 }
 
+/** What others than {@link ServingCounts} know. */
+interface Now extends Pick<ServingStats, "waiting" | "running" | "speculation" | "pages"> {
+  evictedPages: number;
+  /** Milliseconds that steps took on the host so far. */
+  hostMs: { readonly plan: number; readonly encode: number };
+}
+
 /** Sums that {@link ServingStats} are made of. */
 export class ServingCounts {
   requests = 0;
@@ -68,10 +75,31 @@ export class ServingCounts {
     this.mostMaskMs = Math.max(this.mostMaskMs, ms);
   }
 
-  get constrained(): ServingStats["constrained"] {
+  stats({ evictedPages, hostMs, ...now }: Now): ServingStats {
     const { jumped: jumpedTokens, masks, maskMs, mostMaskMs } = this;
     const maskUs = { mean: 1000 * mean(maskMs, masks), max: 1000 * mostMaskMs };
-    return { jumpedTokens, masks, maskUs };
+    return {
+      ...now,
+      requests: this.requests,
+      promptTokens: this.promptTokens,
+      completionTokens: this.completionTokens,
+      drawnTokens: this.drawn,
+      prefillTokensPerSecond: this.prefillRate,
+      decodeTokensPerSecond: this.decodeRate,
+      meanBatch: mean(this.rows, this.steps),
+      preemptions: this.preemptions,
+      constrained: { jumpedTokens, masks, maskUs },
+      cache: {
+        cachedTokens: this.cached,
+        hitRate: mean(this.cached, this.lookedUp),
+        evictedPages,
+      },
+      stepMs: {
+        plan: mean(hostMs.plan, this.steps),
+        encode: mean(hostMs.encode, this.steps),
+        wait: mean(this.waitMs, this.steps),
+      },
+    };
   }
 
   /** A request ended. Times are in milliseconds; undefined where it did not come so far. */
