@@ -34,8 +34,8 @@ function changed(path: string, change: (text: string) => string): string {
 function swapped(text: string): string {
   const tokenizer = JSON.parse(text);
   const { vocab } = tokenizer.model;
-  const [[a, i], [b, j]] = Object.entries(vocab).slice(-2) as [string, number][] as never;
-  Object.assign(vocab, { [a]: j, [b]: i });
+  const [a, b] = Object.keys(vocab).slice(-2) as [string, string];
+  Object.assign(vocab, { [a]: vocab[b], [b]: vocab[a] });
   return JSON.stringify(tokenizer);
 }
 
@@ -231,8 +231,9 @@ test("what apps that are written for WebLLM ask for", async ({ page }) => {
     const { MLCEngine } = (await import(script)) as typeof import("webbuild/compat/web-llm");
     const engine = new MLCEngine();
     const seen: unknown[] = [];
-    for (const promise of [engine.forwardTokensAndSample(), engine.getMessage()]) {
-      const error = await (promise as Promise<unknown>).catch((error) => error);
+    const asked: Promise<unknown>[] = [engine.forwardTokensAndSample(), engine.getMessage()];
+    for (const promise of asked) {
+      const error = (await promise.catch((error: unknown) => error)) as Error;
       const { [error.name as "Unsupported"]: Class } = webbuild;
       seen.push([error.name, error instanceof Class]);
     }

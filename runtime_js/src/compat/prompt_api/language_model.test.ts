@@ -200,7 +200,7 @@ describe("what can't be", () => {
 
   test("a temperature above the most is the most, a fraction of topK is left out", async () => {
     const session = await make({ temperature: Number.POSITIVE_INFINITY, topK: 3.7 });
-    expect([session.temperature, session.topK]).toEqual([2, 3]);
+    expect([session.temperature, session.topK, session.samplingMode]).toEqual([2, 3, null]);
     expect(await LanguageModel.params()).toMatchObject({ maxTemperature: 2 });
     await expect(session.prompt("a")).resolves.toBeTypeOf("string");
   });

@@ -70,7 +70,7 @@ export class LanguageModel extends EventTarget {
     return this.#sampling.topK;
   }
 
-  get samplingMode(): LanguageModelSamplingMode {
+  get samplingMode(): LanguageModelSamplingMode | null {
     return this.#sampling.mode;
   }
 

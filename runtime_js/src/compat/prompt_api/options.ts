@@ -70,7 +70,8 @@ const MODES: Record<LanguageModelSamplingMode, number | undefined> = {
 
 /** Settings of a session's requests. */
 export interface Sampling {
-  mode: LanguageModelSamplingMode;
+  /** null where temperature or topK is given. */
+  mode: LanguageModelSamplingMode | null;
   temperature: number | undefined;
   topK: number | undefined;
 }
@@ -97,7 +98,7 @@ export function readSampling({
   }
   const mode = samplingMode ?? "balanced";
   return {
-    mode,
+    mode: temperature === undefined && topK === undefined ? mode : null,
     temperature: temperature === undefined ? MODES[mode] : Math.min(temperature, MAX_TEMPERATURE),
     topK: topK === undefined ? undefined : Math.min(Math.floor(topK), MAX_TOP_K),
   };
