@@ -192,7 +192,7 @@ test("a saved prefix of another pack, and a storage that is full", async ({
     [name, own],
   ];
   expect(await visit(true)).toEqual(twice("none", false));
-  server.breakPath(`/${PACK}pack.json`, edit("{", "{ "));
+  server.breakPath(`/${PACK}pack.json`, edit('"webbuild-demo"', '"another"'));
   expect(await visit(false)).toEqual(twice("StaleKvFile"));
 
   const cdp = await browserProcess.newCDPSession(page);
