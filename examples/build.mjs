@@ -9,7 +9,9 @@ const ENTRIES = {
   webbuild: "index.js",
   "webbuild/compat/web-llm": "web_llm.js",
   "webbuild/compat/web-llm/service-worker": "web_llm_service_worker.js",
+  "webbuild/http": "http.js",
   "webbuild/prompt-api": "prompt_api.js",
+  "webbuild/service-worker.js": "service-worker.js",
 };
 
 const here = dirname(fileURLToPath(import.meta.url));

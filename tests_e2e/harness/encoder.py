@@ -2,8 +2,8 @@
 
 python encoder.py FOLDER < texts.json
 
-Standard input is a JSON list of texts; the pack is written to FOLDER, and standard output gets the
-JSON list of their vectors by the native executor.
+Standard input is a JSON list of texts; the pack is written to FOLDER if it is not there yet, and
+standard output gets the JSON list of their vectors by the native executor.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ from webbuild.reference import write_tiny
 from webbuild.sources import open_source
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
+def make_pack(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         source = open_source(str(write_tiny("bert", Path(temporary))))
         quantization = get_quantization("q4f16_1")
-        pack_model(source, quantization, folder, Reporter(quiet=True), PackOptions(force=True))
+        pack_model(source, quantization, folder, Reporter(quiet=True), PackOptions())
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    if not folder.exists():
+        make_pack(folder)
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     ids = tokenizer(json.load(sys.stdin)).input_ids
     json.dump(NativeEncoder.open(folder, "f32").embed(ids).tolist(), sys.stdout)

@@ -1,18 +1,12 @@
 // An encoder in a real browser: its vectors are those of the native executor.
 
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { encoderPack, nativeVectors } from "../harness/encoder.js";
 import { expect, test } from "../harness/fixtures.js";
-import { siteFolder } from "../harness/site.js";
 
-const PACK = "packs/encoder/";
 const TEXTS = ["A dog sleeps.", "the puppy naps", "Rates rose by half a point; größer, 大"];
 
 // A pack is made first.
 test.setTimeout(600_000);
-
-const harness = fileURLToPath(new URL("../harness/encoder.py", import.meta.url));
 
 const dot = (a: number[], b: number[]) => a.reduce((sum, x, i) => sum + x * (b[i] as number), 0);
 
@@ -20,13 +14,7 @@ const dot = (a: number[], b: number[]) => a.reduce((sum, x, i) => sum + x * (b[i
 const similarities = (vectors: number[][]) => vectors.flatMap((a) => vectors.map((b) => dot(a, b)));
 
 test("embeds as the native executor does", async ({ page }) => {
-  const { status, stdout, stderr } = spawnSync("python", [harness, join(siteFolder, PACK)], {
-    input: JSON.stringify(TEXTS),
-    encoding: "utf8",
-  });
-  expect(status, stderr).toBe(0);
-  const native: number[][] = JSON.parse(stdout);
-
+  const native = nativeVectors(TEXTS);
   const { vectors, usage, wrong } = await page.evaluate(
     async ([pack, texts]) => {
       const engine = await webbuild.Engine.load(pack);
@@ -40,7 +28,7 @@ test("embeds as the native executor does", async ({ page }) => {
       await engine.unload();
       return { vectors: data.map(({ embedding }) => embedding), usage, wrong };
     },
-    [PACK, TEXTS] as [string, string[]],
+    [encoderPack(), TEXTS] as [string, string[]],
   );
   const expected = similarities(native);
   const off = similarities(vectors).map((x, i) => Math.abs(x - (expected[i] as number)));
