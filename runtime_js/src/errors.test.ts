@@ -101,7 +101,7 @@ const PROVOKED: Record<string, Provoked[]> = {
 
 /** What one host alone can provoke, and why. */
 const ONCE: Record<string, string> = {
-  OutOfMemory: "in a browser a GPU would have to be full, and software adapters have no end",
+  OutOfMemory: "in a browser it would take a GPU whose memory is full",
 };
 
 const classes = Object.values(errors).filter(
