@@ -36,6 +36,7 @@ export {
   DeviceLostError,
   DraftMismatch,
   EngineUnloaded,
+  GrammarError,
   HashMismatch,
   HostUnsupported,
   InvalidKvFile,
