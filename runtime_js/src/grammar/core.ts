@@ -22,7 +22,7 @@ interface Exports {
   grammar_from_ebnf(vocabulary: Pointer, text: Pointer, size: number): Pointer;
   grammar_from_tag(vocabulary: Pointer, text: Pointer, size: number): Pointer;
   grammar_restore(vocabulary: Pointer, text: Pointer, size: number): Pointer;
-  grammar_serialize(grammar: Pointer): number;
+  grammar_serialize(vocabulary: Pointer, grammar: Pointer): number;
   grammar_bytes(grammar: Pointer): number;
   grammar_free(grammar: Pointer): void;
   matcher_new(grammar: Pointer): Pointer;

@@ -135,16 +135,11 @@ function trim(e: Expression, productive: Set<string>, used: string[]): Expressio
   }
 }
 
-/**
- * Rules in XGrammar's EBNF.
- * @param followers what comes after some rules wherever they stand, if anything does: so the engine knows beforehand which tokens
- *   may run over a rule's end
- */
-export function print(rules: Rules, followers: ReadonlyMap<string, Ranges> = new Map()): string {
+/** Rules in XGrammar's EBNF. */
+export function print(rules: Rules): string {
   const lines = [...rules].map(([name, body]) => {
-    const next = followers.get(name);
     const attribute = body.kind === "limit" ? `[max_chars=${body.characters}]` : "";
-    return `${name}${attribute} ::= ${printed(body)}${next ? ` (=${printed(oneOf(next))})` : ""}\n`;
+    return `${name}${attribute} ::= ${printed(body)}\n`;
   });
   return lines.join("");
 }

@@ -82,6 +82,31 @@ test("a structural tag may name a special token, by id or name; nothing else let
   }
 });
 
+/** The token with exactly this text. */
+function idOf(text: string): number {
+  for (let id = 0; id < vocabulary.size; id++)
+    if (new TextDecoder().decode(vocabulary.bytes(id)) === text) return id;
+  throw new Error(`no token is ${text}`);
+}
+
+test("a limit on tokens counts tokens, whatever bytes they have", () => {
+  const grammar = 'root ::= "<" a ">"\na[max_tokens=3] ::= [a-z]*';
+  for (const words of [
+    ["a", "b", "c"],
+    ["hello", "world", "the"],
+  ]) {
+    const matcher = grammars.compile({ kind: "ebnf", grammar }).matcher();
+    const ids = words.map((word) => idOf(word));
+    expect(matcher.accept(0x3c)).toBe(true);
+    for (const id of ids) {
+      expect(tokensOf(matcher)).toEqual(expect.arrayContaining([0x3e, ...ids]));
+      expect(matcher.accept(id)).toBe(true);
+    }
+    expect(tokensOf(matcher)).toEqual([0x3e]);
+    matcher.free();
+  }
+});
+
 test("what is forced is the only way on", () => {
   const spec: GrammarSpec = {
     kind: "json_schema",

@@ -6,7 +6,7 @@ import { type Source, sourceOf } from "./source.js";
 import type { Grammar, GrammarSpec, Grammars, Vocabulary } from "./spec.js";
 
 export interface GrammarsOptions {
-  /** Bytes that compiled grammars may take together, by the engine's own estimate; 64 MiB. The last one always stays. */
+  /** Bytes that compiled grammars and their masks may take together, by the engine's own estimate, when one is added; 64 MiB. The last one always stays. */
   cacheBytes?: number;
   /** Where the .wasm is; beside this chunk. */
   wasm?: URL;
@@ -43,7 +43,7 @@ interface Instance {
 
 export class CompiledGrammars implements Grammars {
   /** By spec, the least recently used first. */
-  readonly #kept = new Map<string, { compiled: Compiled; bytes: number }>();
+  readonly #kept = new Map<string, Compiled>();
   #instance: Instance | undefined;
   #closed = false;
   /** Grammars that were compiled, not taken from the cache or restored. */
@@ -66,9 +66,10 @@ export class CompiledGrammars implements Grammars {
       },
       serialize: () => {
         const { core, pointer } = this.#compiled(spec);
-        if (core.call.grammar_serialize(pointer) === 0)
+        const { vocabulary, fingerprint } = this.#open();
+        if (core.call.grammar_serialize(vocabulary, pointer) === 0)
           throw new GrammarError(core.text(), { kind: spec.kind });
-        return this.#open().fingerprint + core.text();
+        return fingerprint + core.text();
       },
     };
   }
@@ -104,7 +105,7 @@ export class CompiledGrammars implements Grammars {
     if (known) {
       this.#kept.delete(key);
       this.#kept.set(key, known);
-      return known.compiled;
+      return known;
     }
     const source = sourceOf(spec, this.vocabulary);
     const instance = this.#open();
@@ -124,15 +125,15 @@ export class CompiledGrammars implements Grammars {
     const hidden = special.slice();
     for (const id of named) hidden[id >> 5] = (hidden[id >> 5] ?? 0) & ~(1 << (id & 31));
     const compiled = new Compiled(core, pointer, scratch, size, stopTokens, hidden);
-    this.#kept.get(key)?.compiled.release();
+    this.#kept.get(key)?.release();
     this.#kept.delete(key);
-    this.#kept.set(key, { compiled, bytes: core.call.grammar_bytes(pointer) });
+    this.#kept.set(key, compiled);
     let bytes = [...this.#kept.values()].reduce((sum, each) => sum + each.bytes, 0);
     for (const [oldest, each] of this.#kept) {
       if (bytes <= this.cacheBytes || oldest === key) break;
-      this.#kept.delete(oldest);
-      each.compiled.release();
       bytes -= each.bytes;
+      this.#kept.delete(oldest);
+      each.release();
     }
     return compiled;
   }

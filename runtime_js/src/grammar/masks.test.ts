@@ -1,10 +1,15 @@
 import { beforeAll, expect, test } from "vitest";
+import { GrammarTwin } from "../testing/grammar_twin.js";
 import { grammarVocabulary } from "../testing/grammar_vocabulary.js";
 import { allowedTokens, maskOf, random, walk } from "../testing/grammar_walk.js";
 import { SCHEMAS } from "../testing/schemas.js";
+import { prune, type Rules, rule } from "./expression.js";
 import { type CompiledGrammars, openGrammars } from "./grammars.js";
+import { jsonRules, plainCharacter } from "./json_rules.js";
+import { schemaRules } from "./json_schema.js";
 import type { CompiledMatcher } from "./matcher.js";
-import type { GrammarSpec } from "./spec.js";
+import { regex } from "./regex.js";
+import type { GrammarSpec, Matcher, Vocabulary } from "./spec.js";
 
 const vocabulary = grammarVocabulary();
 let grammars: CompiledGrammars;
@@ -12,9 +17,19 @@ beforeAll(async () => {
   grammars = await openGrammars(vocabulary);
 });
 
+/** What counts: characters and repetitions, near their bounds and far from them, several at once. */
+const COUNTED = [
+  { type: "array", items: { type: "string", maxLength: 5 }, minItems: 3, maxItems: 9 },
+  { anyOf: [4, 11, 7].map((maxLength) => ({ type: "string", maxLength })) },
+  { type: "string", minLength: 150, maxLength: 400 },
+  { type: "string", pattern: "^([a-z]{2,9} ){1,200}$" },
+  { type: "array", items: { type: "integer" }, minItems: 140, maxItems: 160 },
+  { type: "object", additionalProperties: { type: "string", maxLength: 9 } },
+];
+
 const SPECS: GrammarSpec[] = [
   { kind: "json" },
-  ...SCHEMAS.map(
+  ...[...SCHEMAS, ...COUNTED].map(
     (schema): GrammarSpec => ({ kind: "json_schema", schema: JSON.stringify(schema) }),
   ),
   ...[
@@ -31,6 +46,8 @@ const SPECS: GrammarSpec[] = [
     kind: "ebnf",
     grammar: 'root ::= "<" a ">" b\na[max_chars=5] ::= [a-z ]*\nb[max_chars=9] ::= ([0-9] | "ab")*',
   },
+  { kind: "ebnf", grammar: 'root ::= (a ",")*\na[max_chars=7] ::= [0-9a-z ]* | "q" a "q"' },
+  { kind: "ebnf", grammar: 'root ::= ("[" root "]" | [a-z]{130,300}) "x"{0,5}' },
   { kind: "ebnf", grammar: 'root ::= ("if " root " then " root (" else " root)?) | [a-c]' },
   {
     kind: "structural_tag",
@@ -91,6 +108,60 @@ test("masks are what trying every token finds, computed or known", () => {
           known: known.filter((t) => !tried.includes(t)),
           anew: anew.filter((t) => !tried.includes(t)),
           lacks: tried.filter((t) => !known.includes(t)),
+        });
+    });
+    matcher.free();
+  }
+  expect(wrong).toEqual([]);
+  expect(pairs).toBeGreaterThanOrEqual(300);
+});
+
+/** The grammar as our own rules; undefined for those that the engine reads itself. */
+function rulesOf(spec: GrammarSpec): Rules | undefined {
+  if (spec.kind === "json_schema") return schemaRules(spec.schema);
+  if (spec.kind === "json") return prune(jsonRules().set("root", rule("object")), "root");
+  if (spec.kind === "regex")
+    return prune(new Map([["root", regex(spec.pattern, plainCharacter)]]), "root");
+  return undefined;
+}
+
+/** Tokens that the twin allows. */
+function twins(twin: GrammarTwin, { size, stopTokens, bytes, isSpecial }: Vocabulary): number[] {
+  const allowed: number[] = [];
+  for (let id = 0; id < size; id++) {
+    if (stopTokens.includes(id) ? twin.complete : !isSpecial(id) && bytes(id).length > 0) {
+      if (stopTokens.includes(id) || twin.allows(bytes(id))) allowed.push(id);
+    }
+  }
+  return allowed;
+}
+
+test("masks are what a matcher finds that has nothing of the engine", () => {
+  const wrong: unknown[] = [];
+  let pairs = 0;
+  for (const [i, spec] of SPECS.entries()) {
+    const rules = rulesOf(spec);
+    if (!rules) continue;
+    const twin = new GrammarTwin(rules);
+    const matcher = grammars.compile(spec).matcher();
+    const both: Matcher = Object.assign(Object.create(matcher), {
+      mask: (into: Uint32Array) => matcher.mask(into),
+      accept: (token: number) => {
+        if (!vocabulary.stopTokens.includes(token)) twin.take(vocabulary.bytes(token));
+        return matcher.accept(token);
+      },
+    });
+    walk(both, vocabulary, random(1000 + i), 8, (taken) => {
+      if (taken % 2 !== 0 || taken > 24) return;
+      pairs++;
+      const known = allowedTokens(maskOf(matcher, vocabulary));
+      const found = twins(twin, vocabulary);
+      if (`${known}` !== `${found}`)
+        wrong.push({
+          spec: JSON.stringify(spec),
+          taken,
+          extra: known.filter((t) => !found.includes(t)),
+          lacks: found.filter((t) => !known.includes(t)),
         });
     });
     matcher.free();

@@ -24,6 +24,11 @@ export class Compiled {
     return Math.ceil(this.size / 32);
   }
 
+  /** Bytes that it takes with its masks, which grow as they are asked for. */
+  get bytes(): number {
+    return this.core.call.grammar_bytes(this.pointer);
+  }
+
   hold(): this {
     this.#users++;
     return this;

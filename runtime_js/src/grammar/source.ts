@@ -1,7 +1,7 @@
 /** What the engine compiles for a spec: EBNF, or a structural tag whose schemas and patterns are EBNF. */
 import { GrammarError } from "../errors.js";
 import { print, prune, type Rules, rule } from "./expression.js";
-import { FOLLOWERS, jsonRules, plainCharacter } from "./json_rules.js";
+import { jsonRules, plainCharacter } from "./json_rules.js";
 import { schemaRules } from "./json_schema.js";
 import { PatternProblem, regex } from "./regex.js";
 import type { GrammarSpec, Vocabulary } from "./spec.js";
@@ -47,7 +47,7 @@ function build(spec: GrammarSpec, vocabulary: Vocabulary): Source {
 
 const ebnf = (rules: Rules): Source => ({
   kind: "ebnf",
-  text: print(prune(rules, "root") as Rules, FOLLOWERS),
+  text: print(prune(rules, "root") as Rules),
   named: new Set(),
 });
 

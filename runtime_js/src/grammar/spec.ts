@@ -34,8 +34,8 @@ export interface Vocabulary {
  */
 export interface Grammars {
   /**
-   * Compiles a grammar, or takes it from the cache. It keeps the thread busy for milliseconds to a second (vocabularies of
-   * 128k), so that whoever has GPU work to submit does that first.
+   * Compiles a grammar, or takes it from the cache. It keeps the thread busy for milliseconds, for a second where a structural
+   * tag or EBNF counts tokens (`max_tokens`) and the vocabulary has 128k, so that whoever has GPU work to submit does that first.
    * @throws GrammarError if the grammar is wrong or can't be held to; the message says what and where
    */
   compile(spec: GrammarSpec): Grammar;

@@ -1,0 +1,239 @@
+#include "chart.h"
+
+// The matcher's chart is private to this file of XGrammar, so it is compiled as part of this one.
+#define protected public
+#include "earley_parser.h"
+#undef protected
+#define private public
+#include "grammar_matcher.cc"
+#undef private
+
+namespace {
+
+using namespace xgrammar;
+
+constexpr int32_t kNone = -1, kMixed = -2;  // deadlines of a row
+
+uint64_t mix(uint64_t x) {  // the finaliser of MurmurHash3
+  x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdULL;
+  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53ULL;
+  return x ^ (x >> 33);
+}
+
+void fold(ChartKey& key, uint64_t value) {
+  key.a = mix(key.a ^ value);
+  key.b = mix(key.b + value * 0x9e3779b97f4a7c15ULL + 1);
+}
+
+void fold(ChartKey& key, const ChartKey& other) {
+  fold(key, other.a);
+  fold(key, other.b);
+}
+
+int32_t join(int32_t a, int32_t b) { return a == kNone || a == b ? b : b == kNone ? a : kMixed; }
+
+/** A count of repetitions as far as a token can tell. */
+uint64_t counted(const GrammarMatcher::Impl& impl, const ParserState& state, int reach) {
+  const auto whole = static_cast<uint32_t>(state.repeat_count);
+  if (state.rule_id < 0) return whole;
+  const auto& fsm = impl.grammar_->per_rule_fsms[state.rule_id]->GetFsm().GetFsm();
+  for (const auto& edge : fsm.GetEdges(state.element_id)) {
+    if (!edge.IsRepeatRef()) continue;
+    const auto info = impl.grammar_->complete_fsm.GetRepeatEdgeInfo(edge.GetAuxIndex());
+    if (impl.rule_is_nullable_[info.RuleId()]) return whole;  // it may count without reading
+    const int32_t lacks = std::max(info.Lower() - state.repeat_count, 0);
+    const int32_t left = info.Upper() - state.repeat_count;
+    return (static_cast<uint64_t>(std::min(lacks, reach + 1)) << 32) |
+           static_cast<uint32_t>(std::min(left, reach + 1));
+  }
+  return whole;
+}
+
+}  // namespace
+
+ByteClasses byte_classes(const CompiledGrammar& grammar) {
+  std::array<bool, 257> begins{};
+  for (const auto& rule : grammar.ImplPtr()->grammar->per_rule_fsms) {
+    const auto& fsm = rule->GetFsm().GetFsm();
+    for (int state = 0; state < fsm.NumStates(); ++state) {
+      for (const auto& edge : fsm.GetEdges(state)) {
+        if (!edge.IsCharRange()) continue;
+        begins[std::min(edge.min, 256)] = true;
+        begins[std::min(edge.max + 1, 256)] = true;
+      }
+    }
+  }
+  for (int byte : {0x80, 0xc0}) begins[byte] = true;  // where characters begin, which limits count
+  ByteClasses classes;
+  for (int byte = 1; byte < 256; ++byte) {
+    classes.count += begins[byte];
+    classes.of[byte] = static_cast<uint8_t>(classes.count - 1);
+  }
+  return classes;
+}
+
+bool beyond_chart(const Grammar& grammar) {
+  for (int32_t id = 0; id < grammar->NumRules(); ++id) {
+    const auto& rule = grammar->GetRule(id);
+    if (rule.max_tokens >= 0 || !rule.capture_name.empty() || grammar->GetSuffixStopInfo(id))
+      return true;
+  }
+  return false;
+}
+
+void set_tokens(CompiledGrammar& grammar, const TokenizerInfo& tokens) {
+  grammar.ImplPtr()->tokenizer_info = tokens;
+}
+
+Chart Chart::fork() const {
+  Chart other(matcher.Fork(), reach_);
+  other.rows_ = rows_;
+  return other;
+}
+
+bool Chart::completed() const { return matcher.ImplPtr()->IsCompleted(); }
+
+template <typename State>
+ChartKey Chart::key_of(const State& state, int32_t row, Counting counting) const {
+  const auto& impl = *matcher.ImplPtr();
+  ChartKey key;
+  for (int32_t field : {state.rule_id, state.sequence_id, state.element_id, state.sub_element_id,
+                        state.partial_codepoint})
+    fold(key, static_cast<uint32_t>(field));
+  fold(key, counted(impl, state, reach_));
+  const int32_t deadline = state.char_budget_deadline;
+  if (deadline < 0) {
+    fold(key, 0);
+  } else if (counting == Counting::kAlike) {
+    fold(key, 1);
+  } else {
+    const int32_t left = std::max(deadline - impl.char_count_history_[row], 0);
+    fold(key, 2 + (counting == Counting::kNow ? std::min(left, reach_ + 1) : left));
+  }
+  const int32_t start = state.rule_start_pos;
+  if (start < 0) {
+    fold(key, 1);  // before the text
+  } else if (start >= row) {
+    fold(key, 2);  // this row itself
+  } else {
+    const Key& begun = rows_[start];
+    const bool alike = begun.deadline == kNone || counting == Counting::kAlike ||
+                       (counting == Counting::kNow && begun.deadline == deadline);
+    fold(key, alike ? begun.alike : begun.exact);
+    if (!alike) fold(key, impl.char_count_history_[row] - impl.char_count_history_[start]);
+  }
+  return key;
+}
+
+Chart::Key Chart::row_key(int32_t row) const {
+  const auto& impl = *matcher.ImplPtr();
+  Key sum{{}, {}, kNone};
+  // States of a row are a set: their order says nothing, so their keys are added.
+  const auto add = [](ChartKey& to, ChartKey key, int32_t rule) {
+    fold(key, static_cast<uint32_t>(rule));
+    to.a += key.a;
+    to.b += key.b;
+  };
+  for (const auto& [rule, state] : impl.rule_id_to_completable_states_[row]) {
+    add(sum.alike, key_of(state, row, Counting::kAlike), rule);
+    if (!impl.has_char_budget_rules_) continue;
+    add(sum.exact, key_of(state, row, Counting::kExact), rule);
+    const int32_t start = state.rule_start_pos;
+    sum.deadline = join(sum.deadline, state.char_budget_deadline < 0 ? kNone : state.char_budget_deadline);
+    if (start >= 0 && start < row) sum.deadline = join(sum.deadline, rows_[start].deadline);
+  }
+  return sum;
+}
+
+/** Those below the newest, which is the only one that may change. */
+void Chart::hash_rows() {
+  const int32_t last = matcher.ImplPtr()->rule_id_to_completable_states_.size() - 1;
+  if (static_cast<int32_t>(rows_.size()) > last) rows_.resize(last);
+  for (int32_t row = rows_.size(); row < last; ++row) rows_.push_back(row_key(row));
+}
+
+ChartKey Chart::key() {
+  hash_rows();
+  const auto& impl = *matcher.ImplPtr();
+  const int32_t last = rows_.size();
+  ChartKey sum;
+  const auto add = [&](ChartKey key, uint64_t kind) {
+    fold(key, kind);
+    sum.a += key.a;
+    sum.b += key.b;
+  };
+  for (const auto& [rule, state] : impl.rule_id_to_completable_states_[last])
+    add(key_of(state, last, Counting::kNow), static_cast<uint32_t>(rule));
+  for (const auto& state : impl.scanable_state_history_[last])
+    add(key_of(state, last, Counting::kNow), ~uint64_t{0});
+  fold(sum, impl.IsCompleted());
+  return sum;
+}
+
+void Chart::each_readable(const std::function<void(int, int)>& each) const {
+  const auto& impl = *matcher.ImplPtr();
+  for (const auto& state : impl.scanable_state_history_[impl.scanable_state_history_.size() - 1]) {
+    if (state.rule_id < 0) throw std::logic_error("a state of no rule");
+    const auto& fsm = impl.grammar_->per_rule_fsms[state.rule_id]->GetFsm().GetFsm();
+    for (const auto& edge : fsm.GetEdges(state.element_id))
+      if (edge.IsCharRange()) each(edge.min, std::min(edge.max, 255));
+  }
+}
+
+void Chart::allow_whole_tokens(uint32_t* mask) const {
+  const auto& impl = *matcher.ImplPtr();
+  const auto allow = [&](int32_t id) { mask[id >> 5] |= uint32_t{1} << (id & 31); };
+  for (const auto& state : impl.scanable_state_history_[impl.scanable_state_history_.size() - 1]) {
+    if (state.rule_id < 0) continue;
+    const auto& fsm = impl.grammar_->per_rule_fsms[state.rule_id]->GetFsm().GetFsm();
+    for (const auto& edge : fsm.GetEdges(state.element_id)) {
+      if (edge.IsToken()) {
+        const auto tokens = fsm.GetTokenEdgeInfo(edge.GetAuxIndex());
+        for (int i = 0; i < tokens.Count(); ++i) allow(tokens.TokenIds()[i]);
+      } else if (edge.IsExcludeToken()) {
+        const auto but = fsm.GetExcludeTokenEdgeInfo(edge.GetAuxIndex());
+        for (const auto& [id, _] : impl.tokenizer_info_.GetSortedDecodedVocab())
+          if (but.Accepts(id)) allow(id);
+      }
+    }
+  }
+}
+
+struct Chart::Row {
+  std::vector<ParserState> states;
+  std::vector<std::pair<int32_t, ParserState>> waiting;
+  bool completed;
+};
+
+Chart::Row* Chart::begin() {
+  auto& impl = *matcher.ImplPtr();
+  if (!impl.has_char_budget_rules_) return nullptr;
+  const auto waiting = impl.rule_id_to_completable_states_.Back();
+  return new Row{
+      impl.GetLatestScanableStates(), {waiting.begin(), waiting.end()}, impl.IsCompleted()
+  };
+}
+
+void Chart::end(Row* row) {
+  if (!row) return;
+  auto& impl = *matcher.ImplPtr();
+  impl.scanable_state_history_.PopBack(1);
+  impl.scanable_state_history_.PushBack(row->states);
+  impl.rule_id_to_completable_states_.PopBack(1);
+  impl.rule_id_to_completable_states_.PushBack(row->waiting);
+  impl.is_completed_.back() = row->completed;
+  delete row;
+}
+
+bool Chart::step(uint8_t byte) {
+  auto& impl = *matcher.ImplPtr();
+  return impl.has_char_budget_rules_ ? impl.AdvanceWithCharacterBudget(byte) : impl.Advance(byte);
+}
+
+void Chart::back(int bytes) {
+  if (bytes == 0) return;
+  auto& impl = *matcher.ImplPtr();
+  impl.PopLastStates(bytes);
+  const std::size_t below = impl.rule_id_to_completable_states_.size() - 1;
+  if (rows_.size() > below) rows_.resize(below);
+}

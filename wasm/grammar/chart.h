@@ -1,0 +1,81 @@
+// A matcher's parser, byte by byte, and a key of the state that it is in: equal keys, equal masks, whatever text led there.
+//
+// XGrammar parses as Earley did. A row of its chart holds the states that may read the next byte, and for each rule that
+// began there the states that wait for its end. What may follow depends on the newest row and, through the rows where its
+// rules began, on those below. So a row's key is a hash of its states in which positions are replaced by the keys of the rows
+// that they name: two texts that stand at the same place of the grammar, nested alike, get the same key. Rows are hashed once.
+//
+// Two things count: repetitions, and rules that end after so many characters (`max_chars`). A count that no token can bring to
+// its bound is "far" in a key: a token then ends at the same answer whatever the count is.
+#pragma once
+#include <xgrammar/xgrammar.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+struct ChartKey {
+  uint64_t a = 0, b = 0;
+  bool operator==(const ChartKey& other) const { return a == other.a && b == other.b; }
+};
+
+struct ChartKeyHash {
+  std::size_t operator()(const ChartKey& key) const { return static_cast<std::size_t>(key.a); }
+};
+
+/** Classes of bytes between which a grammar never tells. */
+struct ByteClasses {
+  std::array<uint8_t, 256> of{};
+  int count = 1;
+};
+
+ByteClasses byte_classes(const xgrammar::CompiledGrammar& grammar);
+
+/** Whether what may follow depends on more than the chart (on tokens counted, on text captured): then XGrammar makes the masks. */
+bool beyond_chart(const xgrammar::Grammar& grammar);
+
+/** Lets matchers of `grammar` know `tokens`; it may have been compiled without. */
+void set_tokens(xgrammar::CompiledGrammar& grammar, const xgrammar::TokenizerInfo& tokens);
+
+class Chart {
+ public:
+  /** @param reach bytes of the longest token */
+  Chart(xgrammar::GrammarMatcher matcher, int reach) : matcher(std::move(matcher)), reach_(reach) {}
+
+  Chart fork() const;
+  /** The key of the state that the matcher is in. */
+  ChartKey key();
+  bool completed() const;
+  /** Calls `each(from, to)` with ranges of bytes; no other byte can be read here. */
+  void each_readable(const std::function<void(int, int)>& each) const;
+  /** Allows the tokens that the grammar takes whole, by their ids, in `mask`. */
+  void allow_whole_tokens(uint32_t* mask) const;
+
+  /** The newest row, which reading on may change. */
+  struct Row;
+  /** Reads bytes to see what would follow; whoever begins ends, and goes back to where they began before. */
+  Row* begin();
+  void end(Row* row);
+  bool step(uint8_t byte);
+  void back(int bytes);
+
+  xgrammar::GrammarMatcher matcher;
+
+ private:
+  /** @param deadline of its states, if all have the same; a row of the first kind may be counted from there */
+  struct Key {
+    ChartKey alike, exact;
+    int32_t deadline;
+  };
+  enum class Counting { kAlike, kExact, kNow };
+  template <typename State>
+  ChartKey key_of(const State& state, int32_t row, Counting counting) const;
+  Key row_key(int32_t row) const;
+  void hash_rows();
+
+  int reach_;
+  std::vector<Key> rows_;
+};
