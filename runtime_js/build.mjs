@@ -34,6 +34,9 @@ const entries = {
   bench_inline: "src/bench/bench_inline.ts",
 };
 
+/** For service workers, which can't import on demand: has in it what the others import so. */
+const whole = { service_worker_engine: "src/worker/shared_worker.ts" };
+
 /** Runs as a classic script and as a module, so its names stay its own. */
 const scripts = { "service-worker": "src/http/service_worker.ts" };
 
@@ -44,9 +47,13 @@ const besideThem = {
     onResolve(
       { filter: /^\.\.\/\.\.\/(index|worker\/(inline|shared_worker))\.js$/ },
       ({ path, importer }) =>
-        importer.includes("compat") ? { path: `./${basename(path)}`, external: true } : undefined,
+        importer.includes("compat") ? { path: beside(path), external: true } : undefined,
     ),
 };
+
+/** Where a module is in the package. What compat's imports of shared_worker.js are in is a service worker's script. */
+const beside = (path) =>
+  path.endsWith("/shared_worker.js") ? "./service_worker_engine.js" : `./${basename(path)}`;
 
 rmSync(dist, { recursive: true, force: true });
 /** @type {import("esbuild").BuildOptions} */
@@ -73,6 +80,7 @@ const options = {
   plugins: [besideThem],
 };
 await build({ ...options, entryPoints: entries, format: "esm" });
+await build({ ...options, entryPoints: whole, format: "esm", external: [] });
 await build({ ...options, entryPoints: scripts, format: "iife" });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(
@@ -89,7 +97,7 @@ for (const file of ["grammar.wasm", "grammar.LICENSE.txt"])
   cpSync(join(engine, file), join(dist, file));
 
 const files = [
-  ...Object.keys({ ...entries, ...scripts }).map((name) => `${name}.js`),
+  ...Object.keys({ ...entries, ...whole, ...scripts }).map((name) => `${name}.js`),
   "grammar.wasm",
 ];
 const sizes = files.map((file) => {

@@ -22,7 +22,7 @@ if [ "$codename" = trixie ]; then
 fi
 
 mkdir -p "$1"
-dir=$(cd "$1" && pwd)
+dir=$(cd "$1" && pwd -P)
 if [ ! -e "$dir/env.sh" ]; then
   say "Setting up Emscripten in ${dir#"$root"/}"
   rm -rf "${dir:?}"/*

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .attrs import AttentionAttrs, DecodeAttentionAttrs, RopeAppendAttrs, ScoreAttrs
-from .launch import Grid, Tier
+from .attrs import (
+    AttentionAttrs,
+    DecodeAttentionAttrs,
+    RopeAppendAttrs,
+    ScoreAttrs,
+    TextAttentionAttrs,
+)
+from .launch import Grid, Tier, ceil_div
 
 Constants = dict[str, Any]
 
@@ -301,3 +307,25 @@ def _round_up(queries: int) -> int:
 
 def shared_grid(c: Constants, rows: int) -> Grid:
     return (c["KV"], "shared_works", 1)
+
+
+TEXT_THREADS = 32
+TEXT_KEYS = 8
+
+
+def text(a: TextAttentionAttrs, tier: Tier) -> Constants:
+    return {
+        "H": a.H,
+        "D": a.D,
+        "SCALE": a.scale,
+        "QUADS": a.D // 4,
+        "THREADS": TEXT_THREADS,
+        "KEYS": TEXT_KEYS,
+        "tokens": "tokens",
+        "workgroup": (TEXT_THREADS, 1, 1),
+        "variant": [],
+    }
+
+
+def text_grid(c: Constants, rows: int) -> Grid:
+    return (c["H"], ceil_div("tokens", c["THREADS"]), 1)

@@ -203,6 +203,21 @@ class DecodeAttentionAttrs(ScoreAttrs):
 
 
 @dataclass(frozen=True)
+class TextAttentionAttrs(OpAttrs):
+    """softmax(q·kᵀ·scale)·v of each token over all tokens of its text (encoders)."""
+
+    op: ClassVar[str] = "text_attention"
+    H: int
+    D: int
+    scale: float
+
+    def check(self) -> None:
+        self.require_positive("H", "D")
+        self.require(self.D % 4 == 0, "D", "must be a multiple of 4")
+        self.require(self.D <= 128, "D", "must be at most 128")
+
+
+@dataclass(frozen=True)
 class SampleAttrs(OpAttrs):
     """Draws the token that follows each row of logits."""
 

@@ -177,6 +177,22 @@ def rope_append(
     return rotate(q).reshape(len(qkv), -1), keys, values
 
 
+def text_attention(qkv: F32, token_seq: I32, texts: I32, *, heads: int, scale: float) -> F64:
+    """softmax(q·kᵀ·scale)·v of each token over all tokens of its text: f64[tokens, heads · dim].
+
+    qkv: f32[tokens, 3 · heads · dim]. token_seq[t]: the text of token t. texts: i32[seqs, 4]: the
+    first row of a text's tokens and the row behind its last, and two more that do not matter here.
+    """
+    q, k, v = np.moveaxis(qkv.astype(np.float64).reshape(len(qkv), 3, heads, -1), 1, 0)
+    y = np.empty_like(q)
+    for t, text in enumerate(token_seq):
+        own = slice(*texts[text, :2])
+        scores = np.einsum("hd,khd->hk", q[t], k[own]) * scale
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        y[t] = np.einsum("hk,khd->hd", weights / weights.sum(axis=-1, keepdims=True), v[own])
+    return y.reshape(len(qkv), -1)
+
+
 def attention(
     q: F32 | F64,
     kv_k: Array,

@@ -25,6 +25,7 @@ from .attrs import (
     OpAttrs,
     RopeAppendAttrs,
     SampleAttrs,
+    TextAttentionAttrs,
     parse,
 )
 from .constants import Constants
@@ -336,6 +337,21 @@ KERNELS: tuple[Kernel, ...] = (
             _PREFILL_TUNINGS[0],
             replace(_PREFILL_TUNINGS[1], grid=attention.prefill_teams_grid),
         ),
+    ),
+    Kernel(
+        name="text_attention",
+        attrs=TextAttentionAttrs,
+        wgsl="text_attention.wgsl",
+        slots=(
+            Slot("qkv", "vec4<f32>"),
+            Slot("token_seq", "i32"),
+            Slot("texts", "vec4<i32>"),
+            Slot("y", "vec4<f32>", "read_write"),
+        ),
+        fields=(Field("tokens", "u32", "tokens"), Field("quads", "u32", "QUADS")),
+        constants=attention.text,
+        grid=attention.text_grid,
+        oracle="text_attention",
     ),
     Kernel(
         name="sample_adjust",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -73,10 +73,12 @@ class Mixer:
                 yield item.expected
 
 
-def held_out_items(per_task: int, seed: int) -> list[Item]:
-    """Test items, some below a system prompt, with no question twice."""
+def held_out_items(per_task: int, seed: int, only: Container[str] = TASKS) -> list[Item]:
+    """Test items of these tasks, some below a system prompt, with no question twice."""
     items: list[Item] = []
     for number, (name, (generator, _)) in enumerate(TASKS.items()):
+        if name not in only:
+            continue
         rng = random.Random(seed * 1000 + number)
         seen: set[str] = set()
         for _ in range(200_000):

@@ -1,4 +1,7 @@
-"""Trains the demo model on a processor: ``python -m demo_model.train --minutes 60``."""
+"""Trains the demo model on a processor: ``python -m demo_model.train --minutes 60``.
+
+``--model FOLDER`` goes on from a trained model, with its tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from .data import Mixer
@@ -27,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0, help="length of the run")
     parser.add_argument("--steps", type=int, help="length in steps, instead of --minutes")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
+    parser.add_argument("--model", type=Path, help="folder of a model to go on from")
     parser.add_argument("--tokenizer", type=Path, help="folder of a tokenizer to keep")
     parser.add_argument("--state", type=Path, help="file to resume from and save to")
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
@@ -40,11 +45,13 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     torch.manual_seed(SEED)
-    if args.tokenizer:
-        tokenizer = Tokenizer.from_file(str(args.tokenizer / "tokenizer.json"))
+    if folder := args.tokenizer or args.model:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     else:
         tokenizer = train_tokenizer(Mixer(SEED).texts(TOKENIZER_TEXTS))
     network = Network(Shape(tokenizer.get_vocab_size()))
+    if args.model:
+        network.load_state_dict(load_file(args.model / "model.safetensors"))
     count = sum(parameter.numel() for parameter in network.parameters())
     print(f"{count:,} parameters, vocabulary {tokenizer.get_vocab_size()}", flush=True)
     options = Options(
@@ -57,6 +64,7 @@ def main() -> None:
         boost=parse_boost(args.boost),
         save_every=args.save_every,
         compiled=not args.no_compile,
+        continued=args.model is not None,
     )
     train(network, tokenizer, options)
 

@@ -72,6 +72,8 @@ class Options:
     boost: dict[str, float]
     save_every: float
     compiled: bool
+    continued: bool
+    """The weights are those of a trained model: int4 rounds them from the first step."""
 
 
 def rate(progress: float, step: int) -> float:
@@ -253,7 +255,7 @@ class Worker:
             if shared.save_now.value:
                 self.save(step, seconds)
             work = work_of_step(step)
-            self.load_weights(progress >= QUANTISED_FROM)
+            self.load_weights(options.continued or progress >= QUANTISED_FROM)
             shared.losses[self.rank] = self.batches(step, work)
             shared.barrier.wait()
             self.update(rate(progress, step))

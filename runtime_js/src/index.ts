@@ -6,7 +6,7 @@ export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
 export { Models, ModelsPage } from "./api/models.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
-export type { Prompt } from "./api/prompt.js";
+export type { ChatPrompt, Prompt, PromptSettings } from "./api/prompt.js";
 export { RemoteEngine } from "./api/remote_engine.js";
 export type { ResponseStream, Responses } from "./api/responses/responses.js";
 export type * from "./api/responses/types.js";
@@ -36,6 +36,7 @@ export {
   DeviceLostError,
   DraftMismatch,
   EngineUnloaded,
+  GrammarError,
   HashMismatch,
   HostUnsupported,
   InvalidKvFile,

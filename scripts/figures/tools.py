@@ -2,7 +2,8 @@
 
 The held-out questions of tool_choice and tool_result, greedily, in Node on Dawn. `auto`: all of
 them, right when calls and content are those of the item; `required` and `named`: those that want a
-call, right when it is that one. A table; the last line is one JSON object.
+call, right when it is that one. `--drawn 500` draws so many questions anew, which are held out from
+training too. A table; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from demo_model.data import held_out_items
 from demo_model.evaluate import HELD_OUT, first_of_each, item_record, read_items
 from scripts.figures.builds import this_build
 from scripts.figures.pages import DEMO, run_script
 
 TASKS = ("tool_choice", "tool_result")
+DRAWN_SEED = 3
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
@@ -55,8 +58,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pack", type=Path, default=DEMO)
     parser.add_argument("--limit", type=int, help="this many items of each task")
+    parser.add_argument("--drawn", type=int, help="so many new items of each task")
     args = parser.parse_args()
     items = [item for item in read_items(HELD_OUT) if item.task in TASKS]
+    if args.drawn:
+        items = held_out_items(args.drawn, DRAWN_SEED, TASKS)
     if args.limit:
         items = first_of_each(items, args.limit)
     questions = [question(item_record(item)) for item in items]

@@ -6,7 +6,7 @@ export interface ConformanceRequest {
   group: string;
   /** What it is there for. */
   purpose: string;
-  /** Of `chat.completions.create`; the runner adds `stream`. */
+  /** Of `chat.completions.create`, without messages of `responses.create`; the runner adds `stream`. */
   params: Record<string, unknown>;
   /** It is refused: the class, and the parameter that the error names. */
   refused?: { name: string; param: string | null };
@@ -25,6 +25,44 @@ const about = (content: string, params: Params = {}): Params => ({
 });
 const sampled = (params: Params): Params =>
   about("Tell me a story.", { temperature: 1, seed: 7, max_tokens: 12, ...params });
+
+const tool = (name: string, description: string, key: string) => ({
+  type: "function",
+  function: {
+    name,
+    description,
+    parameters: { type: "object", properties: { [key]: { type: "string" } }, required: [key] },
+  },
+});
+const TOOLS = [
+  tool("get_weather", "Get the weather in a city", "city"),
+  tool("search", "Search the web", "query"),
+];
+const IN_MIAMI = "What is the weather in Miami?";
+const IN_BOTH = "What is the weather in Miami and in Rome?";
+const withTools = (params: Params = {}, content = IN_MIAMI): Params =>
+  about(content, { tools: TOOLS, max_tokens: 40, ...params });
+const named = (name: string) => ({ type: "function", function: { name } });
+
+const json = (schema: Params) => ({
+  type: "json_schema",
+  json_schema: { name: "answer", schema, strict: true },
+});
+const CITY = {
+  type: "object",
+  properties: { city: { enum: ["Paris", "Oslo"] }, degrees: { type: "integer", maximum: 40 } },
+  required: ["city", "degrees"],
+  additionalProperties: false,
+};
+const formatted = (response_format: Params, params: Params = {}): Params =>
+  about("Name a city.", { response_format, max_tokens: 24, ...params });
+
+const respond = (input: unknown, params: Params = {}): Params => ({
+  input,
+  temperature: 0,
+  max_output_tokens: 12,
+  ...params,
+});
 
 const QUESTIONS = [
   "What is 17 + 25?",
@@ -166,11 +204,106 @@ const TABLE: [group: string, purpose: string, requests: Params[]][] = [
       { response_format: { type: "text" } },
     ].map((params) => about("Hello!", params)),
   ],
+  [
+    "tools",
+    "calls that the model decides on, and calls that it must make",
+    [
+      withTools(),
+      withTools({}, "Hello!"),
+      withTools({ tool_choice: "none" }),
+      withTools({ tool_choice: "required" }, "Hello!"),
+      withTools({ tool_choice: named("search") }),
+      withTools({
+        tool_choice: {
+          type: "allowed_tools",
+          allowed_tools: { mode: "required", tools: [named("search")] },
+        },
+      }),
+      withTools({ webbuild: { constrain_tools: false } }),
+      withTools({ tool_choice: "required", temperature: 1, seed: 5 }),
+      withTools({
+        messages: [
+          user(IN_MIAMI),
+          {
+            role: "assistant",
+            content: null,
+            tool_calls: [
+              {
+                id: "call_1",
+                type: "function",
+                function: { name: "get_weather", arguments: '{"city": "Miami"}' },
+              },
+            ],
+          },
+          { role: "tool", tool_call_id: "call_1", content: "sunny" },
+        ],
+      }),
+    ],
+  ],
+  [
+    "parallel",
+    "several calls, where they are allowed",
+    [true, false].flatMap((parallel_tool_calls) => [
+      withTools({ parallel_tool_calls, max_tokens: 80 }, IN_BOTH),
+      withTools({ parallel_tool_calls, tool_choice: "required", max_tokens: 80 }, IN_BOTH),
+    ]),
+  ],
+  [
+    "format",
+    "answers that must match",
+    [
+      formatted({ type: "json_object" }),
+      formatted(json(CITY)),
+      formatted(json(CITY), { temperature: 1, seed: 3 }),
+      formatted(json(CITY), { webbuild: { jump_forward: false } }),
+      formatted(json(CITY), { max_tokens: 4 }),
+      formatted(json(CITY), { logprobs: true, top_logprobs: 2 }),
+      formatted(json({ type: "array", items: { type: "boolean" }, minItems: 2, maxItems: 3 })),
+      formatted(json({ anyOf: [{ const: "yes" }, { type: "null" }] }), { n: 2 }),
+      formatted({ type: "regex", pattern: "(Paris|Oslo), [0-9]{2} degrees" }),
+      formatted({ type: "grammar", grammar: 'root ::= ("yes" | "no") "."' }),
+      formatted({
+        type: "structural_tag",
+        format: {
+          type: "tag",
+          begin: "<city>",
+          content: { type: "json_schema", json_schema: { enum: ["Paris", "Oslo"] } },
+          end: "</city>",
+        },
+      }),
+      about("Name a city.", { webbuild: { grammar: { type: "regex", pattern: "[A-Z][a-z]{3}" } } }),
+    ],
+  ],
+  [
+    "responses",
+    "the Responses API: texts, items, calls, formats",
+    [
+      respond("What is 17 + 25?"),
+      respond("Tell me a story.", { top_p: 0.9, webbuild: { repetition_penalty: 1.2 } }),
+      respond("What is 2 + 2?", { instructions: "Answer briefly." }),
+      respond([user("Hello!"), assistant("Hello."), user("Who are you?")]),
+      respond("What is 17 + 25?", {
+        include: ["message.output_text.logprobs"],
+        top_logprobs: 2,
+      }),
+      respond(IN_MIAMI, {
+        tools: TOOLS.map(({ type, function: f }) => ({ type, ...f, strict: false })),
+        tool_choice: "required",
+        max_output_tokens: 40,
+      }),
+      respond("Name a city.", {
+        text: { format: { type: "json_schema", name: "city", schema: CITY, strict: true } },
+        max_output_tokens: 40,
+      }),
+      respond("Count to five.", { truncation: "auto", store: false, max_output_tokens: 3 }),
+    ],
+  ],
 ];
 
 const InvalidRequestError = "InvalidRequestError";
 
-const REFUSED: [purpose: string, changes: Params, param: string, name?: string][] = [
+/** `changes`: of a chat, or, with an input, of a response. */
+const REFUSED: [purpose: string, changes: Params, param: string | null, name?: string][] = [
   ["no messages", { messages: [] }, "messages"],
   ["messages that are no list", { messages: "Hi" }, "messages"],
   ["an unknown role", { messages: [{ role: "pirate", content: "Hi" }] }, "messages[0].role"],
@@ -219,6 +352,23 @@ const REFUSED: [purpose: string, changes: Params, param: string, name?: string][
     "messages",
     "ContextLengthExceeded",
   ],
+  ["a tool that is none", { tools: [{ type: "custom" }] }, "tools[0].type"],
+  ["a choice of no tool", { tools: TOOLS, tool_choice: named("fly") }, "tool_choice.function.name"],
+  [
+    "a schema that no answer can be held to",
+    { response_format: json({ not: {} }) },
+    null,
+    "GrammarError",
+  ],
+  [
+    "a pattern that is none",
+    { response_format: { type: "regex", pattern: "(" } },
+    null,
+    "GrammarError",
+  ],
+  ["a response of no input", { input: 7 }, "input"],
+  ["a response's limit of nothing", { input: "Hi", max_output_tokens: 0 }, "max_output_tokens"],
+  ["a response's unknown tool", { input: "Hi", tools: [{ type: "web_search" }] }, "tools[0].type"],
 ];
 
 /** Drops what is undefined, which no JSON has. */
@@ -237,7 +387,7 @@ export const REQUESTS: ConformanceRequest[] = [
     id: `refused/${i + 1}`,
     group: "refused",
     purpose,
-    params: plain(about("Hi", changes)),
+    params: plain("input" in changes ? changes : about("Hi", changes)),
     refused: { name, param },
   })),
 ];

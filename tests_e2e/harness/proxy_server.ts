@@ -66,6 +66,8 @@ export class ProxyServer {
       const headers = { ...request.headers };
       // Faults are about the file's own bytes.
       if (fault) delete headers["accept-encoding"];
+      // What the browser has may be what it was before it was rewritten.
+      if (fault?.rewrite) for (const name of CONDITIONS) delete headers[name];
       const forwarded = httpRequest(
         new URL(request.url ?? "/", this.upstream),
         { method: request.method, headers },
@@ -89,8 +91,7 @@ export class ProxyServer {
     const closed = new Promise<void>((resolve) => response.once("close", resolve));
     const headers = { ...answer.headers, ...this.headers };
     let body: AsyncIterable<Buffer> | Buffer[] = answer;
-    // What the browser has already is what was rewritten.
-    if (fault.rewrite && answer.statusCode !== 304) {
+    if (fault.rewrite) {
       body = [fault.rewrite(await readAll(answer))];
       headers["content-length"] = String(body[0]?.length);
     }
@@ -164,6 +165,8 @@ async function readAll(message: IncomingMessage): Promise<Buffer> {
   for await (const chunk of message) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
 }
+
+const CONDITIONS = ["if-none-match", "if-modified-since"];
 
 const PIECE = 64 << 10;
 

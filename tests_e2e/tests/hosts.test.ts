@@ -78,7 +78,7 @@ test("tabs share one engine, which outlives the tab that started it", async ({
   expect(ended).toBe("EngineUnloaded");
 });
 
-test("an engine in a service worker answers; one that holds none is refused by name", async ({
+test("an engine in a service worker answers, to a grammar too; a script that lacks something is told by name", async ({
   page,
   enginePage,
 }) => {
@@ -89,6 +89,40 @@ test("an engine in a service worker answers; one that holds none is refused by n
     globalThis.engine = await webbuild.Engine.load(pack, { worker: active as ServiceWorker });
   }, PACK);
   expect(await ask(page)).toBe(expected);
+  const response_format = {
+    type: "json_schema",
+    json_schema: {
+      name: "sum",
+      schema: { type: "object", properties: { sum: { const: 42 } }, required: ["sum"] },
+    },
+  };
+  expect(JSON.parse((await ask(page, { response_format })) ?? "")).toEqual({ sum: 42 });
+  const drafted = await page.evaluate(async (pack) => {
+    await engine.unload();
+    const { active } = await navigator.serviceWorker.ready;
+    const worker = active as ServiceWorker;
+    globalThis.engine = await webbuild.Engine.load(pack, { worker, draft: pack });
+    return engine.info.draft?.model;
+  }, PACK);
+  expect(drafted).toBe("webbuild-demo");
+
+  // shared_worker.js loads grammars on demand, as shared workers can.
+  const without = await page.evaluate(async (pack) => {
+    await engine.unload();
+    const script = "shared_worker_in_service_worker.js";
+    const options = { type: "module", scope: "without/" } as const;
+    const { installing } = await navigator.serviceWorker.register(script, options);
+    globalThis.engine = await webbuild.Engine.load(pack, { worker: installing as ServiceWorker });
+    const response_format = { type: "json_object" } as const;
+    const messages = [{ role: "user" as const, content: "Hi" }];
+    const error = await engine.chat.completions
+      .create({ messages, response_format, max_tokens: 4 })
+      .catch((error) => error);
+    return [error.name, error instanceof webbuild.HostUnsupported];
+  }, PACK);
+  expect(without).toEqual(["HostUnsupported", true]);
+  expect(await ask(page)).toBe(expected);
+
   const refused = await page.evaluate(async (pack) => {
     await engine.unload();
     const scope = "silent/";

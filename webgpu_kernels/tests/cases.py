@@ -452,12 +452,31 @@ class Cut:
         return works
 
 
+def text_attention(setting: Attrs, tier: Tier) -> Case:
+    """Its shape gives the tokens of each text."""
+    heads, dim, lengths = setting["shape"]
+    rng = seeded(setting, tier)
+    ends = np.cumsum(lengths)
+    texts = np.stack([ends - lengths, ends, *rng.integers(0, 99, (2, len(ends)))], 1)
+    arrays = {
+        "qkv": normal(rng, ends[-1], 3 * heads * dim) * 2,
+        "token_seq": np.repeat(np.arange(len(ends)), lengths).astype(np.int32),
+        "texts": texts.astype(np.int32),
+    }
+    scale = float(dim**-0.5)
+    want = oracle.text_attention(*arrays.values(), heads=heads, scale=scale)
+    arrays["y"] = np.full((ends[-1], heads * dim), np.nan, np.float32)
+    attrs = {"H": heads, "D": dim, "scale": scale}
+    return Case(attrs, arrays, {"tokens": int(ends[-1]), "seqs": len(ends)}, {"y": want})
+
+
 MAKERS: dict[str, Callable[[Attrs, Tier], Case]] = {
     "linear": linear,
     "embed": embed,
     "rope_append": rope_append,
     "attention": attention,
     "decode_attention": decode_attention,
+    "text_attention": text_attention,
 }
 _DECODE_SHAPES = (
     (3, 1, 24, (0, 14, 15, 16, 17, 1030)),
@@ -499,6 +518,13 @@ SHAPES: dict[str, tuple[Any, ...]] = {
         (8, 2, 128, ((16, 20), (100, 3))),
         (2, 1, 256, ((0, 35), (7, 1))),
     ),
+    "text_attention": (
+        (3, 4, (1,)),
+        (2, 32, (5, 1, 9, 70, 3, 128)),
+        (1, 64, (33, 300)),
+        (2, 20, (64, 64, 1)),
+        (1, 128, (31, 40)),
+    ),
 }
-"""Odd shapes of each row: (tokens, N, K), (tokens, vocab, D) or (heads, KV heads, head dim,
-sequences or their positions)."""
+"""Odd shapes of each row: (tokens, N, K), (tokens, vocab, D), (heads, KV heads, head dim,
+sequences or their positions) or (heads, head dim, tokens of each text)."""

@@ -26,7 +26,7 @@ from .modules import replaced
 CanCut = Callable[[list[str], int], bool]
 Matched = Mapping[DFPattern, relax.Expr]
 
-_LIBRARY_OPS = ("rope_append", "attention", "decode_attention")
+_LIBRARY_OPS = ("rope_append", "attention", "decode_attention", "text_attention")
 
 
 def match(module: tvm.IRModule, tier: Tier, can_cut: CanCut) -> tvm.IRModule:

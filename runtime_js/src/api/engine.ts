@@ -11,10 +11,8 @@ import { Embeddings } from "./embeddings.js";
 import { invalid } from "./fields.js";
 import { SavedPrompts } from "./kv.js";
 import { Peers } from "./peers.js";
-import { NO_MESSAGES, type Prompt, parsePrompt, parseTokens } from "./prompt.js";
-import { parseRequest } from "./request.js";
+import { type Prompt, type PromptSettings, parsePrompt, parseTokens } from "./prompt.js";
 import { type RemoteSendOptions, ServingEngine } from "./serving_engine.js";
-import type { ChatCompletionCreateParams } from "./types.js";
 
 export interface EngineOptions extends Omit<LoadOptions, "url" | "draft">, ConnectOptions {
   /**
@@ -191,13 +189,8 @@ export class Engine extends ServingEngine {
    * @param options of the request that these messages are for, as far as its prompt depends on them
    * @throws InvalidRequestError, TemplateError
    */
-  async countTokens(
-    prompt: Prompt,
-    options: Pick<ChatCompletionCreateParams, "reasoning_effort" | "webbuild"> = {},
-  ): Promise<number> {
-    const messages = parsePrompt(prompt);
-    const { template } = parseRequest({ ...options, messages: NO_MESSAGES }).choices[0];
-    return this.connection.call.countTokens({ messages, ...(template && { template }) });
+  async countTokens(prompt: Prompt, options: PromptSettings = {}): Promise<number> {
+    return this.connection.call.countTokens(parsePrompt(prompt, options));
   }
 
   /** Frees all memory and ends the worker; requests under way reject with EngineUnloaded. */

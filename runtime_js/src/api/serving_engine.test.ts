@@ -48,6 +48,11 @@ afterEach(async () => {
   });
 });
 
+/** A chat template that names its tools, and has a variable. */
+const TOLD =
+  "{% if tools %}[{% for t in tools %}{{ t.function.name }}{% endfor %}]{% endif %}{{ mood }}" +
+  "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}";
+
 /** Token ids that no other prompt begins with. */
 let salt = 0;
 const prompt = (length: number): number[] => {
@@ -145,6 +150,43 @@ describe("the three calls", () => {
     expect(streamed).toBe(whole.choices[0]?.message.content);
   });
 
+  test("a chat's prompt is that of the request: with tools, and variables of the template", async () => {
+    const packed = mkdtempSync(join(tmpdir(), "pack-"));
+    for (const [name, bytes] of tinyPack(128, TOLD)) writeFileSync(join(packed, name), bytes);
+    const options = { worker: false, gpu, tier: "f32" } as const;
+    const [from, to] = await Promise.all([0, 1].map(() => Engine.load(packed, options)));
+    if (!from || !to) throw new Error("no engines");
+    try {
+      const tools = [{ type: "function" as const, function: { name: "get_weather" } }];
+      const messages = [{ role: "user" as const, content: "rain?" }];
+      const chat = { messages, tools, webbuild: { template: { mood: "gay" } } };
+      const { kvAddr, tokens, matched } = await to.prepRecv(chat);
+      expect(matched).toBe(0);
+      expect(await from.countTokens(chat)).toBe(tokens);
+      const { tools: _, ...told } = chat;
+      expect(await from.countTokens(told, { tools })).toBe(tokens);
+      await from.remoteSend(chat, { kvAddr, to });
+      const rest = { max_tokens: 4, temperature: 0 };
+      const constrained = { ...chat.webbuild, constrain_tools: false };
+      const whole = await to.chat.completions.create({ ...chat, ...rest, webbuild: constrained });
+      expect(whole.usage.prompt_tokens).toBe(tokens);
+      expect(whole.usage.prompt_tokens_details.cached_tokens).toBe(tokens - 1);
+      const free = { ...rest, webbuild: { constrain_tools: false } };
+      const said = await from.startGenerate(chat, { ...free, begin: kvAddr.end });
+      expect(said.choices).toEqual(whole.choices);
+      expect(said.usage).toEqual(whole.usage);
+
+      const without = await to.prepRecv({ ...chat, tool_choice: "none" }, { reserve: false });
+      expect(without.tokens).toBe(tokens - "[get_weather]".length);
+      const alone = await to.prepRecv(messages, { reserve: false });
+      expect(alone.tokens).toBe(without.tokens - "gay".length);
+      expect(alone.matched).toBe(0);
+    } finally {
+      await Promise.all([from.unload(), to.unload()]);
+      rmSync(packed, { recursive: true });
+    }
+  });
+
   test("what makes no sense is refused by name, before any work", async () => {
     const tokens = prompt(9);
     const refused = async (call: Promise<unknown>, Class: unknown, param?: string) => {
@@ -158,6 +200,13 @@ describe("the three calls", () => {
     await refused(a.prepRecv(tokens, { timeoutMs: 0 }), InvalidRequestError, "timeoutMs");
     await refused(a.prepRecv([]), InvalidRequestError, "messages");
     await refused(a.prepRecv([1, 2.5]), InvalidRequestError, "prompt");
+    const messages = [{ role: "user" as const, content: "?" }];
+    const chat = { messages, temperature: 0 };
+    await refused(a.prepRecv(chat), InvalidRequestError, "prompt.temperature");
+    await refused(a.startGenerate(chat), InvalidRequestError, "prompt.temperature");
+    const set = { messages, webbuild: { template: {}, top_k: 1 } };
+    await refused(a.countTokens(set), InvalidRequestError, "prompt.webbuild.top_k");
+    await refused(a.prepRecv({ messages, tools: [] }), InvalidRequestError, "tools");
     await refused(a.prepRecv([1, 100_000]), InvalidRequestError, "prompt");
     await refused(a.prepRecv(prompt(500)), ContextLengthExceeded);
     await refused(a.startGenerate(tokens, { begin: 10 }), InvalidRequestError, "begin");

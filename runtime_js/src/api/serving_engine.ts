@@ -9,7 +9,15 @@ import { ChatCompletions, type RequestOptions } from "./chat.js";
 import { Completions } from "./completions.js";
 import { invalid } from "./fields.js";
 import { Models } from "./models.js";
-import { isTokens, NO_MESSAGES, type Prompt, parsePrompt } from "./prompt.js";
+import {
+  isTokens,
+  NO_MESSAGES,
+  type Prompt,
+  parseGiven,
+  parsePrompt,
+  settingsOf,
+  withSettings,
+} from "./prompt.js";
 import { parseRequest } from "./request.js";
 import { Responses } from "./responses/responses.js";
 import type { ChatCompletionStream } from "./stream.js";
@@ -161,17 +169,18 @@ export abstract class ServingEngine {
     prompt: Prompt,
     { begin = 0, signal, ...params }: StartGenerateOptions = {},
   ): Promise<ChatCompletion | ChatCompletionStream> {
-    const parsed = parseRequest({ ...params, messages: NO_MESSAGES });
-    const messages = parsePrompt(prompt);
+    const { given, settings } = settingsOf(prompt);
+    const parsed = parseRequest({ ...withSettings(params, settings), messages: NO_MESSAGES });
+    const messages = parseGiven(given);
     for (const choice of parsed.choices) Object.assign(choice, { messages, begin });
-    const given = typeof prompt === "string" || isTokens(prompt) ? undefined : prompt;
-    if (!given) {
+    const chat = typeof given === "string" || isTokens(given) ? undefined : given;
+    if (!chat) {
       const needs = "can be given only with messages";
       if (parsed.summarise) throw invalid("webbuild.context.overflow", `as a function ${needs}`);
       if (params.reasoning_effort) throw invalid("reasoning_effort", needs);
       if (parsed.choices[0].template) throw invalid("webbuild.template", needs);
     }
-    return this.chat.completions.answer(parsed, given, signal);
+    return this.chat.completions.answer(parsed, chat, signal);
   }
 
   /** Whether these are parameters of `chat.completions.create`, before any work is done. @throws InvalidRequestError */

@@ -21,6 +21,7 @@ import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { loadEncoder } from "./load_encoder.js";
 import { Losses } from "./losses.js";
+import { onDemand } from "./on_demand.js";
 import {
   abortedWith,
   choose,
@@ -121,7 +122,7 @@ async function loadOnce(
     const kernels = fileOf(manifest, "kernels") as PackFile;
     const tuning =
       options.tune && usual.problems.length === 0
-        ? await (await import("./page_tuning.js")).PageTuning.open(
+        ? await (await onDemand(() => import("./page_tuning.js"))).PageTuning.open(
             source,
             kernels.sha256,
             describeAdapter(adapter),
@@ -235,7 +236,7 @@ export async function openDraft(
   const source = await openSource(host, { ...options, url: options.draft }, signal, onBytes);
   const manifest = await source.manifest();
   if (manifest.embedding) throw embedsTexts(manifest.model.name, "draft");
-  const code = await import("./drafted_steps.js");
+  const code = await onDemand(() => import("./drafted_steps.js"));
   await checkVocabulary(target, { source, manifest }, code);
   const model = await readProgram(source, manifest);
   const { limits } = manifest;

@@ -1,6 +1,7 @@
 /** Matchers of a model's tokens; what compiles grammars is loaded with the first. */
 import { EngineUnloaded } from "../errors.js";
 import type { GrammarSpec, Grammars, Matcher, Vocabulary } from "../grammar/spec.js";
+import { onDemand } from "./on_demand.js";
 
 export class Matchers {
   #grammars: Promise<Grammars> | undefined;
@@ -30,6 +31,6 @@ export class Matchers {
 }
 
 async function openGrammars(vocabulary: Vocabulary): Promise<Grammars> {
-  const { openGrammars } = await import("./grammar.js");
+  const { openGrammars } = await onDemand(() => import("./grammar.js"));
   return openGrammars(vocabulary);
 }

@@ -6,7 +6,7 @@ import type { ToolSpec } from "../text/tools.js";
 import { commonPrefix } from "./admission.js";
 import { Answering } from "./answering.js";
 import { type Window, windowOf } from "./context.js";
-import type { GenerateRequest, Prompt } from "./request.js";
+import type { GenerateRequest, Prompt, PromptRequest } from "./request.js";
 import type { TextParts } from "./text_parts.js";
 import { turnsOf, turnsToDrop } from "./turns.js";
 
@@ -69,19 +69,22 @@ export class Prompts {
         { param: "tools" },
       );
     }
-    const history = called ? this.answering.tools.prepare(messages) : messages;
-    const text = template.render(history, settings);
+    const prepared =
+      called || settings?.["tools"]
+        ? this.answering.tools.prepare(messages, settings)
+        : { messages, settings };
+    const text = template.render(prepared.messages, prepared.settings);
     return { text, tokens: this.text.tokenizer.encode(text) };
   }
 
   /** How many tokens a prompt has, be they none, or more than the context holds. @throws TemplateError, InvalidRequestError */
-  count({ messages, template }: Pick<GenerateRequest, "messages" | "template">): number {
-    return this.#encode(messages, template).tokens.length;
+  count(asked: PromptRequest): number {
+    return this.#encode(asked.messages, settingsOf(asked)).tokens.length;
   }
 
   /** The tokens of a prompt, all of them. @throws InvalidRequestError, ContextLengthExceeded, TemplateError */
-  tokens(prompt: Prompt, settings?: Settings): Int32Array {
-    return this.#whole(prompt, settings).tokens;
+  tokens(asked: PromptRequest): Int32Array {
+    return this.#whole(asked.messages, settingsOf(asked)).tokens;
   }
 
   #whole(prompt: Prompt, settings: Settings | undefined): Read {
@@ -95,9 +98,10 @@ export class Prompts {
    *
    * @throws InvalidRequestError, ContextLengthExceeded, TemplateError
    */
-  fit({ messages, maxTokens, overflow = "error", template, tools }: GenerateRequest): Fitted {
+  fit(request: GenerateRequest): Fitted {
     const { contextLength } = this;
-    const settings = { ...template, ...(tools ? { tools: tools.map(told) } : {}) };
+    const { messages, maxTokens, overflow = "error" } = request;
+    const settings = settingsOf(request);
     if (overflow === "error") {
       return { ...this.#whole(messages, settings), droppedMessages: 0, window: undefined };
     }
@@ -191,6 +195,11 @@ export class Prompts {
       { param, promptTokens, limit, contextLength },
     );
   }
+}
+
+/** Variables of the template, tools among them. */
+function settingsOf({ tools, template }: PromptRequest): Settings {
+  return { ...template, ...(tools ? { tools: tools.map(told) } : {}) };
 }
 
 /** A tool as templates take it: `strict` is not the model's business. */

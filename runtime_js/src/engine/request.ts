@@ -80,6 +80,9 @@ export interface GenerateRequest {
   template?: Record<string, unknown>;
 }
 
+/** What a prompt's tokens depend on. */
+export type PromptRequest = Pick<GenerateRequest, "messages" | "tools" | "template">;
+
 /** A token with its log-probability under the raw logits. */
 export interface TokenLogprob {
   token: string;

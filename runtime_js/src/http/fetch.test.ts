@@ -16,7 +16,7 @@ import { DeviceLostError, Engine } from "../index.js";
 import { dawn } from "../testing/host.js";
 import { tinyPack } from "../testing/tiny_pack.js";
 import { errorBody } from "./error_body.js";
-import { createFetch, type Fetch } from "./index.js";
+import { createFetch, type Fetch, serveV1 } from "./index.js";
 
 const messages = [{ role: "user" as const, content: "hi" }];
 const ask = { model: "tiny", messages, max_tokens: 8 };
@@ -307,4 +307,8 @@ describe("requests", () => {
     await reader.cancel();
     await idle();
   });
+});
+
+test("without service workers a page can't serve, and is told why", async () => {
+  await expect(serveV1(engine)).rejects.toBeInstanceOf(errors.ServiceWorkerFailed);
 });

@@ -1,6 +1,6 @@
 /** Several engines behind one `chat.completions.create`. */
 import type { RequestOptions } from "../api/chat.js";
-import type { Prompt } from "../api/prompt.js";
+import type { ChatPrompt, Prompt } from "../api/prompt.js";
 import type {
   PrepRecvOptions,
   RemoteSendOptions,
@@ -18,6 +18,7 @@ import { ContextLengthExceeded } from "../errors.js";
 
 /** A request on its way to an engine: hand `options` on to `startGenerate`, and its `signal` to the other calls. */
 export interface Job {
+  /** Messages, with what else the prompt depends on. */
   prompt: Prompt;
   options: StartGenerateOptions;
 }
@@ -97,7 +98,8 @@ export class Router {
     { signal }: RequestOptions = {},
   ): Promise<ChatCompletion | ChatCompletionStream> {
     this.engines[0]?.engine.check(params);
-    const { messages: prompt, ...rest } = params;
+    const { messages: _, ...rest } = params;
+    const prompt = chatPrompt(params);
     const job = { prompt, options: { ...rest, signal } };
     const { overflow = "error" } = params.webbuild?.context ?? {};
     if (overflow === "error" || (await this.#fits(prompt, signal))) {
@@ -115,6 +117,18 @@ export class Router {
       throw error;
     }
   }
+}
+
+/** What of a request makes its prompt. */
+function chatPrompt(params: ChatCompletionCreateParams): ChatPrompt {
+  const { messages, tools, tool_choice, reasoning_effort, webbuild } = params;
+  const template = webbuild?.template;
+  return {
+    messages,
+    ...(tools ? { tools, tool_choice } : {}),
+    ...(reasoning_effort ? { reasoning_effort } : {}),
+    ...(template ? { webbuild: { template } } : {}),
+  };
 }
 
 /** The one with the fewest requests under way. */

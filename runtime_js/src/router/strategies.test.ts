@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Engine, type EngineStats, InvalidRequestError } from "../index.js";
 import { dawn } from "../testing/host.js";
-import { tinyPack } from "../testing/tiny_pack.js";
+import { TEMPLATE, tinyPack } from "../testing/tiny_pack.js";
 import { balancedSplit, cacheAware, kvMigration, prefillDecode, roundRobin } from "./index.js";
 import { Router, type Strategy } from "./router.js";
 
@@ -13,7 +13,8 @@ let engines: Engine[];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pack-"));
-  for (const [name, bytes] of tinyPack(128)) writeFileSync(join(folder, name), bytes);
+  for (const [name, bytes] of tinyPack(128, `{{ mood }}${TEMPLATE}`))
+    writeFileSync(join(folder, name), bytes);
   const gpu = await dawn();
   engines = await Promise.all([0, 1].map(() => Engine.load(folder, { worker: false, gpu })));
 });
@@ -154,6 +155,24 @@ describe("strategies", () => {
     for (const engine of engines) {
       await vi.waitFor(async () => expect((await engine.stats()).running).toBe(0));
     }
+  });
+
+  test("what is sent is the prompt that the request has, with its settings", async () => {
+    const seen = watch();
+    const router = new Router(engines, prefillDecode({ long: 8 }));
+    const messages = [{ role: "user" as const, content: "with settings and all" }];
+    const webbuild = { template: { mood: "gay" }, top_k: 3 };
+    const params = { messages, webbuild, temperature: 0, max_tokens: 5 };
+    const said = await router.chat.completions.create(params);
+    expect(seen.calls("remoteSend")).toEqual([1, 0]);
+    seen.end();
+    const { usage } = said;
+    expect(usage.prompt_tokens_details.cached_tokens).toBe(usage.prompt_tokens - 1);
+    const plain = { messages, temperature: 0, max_tokens: 5 };
+    const [from] = engines as [Engine];
+    const other = await from.chat.completions.create(plain);
+    expect(usage.prompt_tokens).toBe(other.usage.prompt_tokens + "gay".length);
+    expect(said.choices).toEqual((await from.chat.completions.create(params)).choices);
   });
 
   test("what can't be sent is computed where it is needed", async () => {

@@ -386,7 +386,7 @@ export const TEMPLATE =
   "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>' }}{%- endif -%}";
 
 /** All files of the pack by name, pack.json among them. */
-export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
+export function tinyPack(contextLength = 64, template = TEMPLATE): Map<string, Uint8Array> {
   const text = (value: unknown) =>
     new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
   const { bytes, gammaAt, tableAt } = shardBytes();
@@ -425,7 +425,7 @@ export function tinyPack(contextLength = 64): Map<string, Uint8Array> {
     ["params_shard_0.bin", "weights", bytes],
     ["tokenizer.json", "tokenizer", text(tinyTokenizer())],
     ["tokenizer_config.json", "tokenizer_config", text({ eos_token: "<|im_end|>" })],
-    ["chat_template.jinja", "chat_template", text(TEMPLATE)],
+    ["chat_template.jinja", "chat_template", text(template)],
     ["generation_config.json", "generation_config", text({ temperature: 0 })],
   ];
   const manifest = {

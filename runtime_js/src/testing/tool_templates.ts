@@ -12,6 +12,9 @@ const each = (call: string, between = "") =>
   );
 const OBJECT =
   '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}';
+const python = (quote: string) =>
+  "{{ c.function.name }}({% for k, v in c.function.arguments.items() %}{{ k }}=" +
+  `{% if v is string %}${quote}{{ v }}${quote}{% else %}{{ v }}{% endif %}{{ ", " if not loop.last }}{% endfor %})`;
 const DEEPSEEK_ITEM =
   "<｜tool▁call▁begin｜>function<｜tool▁sep｜>{{ c.function.name }}\n```json\n{{ c.function.arguments }}\n```<｜tool▁call▁end｜>";
 
@@ -122,6 +125,25 @@ export const TOOL_TEMPLATES: Record<string, ToolTemplate> = {
   },
   lfm: {
     template: chat(
+      `<|tool_call_start|>[{% for c in m.tool_calls %}${python("'")}{{ ", " if not loop.last }}{% endfor %}]<|tool_call_end|>`,
+    ),
+    text: "<|tool_call_start|>[get_weather(city='Paris'), set-light()]<|tool_call_end|>",
+  },
+  olmo: {
+    template: chat(
+      `<function_calls>\n{% for c in m.tool_calls %}${python("'")}{{ "\n" }}{% endfor %}</function_calls>`,
+    ),
+    text: "<function_calls>\nget_weather(city='Paris')\nset-light()\n</function_calls>",
+  },
+  python: {
+    template: chat(
+      `[{% for c in m.tool_calls %}${python('"')}{{ ", " if not loop.last }}{% endfor %}]`,
+      "<|header_start|>",
+    ),
+    text: '[get_weather(city="Paris"), set-light()]',
+  },
+  lfm_json: {
+    template: chat(
       `<|tool_call_start|>[{% for c in m.tool_calls %}${OBJECT}{{ ", " if not loop.last }}{% endfor %}]<|tool_call_end|>`,
     ),
     text: '<|tool_call_start|>[{"name": "get_weather", "arguments": {"city": "Paris"}}, {"name": "set-light", "arguments": {}}]<|tool_call_end|>',
@@ -133,6 +155,12 @@ export const TOOL_TEMPLATES: Record<string, ToolTemplate> = {
     text: '<TOOLCALL>[{"name": "get_weather", "arguments": {"city": "Paris"}}, {"name": "set-light", "arguments": {}}]</TOOLCALL>',
   },
   tool_code: {
+    template: chat(
+      `\`\`\`tool_code\n{% for c in m.tool_calls %}${python('"')}{{ "\n" }}{% endfor %}\`\`\``,
+    ),
+    text: '```tool_code\nget_weather(city="Paris")\nset-light()\n```',
+  },
+  tool_code_json: {
     template: each(`\`\`\`tool_code\n${OBJECT}\n\`\`\``, "\n"),
     text: '```tool_code\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n```\n```tool_code\n{"name": "set-light", "arguments": {}}\n```',
   },

@@ -116,6 +116,14 @@ describe("calls are read from", () => {
     ["nemotron", `<TOOLCALL>[{"name": "get_weather", "arguments": ${PARIS}}]</TOOLCALL>`, {}],
     ["functools", `functools[{"name": "get_weather", "arguments": ${PARIS}}]`, {}],
     ["tool_code", `\`\`\`tool_code\n{"name": "get_weather", "parameters": ${PARIS}}\n\`\`\``, {}],
+    ["lfm", "<|tool_call_start|>[get_weather(city='Paris')]<|tool_call_end|>", {}],
+    ["olmo", '<function_calls>\nget_weather(city="Paris")\n</function_calls>', {}],
+    ["tool_code", "```tool_code\ndefault_api.get_weather(city='Paris')\n```", {}],
+    ["python", 'get_weather(city="Paris")', { text: 'get_weather(city="Paris")', calls: [] }],
+    ["python", '[get_weather(city="Paris")]', {}],
+    ["python", '<|python_start|>[get_weather( city = "Paris" , )]', {}],
+    ["python", "[get_weather(city=Paris)]", {}],
+    ["python", '[get_weather("Paris")]', {}],
     ["json", `\n{"name": "get_weather", "arguments": ${PARIS}}`, {}],
     ["json", `[{"name": "get_weather", "arguments": ${PARIS}}]`, {}],
   ])("%s: %s", (name, text, expected) => {
@@ -168,6 +176,32 @@ describe("calls are read from", () => {
     const { text: content, calls } = read(withTools(name), [...text]);
     expect(calls).toEqual([call('{"a": 1}'), call("{}", "set-light")]);
     expect(content).toMatch(/^Two\.\s?Done\.$/);
+  });
+
+  test.each<[string, unknown]>([
+    ["city='it\\'s', days=3", { city: "it's", days: 3 }],
+    ["city='it's late', days=-1.5e3", { city: "it's late", days: -1500 }],
+    ['city="""a "b"\nc""", days=1_000', { city: 'a "b"\nc', days: 1000 }],
+    ["city='\\n\\u00e9\\x41\\d', days=None", { city: "\né" + "A\\d", days: null }],
+    ["city=12345, days=.5", { city: "12345", days: 0.5 }],
+    [
+      "a=True, b=[1, 'x', (False,)], c={'k': {1: []}}",
+      { a: true, b: [1, "x", [false]], c: { k: { 1: [] } } },
+    ],
+    ["'Rome', 2", { city: "Rome", days: 2 }],
+    ["city='), days=(', days=[]", { city: "), days=(", days: [] }],
+    ["", {}],
+  ])("Python's literals become JSON: %s", (args, wanted) => {
+    const { text, calls } = read(withTools("python"), [`[get_weather(${args})]`]);
+    expect(text).toBe("");
+    expect(calls.map((c) => JSON.parse(c.arguments) as unknown)).toEqual([wanted]);
+  });
+
+  test("what is cut off within Python keeps the arguments that are whole", () => {
+    const cut = read(withTools("python"), ["[get_weather(city='Paris', days=[1, "]);
+    expect(cut).toEqual({ text: "", reasoning: "", calls: [call('{"city": "Paris"')] });
+    const link = "[get_weather](https://x.y) is a link";
+    expect(read(withTools("python"), [link])).toEqual({ text: link, reasoning: "", calls: [] });
   });
 
   test("tagged arguments take their types from the schema", () => {
@@ -304,6 +338,7 @@ describe("however a text is cut", () => {
           ...(calls.kind === "named" ? [calls.begin, calls.after, calls.end] : []),
         ]),
         ...["{", "}", "[", "]", ",", '"', ":", " ", "\n", "get_weather", "set-light", "x"],
+        ...["(", ")", "'", "city=", "\\"],
         ...['{"name": "get_weather", ', '"arguments": {"a": "}"}', "<parameter=", "<arg_key>"],
       ),
       { maxLength: 14 },

@@ -6,6 +6,7 @@
  * known, then its arguments as they come, as the model wrote them. What begins like a call and is none, because it
  * can't be read or no function of the request has that name, is content, as it was written.
  */
+import { readArgument, Unfinished } from "./python_literal.js";
 import type { ReasoningFormat } from "./reasoning.js";
 import type { ArgumentTags, NamedCalls, ToolFormat } from "./tool_formats.js";
 import type { ToolCallDelta, ToolSpec } from "./tools.js";
@@ -173,7 +174,7 @@ export class AnswerParser {
   *#members(format: ToolFormat): Reader {
     const { open, close, calls } = format;
     yield* this.#skipSpace();
-    const listed = calls.kind === "json" && (yield* this.#peek()) === "[";
+    const listed = calls.kind !== "named" && (yield* this.#peek()) === "[";
     if (listed) yield* this.#read();
     for (;;) {
       this.#told = undefined;
@@ -185,10 +186,13 @@ export class AnswerParser {
         if (calls.begin === "") break;
         continue;
       }
-      yield* this.#object();
+      yield* this.#skipSpace();
+      const python = calls.kind === "python" && (yield* this.#peek()) !== "{";
+      yield* python ? this.#python() : this.#object();
       this.#taken = "";
       yield* this.#skipSpace();
       const c = yield* this.#peek();
+      if (python && !listed && /[A-Za-z_]/.test(c)) continue;
       if (listed ? c !== "," : open !== "" || (c !== ";" && c !== ",")) break;
       yield* this.#read();
     }
@@ -292,6 +296,37 @@ export class AnswerParser {
     const text = yield* this.#string();
     if (!text.trim().startsWith("{")) throw new NoCall();
     return text;
+  }
+
+  /** A call as Python code. Values without a key are those of the schema's properties, in order. */
+  *#python(): Reader {
+    let name = "";
+    for (let c = yield* this.#read(); c !== "("; c = yield* this.#read()) {
+      if (!/[\w.-]/.test(c) || name.length > LONGEST_NAME) throw new NoCall();
+      name += c;
+    }
+    this.#tell(name.slice(name.lastIndexOf(".") + 1));
+    const properties = propertiesOf(this.#told);
+    const chars = { peek: () => this.#peek(), read: () => this.#read() };
+    try {
+      for (let i = 0; ; i++) {
+        yield* this.#skipSpace();
+        const c = yield* this.#peek();
+        if (c === END) return;
+        if (c === ")") break;
+        const { key = Object.keys(properties)[i] ?? `${i}`, json } = yield* readArgument(chars);
+        const bare = properties[key]?.type === "string" && !/^("|null$)/.test(json);
+        const value = bare ? JSON.stringify(json) : json;
+        this.#argue(`${this.#argued ? ", " : "{"}${JSON.stringify(key)}: ${value}`);
+        yield* this.#skipSpace();
+        if ((yield* this.#peek()) !== ")") yield* this.#read(); // a comma
+      }
+    } catch (error) {
+      if (error instanceof Unfinished) return;
+      throw error;
+    }
+    yield* this.#read();
+    this.#argue(this.#argued ? "}" : "{}");
   }
 
   /** A call by its function's name. @returns whether the group goes on after it */
@@ -441,13 +476,15 @@ function parsed(json: string): string {
   }
 }
 
+function propertiesOf(spec: ToolSpec | undefined) {
+  const properties = spec?.function.parameters?.["properties"];
+  return (properties ?? {}) as Record<string, { type?: unknown } | undefined>;
+}
+
 /** A value between tags as JSON: a string where the function's schema says so, or where it is nothing else. */
 function jsonOf(key: string, text: string, spec: ToolSpec | undefined): string {
   const value = text.replace(/^\n/, "").replace(/\n$/, "");
-  const properties = spec?.function.parameters?.["properties"] as
-    | Record<string, { type?: unknown } | undefined>
-    | undefined;
-  if (properties?.[key]?.type === "string") return JSON.stringify(value);
+  if (propertiesOf(spec)[key]?.type === "string") return JSON.stringify(value);
   const python: Record<string, string> = { True: "true", False: "false", None: "null" };
   const json = python[value.trim()] ?? value.trim();
   try {

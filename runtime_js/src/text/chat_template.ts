@@ -11,6 +11,8 @@ export interface TemplateMessage {
   tool_calls?: { id: string; type: "function"; function: { name: string; arguments: unknown } }[];
   /** What the model thought before it. */
   reasoning_content?: string;
+  /** Tools as JSON text, for templates that take them with the system message. */
+  tools?: string;
 }
 
 /** What is read of tokenizer_config.json. */

@@ -39,14 +39,17 @@ describe("fillInMiddle", () => {
   ])("%s: before, after, and what is missing comes last", (_, tokens) => {
     expect(fillInMiddle(withTokens(...tokens), before, "return x")).toEqual({
       tokens: [first, ...before, second, ...after, third],
-      ends: [fourth],
+      ends: [first, second, third, fourth],
     });
   });
 
-  test("Codestral is told what comes after first", () => {
-    const { tokens, ends } = fillInMiddle(withTokens("[PREFIX]", "[SUFFIX]"), before, "return x");
-    expect(tokens).toEqual([second, ...after, first, ...before]);
-    expect(ends).toEqual([]);
+  test.each([
+    ["Codestral", ["[PREFIX]", "[SUFFIX]"], []],
+    ["Seed-Coder", ["<[fim-prefix]>", "<[fim-suffix]>", "<[fim-middle]>"], [third]],
+  ])("%s is told what comes after first", (_, names, middle) => {
+    const { tokens, ends } = fillInMiddle(withTokens(...names), before, "return x");
+    expect(tokens).toEqual([second, ...after, first, ...before, ...middle]);
+    expect(ends).toEqual([first, second, ...middle]);
   });
 
   test("a tokenizer without all tokens of a kind is refused by name", () => {

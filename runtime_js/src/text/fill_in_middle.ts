@@ -9,43 +9,52 @@ interface Kind {
   middle?: string;
   /** What comes after the gap is told first. */
   suffixFirst?: true;
-  /** Tokens that end what is written, where the tokenizer has them. */
+  /** Tokens that end what is written, where the tokenizer has them, beside those three. */
   ends: readonly string[];
 }
 
-/** From the model cards, and for the last two from their makers' code (codellama, mistral-common). */
+/** What each was read in is named beside it: the makers' own code, model cards, tokenizers. */
 const KINDS: readonly Kind[] = [
-  // Qwen2.5-Coder, CodeGemma
+  // Qwen2.5-Coder: QwenLM/Qwen2.5-Coder, examples/Qwen2.5-Coder-fim.py, whose ends are ids 151659 to 151664.
+  // CodeGemma: ai.google.dev/gemma/docs/codegemma/prompt-structure, and the terminators of its model card.
   {
     prefix: "<|fim_prefix|>",
     suffix: "<|fim_suffix|>",
     middle: "<|fim_middle|>",
     ends: ["<|endoftext|>", "<|file_sep|>", "<|file_separator|>", "<|repo_name|>", "<|fim_pad|>"],
   },
-  // StarCoder, StarCoder2, Stable Code, Granite Code
+  // StarCoder, and after it StarCoder2, Stable Code, Granite Code: the model card of bigcode/starcoder.
   {
     prefix: "<fim_prefix>",
     suffix: "<fim_suffix>",
     middle: "<fim_middle>",
     ends: ["<|endoftext|>", "<file_sep>", "<fim_pad>"],
   },
-  // SantaCoder
+  // SantaCoder: special_tokens_map.json of bigcode/santacoder.
   {
     prefix: "<fim-prefix>",
     suffix: "<fim-suffix>",
     middle: "<fim-middle>",
-    ends: ["<|endoftext|>"],
+    ends: ["<|endoftext|>", "<fim-pad>"],
   },
-  // DeepSeek Coder
+  // Seed-Coder: section 3 of its report, arXiv 2506.03524.
+  {
+    prefix: "<[fim-prefix]>",
+    suffix: "<[fim-suffix]>",
+    middle: "<[fim-middle]>",
+    suffixFirst: true,
+    ends: [],
+  },
+  // DeepSeek Coder: "Code Insertion" in the README of deepseek-ai/DeepSeek-Coder.
   {
     prefix: "<｜fim▁begin｜>",
     suffix: "<｜fim▁hole｜>",
     middle: "<｜fim▁end｜>",
     ends: ["<｜end▁of▁sentence｜>"],
   },
-  // Code Llama
+  // Code Llama: tokenizer_config.json, and encode_infilling of facebookresearch/codellama, llama/tokenizer.py.
   { prefix: "▁<PRE>", suffix: "▁<SUF>", middle: "▁<MID>", ends: ["▁<EOT>"] },
-  // Codestral
+  // Codestral: encode_fim of mistralai/mistral-common, tokens/tokenizers/instruct.py.
   { prefix: "[PREFIX]", suffix: "[SUFFIX]", suffixFirst: true, ends: [] },
 ];
 
@@ -73,10 +82,11 @@ export function fillInMiddle(
     const [prefixId, suffixId, ...middleId] = ids as [number, number, ...number[]];
     const first = [prefixId, ...before];
     const last = [suffixId, ...tokenizer.encodeInside(after)];
+    const known = ends.map((token) => tokenizer.idOf(token)).filter((id) => id !== undefined);
     const parts = suffixFirst ? [...last, ...first] : [...first, ...last];
     return {
       tokens: [...tokenizer.beginning, ...parts, ...middleId],
-      ends: ends.map((token) => tokenizer.idOf(token)).filter((id) => id !== undefined),
+      ends: [prefixId, suffixId, ...middleId, ...known],
     };
   }
   throw new InvalidRequestError(

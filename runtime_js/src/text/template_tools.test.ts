@@ -51,7 +51,8 @@ describe.each(Object.entries(TOOL_TEMPLATES))("a template of the %s format", (na
       { role: "assistant", content: null, tool_calls: calls },
       ...calls.map(({ id }) => ({ role: "tool" as const, content: "7", tool_call_id: id })),
     ];
-    const prompt = template.render(tools.prepare(history), { tools: TOOLS });
+    const { messages, settings } = tools.prepare(history, { tools: TOOLS });
+    const prompt = template.render(messages, settings);
     expect(prompt.replaceAll(ID, '"id": "ID"')).toContain(
       expected.text.replaceAll(ID, '"id": "ID"'),
     );
@@ -60,8 +61,10 @@ describe.each(Object.entries(TOOL_TEMPLATES))("a template of the %s format", (na
 
   test("what the constraint is made of is the very text", () => {
     const { open, lead, gap, tail, format } = tools.syntax;
+    const quote = expected.text.includes("'") ? "'" : '"';
     const args = (city: string | undefined) => {
       const { calls } = format;
+      if (calls.kind === "python") return city ? `city=${quote}${city}${quote}` : "";
       if (calls.kind === "json" || calls.arguments === "json")
         return city ? `{"city": "${city}"}` : "{}";
       const { key, value, end } = calls.arguments;
@@ -76,7 +79,7 @@ describe.each(Object.entries(TOOL_TEMPLATES))("a template of the %s format", (na
     const withoutIds = expected.text.replaceAll(/, "id": "[^"]*"/g, "");
     // A call without tagged arguments ends where they would begin: spaces differ.
     expect(whole.replaceAll(/\s+/g, "")).toBe(withoutIds.replaceAll(/\s+/g, ""));
-    if (format.calls.kind === "json" || format.calls.arguments === "json")
+    if (format.calls.kind !== "named" || format.calls.arguments === "json")
       expect(whole).toBe(withoutIds);
   });
 });
@@ -119,10 +122,70 @@ describe("TemplateTools", () => {
       type: "function" as const,
       function: { name: "f", arguments: { a: [1, "é"], b: {} } },
     };
-    const [message] = new TemplateTools(template, []).prepare([
+    const { messages } = new TemplateTools(template, []).prepare([
       { role: "assistant", content: null, tool_calls: [call] },
     ]);
+    const [message] = messages;
     expect(message?.content).toBe("");
     expect(message?.tool_calls?.[0]?.function.arguments).toBe('{"a": [1, "é"], "b": {}}');
   });
+
+  describe("a template that takes tools with the system message, and prints no calls, as Phi-4-mini's", () => {
+    const template = new ChatTemplate(
+      "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% if m.role == 'system' and m.tools %}" +
+        "<|tool|>{{ m.tools }}<|/tool|>{% endif %}<|end|>{% endfor %}<|assistant|>",
+      {},
+    );
+    const tools = new TemplateTools(template, ["<|tool_call|>", "<|/tool_call|>"]);
+    const [weather] = TOOLS as [(typeof TOOLS)[number]];
+    const told =
+      '<|tool|>[{"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}]<|/tool|>';
+    const question = { role: "user" as const, content: "Rain?" };
+    const render = (messages: TemplateMessage[], settings?: Record<string, unknown>) => {
+      const prepared = tools.prepare(messages, settings);
+      return template.render(prepared.messages, prepared.settings);
+    };
+
+    test("is told of them there, below what the system message says, or a sentence", () => {
+      expect(tools.takesTools).toBe(true);
+      expect(tools.syntax.format.name).toBe("phi");
+      expect(render([question], { tools: [weather] })).toBe(
+        `<|system|>You are a helpful assistant with some tools.${told}<|end|><|user|>Rain?<|end|><|assistant|>`,
+      );
+      const system = { role: "system" as const, content: "Be brief." };
+      expect(render([system, question], { tools: [weather] })).toBe(
+        `<|system|>Be brief.${told}<|end|><|user|>Rain?<|end|><|assistant|>`,
+      );
+      expect(render([question])).toBe("<|user|>Rain?<|end|><|assistant|>");
+    });
+
+    test("calls stand in its content as the model wrote them", () => {
+      const text = TOOL_TEMPLATES["phi"]?.text as string;
+      const { calls } = callsOf(tools, text);
+      const said = { role: "assistant" as const, content: null, tool_calls: calls };
+      expect(calls).toHaveLength(2);
+      expect(render([question, said])).toContain(`<|assistant|>${text}<|end|>`);
+    });
+  });
+
+  test.each(["python", "qwen_xml", "kimi", "hermes"])(
+    "calls as content, in the %s format, are read as the same calls",
+    (name) => {
+      const { template, text } = TOOL_TEMPLATES[name] as (typeof TOOL_TEMPLATES)[string];
+      // The marks without the print: a comment is no part of a prompt.
+      const marks = `{# ${template.replaceAll(/[#%{}]/g, "")} func_name1( #}{{ tools | tojson }}`;
+      const silent = new ChatTemplate(
+        `${marks}{% for m in messages %}{{ m.content }}{% endfor %}`,
+        {},
+      );
+      const tools = new TemplateTools(silent, []);
+      expect(tools.syntax.format.name).toBe(name);
+      const { calls } = callsOf(tools, text);
+      expect(calls).toHaveLength(2);
+      const { messages } = tools.prepare([{ role: "assistant", content: null, tool_calls: calls }]);
+      const again = callsOf(tools, messages[0]?.content as string);
+      expect(again.content).toBe("");
+      expect(again.calls.map((c) => c.function)).toEqual(calls.map((c) => c.function));
+    },
+  );
 });

@@ -1,6 +1,12 @@
 /** What a chat template says about tools: whether it takes them, how it writes calls, and how it wants them in a history. */
 import type { ChatTemplate, TemplateMessage } from "./chat_template.js";
-import { type JsonCalls, PLAIN_JSON, TOOL_FORMATS, type ToolFormat } from "./tool_formats.js";
+import {
+  type JsonCalls,
+  PLAIN_JSON,
+  PYTHON,
+  TOOL_FORMATS,
+  type ToolFormat,
+} from "./tool_formats.js";
 
 /** A format, and what of it each template does in its own way. Calls are `open` `lead` CALL (`gap` CALL)* `tail`. */
 export interface CallSyntax {
@@ -48,28 +54,54 @@ export class TemplateTools {
   /** Whether prompts tell the model of tools. */
   readonly takesTools: boolean;
   readonly syntax: CallSyntax;
-  readonly #taken: Taken;
+  /** In which form calls are taken; undefined: the template prints none, so they must be content. */
+  readonly #taken: Taken | undefined;
+  /** The template takes tools with the system message. */
+  readonly #inSystem: boolean;
 
   /** @param tokens special and added tokens, which tell the format where the template does not */
   constructor(
     private readonly template: ChatTemplate,
     tokens: readonly string[],
   ) {
-    this.takesTools = this.#try([QUESTION], [TOOL])?.includes(TOOL.function.name) ?? false;
-    const format = formatOf(template.source, tokens);
-    const two = this.#probe(format, 2);
-    const one = two ?? this.#probe(format, 1);
-    this.#taken = one?.taken ?? { arguments: "object", content: null };
+    const told = (text: string | undefined) => text?.includes(TOOL.function.name) ?? false;
+    const alone = told(this.#try([QUESTION], [TOOL]));
+    this.#inSystem = !alone && told(this.#try(withTools([QUESTION], [TOOL]), undefined));
+    this.takesTools = alone || this.#inSystem;
+    const formats = formatsOf(template.source, tokens);
+    const shown = formats.map((format) => this.#shown(format));
+    const { format, printed } =
+      shown.find(({ printed }) => printed?.parts) ?? (shown[0] as (typeof shown)[number]);
+    this.#taken = printed?.taken;
     this.syntax = {
       ...defaults(format),
-      ...(one ? written(format, one.text) : {}),
-      single: one !== undefined && two === undefined,
+      ...printed?.parts,
+      single: printed?.count === 1,
     };
   }
 
-  /** A history in the form that the template takes. */
-  prepare(messages: readonly TemplateMessage[]): TemplateMessage[] {
-    return prepared(messages, this.syntax.format, this.#taken);
+  /** A history, and the variables of a request, in the form that the template takes. */
+  prepare(
+    messages: readonly TemplateMessage[],
+    { tools, ...settings }: Record<string, unknown> = {},
+  ): { messages: TemplateMessage[]; settings: Record<string, unknown> } {
+    const history = this.#taken
+      ? prepared(messages, this.syntax.format, this.#taken)
+      : messages.map((message) => withCalls(message, this.syntax));
+    if (tools === undefined) return { messages: history, settings };
+    if (this.#inSystem) return { messages: withTools(history, tools as Told[]), settings };
+    return { messages: history, settings: { ...settings, tools } };
+  }
+
+  /** What the template prints of a history with calls in this format, of two if it takes them; `parts` if calls are found in it. */
+  #shown(format: ToolFormat) {
+    for (const count of [2, 1]) {
+      const probe = this.#probe(format, count);
+      if (!probe) continue;
+      const { text, taken } = probe;
+      return { format, printed: { count, taken, parts: written(format, text) } };
+    }
+    return { format, printed: undefined };
   }
 
   /** A history with so many calls, in the first form that the template prints in full. */
@@ -106,13 +138,42 @@ export class TemplateTools {
     return count(text) > count(other);
   }
 
-  #try(messages: TemplateMessage[], tools: unknown[]): string | undefined {
+  #try(messages: TemplateMessage[], tools: unknown[] | undefined): string | undefined {
     try {
-      return this.template.render(messages, { tools });
+      return this.template.render(messages, tools ? { tools } : {});
     } catch {
       return undefined; // it does not take this
     }
   }
+}
+
+/** A tool as templates are told of it. */
+type Told = { function: unknown };
+
+/** What models that read tools in a system message are told where a conversation has none: the sentence of Phi-4-mini's card. */
+const WITH_TOOLS = "You are a helpful assistant with some tools.";
+
+function withTools(messages: readonly TemplateMessage[], tools: readonly Told[]) {
+  const [first, ...rest] = messages;
+  const system = first?.role === "system" ? first : undefined;
+  const told = pythonJson(tools.map((tool) => tool.function));
+  return [
+    { role: "system" as const, content: WITH_TOOLS, ...system, tools: told },
+    ...(system ? rest : messages),
+  ];
+}
+
+/** Calls as the model wrote them, in the content. */
+function withCalls(message: TemplateMessage, syntax: CallSyntax): TemplateMessage {
+  const { tool_calls: calls, ...said } = message;
+  if (!calls) return message;
+  const { open, lead, gap, tail } = syntax;
+  const texts = calls.map(({ function: { name, arguments: given } }, i) => {
+    const [begin, middle, end] = callText(syntax, name);
+    const numbered = middle === undefined ? "" : `${i}${middle}`;
+    return begin + numbered + argumentsText(syntax, given as Record<string, unknown>) + end;
+  });
+  return { ...said, content: (said.content ?? "") + open + lead + texts.join(gap) + tail };
 }
 
 function prepared(
@@ -138,30 +199,33 @@ function prepared(
   });
 }
 
-/** The format of a template, or else of a vocabulary; plain JSON if neither has the marks of any. */
-function formatOf(source: string, tokens: readonly string[]): ToolFormat {
+/** The formats whose marks a template has, or else a vocabulary, likeliest first; and what is told by nothing but its print. */
+function formatsOf(source: string, tokens: readonly string[]): ToolFormat[] {
   const of = (texts: string) =>
-    TOOL_FORMATS.find(({ marks }) => marks.every((mark) => texts.includes(mark)));
+    TOOL_FORMATS.filter(({ marks }) => marks.every((mark) => texts.includes(mark)));
   const unescaped = source.replaceAll("\\n", "\n").replaceAll('\\"', '"');
-  return of(unescaped) ?? of(tokens.join("\n")) ?? PLAIN_JSON;
+  const marked = of(unescaped);
+  if (marked.length === 0) marked.push(...of(tokens.join("\n")));
+  return marked.length > 0 ? [...marked, PYTHON] : [PLAIN_JSON, PYTHON];
 }
 
 function defaults(format: ToolFormat): CallSyntax {
   const { open, close, list, grouped, calls } = format;
   const argumentsKey = calls.kind === "json" ? calls.argumentsKey : "arguments";
+  const lines = calls.kind === "python" ? "\n" : "";
   const common = { format, open, argumentsKey, single: false };
   if (list) return { ...common, lead: "[", gap: ", ", tail: `]${close}` };
-  if (grouped) return { ...common, lead: "", gap: "", tail: close };
+  if (grouped) return { ...common, lead: lines, gap: lines, tail: lines + close };
   return { ...common, lead: "", gap: `${close}${open}` || "; ", tail: close };
 }
 
-/** What a template writes around and between calls; nothing where it can't be told. */
-function written(format: ToolFormat, text: string): Partial<CallSyntax> {
+/** What a template writes around and between calls; undefined where it can't be told. */
+function written(format: ToolFormat, text: string): Partial<CallSyntax> | undefined {
   const spans = spansOf(format, text);
   const [first] = spans;
   const last = spans.at(-1);
-  if (!first || !last) return {};
-  const { open, also = [], close } = format;
+  if (!first || !last) return undefined;
+  const { open, also = [], close, list } = format;
   const before = text.slice(0, first.begin);
   const opened = [open, ...also]
     .map((mark) => ({ mark, at: before.lastIndexOf(mark) }))
@@ -169,12 +233,13 @@ function written(format: ToolFormat, text: string): Partial<CallSyntax> {
       ({ mark, at }) => mark !== "" && at >= 0 && BETWEEN.test(before.slice(at + mark.length)),
     )
     .at(0);
-  if (open !== "" && !opened) return {};
-  const lead = opened ? before.slice(opened.at + opened.mark.length) : "";
+  if (open !== "" && !opened) return undefined;
+  const bracket = list ? (/\[\s*$/.exec(before)?.[0] ?? "") : "";
+  const lead = opened ? before.slice(opened.at + opened.mark.length) : bracket;
   const after = text.slice(last.end);
   const rest = close === "" ? /^\s*\]/.exec(lead.includes("[") ? after : "") : undefined;
   const ends = close === "" ? (rest?.[0] ?? "") : upTo(after, close);
-  if (ends === undefined) return {};
+  if (ends === undefined) return undefined;
   const key = /"(arguments|parameters)":\s*\{\s*"probe_key/.exec(text)?.[1];
   const gap = spans[1] && text.slice(first.end, spans[1].begin);
   return {
@@ -206,6 +271,10 @@ function spansOf({ calls }: ToolFormat, text: string): { begin: number; end: num
     if (calls.kind === "json") {
       begin = text.lastIndexOf("{", at);
       tail = /^"\s*\}[^{}]*\}/.exec(text.slice(value + "probe_value".length));
+    } else if (calls.kind === "python") {
+      begin = at;
+      if (text[at + CALL.length] !== "(") continue;
+      tail = /^["']?\)/.exec(text.slice(value + "probe_value".length));
     } else {
       const { begin: mark, end } = calls;
       begin = at - mark.length;
@@ -229,6 +298,7 @@ export function callText(
   { format: { calls }, argumentsKey }: CallSyntax,
   name: string,
 ): [begin: string, middle: string | undefined, end: string] {
+  if (calls.kind === "python") return [`${name}(`, undefined, ")"];
   if (calls.kind === "named") {
     const { begin, numbered, after, end } = calls;
     if (numbered) return [`${begin}${name}${numbered}`, after, end];
@@ -237,6 +307,16 @@ export function callText(
   const named = `"${calls.nameKey}": ${JSON.stringify(name)}, "${argumentsKey}": `;
   if (calls.numberKey) return [`{"${calls.numberKey}": "`, `", ${named}`, "}"];
   return [`{${named}`, undefined, "}"];
+}
+
+function argumentsText({ format: { calls } }: CallSyntax, given: Record<string, unknown>): string {
+  const entries = Object.entries(given);
+  if (calls.kind === "python")
+    return entries.map(([key, value]) => `${key}=${pythonLiteral(value)}`).join(", ");
+  if (calls.kind === "json" || calls.arguments === "json") return pythonJson(given);
+  const { key: before, value: between, end } = calls.arguments;
+  const plain = (value: unknown) => (typeof value === "string" ? value : pythonJson(value));
+  return entries.map(([key, value]) => before + key + between + plain(value) + end).join("\n");
 }
 
 /** An id of nine letters and digits, the same for the same one: FNV-1a of 32 bits, and multiplied on. */
@@ -260,4 +340,16 @@ export function pythonJson(value: unknown): string {
     return `{${members.join(", ")}}`;
   }
   return JSON.stringify(value);
+}
+
+/** JSON values as Python writes them. */
+function pythonLiteral(value: unknown): string {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(pythonLiteral).join(", ")}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  const members = Object.entries(value as object).map(
+    ([k, v]) => `${JSON.stringify(k)}: ${pythonLiteral(v)}`,
+  );
+  return `{${members.join(", ")}}`;
 }

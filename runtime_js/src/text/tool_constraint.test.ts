@@ -194,6 +194,67 @@ describe("the grammar engine", () => {
     });
   });
 
+  test("arguments in Python are those of the schema", () => {
+    const { syntax } = new TemplateTools(
+      new ChatTemplate(TOOL_TEMPLATES["python"]?.template as string, {}),
+      [],
+    );
+    const fn = (parameters: Record<string, unknown>, strict = true): ToolSpec => ({
+      type: "function",
+      function: { name: "f", parameters: { type: "object", ...parameters }, strict },
+    });
+    const choice = { mode: "required" as const };
+    const all = (spec: ToolSpec, args: string) =>
+      taken(constraintOf({ tools: { syntax, specs: [spec], choice } }), `[f(${args})]`) === "all";
+    const properties = {
+      a: { type: "string", description: "any" },
+      b: { type: "integer" },
+      c: { enum: ["x", 1, null, true] },
+      d: { type: "array", items: { type: "boolean" } },
+      e: { type: "string", minLength: 2 },
+      g: { type: "object", properties: { h: { $ref: "#/$defs/n" } }, required: ["h"] },
+    };
+    const given = fn({ properties, required: ["b", "d"], $defs: { n: { type: "number" } } });
+    for (const right of [
+      "b=1, d=[]",
+      "a='it\\'s', b=-7, d=[True, False]",
+      'a="x(,)", b=0, c="x", d=[True]',
+      "b=0, c='x', d=[]",
+      'b=0, c=None, d=[], e="ab", g={"h": 1.5}',
+      "b=0, c=True, d=[]",
+    ])
+      expect(all(given, right), right).toBe(true);
+    for (const wrong of [
+      "",
+      "b=1",
+      "d=[], b=1",
+      "b='1', d=[]",
+      "b=1, d=[1]",
+      "b=1, c='y', d=[]",
+      'b=1, d=[], e="a"',
+      "b=1, d=[], z=1",
+      "a=1, b=1, d=[]",
+    ])
+      expect(all(given, wrong), wrong).toBe(false);
+    const { a, b } = properties;
+    const free = fn({ properties: { a, b } });
+    for (const right of ["", "a='x'", "b=1", "a='x', b=1"]) expect(all(free, right)).toBe(true);
+    for (const wrong of ["a='x',", "b=1, a='x'", ", b=1"]) expect(all(free, wrong)).toBe(false);
+    const loose = fn({ properties: { a } }, false);
+    for (const right of ["", 'z=None, y={"k": [1]}', "a=1"]) expect(all(loose, right)).toBe(true);
+    expect(all(loose, "1")).toBe(false);
+  });
+
+  test("in Python, free text may hold brackets, and a call begins with a function's name", () => {
+    const { syntax } = new TemplateTools(
+      new ChatTemplate(TOOL_TEMPLATES["python"]?.template as string, {}),
+      [],
+    );
+    const auto = constraintOf({ tools: { syntax, specs: TOOLS, choice: { mode: "auto" } } });
+    expect(taken(auto, "A list: [1, 2], a [link](x), [get_whether()]")).toBe("all");
+    expect(taken(auto, "[get_weather(town='Paris')]")).toBe("[get_weather(");
+  });
+
   test("thinking is free, and calls follow it", () => {
     const { syntax } = new TemplateTools(
       new ChatTemplate(TOOL_TEMPLATES["hermes"]?.template as string, {}),

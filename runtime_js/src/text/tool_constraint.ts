@@ -1,10 +1,10 @@
 /** What an answer that has parts must look like, in XGrammar's structural tag format. */
 import type { GrammarSpec } from "../grammar/spec.js";
+import { pythonArguments } from "./python_arguments.js";
 import type { ReasoningFormat } from "./reasoning.js";
+import { type Format, oneOf, optional, regex, sequence, star, text } from "./structural_tag.js";
 import { type CallSyntax, callText } from "./template_tools.js";
 import type { ToolChoice, ToolSpec } from "./tools.js";
-
-type Format = { type: string; [key: string]: unknown };
 
 export interface Asked {
   /** Tools whose calls are held to their form; `specs` are those before `choice.only`. */
@@ -15,15 +15,9 @@ export interface Asked {
   grammar?: GrammarSpec | undefined;
 }
 
-const text = (value: string): Format[] => (value === "" ? [] : [{ type: "const_string", value }]);
-const sequence = (...elements: Format[]): Format =>
-  elements.length === 1 ? (elements[0] as Format) : { type: "sequence", elements };
-const oneOf = (elements: Format[]): Format =>
-  elements.length === 1 ? (elements[0] as Format) : { type: "or", elements };
-
 /** Whitespace that a model may put after its thinking. */
-const SPACE: Format = { type: "regex", pattern: "[ \\n]*" };
-const DIGITS: Format = { type: "regex", pattern: "[0-9]{1,3}" };
+const SPACE = regex("[ \\n]*");
+const DIGITS = regex("[0-9]{1,3}");
 
 /**
  * The constraint on an answer: from where a call begins, it is one that the reader takes, of a given function, with arguments
@@ -51,14 +45,25 @@ function callsOf({ syntax, specs, choice }: NonNullable<Asked["tools"]>) {
   const callable = specs.filter((tool) => !only || only.includes(tool.function.name));
   const single = (choice.single ?? false) || syntax.single;
   const call = (begun: number) => oneOf(callable.map((tool) => callOf(syntax, tool, begun)));
-  const more: Format[] = single ? [] : [{ type: "star", content: sequence(...text(gap), call(0)) }];
-  // Where nothing announces calls, it is what all of them begin with.
+  const more: Format[] = single ? [] : [star(...text(gap), call(0))];
+  const rest = [...more, ...text(tail)];
   const { calls } = syntax.format;
-  const trigger = open || `{"${calls.kind === "json" ? calls.nameKey : "name"}": "`;
-  const rest = open ? [...text(lead), call(0), ...more, ...text(tail)] : [call(trigger.length)];
+  let rules: [trigger: string, Format][];
+  if (open) {
+    rules = [[open, sequence(...text(lead), call(0), ...rest)]];
+  } else if (calls.kind === "python") {
+    // Nothing announces calls but their names.
+    rules = callable.map((tool) => {
+      const [begin] = callText(syntax, tool.function.name);
+      return [lead + begin, sequence(callOf(syntax, tool, begin.length), ...rest)];
+    });
+  } else {
+    const trigger = `{"${calls.kind === "json" ? calls.nameKey : "name"}": "`;
+    rules = [[trigger, call(trigger.length)]]; // what all of them begin with
+  }
   return {
-    alone: sequence(...text(open + lead), call(0), ...more, ...text(tail)),
-    anywhere: { type: "dispatch", rules: [[trigger, sequence(...rest)]], loop: !single },
+    alone: sequence(...text(open + lead), call(0), ...rest),
+    anywhere: { type: "dispatch", rules, loop: !single },
   };
 }
 
@@ -67,6 +72,10 @@ function callOf(syntax: CallSyntax, { function: fn }: ToolSpec, begun: number): 
   const [begin, middle, end] = callText(syntax, fn.name);
   const numbered: Format[] = middle === undefined ? [] : [DIGITS, ...text(middle)];
   const { calls } = syntax.format;
+  if (calls.kind === "python") {
+    const schema = fn.strict === false ? undefined : schemaOf(fn);
+    return sequence(...text(begin.slice(begun)), ...pythonArguments(schema), ...text(end));
+  }
   const tags = calls.kind === "named" && calls.arguments !== "json" ? calls.arguments : undefined;
   const json_schema = schemaOf(fn);
   if (tags && Object.keys((json_schema["properties"] ?? {}) as object).length === 0)
@@ -111,5 +120,5 @@ function thought(thinking: Asked["thinking"], strict: boolean): Format[] {
     end: format.end,
   });
   if (opened) return strict ? [region(""), SPACE] : [region("")];
-  return [{ type: "optional", content: sequence(region(format.begin), SPACE) }];
+  return [optional(region(format.begin), SPACE)];
 }

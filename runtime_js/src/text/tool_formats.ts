@@ -23,6 +23,11 @@ export interface NamedCalls {
   end: string;
 }
 
+/** NAME`(`KEY`=`VALUE`, `…`)`: Python code, with literals for values. Readers take JSON objects in its place. */
+export interface PythonCalls {
+  kind: "python";
+}
+
 /** Each argument is `key` KEY `value` VALUE `end`; strings stand bare, other values are JSON. */
 export interface ArgumentTags {
   /** What XGrammar calls it. */
@@ -42,8 +47,8 @@ export interface ToolFormat {
   also?: readonly string[];
   /** Empty: the answer ends. */
   close: string;
-  calls: JsonCalls | NamedCalls;
-  /** Whether a template that does not tell writes the calls into a JSON list. */
+  calls: JsonCalls | NamedCalls | PythonCalls;
+  /** Whether a template that does not tell writes the calls into a list. */
   list?: true;
   /** Whether several calls stand between one `open` and `close`, though not in a list. */
   grouped?: true;
@@ -63,7 +68,18 @@ export const PLAIN_JSON: ToolFormat = {
   calls: JSON_CALLS,
 };
 
-/** The first whose marks are all there counts. Content may stand before the calls of all, and after those with a `close`. */
+/** Calls as Python code that nothing announces. */
+export const PYTHON: ToolFormat = {
+  name: "python", // Llama 4, Llama 3.2 with a template of that kind, ToolACE, Gemma's documentation
+  marks: ["func_name1("],
+  open: "",
+  also: ["<|python_tag|>", "<|python_start|>"],
+  close: "",
+  list: true,
+  calls: { kind: "python" },
+};
+
+/** Of those whose marks are all there, the first that a template prints counts, or else the first. Content may stand before the calls of all, and after those with a `close`. */
 export const TOOL_FORMATS: readonly ToolFormat[] = [
   {
     name: "kimi",
@@ -202,12 +218,28 @@ export const TOOL_FORMATS: readonly ToolFormat[] = [
     },
   },
   {
-    name: "lfm", // LFM2, of whose calls those in JSON are read
+    name: "lfm", // LFM2
+    marks: ["<|tool_call_start|>"],
+    open: "<|tool_call_start|>",
+    close: "<|tool_call_end|>",
+    list: true,
+    calls: { kind: "python" },
+  },
+  {
+    name: "lfm_json", // LFM2 where it is told to write JSON
     marks: ["<|tool_call_start|>"],
     open: "<|tool_call_start|>",
     close: "<|tool_call_end|>",
     list: true,
     calls: JSON_CALLS,
+  },
+  {
+    name: "olmo", // OLMo 3: a call in each line
+    marks: ["<function_calls>"],
+    open: "<function_calls>",
+    close: "</function_calls>",
+    grouped: true,
+    calls: { kind: "python" },
   },
   {
     name: "nemotron",
@@ -230,8 +262,17 @@ export const TOOL_FORMATS: readonly ToolFormat[] = [
     marks: ["```tool_code"],
     open: "```tool_code",
     close: "```",
+    grouped: true,
+    calls: { kind: "python" },
+  },
+  {
+    name: "tool_code_json",
+    marks: ["```tool_code"],
+    open: "```tool_code",
+    close: "```",
     calls: JSON_CALLS,
   },
+  PYTHON,
   {
     name: "llama", // Llama 3.1 to 3.3
     marks: ["<|start_header_id|>", "parameters"],
@@ -246,7 +287,7 @@ export const TOOL_FORMATS: readonly ToolFormat[] = [
 export function markersOf(format: ToolFormat): string[] {
   const { open, also = [], close, calls } = format;
   const inner =
-    calls.kind === "json"
+    calls.kind !== "named"
       ? []
       : [
           calls.begin,

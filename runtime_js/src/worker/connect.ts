@@ -8,7 +8,7 @@ export interface ConnectOptions {
   /**
    * Where the engine is. true, the default where there are workers: a worker of its own. false: this thread. "shared": one
    * worker for all tabs of this origin. A Worker: one that runs this package's worker.js. A ServiceWorker whose script imports
-   * shared_worker.js. Or a function that leads to an engine elsewhere, such as `connectExtension()`. See docs/hosts.md.
+   * service_worker_engine.js. Or a function that leads to an engine elsewhere, such as `connectExtension()`. See docs/hosts.md.
    */
   worker?: boolean | "shared" | Worker | ServiceWorker | (() => Promise<Link>) | undefined;
   /** The WebGPU implementation when not in a worker; default `navigator.gpu`. */

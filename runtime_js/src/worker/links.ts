@@ -46,13 +46,13 @@ export async function sharedWorkerLink(): Promise<Link> {
   return { ...link, lost: Promise.race([link.lost, failed]) };
 }
 
-/** To the engine in a service worker whose script imports shared_worker.js. */
+/** To the engine in a service worker whose script imports service_worker_engine.js. */
 export async function serviceWorkerLink(worker: ServiceWorker): Promise<Link> {
   const link = await portLinkTo(worker);
   const staying = setInterval(() => worker.postMessage({ webbuild: "stay" }), STAY_MS);
   let greeting: ReturnType<typeof setTimeout> | undefined;
   const silent = new Promise<Error>((resolve) => {
-    const hint = "does its script import this package's shared_worker.js?";
+    const hint = "does its script import this package's service_worker_engine.js?";
     greeting = setTimeout(
       () => resolve(new WorkerFailed(`the service worker does not answer; ${hint}`)),
       GREET_MS,
@@ -70,7 +70,7 @@ export async function serviceWorkerLink(worker: ServiceWorker): Promise<Link> {
   };
 }
 
-/** Hands a port in to whoever runs shared_worker.js. */
+/** Hands a port in to whoever runs shared_worker.js, or service_worker_engine.js. */
 export async function portLinkTo(to: Pick<MessagePort, "postMessage">): Promise<Link> {
   const pair = `webbuild.page.${crypto.randomUUID()}`;
   const locks = await pairLocks(pair, "a");

@@ -11,7 +11,7 @@ import type { EngineInfo, EngineStats } from "../engine/language_model.js";
 import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
 import type { DeviceState } from "../engine/recovery.js";
-import type { Delta, GenerateRequest, GenerateResult, Prompt } from "../engine/request.js";
+import type { Delta, GenerateRequest, GenerateResult, PromptRequest } from "../engine/request.js";
 import type { KvAddress, KvPiece } from "../engine/reservations.js";
 import type { WireError } from "../errors.js";
 import type { Address, Card } from "../peer/address.js";
@@ -19,18 +19,15 @@ import type { SavedPrefix } from "../store/kv_store.js";
 import type { CachedPack } from "../store/pack_cache.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 6;
 
 /** `accepted`: the request is valid and waits its turn; `fingerprint` says what answers it. `deltas`: what was generated since the last event. */
 export type GenerateEvent =
   | { kind: "accepted"; promptTokens: number; fingerprint: string }
   | { kind: "deltas"; deltas: Delta[] };
 
-/** What tokens are counted of. */
-export type CountedPrompt = Pick<GenerateRequest, "messages" | "template">;
-
 export interface PrepRecvRequest {
-  prompt: Prompt;
+  prompt: PromptRequest;
   /** Position behind the last to be received; negative from the prompt's end. */
   end: number;
   /** false: only says what is cached. */
@@ -39,7 +36,7 @@ export interface PrepRecvRequest {
 }
 
 export interface RemoteSendRequest {
-  prompt: Prompt;
+  prompt: PromptRequest;
   kvAddr: KvAddress;
   /** Id of the engine that waits. */
   to: string;
@@ -99,7 +96,7 @@ export type Methods = ServingMethods & {
   /** Of a model that embeds texts. */
   embed: (request: EmbedRequest, event: never) => EmbedResult;
   tokenize: (text: string, event: never) => number[];
-  countTokens: (prompt: CountedPrompt, event: never) => number;
+  countTokens: (prompt: PromptRequest, event: never) => number;
   savePrefix: (args: { name: string; messages: TemplateMessage[] }, event: never) => SavedPrefix;
   restorePrefix: (name: string, event: never) => SavedPrefix | null;
   listPrefixes: (args: null, event: never) => SavedPrefix[];

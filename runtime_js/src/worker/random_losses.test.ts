@@ -123,8 +123,9 @@ async function link(a: LanguageModel, b: LanguageModel) {
 const context = { signal: never, emit: () => {} };
 
 /** Sends a prompt's keys and values. */
-async function send(from: Serving, to: Serving, id: string, prompt: number[]): Promise<true> {
-  const request = { prompt, end: prompt.length, reserve: true, timeoutMs: 30_000 };
+async function send(from: Serving, to: Serving, id: string, messages: number[]): Promise<true> {
+  const prompt = { messages };
+  const request = { prompt, end: messages.length, reserve: true, timeoutMs: 30_000 };
   const { kvAddr } = await to.handlers({}).prepRecv(request, context);
   if (!kvAddr) throw new Error("no pages were reserved");
   const { begin, end } = kvAddr;

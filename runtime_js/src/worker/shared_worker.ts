@@ -1,6 +1,6 @@
 /**
  * Entry of shared_worker.js, in which pages share engines: as a SharedWorker, as a dedicated worker that others are led to (an
- * extension's), and in a service worker whose script imports it.
+ * extension's), and, as service_worker_engine.js, in a service worker whose script imports that.
  */
 import { browserHost } from "./hosts.js";
 import type { Port } from "./protocol.js";

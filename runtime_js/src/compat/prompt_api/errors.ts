@@ -3,6 +3,7 @@ import {
   AbortError,
   AdapterLimit,
   ContextLengthExceeded,
+  GrammarError,
   NetworkError,
   NoWebGPU,
   OutOfMemory,
@@ -46,7 +47,7 @@ export function toException(error: unknown): unknown {
         ? "NetworkError"
         : error instanceof NoWebGPU || error instanceof AdapterLimit || error instanceof OutOfMemory
           ? "NotSupportedError"
-          : error instanceof TemplateError
+          : error instanceof TemplateError || error instanceof GrammarError
             ? "NotSupportedError"
             : "OperationError";
   return exception(name, message, error);

@@ -169,15 +169,22 @@ describe("what can't be", () => {
     ["an image", "NotSupportedError", () => ask([{ role: "user", content: [image] }])],
     ["a text that is none", "TypeError", () => ask([{ role: "user", content: [none] }])],
     ["a prefix of a user", "SyntaxError", () => ask([{ ...system, role: "user", prefix: true }])],
+    ["a prefix that is not last", "SyntaxError", () => ask([begun, { ...begun }])],
     [
-      "an answer's beginning",
+      "an answer's beginning at the start",
       "NotSupportedError",
-      () => ask([{ ...system, role: "assistant", prefix: true }]),
+      () => make({ initialPrompts: [begun] }),
+    ],
+    [
+      "a schema that can't be held to",
+      "NotSupportedError",
+      () => ask("a", { responseConstraint: { not: {} } }),
     ],
     ["a constraint's flag", "NotSupportedError", () => ask("a", { responseConstraint: /a/i })],
     ["a constraint of no kind", "TypeError", () => ask("a", { responseConstraint: [] })],
     ["nothing to leave out", "TypeError", () => ask("a", { omitResponseConstraintInput: true })],
   ];
+  const begun = { role: "assistant" as const, content: "a", prefix: true };
   const french = { type: "text" as const, languages: ["no language"] };
   const long = { role: "system" as const, content: "x".repeat(200) };
   const image = { type: "image" as const, value: null };
@@ -193,7 +200,7 @@ describe("what can't be", () => {
 
   test("a temperature above the most is the most, a fraction of topK is left out", async () => {
     const session = await make({ temperature: Number.POSITIVE_INFINITY, topK: 3.7 });
-    expect([session.temperature, session.topK]).toEqual([2, 3]);
+    expect([session.temperature, session.topK, session.samplingMode]).toEqual([2, 3, null]);
     expect(await LanguageModel.params()).toMatchObject({ maxTemperature: 2 });
     await expect(session.prompt("a")).resolves.toBeTypeOf("string");
   });

@@ -2,7 +2,7 @@
 import type { CompletionUsage, Engine, EngineOptions } from "../../index.js";
 import { Conversation } from "./conversation.js";
 import { exception, toException } from "./errors.js";
-import { type LanguageModelPrompt, type Message, readPrompt } from "./messages.js";
+import { type LanguageModelPrompt, type Message, readMessages, readPrompt } from "./messages.js";
 import { Model } from "./model.js";
 import {
   type Availability,
@@ -70,7 +70,7 @@ export class LanguageModel extends EventTarget {
     return this.#sampling.topK;
   }
 
-  get samplingMode(): LanguageModelSamplingMode {
+  get samplingMode(): LanguageModelSamplingMode | null {
     return this.#sampling.mode;
   }
 
@@ -129,7 +129,7 @@ export class LanguageModel extends EventTarget {
     { signal }: Pick<LanguageModelPromptOptions, "signal"> = {},
   ): Promise<void> {
     await this.#next(signal, async (signal) => {
-      const said = readPrompt(input, this.#conversation.empty);
+      const said = readMessages(input, this.#conversation.empty);
       const { messages, turns } = await this.#fit(said);
       // One token is the least that can be asked for; what counts is the prefix cache.
       const asked = { ...this.#request(messages), max_tokens: 1 };
@@ -145,8 +145,10 @@ export class LanguageModel extends EventTarget {
   ): Promise<number> {
     const signal = this.#signal(options.signal);
     try {
-      responseFormat(options);
-      const tokens = await this.#conversation.measure(readPrompt(input, this.#conversation.empty));
+      const { messages, prefix } = readPrompt(input, this.#conversation.empty);
+      responseFormat(options, prefix);
+      const begun: Message[] = prefix === "" ? [] : [{ role: "assistant", content: prefix }];
+      const tokens = await this.#conversation.measure([...messages, ...begun]);
       if (signal.aborted) throw signal.reason;
       return tokens;
     } catch (error) {
@@ -218,8 +220,8 @@ export class LanguageModel extends EventTarget {
     let wake = () => {};
     let ended = false;
     const running = this.#next(options.signal, async (signal) => {
-      const format = responseFormat(options);
-      const said = readPrompt(input, this.#conversation.empty);
+      const { messages: said, prefix } = readPrompt(input, this.#conversation.empty);
+      const format = responseFormat(options, prefix);
       const { messages, turns } = await this.#fit(said);
       const stream = await this.#engine.chat.completions.create(
         {
@@ -235,13 +237,13 @@ export class LanguageModel extends EventTarget {
       for await (const { choices, usage } of stream) {
         if (usage) this.lastUsage = usage;
         reason = choices[0]?.finish_reason ?? reason;
-        const piece = choices[0]?.delta.content ?? "";
-        if (piece === "") continue;
-        text += piece;
-        pieces.push(piece);
+        const told = Math.max(text.length, prefix.length);
+        text += choices[0]?.delta.content ?? "";
+        if (text.length <= told) continue;
+        pieces.push(text.slice(told)); // the caller has the beginning
         wake();
       }
-      if (format && reason === "length") {
+      if (options.responseConstraint && reason === "length") {
         throw exception("SyntaxError", "the answer was cut off before it met its constraint");
       }
       await this.#conversation.commit([...turns, ...said, { role: "assistant", content: text }]);
@@ -331,7 +333,7 @@ export function languageModelOf(
       const sampling = readSampling(core);
       const problem = unsupported(core);
       if (problem) throw problem;
-      const initial = initialPrompts.length > 0 ? readPrompt(initialPrompts, true) : [];
+      const initial = initialPrompts.length > 0 ? readMessages(initialPrompts, true) : [];
       const progress = new EventTarget();
       monitor?.(progress);
       try {

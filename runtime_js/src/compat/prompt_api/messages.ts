@@ -12,7 +12,7 @@ export interface LanguageModelMessageContent {
 export interface LanguageModelMessage {
   role: LanguageModelMessageRole;
   content: string | LanguageModelMessageContent[];
-  /** Refused: an answer can't be begun here. */
+  /** Of the last message, the assistant's, of a prompt: what the answer begins with. */
   prefix?: boolean;
 }
 
@@ -25,23 +25,46 @@ export interface Message {
   content: string;
 }
 
+export interface ReadPrompt {
+  messages: Message[];
+  /** What the answer begins with; "" if that is not given. */
+  prefix: string;
+}
+
+/**
+ * Of a prompt that is to be answered, the messages before the answer, and its beginning.
+ *
+ * @throws as {@link readMessages}
+ */
+export function readPrompt(input: LanguageModelPrompt, first: boolean): ReadPrompt {
+  const last = Array.isArray(input) ? input.at(-1) : undefined;
+  if (last?.role !== "assistant" || !last.prefix)
+    return { messages: readMessages(input, first), prefix: "" };
+  const messages = readMessages(input.slice(0, -1) as LanguageModelMessage[], first, true);
+  return { messages, prefix: readContent(last.content) };
+}
+
 /**
  * @param first whether a system message may come first
+ * @param begun whether they may be none, as an answer's beginning follows
  * @throws TypeError, SyntaxError, NotSupportedError
  */
-export function readPrompt(input: LanguageModelPrompt, first: boolean): Message[] {
+export function readMessages(input: LanguageModelPrompt, first: boolean, begun = false): Message[] {
   if (typeof input === "string") return [{ role: "user", content: input }];
   if (!Array.isArray(input)) throw new TypeError("a prompt is a string, or an array of messages");
-  if (input.length === 0) return [{ role: "user", content: "" }];
+  if (input.length === 0 && !begun) return [{ role: "user", content: "" }];
   return input.map(({ role, content, prefix }, i) => {
     if (role !== "system" && role !== "user" && role !== "assistant") {
       throw new TypeError(`a message's role is system, user or assistant, not ${String(role)}`);
     }
     if (prefix) {
-      if (role !== "assistant" || i < input.length - 1) {
+      if (role !== "assistant" || begun || i < input.length - 1) {
         throw exception("SyntaxError", "only the last message, the assistant's, can be a prefix");
       }
-      throw exception("NotSupportedError", "an answer can't be given its beginning");
+      throw exception(
+        "NotSupportedError",
+        "an answer's beginning is for prompts: leave out prefix",
+      );
     }
     if (role === "system" && !(first && i === 0)) {
       throw new TypeError("a system message comes first in a session, or not at all");

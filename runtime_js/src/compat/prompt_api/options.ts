@@ -7,7 +7,9 @@ export type Availability = "unavailable" | "downloadable" | "downloading" | "ava
 export type LanguageModelSamplingMode =
   | "most-predictable"
   | "predictable"
+  | "slightly-predictable"
   | "balanced"
+  | "slightly-creative"
   | "creative"
   | "most-creative";
 
@@ -59,14 +61,17 @@ export const MAX_TOP_K = 128;
 const MODES: Record<LanguageModelSamplingMode, number | undefined> = {
   "most-predictable": 0,
   predictable: 0.4,
+  "slightly-predictable": 0.7,
   balanced: undefined, // the model's own
+  "slightly-creative": 1.1,
   creative: 1.2,
   "most-creative": 1.5,
 };
 
 /** Settings of a session's requests. */
 export interface Sampling {
-  mode: LanguageModelSamplingMode;
+  /** null where temperature or topK is given. */
+  mode: LanguageModelSamplingMode | null;
   temperature: number | undefined;
   topK: number | undefined;
 }
@@ -93,7 +98,7 @@ export function readSampling({
   }
   const mode = samplingMode ?? "balanced";
   return {
-    mode,
+    mode: temperature === undefined && topK === undefined ? mode : null,
     temperature: temperature === undefined ? MODES[mode] : Math.min(temperature, MAX_TEMPERATURE),
     topK: topK === undefined ? undefined : Math.min(Math.floor(topK), MAX_TOP_K),
   };

@@ -33,6 +33,13 @@ function append(message: Record<string, unknown>, delta: Record<string, unknown>
   }
 }
 
+/** What it needs to know of a request; `prompt`: of a text completion. */
+export type Asked = Pick<ChatCompletionRequestBase, "n" | "stream" | "stream_options"> &
+  (
+    | { messages: ChatCompletionRequestBase["messages"] }
+    | { prompt: string | string[] | number[] | number[][] }
+  );
+
 export class Answer {
   /** Of the first choice, as far as it has come. */
   text = "";
@@ -46,9 +53,11 @@ export class Answer {
 
   constructor(
     private readonly engine: Engine,
-    private readonly request: ChatCompletionRequestBase,
+    private readonly request: Asked,
   ) {
-    this.#open = new Map(Array.from({ length: request.n ?? 1 }, (_, i) => [i, ""]));
+    const prompts = "prompt" in request && Array.isArray(request.prompt) ? request.prompt : [""];
+    const many = (typeof prompts[0] === "number" ? 1 : prompts.length) * (request.n ?? 1);
+    this.#open = new Map(Array.from({ length: many }, (_, i) => [i, ""]));
   }
 
   /** Ends it; what has come is kept. */
@@ -128,7 +137,7 @@ export class Answer {
   async #counted(): Promise<NonNullable<Chunk["usage"]>> {
     const texts = [...this.#open.values()];
     const [prompt, ...answers] = await Promise.all([
-      this.engine.countTokens(this.request.messages),
+      this.#promptTokens(),
       ...texts.map(async (text) => (await this.engine.tokenize(text)).length),
     ]);
     const completion = answers.reduce((sum, n) => sum + n, 0);
@@ -138,6 +147,16 @@ export class Answer {
       total_tokens: prompt + completion,
       prompt_tokens_details: { cached_tokens: 0 },
     };
+  }
+
+  async #promptTokens(): Promise<number> {
+    if ("messages" in this.request) return this.engine.countTokens(this.request.messages);
+    const { prompt } = this.request;
+    const prompts = typeof prompt === "string" || typeof prompt[0] === "number" ? [prompt] : prompt;
+    const counts = prompts.map(async (one) =>
+      typeof one === "string" ? this.engine.countTokens(one) : (one as number[]).length,
+    );
+    return (await Promise.all(counts)).reduce((sum, n) => sum + n, 0);
   }
 
   #withTimes(usage: NonNullable<Chunk["usage"]>): CompletionUsage {

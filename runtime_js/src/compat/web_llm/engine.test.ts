@@ -16,6 +16,9 @@ import type {
 
 const messages = [{ role: "user" as const, content: "hi" }];
 
+/** No token ends the answer. */
+const NO_END = { ignore_eos: true };
+
 /** In this thread, as Node has no workers of the web. */
 class Here extends MLCEngine {
   protected override async load(url: string, options: EngineOptions): Promise<Engine> {
@@ -85,6 +88,48 @@ describe("an engine of WebLLM's interface", () => {
     const { choices } = await engine.chatCompletion({ messages, n: 3, max_tokens: 4 });
     expect(choices.map(({ index }) => index)).toEqual([0, 1, 2]);
     expect(new Set(choices.map(({ message }) => message.content)).size).toBe(1); // greedy
+  });
+
+  test("goes on with a text: whole, streamed, and with log-probabilities as those of chats", async () => {
+    const request = { prompt: "one two", max_tokens: 6, logprobs: true, top_logprobs: 2 };
+    const whole = await engine.completions.create(request);
+    expect(whole.object).toBe("text_completion");
+    expect(whole.usage?.completion_tokens).toBe(6);
+    expect(whole.usage?.extra.e2e_latency_s).toBeGreaterThan(0);
+    const [choice] = whole.choices;
+    expect(choice?.finish_reason).toBe("length");
+    const logprobs = choice?.logprobs?.content ?? [];
+    expect(logprobs).toHaveLength(6);
+    for (const { token, logprob, bytes, top_logprobs } of logprobs) {
+      expect(top_logprobs).toHaveLength(2);
+      expect(top_logprobs[0]).toEqual({ token, logprob, bytes }); // greedy
+    }
+    expect(await engine.getMessage()).toBe(choice?.text);
+
+    let text = "";
+    const usages: unknown[] = [];
+    const options = { stream: true, stream_options: { include_usage: true } } as const;
+    for await (const part of await engine.completion({ ...request, ...options })) {
+      text += part.choices[0]?.text ?? "";
+      usages.push(part.usage?.completion_tokens);
+    }
+    expect(text).toBe(choice?.text);
+    expect(usages.at(-1)).toBe(6);
+    const echoed = await engine.completions.create({
+      prompt: "one two",
+      echo: true,
+      max_tokens: 2,
+    });
+    expect(echoed.choices[0]?.text).toMatch(/^one two/);
+
+    // Without a limit the context is one; an interruption keeps what has come.
+    const endless = await engine.completion({ prompt: "one", stream: true, ...NO_END });
+    const reasons: unknown[] = [];
+    for await (const { choices } of endless) {
+      reasons.push(choices[0]?.finish_reason);
+      if (choices[0]?.text) engine.interruptGenerate();
+    }
+    expect(reasons.at(-1)).toBe("abort");
   });
 
   test("an interruption keeps what has come, and the next request is whole", async () => {
@@ -205,5 +250,16 @@ describe("WebLLM's extras", () => {
     });
     expect(() => asked({ type: "json_object", schema: "{" })).toThrow(/JSON text/);
     expect(() => asked({ type: "grammar", schema: "{}" })).toThrow(/json_object/);
+  });
+
+  test("a structural tag comes as an object, or as text", () => {
+    const format = { type: "any_text" };
+    const asked = (response_format: ResponseFormat) => toRequest({ messages, response_format }, {});
+    const expected = { response_format: { type: "structural_tag", format } };
+    for (const structural_tag of [{ format }, JSON.stringify({ type: "structural_tag", format })]) {
+      expect(asked({ type: "structural_tag", structural_tag })).toMatchObject(expected);
+    }
+    expect(() => asked({ type: "structural_tag", structural_tag: "{" })).toThrow(/JSON text/);
+    expect(() => asked({ type: "text", structural_tag: {} })).toThrow(/structural_tag/);
   });
 });

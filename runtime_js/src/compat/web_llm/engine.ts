@@ -10,7 +10,8 @@ import {
   NoWebGPU,
   Unsupported,
 } from "../../index.js";
-import { Answer } from "./answer.js";
+import { Answer, type Asked } from "./answer.js";
+import { asChat, toCompletion, toCompletionRequest } from "./completion.js";
 import {
   type AppConfig,
   type ChatOptions,
@@ -21,8 +22,12 @@ import {
 } from "./config.js";
 import { toRequest } from "./request.js";
 import type {
+  ChatCompletionChunk,
   ChatCompletionRequestBase,
   ChatCompletionsCreate,
+  Completion,
+  CompletionCreateParamsBase,
+  CompletionsCreate,
   EmbeddingCreateParams,
   InitProgressCallback,
   LogLevel,
@@ -39,6 +44,7 @@ interface Loaded {
 
 export class MLCEngine implements MLCEngineInterface {
   readonly chat: { readonly completions: { create: ChatCompletionsCreate } };
+  readonly completions: { readonly create: CompletionsCreate };
   readonly embeddings: { readonly create: MLCEngineInterface["embedding"] };
   readonly #loaded = new Map<string, Loaded>();
   readonly #answers = new Set<Answer>();
@@ -57,6 +63,7 @@ export class MLCEngine implements MLCEngineInterface {
     this.#appConfig = config.appConfig ?? prebuiltAppConfig;
     this.#onProgress = config.initProgressCallback;
     this.chat = { completions: { create: this.chatCompletion } };
+    this.completions = { create: this.completion };
     this.embeddings = { create: (request) => this.embedding(request) };
   }
 
@@ -132,10 +139,7 @@ export class MLCEngine implements MLCEngineInterface {
   readonly chatCompletion = (async (request: ChatCompletionRequestBase) => {
     const model = this.#select(request.model);
     const asked = toRequest(request, model.defaults);
-    const answer = new Answer(model.engine, request);
-    model.last = answer;
-    this.#answers.add(answer);
-    const ended = () => void this.#answers.delete(answer);
+    const { answer, ended } = this.#answer(model, request);
     try {
       const stream = await model.engine.chat.completions.create(asked);
       stream.ended.then(ended);
@@ -145,6 +149,29 @@ export class MLCEngine implements MLCEngineInterface {
       throw error;
     }
   }) as ChatCompletionsCreate;
+
+  readonly completion = (async (request: CompletionCreateParamsBase) => {
+    const model = this.#select(request.model);
+    const { contextLength } = model.engine.info;
+    const asked = toCompletionRequest(request, model.defaults, contextLength);
+    const { answer, ended } = this.#answer(model, request);
+    try {
+      const stream = await model.engine.completions.create(asked);
+      stream.ended.then(ended);
+      const chat = asChat(stream, request.top_logprobs ?? 0);
+      return request.stream ? texts(answer.chunks(chat)) : toCompletion(await answer.whole(chat));
+    } catch (error) {
+      ended();
+      throw error;
+    }
+  }) as CompletionsCreate;
+
+  #answer(model: Loaded, request: Asked): { answer: Answer; ended: () => void } {
+    const answer = new Answer(model.engine, request);
+    model.last = answer;
+    this.#answers.add(answer);
+    return { answer, ended: () => void this.#answers.delete(answer) };
+  }
 
   async embedding({ model, ...request }: EmbeddingCreateParams): Promise<CreateEmbeddingResponse> {
     return this.#select(model).engine.embeddings.create(request);
@@ -217,6 +244,12 @@ export class MLCEngine implements MLCEngineInterface {
       this.#onProgress?.({ progress, timeElapsed, text });
     };
   }
+}
+
+async function* texts(
+  chunks: AsyncIterable<ChatCompletionChunk>,
+): AsyncGenerator<Completion, void, void> {
+  for await (const chunk of chunks) yield toCompletion(chunk);
 }
 
 const PHASES: Record<LoadProgress["phase"], string> = {

@@ -6,6 +6,7 @@ import type {
   ChatCompletionChunk as Chunk,
   CreateEmbeddingResponse,
   EmbeddingCreateParams as EmbedParams,
+  CompletionCreateParams as TextParams,
   CompletionUsage as Usage,
 } from "../../index.js";
 import type { AppConfig, ChatOptions } from "./config.js";
@@ -38,11 +39,15 @@ export interface MLCEngineConfig {
   logitProcessorRegistry?: Map<string, unknown>;
 }
 
-/** `schema`: of `json_object`, as JSON text. The forms of `webbuild` itself are taken, too. */
+/**
+ * `schema`: of `json_object`, as JSON text. `structural_tag`: XGrammar's, as an object or JSON text. The forms of `webbuild` itself
+ * are taken, too.
+ */
 export interface ResponseFormat {
   type?: "text" | "json_object" | "json_schema" | "grammar" | "regex" | "structural_tag";
   schema?: string;
   grammar?: string;
+  structural_tag?: string | object;
   [form: string]: unknown;
 }
 
@@ -99,6 +104,44 @@ export type ChatCompletion = Omit<Answer, "choices" | "usage"> & {
   usage: CompletionUsage;
 };
 
+/** A text completion; log-probabilities are asked for, and come, as those of chats. */
+export type CompletionCreateParamsBase = Omit<TextParams, "model" | "logprobs" | "stream"> & {
+  logprobs?: boolean | null;
+  /** 0..5 */
+  top_logprobs?: number | null;
+  stream?: boolean | null;
+  stream_options?: { include_usage?: boolean } | null;
+  model?: string | null;
+  repetition_penalty?: number | null;
+  ignore_eos?: boolean;
+};
+export type CompletionCreateParamsNonStreaming = CompletionCreateParamsBase & {
+  stream?: false | null;
+};
+export type CompletionCreateParamsStreaming = CompletionCreateParamsBase & { stream: true };
+
+export interface Completion {
+  id: string;
+  object: "text_completion";
+  created: number;
+  model: string;
+  system_fingerprint?: string;
+  choices: {
+    index: number;
+    text: string;
+    finish_reason: ChatCompletionFinishReason | null;
+    logprobs?: Chunk["choices"][number]["logprobs"];
+  }[];
+  usage?: CompletionUsage;
+}
+
+/** `create` of `engine.completions`. */
+export interface CompletionsCreate {
+  (request: CompletionCreateParamsNonStreaming): Promise<Completion>;
+  (request: CompletionCreateParamsStreaming): Promise<AsyncIterable<Completion>>;
+  (request: CompletionCreateParamsBase): Promise<Completion | AsyncIterable<Completion>>;
+}
+
 /** `create` of `engine.chat.completions`. */
 export interface ChatCompletionsCreate {
   (request: ChatCompletionRequestNonStreaming): Promise<ChatCompletion>;
@@ -113,6 +156,9 @@ export interface MLCEngineInterface {
   readonly chat: { readonly completions: { create: ChatCompletionsCreate } };
   /** @throws what `chat.completions.create` throws, and ModelNotLoaded */
   chatCompletion: ChatCompletionsCreate;
+  readonly completions: { readonly create: CompletionsCreate };
+  /** Goes on with a text. @throws what `engine.completions.create` throws, and ModelNotLoaded */
+  completion: CompletionsCreate;
   readonly embeddings: { readonly create: MLCEngineInterface["embedding"] };
   /** Vectors of texts, of a model that is an encoder. @throws what `engine.embeddings.create` throws, and ModelNotLoaded */
   embedding(request: EmbeddingCreateParams): Promise<CreateEmbeddingResponse>;
