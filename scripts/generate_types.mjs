@@ -106,7 +106,8 @@ for (const [name, root] of [...validated].sort()) {
   exported[`is${root}`] = name;
 }
 exported.isProgramFunction = "program#/$defs/Function";
-const code = standaloneCode(ajv, exported);
+// Every page loads it, so it says of what is wrong what errors tell: where, the rule, and a message.
+const code = standaloneCode(ajv, exported).replace(/schemaPath:"[^"]*",|params:\{[^{}]*\},/g, "");
 if (/\brequire\(|new Function|\beval\(/.test(code)) {
   throw new Error(
     "the validator needs a module or evaluates code: change the schema or this script",
@@ -135,7 +136,6 @@ export interface ValidationError {
   /** The rule that it breaks, such as \`required\` or \`type\`. */
   keyword: string;
   message?: string;
-  params: Record<string, unknown>;
 }
 
 export interface Validator<T> {

@@ -25,7 +25,7 @@ from webbuild.inspect import inspect_pack
 from webbuild.models import PAGE_SIZE, parameters, read_config
 from webbuild.pack import PackOptions, Reporter, pack_model
 from webbuild.quantize import get_quantization
-from webbuild.schema.pack import PackManifest
+from webbuild.schema.pack import PackGrammar, PackManifest
 from webbuild.sources import open_source
 from webbuild.weights.cache import WeightsReader
 
@@ -44,7 +44,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def packed(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PackManifest]:
     out = tmp_path_factory.mktemp("packs") / "tiny"
-    options = PackOptions(context_length=100)
+    grammar = out.with_name("answer.regex")
+    grammar.write_text("yes|no", "utf-8")
+    options = PackOptions(context_length=100, grammars=(f"answer={grammar}",))
     source = open_source(str(model))
     return out, pack_model(source, get_quantization("q4f16_1"), out, QUIET, options)
 
@@ -60,6 +62,7 @@ def test_manifest(packed: tuple[Path, PackManifest], model: Path) -> None:
     assert manifest.model.parameters == sum(t.size for t in random_tensors().values())
     assert (manifest.tokens.bos, manifest.tokens.eos, manifest.tokens.pad) == (1, (2,), None)
     assert manifest.limits.default_context_length == 100
+    assert manifest.grammars == {"answer": PackGrammar(kind="regex", text="yes|no")}
     provenance = manifest.provenance
     assert (provenance.source, provenance.revision) == ("tiny", None)
     assert provenance.webbuild_version == __version__
@@ -169,6 +172,8 @@ def test_same_input_same_bytes(
         str(out),
         "--context",
         "100",
+        "--grammar",
+        f"answer={packed[0].with_name('answer.regex')}",
     ]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -276,6 +281,7 @@ def test_bad_options(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--quant", "q3f16"], "UnknownQuantizationError"),
         (["--context", "1000"], "InvalidOptionError"),
         (["--revision", "main"], "ModelNotFoundError"),
+        (["--grammar", "x=nowhere.json"], "InvalidOptionError"),
         (["--bogus"], "Usage"),
     ):
         assert run(["pack", str(model), "-o", str(out), *arguments]) == 2

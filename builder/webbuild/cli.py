@@ -84,6 +84,13 @@ def _pack_epilog() -> str:
     type=click.IntRange(1, 256),
     help="Most sequences that an engine can run at once, if it is loaded for so many [32].",
 )
+@click.option(
+    "--grammar",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="What answers can be held to by a name: a JSON Schema (.json), a regular expression "
+    "(.regex) or a grammar (.gbnf). Can be given several times.",
+)
 @click.option("--name", help="What the pack calls its model [the folder's or repository's name].")
 @click.option("--force", is_flag=True, help="Replace a pack that is already there.")
 @click.option("--no-library", is_flag=True, help="Let TVM generate every kernel.")
@@ -107,6 +114,7 @@ def pack(
     revision: str | None,
     context: int | None,
     max_batch: int | None,
+    grammar: tuple[str, ...],
     name: str | None,
     force: bool,
     no_library: bool,
@@ -139,6 +147,7 @@ def pack(
         max_batch=max_batch,
         name=name,
         records=records,
+        grammars=grammar,
     )
     manifest = pack_model(source, quantization, out, Reporter(quiet=quiet), options)
     if not quiet:

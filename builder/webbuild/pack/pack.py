@@ -18,6 +18,7 @@ import webbuild
 from webbuild.errors import InvalidOptionError
 from webbuild.models import DecoderConfig, EncoderConfig, ModelConfig, parameters, read_config
 from webbuild.pack.embedding import embedding_info
+from webbuild.pack.grammars import read_grammars
 from webbuild.pack.output import (
     MANIFEST,
     atomic_directory,
@@ -78,6 +79,8 @@ class PackOptions:
     """What the pack calls its model; None: the source's name."""
     records: Path | None = None
     """A database of measured tunings to add to the one that ships."""
+    grammars: tuple[str, ...] = ()
+    """NAME=FILE of each grammar that the pack brings along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,9 @@ def pack_model(
         raise InvalidOptionError(
             f"--context {options.context_length} is more than the model's {longest}"
         )
+    grammars = read_grammars(options.grammars)
+    if grammars and job.embedding:
+        raise InvalidOptionError("--grammar: an encoder writes no answers")
     check_space(out, job.plan.stored_nbytes + _OTHER_FILES)
     records = _records(options.records)
 
@@ -158,6 +164,7 @@ def pack_model(
             limits=compiled.limits,
             tokens=job.tokens,
             memory=compiled.memory,
+            grammars=grammars,
             files=tuple(files),
             provenance=Provenance(
                 source=source.identifier,

@@ -69,6 +69,14 @@ class EmbeddingInfo(Format):
     """Of a text's first token, as `positions` counts."""
 
 
+class PackGrammar(Format):
+    """What answers can be held to by a name: the source, which the runtime compiles."""
+
+    kind: Literal["json_schema", "regex", "ebnf"]
+    text: str
+    """JSON text of a schema, a pattern, or a grammar in GBNF."""
+
+
 class Limits(Format):
     """What the program was compiled for."""
 
@@ -129,5 +137,7 @@ class PackManifest(Format):
     tokens: Tokens
     memory: dict[str, TierMemory]
     """By tier."""
+    grammars: dict[str, PackGrammar] = Field(default_factory=dict)
+    """By name."""
     files: tuple[PackFile, ...]
     provenance: Provenance

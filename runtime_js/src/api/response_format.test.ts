@@ -36,6 +36,10 @@ describe("response_format", () => {
       { type: "structural_tag", format: { type: "any_text" } },
       { kind: "structural_tag", tag: '{"type":"structural_tag","format":{"type":"any_text"}}' },
     ],
+    [
+      { type: "packed", name: "weather" },
+      { kind: "packed", name: "weather" },
+    ],
   ])("%j", (format, grammar) => {
     expect(grammarOf({ response_format: format })).toEqual(grammar);
     expect(grammarOf({ webbuild: { grammar: format } })).toEqual(grammar);
@@ -75,6 +79,8 @@ describe("response_format", () => {
     [{ type: "regex" }, "response_format.pattern"],
     [{ type: "grammar", grammar: "" }, "response_format.grammar"],
     [{ type: "structural_tag", format: [] }, "response_format.format"],
+    [{ type: "packed" }, "response_format.name"],
+    [{ type: "packed", name: "a", schema: {} }, "response_format.schema"],
   ])("%j is refused by name", refusedAt);
 
   test("a schema that holds itself is refused by name", () => {

@@ -1,11 +1,11 @@
 /** What an answer must look like: OpenAI's `response_format`, and forms of our own, as a grammar. */
-import type { GrammarSpec } from "../grammar/spec.js";
+import type { GrammarSpec, PackedGrammar } from "../grammar/spec.js";
 import { invalid, isRecord, show } from "./fields.js";
 
 /** Of each form: its fields beside `type`, and the grammar they say; none: any text. */
 const FORMS: Record<
   string,
-  (value: Record<string, unknown>, at: string) => GrammarSpec | undefined
+  (value: Record<string, unknown>, at: string) => GrammarSpec | PackedGrammar | undefined
 > = {
   text: (value, at) => {
     only(value, at, []);
@@ -33,6 +33,10 @@ const FORMS: Record<
     if (!isRecord(value["format"])) throw invalid(`${at}.format`, "must be an object");
     return { kind: "structural_tag", tag: json(value, at) };
   },
+  packed: (value, at) => {
+    only(value, at, ["name"]);
+    return { kind: "packed", name: text(value["name"], `${at}.name`) };
+  },
 };
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
@@ -45,7 +49,7 @@ const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 export function parseResponseFormat(
   value: unknown,
   at = "response_format",
-): { grammar?: GrammarSpec } {
+): { grammar?: GrammarSpec | PackedGrammar } {
   if (value === undefined || value === null) return {};
   const type = isRecord(value) ? value["type"] : undefined;
   const form = typeof type === "string" && Object.hasOwn(FORMS, type) ? FORMS[type] : undefined;

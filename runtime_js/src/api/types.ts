@@ -105,13 +105,14 @@ export type ResponseFormat =
 
 /**
  * What an answer must match. `regex`: as a whole. `grammar`: GBNF, whose start is `root`. `structural_tag`: XGrammar's format,
- * parts of an answer constrained and others free.
+ * parts of an answer constrained and others free. `packed`: a grammar that the pack brings along (`webbuild pack --grammar NAME=FILE`).
  */
 export type GrammarFormat =
   | ResponseFormat
   | { type: "regex"; pattern: string }
   | { type: "grammar"; grammar: string }
-  | { type: "structural_tag"; format: Record<string, unknown> };
+  | { type: "structural_tag"; format: Record<string, unknown> }
+  | { type: "packed"; name: string };
 
 /** What is not in OpenAI's API stands under one key of a request, `webbuild`. */
 export interface WebbuildParams {

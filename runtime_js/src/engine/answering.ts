@@ -31,9 +31,18 @@ export class Answering {
     return this.#tools;
   }
 
-  /** How to read the answer to a prompt; undefined where all of it is content, in any form. @param prompt its tokens */
-  of(request: GenerateRequest, prompt: Int32Array): ReadAnswer | undefined {
-    const { tools: specs, toolChoice = { mode: "auto" }, constrainTools = true, grammar } = request;
+  /**
+   * How to read the answer to a prompt; undefined where all of it is content, in any form.
+   *
+   * @param prompt its tokens
+   * @param grammar what the request wants its content to match
+   */
+  of(
+    request: GenerateRequest,
+    prompt: Int32Array,
+    grammar: GrammarSpec | undefined,
+  ): ReadAnswer | undefined {
+    const { tools: specs, toolChoice = { mode: "auto" }, constrainTools = true } = request;
     const thinking = this.#thinking && {
       format: this.#thinking,
       opened: opensReasoning(this.#tail(prompt), this.#thinking),

@@ -1,8 +1,12 @@
 /** Answers that must match a JSON Schema, of the demo model on Dawn, with the grammar engine itself. */
 import { Ajv } from "ajv";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { GrammarError, InvalidRequestError } from "../errors.js";
 import { demoFiles, loadDemo } from "../testing/demo_serving.js";
+import { BASE, dawn, testHost } from "../testing/host.js";
 import type { LanguageModel } from "./language_model.js";
+import { load } from "./load.js";
+import type { GenerateRequest } from "./request.js";
 import { GREEDY } from "./sampling.js";
 
 const schema = {
@@ -24,18 +28,19 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => model.unload());
 
+const asked: GenerateRequest = {
+  messages: [{ role: "user", content: "What is the weather like?" }],
+  maxTokens: 120,
+  stop: [],
+  sampling: GREEDY,
+  grammar: { kind: "json_schema", schema: JSON.stringify(schema) },
+};
+
 async function answer(jumps: boolean, sampling = {}, maxTokens = 120) {
   let text = "";
   const before = model.stats();
   const result = await model.generate(
-    {
-      messages: [{ role: "user", content: "What is the weather like?" }],
-      maxTokens,
-      stop: [],
-      sampling: { ...GREEDY, ...sampling },
-      grammar: { kind: "json_schema", schema: JSON.stringify(schema) },
-      jumps,
-    },
+    { ...asked, maxTokens, sampling: { ...GREEDY, ...sampling }, jumps },
     { delta: (delta) => (text += delta.text) },
     new AbortController().signal,
   );
@@ -75,4 +80,34 @@ test("an answer that is cut says so, and one beside it that is free is what it i
   expect(beside).toEqual(alone);
   expect(valid(JSON.parse(text))).toBe(true);
   expect(await answer(true, {}, 5)).toMatchObject({ finishReason: "length", completionTokens: 5 });
+});
+
+test("a grammar that the pack brings along is that grammar; one that is wrong is told to who asks for it", async () => {
+  const files = demoFiles();
+  const manifest = JSON.parse(new TextDecoder().decode(files.get("pack.json")));
+  manifest.grammars = {
+    weather: { kind: "json_schema", text: JSON.stringify(schema) },
+    wrong: { kind: "regex", text: "(" },
+  };
+  files.set("pack.json", new TextEncoder().encode(JSON.stringify(manifest)));
+  const { signal } = new AbortController();
+  const options = { url: BASE, contextLength: 400 };
+  const packed = await load(testHost(files, await dawn()), options, () => {}, signal);
+  const by = async (name: string) => {
+    let text = "";
+    const request: GenerateRequest = { ...asked, grammar: { kind: "packed", name } };
+    await packed.generate(request, { delta: (delta) => (text += delta.text) }, signal);
+    return text;
+  };
+  try {
+    await packed.matchers.prepare();
+    expect(packed.matchers.prepared).toBe(true);
+    expect(await by("weather")).toBe((await answer(true)).text);
+    await expect(by("wrong")).rejects.toThrow(GrammarError);
+    const unknown = expect(by("toString")).rejects;
+    await unknown.toThrow(InvalidRequestError);
+    await expect(by("climate")).rejects.toThrow(/no grammar "climate".*weather, wrong/);
+  } finally {
+    packed.unload();
+  }
 });

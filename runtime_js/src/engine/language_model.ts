@@ -146,7 +146,7 @@ export class LanguageModel {
     };
     this.#eos = new Set(manifest.tokens.eos);
     this.#contextLength = setting.contextLength;
-    this.matchers = new Matchers(this.#vocabulary());
+    this.matchers = new Matchers(this.#vocabulary(), manifest.grammars);
     this.prompts = new Prompts(text, manifest.model.vocab_size, setting.contextLength);
   }
 
@@ -362,8 +362,9 @@ export class LanguageModel {
     this.#check(request);
     const fitted = this.prompts.fit(request);
     const chat = request.tools !== undefined || isMessages(request.messages);
-    const answer = chat ? this.prompts.answering.of(request, fitted.tokens) : undefined;
-    const grammar = answer ? answer.grammar : request.grammar;
+    const asked = request.grammar && this.matchers.resolve(request.grammar);
+    const answer = chat ? this.prompts.answering.of(request, fitted.tokens, asked) : undefined;
+    const grammar = answer ? answer.grammar : asked;
     const matcher = grammar && (await this.matchers.begin(grammar));
     try {
       return await this.#answer(request, { ...fitted, answer, matcher }, listener, signal);
@@ -479,12 +480,15 @@ export class LanguageModel {
 
   #whenIdle(after: number): void {
     clearTimeout(this.#idle);
-    const [name] = this.#runner.unfinished;
-    if (name === undefined || this.#gaveUp || this.#unloaded || this.executor.gpu.failure()) return;
+    if (this.#unloaded || this.executor.gpu.failure()) return;
+    const [name] = this.#gaveUp ? [] : this.#runner.unfinished;
+    if (name === undefined && this.matchers.prepared) return;
     this.#idle = setTimeout(() => {
-      this.#finish(name).catch(() => {
-        this.#gaveUp = true;
-      });
+      if (name === undefined) this.matchers.prepare();
+      else
+        this.#finish(name).catch(() => {
+          this.#gaveUp = true;
+        });
     }, after);
     // A program that has nothing else to do may end.
     (this.#idle as { unref?: () => void }).unref?.();

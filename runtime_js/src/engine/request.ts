@@ -1,5 +1,5 @@
 /** What the engine is asked and what it answers: plain data, free of any API's conventions. */
-import type { GrammarSpec } from "../grammar/spec.js";
+import type { GrammarSpec, PackedGrammar } from "../grammar/spec.js";
 import type { TemplateMessage } from "../text/chat_template.js";
 import type { ToolCallDelta, ToolChoice, ToolSpec } from "../text/tools.js";
 
@@ -59,7 +59,7 @@ export interface GenerateRequest {
   overflow?: Overflow;
   stop: string[];
   /** What the answer must match. */
-  grammar?: GrammarSpec;
+  grammar?: GrammarSpec | PackedGrammar;
   /** Whether tokens that the grammar leaves no choice about are added without a step each (default true). */
   jumps?: boolean;
   /** Higher goes first (default 0); ten seconds of waiting count as one point. */

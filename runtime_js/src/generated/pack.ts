@@ -19,6 +19,12 @@ export interface PackManifest {
   memory: {
     [k: string]: TierMemory;
   };
+  /**
+   * By name.
+   */
+  grammars: {
+    [k: string]: PackGrammar;
+  };
   files: PackFile[];
   provenance: Provenance;
 }
@@ -122,6 +128,16 @@ export interface TierMemory {
    * KV bytes of one page over all layers.
    */
   page_bytes: number;
+}
+/**
+ * What answers can be held to by a name: the source, which the runtime compiles.
+ */
+export interface PackGrammar {
+  kind: "json_schema" | "regex" | "ebnf";
+  /**
+   * JSON text of a schema, a pattern, or a grammar in GBNF.
+   */
+  text: string;
 }
 /**
  * One file of the pack.

@@ -10,7 +10,6 @@ export interface ValidationError {
   /** The rule that it breaks, such as `required` or `type`. */
   keyword: string;
   message?: string;
-  params: Record<string, unknown>;
 }
 
 export interface Validator<T> {

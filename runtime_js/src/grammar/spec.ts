@@ -16,6 +16,12 @@ export type GrammarSpec =
   | { kind: "ebnf"; grammar: string }
   | { kind: "structural_tag"; tag: string };
 
+/** One of those that the pack brings along, by its name. */
+export interface PackedGrammar {
+  kind: "packed";
+  name: string;
+}
+
 /** What grammars need to know of a tokenizer. */
 export interface Vocabulary {
   /** Ids are 0 to size - 1; as many as the model's logits. */

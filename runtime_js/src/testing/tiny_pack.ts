@@ -431,6 +431,7 @@ export function tinyPack(contextLength = 64, template = TEMPLATE): Map<string, U
   const manifest = {
     format_version: 3,
     embedding: null,
+    grammars: {},
     model: {
       name: "tiny",
       architecture: "TinyForTests",

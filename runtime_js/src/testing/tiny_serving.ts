@@ -89,7 +89,7 @@ export async function loadTiny(
     () => {},
     never,
   );
-  model.matchers = new Matchers({ size: VOCAB } as Vocabulary, tinyGrammars);
+  model.matchers = new Matchers({ size: VOCAB } as Vocabulary, {}, tinyGrammars);
   await model.finish(); // so that no idle moment's work is counted below
 }
 
