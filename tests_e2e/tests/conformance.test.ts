@@ -26,5 +26,5 @@ test("hosts and forms agree", async ({ adapter, browserProcess, upstream }) => {
     );
     writeFileSync(file, JSON.stringify({ requests: REQUESTS.length, hosts }));
   }
-  expect(differences).toEqual([]);
+  expect(differences.filter(({ rounding }) => !rounding)).toEqual([]);
 });
