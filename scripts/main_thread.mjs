@@ -22,17 +22,14 @@ export async function recordTasks(page, work) {
     transferMode: "ReportEvents",
     traceConfig: { excludedCategories: ["*"], includedCategories },
   });
-  // Many pages' threads are in a trace: this page's is the one that leaves a mark. It leaves another at the end, as a page may
-  // begin to trace a moment after the browser says that all do.
-  const name = `main thread ${Math.random()}`;
-  const mark = () => page.evaluate((name) => void performance.mark(name), name);
-  await mark();
+  // Many pages' threads are in a trace: this page's is the one that leaves a mark.
+  const mark = `main thread ${Math.random()}`;
+  await page.evaluate((name) => void performance.mark(name), mark);
   const result = await work();
-  await mark();
   await session.send("Tracing.end");
   await complete;
   await session.detach();
-  const { pid, tid } = events.find((event) => event.name === name) ?? {};
+  const { pid, tid } = events.find(({ name }) => name === mark) ?? {};
   const tasks = events
     .filter((event) => event.pid === pid && event.tid === tid && event.name === "RunTask")
     .map(({ dur = 0, tdur = 0 }) => ({ ms: dur / 1000, cpuMs: tdur / 1000 }));

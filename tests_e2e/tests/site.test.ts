@@ -61,20 +61,27 @@ test("loads the embedded model, answers, regenerates", async ({ page, server }) 
 });
 
 test("no task of the page's thread takes 50 ms of processor time while 512 tokens arrive", async ({
-  page,
+  adapter,
   server,
 }) => {
   endless(server);
-  await page.addInitScript(() => {
-    localStorage.setItem("webbuild.settings", JSON.stringify({ temperature: 1.5, seed: "1" }));
-  });
-  await open(page, server.url);
-  const { tasks } = await recordTasks(page, () => ask(page, "Tell me a story."));
-  await expect(answers(page).last()).toContainText("512 tokens");
-  // Tasks that show text, at least one for some of the frames.
-  expect(tasks.length).toBeGreaterThan(20);
-  expect(tasks.filter(({ cpuMs }) => cpuMs > 0).length).toBeGreaterThan(0);
-  expect(tasks.filter(({ cpuMs }) => cpuMs >= 50)).toEqual([]);
+  // A browser of its own: one that has run many tests leaves this page out of its traces.
+  const browser = await launch(adapter);
+  try {
+    const page = await browser.newPage();
+    await page.addInitScript(() => {
+      localStorage.setItem("webbuild.settings", JSON.stringify({ temperature: 1.5, seed: "1" }));
+    });
+    await open(page, server.url);
+    const { tasks } = await recordTasks(page, () => ask(page, "Tell me a story."));
+    await expect(answers(page).last()).toContainText("512 tokens");
+    // Tasks that show text, at least one for some of the frames.
+    expect(tasks.length).toBeGreaterThan(20);
+    expect(tasks.filter(({ cpuMs }) => cpuMs > 0).length).toBeGreaterThan(0);
+    expect(tasks.filter(({ cpuMs }) => cpuMs >= 50)).toEqual([]);
+  } finally {
+    await browser.close();
+  }
 });
 
 test("a chat that outgrows the context goes on, and says that its oldest part was left out", async ({
