@@ -524,28 +524,12 @@ describe("guesses", () => {
       const below = random(seed + 100);
       const size = { pages: 16 + below(8) ** 2, slots: 1 + below(6), chunk: 4 + below(20) };
       const w = world({ ...repeats, ...size });
-      const all: Asked[] = [];
-      const inDelta = new Set<Asked>();
-      for (let event = 0; event < 60; event++) {
-        const kind = below(10);
-        if (kind < 4) {
-          const speculation = (["off", "auto", { tokens: 1 + below(15) }, surely] as const)[
-            below(4)
-          ];
-          const ask = { ...randomAsk(below), ...(speculation && { speculation }) };
-          const asked = submit(w, ask, (a) => {
-            if (inDelta.has(a) && a.deltas.length === 9) a.controller.abort();
-          });
-          if (below(3) === 0) inDelta.add(asked);
-          all.push(asked);
-        } else if (kind === 4) all[below(all.length)]?.controller.abort();
-        else {
-          w.time.now += below(3) * AGEING_MS;
-          w.runner.arrive();
-          if (below(2) === 0) await turns();
-        }
-      }
-      await drain(w);
+      const ask = () => {
+        const kinds = ["off", "auto", { tokens: 1 + below(15) }, surely] as const;
+        const speculation = kinds[below(4)];
+        return { ...randomAsk(below), ...(speculation && { speculation }) };
+      };
+      const all = await playRandomly(w, below, ask, { deltas: 9, oneIn: 3 });
       for (const asked of all) {
         if (asked.settled instanceof Error) {
           expect(asked.settled.name).toBe("AbortError");
