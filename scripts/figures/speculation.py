@@ -35,7 +35,7 @@ WORKLOADS = {
     "chat": ("story", "project", "small_talk"),
 }
 DRAWN = {"temperature": 1.0, "seed": 1}
-NUMBERS = ("tokens", "rounds", "context")
+NUMBERS = ("tokens", "rounds", "context", "pause")
 
 
 def deepened(layers: int) -> Path:
@@ -82,7 +82,8 @@ def measure(name: str, target: Path, args: argparse.Namespace) -> dict[str, Any]
     with temporary_site(target) as site:
         shutil.copytree(DEMO, site / "draft")
         options = {key: getattr(args, key) for key in NUMBERS}
-        options["workloads"] = requests(args.prompts)
+        chosen = requests(args.prompts)
+        options["workloads"] = {name: chosen[name] for name in args.workloads}
         answer: dict[str, Any] = run_script(
             "speculation_in_chromium.mjs", site, json.dumps(options)
         )
@@ -123,6 +124,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="most of an answer")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--context", type=int, default=160)
+    parser.add_argument("--pause", type=int, default=150, help="ms before each request")
+    parser.add_argument("--workloads", nargs="*", default=(*WORKLOADS, "chat, drawn"))
     parser.add_argument("--targets", nargs="*", default=("deep", "demo"))
     args = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ const browser = await launch(chosenAdapter());
 try {
   const page = await talkingPage(browser);
   await page.goto(server.url);
-  const answer = await page.evaluate(async ({ workloads, tokens, rounds, context }) => {
+  const answer = await page.evaluate(async ({ workloads, tokens, rounds, context, pause }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
     // Engines of their own with room for one context: nobody finds a prompt computed.
     const load = { contextLength: context, kvTokens: context };
@@ -71,6 +71,8 @@ try {
           /** @type {string | undefined} */
           let text;
           for (const way of /** @type {string[]} */ (order)) {
+            // The last answer's surplus steps are its own.
+            await new Promise((resolve) => setTimeout(resolve, pause));
             const of = /** @type {Record<string, number>} */ (sums[way]);
             const before = /** @type {Record<string, number>} */ (await counts(way));
             const begin = performance.now();

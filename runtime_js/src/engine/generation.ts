@@ -10,7 +10,7 @@ import { PromptLookup } from "./prompt_lookup.js";
 import { type Ranked, rankOf } from "./rank.js";
 import type { Delta, FinishReason, SamplingOptions, Speculates, TokenLogprobs } from "./request.js";
 import type { SamplingRow } from "./sampling.js";
-import { Acceptance, MOST_GUESSES } from "./speculation.js";
+import { type Acceptance, MOST_GUESSES, type Origin } from "./speculation.js";
 
 /** Words per row of `sampled`. */
 export const SAMPLED_WORDS = 64;
@@ -82,9 +82,8 @@ export class Generation implements Ranked {
   /** Tokens that were added without being drawn, and whether penalties are still to see them. */
   jumped = 0;
   uncounted = false;
-  /** Of guesses by what the text repeats, and by a draft, if there is one. */
-  readonly acceptance = new Acceptance();
-  draftAcceptance: Acceptance | undefined;
+  /** Of its guesses, by where they come from. */
+  readonly acceptance: Partial<Record<Origin, Acceptance>> = {};
 
   constructor(
     readonly spec: GenerationSpec,
@@ -152,6 +151,11 @@ export class Generation implements Ranked {
     return Math.min(maxTokens, (window?.length ?? Infinity) - this.#positions(0));
   }
 
+  /** The most that are left of these. */
+  get drawsLeft(): number {
+    return this.#lastDraw - this.#drawn;
+  }
+
   /** Positions that prompt and answer take once so many tokens were drawn. */
   #positions(draws: number): number {
     return this.promptTokens + draws - this.#context.dropped;
@@ -164,7 +168,7 @@ export class Generation implements Ranked {
 
   /** Tokens it has to compute, those of prompt and answer; 1: the next step draws; 0: none just now. */
   get pending(): number {
-    if (this.#checking > 0 || this.#drawn === this.#lastDraw) return 0;
+    if (this.#checking > 0 || this.drawsLeft === 0) return 0;
     return this.#positions(this.#drawn) - (this.sequence?.length ?? 0);
   }
 
@@ -176,7 +180,7 @@ export class Generation implements Ranked {
   /** How many guesses of what comes after the next token to compute are of use, up to `most`, if that is the only one. */
   guessable(most: number): number {
     if (!this.#lookup || this.prefills || this.pending !== 1) return 0;
-    return Math.max(0, Math.min(most, MOST_GUESSES, this.#lastDraw - this.#drawn - 1));
+    return Math.max(0, Math.min(most, MOST_GUESSES, this.drawsLeft - 1));
   }
 
   /**
@@ -283,7 +287,7 @@ export class Generation implements Ranked {
     const { constraint, options, sampling } = this.spec;
     if (!constraint || options.logprobs !== null) return undefined;
     // One is left to be drawn: what follows the last one is settled there.
-    for (const id of constraint.jump(this.#lastDraw - this.#drawn - 1)) {
+    for (const id of constraint.jump(this.drawsLeft - 1)) {
       this.#drawn++;
       this.jumped++;
       this.uncounted = sampling.usesPenalties;
@@ -312,7 +316,7 @@ export class Generation implements Ranked {
     });
     this.#checking = 0;
     this.#drawn += right;
-    (drafted ? this.draftAcceptance : this.acceptance)?.checked(guessed, right);
+    this.acceptance[drafted ? "draft" : "prompt"]?.checked(guessed, right);
     this.sequence?.truncate(this.#positions(this.#drawn) - 1);
     return right;
   }

@@ -1,5 +1,6 @@
 /** Which requests of a step have guesses of their next tokens checked in it, and what came of it. */
 import type { Sequence } from "../kv/sequence.js";
+import { AnswerLengths } from "./answer_lengths.js";
 import type { Drafter } from "./drafter.js";
 import type { Generation } from "./generation.js";
 import type { KvMemory } from "./kv_memory.js";
@@ -22,6 +23,8 @@ export interface Chosen {
   /** Guessed ones after these, and of them those that were right, once it is known. */
   guesses: number;
   right: number;
+  /** Tokens that its request took of this step: it may have ended before the last one that was right. */
+  gained: number;
   /** Draws that its request had submitted before, and whether this one is of no use. */
   draws: number;
   dropped: boolean;
@@ -33,7 +36,7 @@ export interface Chosen {
 /** A request before anything is guessed. */
 export const choose = (generation: Generation, count: number): Chosen => {
   const { draws } = generation;
-  const none = { guesses: 0, right: 0, origin: "prompt", lag: 0 } as const;
+  const none = { guesses: 0, right: 0, gained: 0, origin: "prompt", lag: 0 } as const;
   return { generation, count, draws, dropped: false, ...none };
 };
 
@@ -61,8 +64,9 @@ export class Guesses {
   #compiles = false;
   readonly #all = { guessed: 0, right: 0 };
   readonly #draft = { guessed: 0, right: 0 };
-  /** Of all requests' drafted guesses: what one that begins may expect. */
-  readonly #drafts = new Acceptance();
+  /** Of all requests: what one that begins may expect. */
+  readonly #acceptance = { prompt: new Acceptance(), draft: new Acceptance() };
+  readonly #lengths = new AnswerLengths();
 
   get stats(): ServingStats["speculation"] {
     const of = ({ guessed, right }: { guessed: number; right: number }) => {
@@ -128,18 +132,29 @@ export class Guesses {
       : { origin: "prompt", most: repeats.most };
   }
 
+  /** A request's answer has ended after so many tokens. */
+  ended(tokens: number): void {
+    this.#lengths.ended(tokens);
+  }
+
   #repeats(generation: Generation, most: number): Candidate {
-    return { rate: generation.acceptance.rate, most: generation.guess(most) };
+    return this.#candidate(generation, "prompt", generation.guess(most));
+  }
+
+  #candidate(generation: Generation, origin: Origin, most: number, lag = 0): Candidate {
+    const all = this.#acceptance[origin];
+    generation.acceptance[origin] ??= new Acceptance(all.rate, all);
+    const { rate } = generation.acceptance[origin];
+    const left = Math.min(this.#lengths.left(generation.draws), generation.drawsLeft);
+    return { rate, most, lag, left };
   }
 
   #drafted(generation: Generation, most: number, drafter: Drafter | undefined): Candidate {
-    generation.draftAcceptance ??= new Acceptance(this.#drafts.rate, this.#drafts);
-    const { rate } = generation.draftAcceptance;
     const guesses = generation.guessable(most);
-    if (!drafter || guesses === 0) return { rate, most: 0 };
     const { slot } = generation.sequence as Sequence;
-    const lag = drafter.lag(slot, generation.tokens, generation.unread + guesses);
-    return lag === undefined ? { rate, most: 0 } : { rate, most: guesses, lag };
+    const lag =
+      guesses > 0 ? drafter?.lag(slot, generation.tokens, generation.unread + guesses) : undefined;
+    return this.#candidate(generation, "draft", lag === undefined ? 0 : guesses, lag);
   }
 
   /** @returns tokens that the draft computes before the first guess; undefined when there is no room */
@@ -185,13 +200,14 @@ export class Guesses {
 
   /** A step took `ms`. */
   checked({ draws, promptTokens, steady }: Checked, ms: number): void {
-    let [guesses, right, lag] = [0, 0, 0];
+    let [guesses, right, lag, gained] = [0, 0, 0, draws.length];
     let origin: Origin = "prompt";
     let asked = false;
     for (const of of draws) {
       if (of.guesses === 0) continue;
       guesses += of.guesses;
       right += of.right;
+      gained += of.gained - 1;
       lag += of.lag;
       if (of.origin === "draft") {
         origin = "draft";
@@ -208,7 +224,7 @@ export class Guesses {
     } else if (rows === 0) return;
     else if (guesses === 0) this.#speculation.plain(rows, ms, steady);
     else {
-      const step = { rows, tokens: rows + guesses, gained: rows + right, ms };
+      const step = { rows, tokens: rows + guesses, gained, ms };
       this.#speculation.checked({ ...step, origin, lag, asked });
     }
   }

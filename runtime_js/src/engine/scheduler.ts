@@ -318,7 +318,8 @@ export class Scheduler {
         this.#end(generation, error as Error);
       }
       draw.right = generation.draws - draws;
-      this.#counts.drawn += generation.completionTokens - completionTokens;
+      draw.gained = generation.completionTokens - completionTokens;
+      this.#counts.drawn += draw.gained;
       this.#counts.jumped += generation.jumped - jumped;
     }
     this.#guesses.checked(step, took);
@@ -529,6 +530,7 @@ export class Scheduler {
     if (finishReason === "length") generation.flush();
     if (generation.ended) return; // by its listener
     const { completionTokens, cachedTokens = 0, slides } = generation;
+    this.#guesses.ended(completionTokens);
     this.#end(generation, { finishReason, completionTokens, cachedTokens, slides });
   }
 

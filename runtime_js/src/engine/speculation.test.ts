@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { AnswerLengths } from "./answer_lengths.js";
 import {
   Acceptance,
   type Candidate,
@@ -26,14 +27,21 @@ interface Setting {
   cost: (tokens: number) => number;
   /** Whether the next guess is right, by tokens so far. */
   rate: (done: number) => number;
+  /** Of all answers. */
   tokens: number;
-  /** Tokens of a request; each begins with no experience. */
-  length?: number;
+  /** Tokens of an answer, by its number; nobody knows it before. */
+  length?: (request: number) => number;
+  /** Whose time counts, where one runs at a time (default: everyone's). */
+  counts?: (request: number) => boolean;
+  /** Tokens of each prompt, and plain steps that one of them takes. */
+  prompt?: { tokens: number; cost: number };
+  /** Requests at once. */
+  rows?: number;
   noise?: number;
   /** A fixed depth in place of the measured choice. */
   fixed?: number;
-  /** Guesses are a draft's: plain steps that one of it takes, and one of its prompt's tokens; each request has so many of these. */
-  draft?: { step: number; token: number; prompt: number };
+  /** Guesses are a draft's: plain steps that one of it takes; so much less time do prompts take it, too. */
+  draft?: number;
 }
 
 /** Guesses of each candidate, from what the text repeats. */
@@ -42,58 +50,85 @@ function chosen(of: Speculation, rows: number, candidates: Candidate[], room: nu
   return guesses ?? candidates.map(() => 0);
 }
 
-/** Simulates one request after another, alone. @returns tokens per plain step's time, so that 1 is what plain steps reach */
+/** Simulates requests, in each place one after another. @returns what plain steps would take, by what was taken */
 function simulate(setting: Setting, seed = 1): number {
-  const { cost, rate, tokens, length = 300, noise = 0.05, fixed, draft } = setting;
+  const { cost, rate, tokens, length = () => 300, noise = 0.05, fixed, draft } = setting;
+  const { prompt = { tokens: 50, cost: 0.02 }, rows = 1, counts = () => true } = setting;
+  const origin = draft === undefined ? "prompt" : "draft";
   const next = random(seed);
   const jitter = () => 1 + noise * (2 * next() - 1);
   const speculation = new Speculation();
+  const lengths = new AnswerLengths();
+  const all = new Acceptance();
+  const promptMs = BASE * prompt.tokens * prompt.cost;
+  let requests = 0;
   let time = 0;
+  let plain = 0;
+  const add = (ms: number, plainMs: number, request: number) => {
+    if (!counts(request)) return;
+    time += ms;
+    plain += plainMs;
+  };
+  const begin = () => {
+    speculation.prompts(prompt.tokens, promptMs);
+    add(promptMs, promptMs, requests);
+    const acceptance = new Acceptance(all.rate, all);
+    return { acceptance, done: 1, end: length(requests++), lag: prompt.tokens };
+  };
+  const running = Array.from({ length: rows }, begin);
   let waited = true;
   for (let done = 0; done < tokens; ) {
-    const acceptance = new Acceptance();
-    let lag = draft?.prompt ?? 0;
-    if (draft) speculation.prompts(lag, (BASE * lag * draft.token) / draft.step);
-    for (const end = Math.min(tokens, done + length); done < end; ) {
-      const most = Math.min(15, end - done - 1);
-      const candidates = [{ rate: acceptance.rate, most, lag }];
-      const source: Source = draft
-        ? { origin: "draft", candidates, cost: draft.step }
-        : { origin: "prompt", candidates };
-      const [guesses] =
-        fixed === undefined
-          ? (speculation.choose(1, [source], 15)?.guesses ?? [0])
-          : [Math.min(fixed, most)];
-      if (!guesses) {
-        const ms = BASE * jitter() + (waited ? WAIT : 0);
-        speculation.plain(1, ms, !waited);
-        time += ms;
-        waited = false;
-        done++;
-        if (draft) lag++;
-        continue;
-      }
-      let accepted = 0;
-      while (accepted < guesses && next() < rate(done + accepted)) accepted++;
-      const drafts = draft ? guesses * draft.step + lag * draft.token : 0;
-      const ms = BASE * (cost(guesses + 1) + drafts) * jitter() + WAIT;
-      acceptance.checked(guesses, accepted);
-      const { origin } = source;
-      speculation.checked({ rows: 1, tokens: guesses + 1, gained: accepted + 1, ms, origin, lag });
-      if (draft) lag = accepted === guesses ? 2 : 1;
-      time += ms;
-      waited = true;
-      done += accepted + 1;
+    const candidates = running.map(({ acceptance, done, lag }) => {
+      const left = lengths.left(done);
+      return { rate: acceptance.rate, most: 15, left, ...(draft === undefined ? {} : { lag }) };
+    });
+    const source: Source = { origin, candidates, cost: draft ?? 0 };
+    const guesses =
+      fixed === undefined
+        ? speculation.choose(rows, [source], 60)?.guesses
+        : running.map(() => fixed);
+    const current = requests - 1;
+    let lag = 0;
+    let checked = rows;
+    let gained = 0;
+    running.forEach((of, i) => {
+      const guessed = guesses?.[i] ?? 0;
+      let right = 0;
+      while (right < guessed && next() < rate(done + right)) right++;
+      of.acceptance.checked(guessed, right);
+      if (guessed > 0) lag += of.lag;
+      of.lag = guessed === 0 ? of.lag + 1 : right === guessed ? 2 : 1;
+      const more = Math.min(1 + right, of.end - of.done);
+      checked += guessed;
+      gained += more;
+      of.done += more;
+      if (of.done < of.end) return;
+      lengths.ended(of.end);
+      running[i] = begin();
+    });
+    const depth = Math.max(0, ...(guesses ?? []));
+    const drafts = (draft ?? 0) * (depth + lag * prompt.cost);
+    const ms =
+      depth === 0
+        ? BASE * jitter() + (waited ? WAIT : 0)
+        : BASE * (cost(checked) + drafts) * jitter() + WAIT;
+    if (depth === 0) speculation.plain(rows, ms, !waited);
+    else {
+      const lags = draft === undefined ? {} : { lag };
+      speculation.checked({ rows, tokens: checked, gained, ms, origin, ...lags });
     }
+    waited = depth > 0;
+    add(ms, (gained / rows) * BASE, current);
+    done += gained;
   }
-  return (tokens * BASE) / time;
+  return plain / time;
 }
 
 /** Of a step with guesses: nearly free, as on GPUs; more for each token; and a path that is not made for few rows. */
 const COSTS: Record<string, (tokens: number) => number> = {
   flat: () => 1.08,
   line: (tokens) => 1.1 + 0.12 * (tokens - 1),
-  steps: (tokens) => [1.2, 1.3, 1.7, 3][Math.ceil(Math.log2(tokens)) - 1] as number,
+  steps: (tokens) => [1.2, 1.3, 1.7, 3][Math.ceil(Math.log2(tokens)) - 1] ?? 5,
   steep: (tokens) => 1 + 0.5 * (tokens - 1),
   dear: () => 6,
 };
@@ -115,7 +150,7 @@ describe("Speculation", () => {
       const setting = { cost: COSTS[c] as Setting["cost"], rate: RATES[r] as Setting["rate"] };
       expect(simulate({ ...setting, tokens: 1500 }, seed)).toBeGreaterThan(0.97);
       // Short requests too, and steps whose times scatter.
-      const short = { ...setting, tokens: 1500, length: 40, noise: 0.2 };
+      const short = { ...setting, tokens: 1500, length: () => 40, noise: 0.2 };
       expect(simulate(short, seed)).toBeGreaterThan(0.97);
     }
   });
@@ -131,17 +166,59 @@ describe("Speculation", () => {
   test.each(cases)("a draft, cost %s, right %s: never below 0.97 of plain steps", (c, r) => {
     const setting = { cost: COSTS[c] as Setting["cost"], rate: RATES[r] as Setting["rate"] };
     for (const [i, step] of [0.05, 0.15, 0.5, 1].entries()) {
-      const draft = { step, token: step / 4, prompt: 50 };
-      expect(simulate({ ...setting, tokens: 1500, draft }, i)).toBeGreaterThan(0.97);
-      const short = { ...setting, tokens: 1500, length: 40, noise: 0.2, draft };
+      expect(simulate({ ...setting, tokens: 1500, draft: step }, i)).toBeGreaterThan(0.97);
+      const short = { ...setting, tokens: 1500, length: () => 40, noise: 0.2, draft: step };
       expect(simulate(short, i)).toBeGreaterThan(0.97);
     }
   });
 
+  test.each(cases)("short answers, cost %s, right %s: never below 0.97 of plain steps", (c, r) => {
+    const setting = { cost: COSTS[c] as Setting["cost"], rate: RATES[r] as Setting["rate"] };
+    for (const length of [3, 5, 8, 20]) {
+      for (const rows of [1, 3]) {
+        const tokens = length % 2 === rows % 2 ? 1000 : 100;
+        const short = { ...setting, tokens: 800, rows, prompt: { tokens, cost: 0.05 } };
+        for (const draft of [undefined, 0.05, 0.2, 0.5]) {
+          const of = { ...short, length: () => length, ...(draft === undefined ? {} : { draft }) };
+          expect(simulate(of, length)).toBeGreaterThan(0.97);
+        }
+      }
+    }
+  });
+
+  test.each([
+    ["in turns", (i: number) => (i % 12 < 6 ? 30 : 5)],
+    ["one of each", (i: number) => (i % 2 === 0 ? 30 : 5)],
+    ["far longer", (i: number) => (i % 3 === 0 ? 200 : 8)],
+  ])("what long answers gain is not spent on short ones: %s", (_, length) => {
+    const short = (i: number) => length(i) < 10;
+    for (const cost of ["flat", "line", "steps"] as const) {
+      for (const rate of [1, 0.7, 0.2]) {
+        for (const tokens of [14, 100]) {
+          const prompt = { tokens, cost: 0.1 };
+          const mixed = { cost: COSTS[cost] as Setting["cost"], rate: () => rate, length, prompt };
+          const of = { ...mixed, tokens: 3000, draft: 0.18 };
+          expect(simulate({ ...of, counts: short })).toBeGreaterThan(0.95);
+          if (rate < 1) continue;
+          const gained = simulate({ ...of, counts: (i) => !short(i) });
+          expect(gained).toBeGreaterThan(tokens === 14 ? 1.8 : 1.4);
+        }
+      }
+    }
+  });
+
+  test("a draft reads a long prompt for a long answer, and not for a short one", () => {
+    const prompt = { tokens: 1000, cost: 0.05 };
+    const setting = { cost: COSTS["line"] as Setting["cost"], rate: () => 1, prompt, draft: 0.15 };
+    const gained = (length: number) => simulate({ ...setting, tokens: 4000, length: () => length });
+    expect(gained(8)).toBeGreaterThan(0.99);
+    expect(gained(8)).toBeLessThan(1.01);
+    expect(gained(400)).toBeGreaterThan(1.6);
+  });
+
   test("a cheap draft that is mostly right: most of what the best fixed depth gains", () => {
     for (const rate of [0.7, 0.85, 0.95]) {
-      const draft = { step: 0.1, token: 0.01, prompt: 50 };
-      const setting = { cost: COSTS["line"] as Setting["cost"], rate: () => rate, draft };
+      const setting = { cost: COSTS["line"] as Setting["cost"], rate: () => rate, draft: 0.1 };
       const fixed = DEPTHS.map((fixed) => simulate({ ...setting, tokens: 4000, fixed }));
       const best = Math.max(...fixed);
       expect(best).toBeGreaterThan(1.15);
@@ -153,6 +230,8 @@ describe("Speculation", () => {
     expect(expectedTokens(0, 5)).toBe(1);
     expect(expectedTokens(1, 5)).toBe(6);
     expect(expectedTokens(0.5, 3)).toBeCloseTo(1.875);
+    expect(expectedTokens(1, 3, 1)).toBe(1); // it ends with the next
+    expect(expectedTokens(1, 3, 2)).toBeCloseTo(1.875);
   });
 
   test("acceptance follows what was checked; guesses after a wrong one say nothing", () => {

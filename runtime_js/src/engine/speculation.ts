@@ -13,7 +13,7 @@ export const MOST_GUESSES = 15;
 const LOSS = 0.015;
 /** Plain steps' time that is in the account at first, and at most. */
 const FIRST_CREDIT = 2;
-const MOST_CREDIT = 6;
+const MOST_CREDIT = 24;
 /** What must be expected to be gained. */
 const MARGIN = 1.03;
 /** Requests that don't guess share the step: it may take so much longer for them. */
@@ -59,10 +59,15 @@ export class Acceptance {
   }
 }
 
-/** Tokens that a step is expected to give to a request: its own, and those guessed. */
-export function expectedTokens(rate: number, guesses: number): number {
+/**
+ * Tokens that a step is expected to give to a request: its own, and those guessed, which must be right and come before its end.
+ *
+ * @param left tokens after which it ends, on average; with each of them it is as likely to
+ */
+export function expectedTokens(rate: number, guesses: number, left = Infinity): number {
+  const useful = rate * (1 - 1 / left);
   let sum = 1;
-  for (let i = 0, right = rate; i < guesses; i++, right *= rate) sum += right;
+  for (let i = 0, right = useful; i < guesses; i++, right *= useful) sum += right;
   return sum;
 }
 
@@ -74,6 +79,8 @@ export interface Candidate {
   most: number;
   /** Tokens that the draft has to compute first, of those that it has usually at most {@link USUAL_LAG}. */
   lag?: number;
+  /** Tokens that it is expected to go on for. */
+  left?: number;
 }
 
 /** Where guesses come from: what texts repeat, or a draft. */
@@ -101,7 +108,7 @@ export interface CheckedStep {
   rows: number;
   /** With the guesses. */
   tokens: number;
-  /** Tokens that it gave. */
+  /** Tokens that it gave; those after an answer's end are none. */
   gained: number;
   ms: number;
   /** Default: prompt. */
@@ -134,7 +141,9 @@ export class Speculation {
   readonly #caughtUp = new Mean();
   /** Milliseconds that may be lost. */
   #account: number | undefined;
+  /** Plain steps since the last one with guesses, and what they and prompts paid. */
   #sincePlain = 0;
+  #paid = 0;
   #pause = FIRST_PAUSE;
   /** What is asked next whether it pays. */
   #asks: Origin = "draft";
@@ -142,6 +151,8 @@ export class Speculation {
   /** A step with so many tokens of prompts took `ms`. */
   prompts(tokens: number, ms: number): void {
     this.#prompts.add(ms / tokens);
+    const base = this.#plain[1]?.value;
+    if (base !== undefined && this.#account !== undefined) this.#pay(ms, base);
   }
 
   /** A step of `rows` requests with a token each took `ms`. @param steady whether another was under way when it was submitted */
@@ -156,7 +167,13 @@ export class Speculation {
     mean.add(ms);
     const base = mean.value as number;
     this.#account ??= FIRST_CREDIT * base;
-    this.#book(LOSS * base, base);
+    this.#pay(base, base);
+  }
+
+  /** What is done without guesses pays for them. */
+  #pay(ms: number, base: number): void {
+    this.#paid += LOSS * ms;
+    this.#book(LOSS * ms, base);
   }
 
   checked(step: CheckedStep): void {
@@ -176,6 +193,7 @@ export class Speculation {
       this.#pause = saved > 0 ? FIRST_PAUSE : Math.min(MOST_PAUSE, 2 * this.#pause);
     } else if (saved > 0) this.#pause = FIRST_PAUSE;
     this.#sincePlain = 0;
+    this.#paid = 0;
   }
 
   #book(ms: number, base: number): void {
@@ -216,22 +234,37 @@ export class Speculation {
   choose(rows: number, sources: readonly Source[], room: number): Choice | undefined {
     const base = this.#base(rows);
     if (base === undefined) return undefined;
-    const choices = sources.flatMap((source) => this.#best(rows, source, room, base) ?? []);
-    const [first] = choices.sort((a, b) => b.speed - a.speed);
+    const account = this.#account ?? 0;
+    const [first] = this.#choices(rows, sources, room, base, account);
     if (first && first.speed >= (MARGIN * rows) / base) return first;
     if (this.#sincePlain < this.#pause) return undefined;
-    return choices.find(({ origin }) => origin === this.#asks) ?? first;
+    // What guesses gained is not spent on asking.
+    const asks = this.#choices(rows, sources, room, base, Math.min(account, this.#paid));
+    return asks.find(({ origin }) => origin === this.#asks) ?? asks[0];
   }
 
-  /** The choice that promises most of those that the account can bear: the likeliest candidates, one depth for all of them. */
+  /** The best of each source, those that promise most first. @param bearable milliseconds that each may lose */
+  #choices(
+    rows: number,
+    sources: readonly Source[],
+    room: number,
+    base: number,
+    bearable: number,
+  ): Choice[] {
+    return sources
+      .flatMap((source) => this.#best(rows, source, room, base, bearable) ?? [])
+      .sort((a, b) => b.speed - a.speed);
+  }
+
+  /** The choice that promises most of those that are bearable though no guess is right: the likeliest candidates, one depth for all of them. */
   #best(
     rows: number,
     { origin, candidates, cost: perDraft = 0 }: Source,
     room: number,
     base: number,
+    bearable: number,
   ): Choice | undefined {
     const perLag = this.#caughtUp.value ?? (this.#prompts.value ?? base) * perDraft;
-    const account = this.#account ?? 0;
     const rate = (i: number) => (candidates[i] as Candidate).rate;
     const order = candidates.map((_, i) => i).sort((a, b) => rate(b) - rate(a));
     let best: Choice | undefined;
@@ -240,19 +273,21 @@ export class Speculation {
       let tokens = rows;
       let expected = rows;
       let lag = 0;
+      let shortest = Infinity;
       order.forEach((i, others) => {
-        const { most, lag: more = 0 } = candidates[i] as Candidate;
+        const { most, lag: more = 0, left = Infinity } = candidates[i] as Candidate;
         const guessed = Math.min(depth, most);
         if (guessed === 0 || tokens + guessed > rows + room) return;
         guesses[i] = guessed;
         tokens += guessed;
-        expected += expectedTokens(rate(i), guessed) - 1;
+        expected += expectedTokens(rate(i), guessed, left) - 1;
         lag += Math.max(0, more - USUAL_LAG);
+        shortest = Math.min(shortest, left);
         const step = this.#cost({ origin, tokens, drafts: depth * perDraft }, base);
         const cost = step + lag * perLag;
-        if (cost - base > account || (others + 1 < rows && cost > PATIENCE * base)) return;
-        // What a draft catches up with is of use to later steps too.
-        const speed = expected / step;
+        if (cost - base > bearable || (others + 1 < rows && cost > PATIENCE * base)) return;
+        // What a draft catches up with is of use to later steps too, until the end.
+        const speed = 1 / (step / expected + (lag * perLag) / (rows * shortest));
         if (!best || speed > best.speed) best = { origin, guesses: [...guesses], speed };
       });
     }
