@@ -5,6 +5,7 @@ import type { Device } from "../gpu/device.js";
 import { KvPages } from "../gpu/kv_pages.js";
 import { allocate, type Memory } from "../gpu/memory.js";
 import { type Around, type Encode, Player, type Prepared, type Readback } from "../gpu/player.js";
+import { poke } from "../gpu/pokes.js";
 import { ReadbackRing, RING_DEPTH } from "../gpu/readback.js";
 import type { Symbols } from "../gpu/sizes.js";
 import { PagePool } from "../kv/page_pool.js";
@@ -14,6 +15,7 @@ import type { Environment } from "../program/expression.js";
 import { Functions, firstOf, type Rows } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { PLAIN, type SamplingDefaults, SamplingRow } from "./sampling.js";
+import type { StepRunner } from "./step_runner.js";
 import { TokenMasks } from "./token_masks.js";
 import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
@@ -219,7 +221,7 @@ export class Executor {
   forward(
     batch: readonly BatchRow[],
     sample: readonly string[],
-  ): (slots: readonly number[]) => Promise<Uint32Array> {
+  ): ReturnType<StepRunner["forward"]> {
     const began = performance.now();
     const { kind, env, outs } = this.#planner.plan(batch);
     const planned = performance.now();
@@ -230,13 +232,14 @@ export class Executor {
     this.#player.submit([own], undefined, { before: copies });
     this.hostMs.plan += planned - began;
     this.hostMs.encode += performance.now() - planned;
-    return (slots) => {
+    return (slots, hurries) => {
       const began = performance.now();
       const mask = this.memory.buffers.get("token_mask") as GPUBuffer;
       if (slots.length > 0) this.masks.write(this.gpu.device.queue, mask, slots);
-      const result = this.#player.submit(draws, this.#readback(outs));
+      const result = this.#player.submit(draws, this.#readback(outs)) as Promise<Uint32Array>;
+      if (hurries) poke(this.gpu.device.queue, result);
       this.hostMs.encode += performance.now() - began;
-      return result as Promise<Uint32Array>;
+      return result;
     };
   }
 
