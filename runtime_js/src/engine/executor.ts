@@ -15,7 +15,6 @@ import type { Environment } from "../program/expression.js";
 import { Functions, firstOf, type Rows } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { PLAIN, type SamplingDefaults, SamplingRow } from "./sampling.js";
-import type { StepRunner } from "./step_runner.js";
 import { TokenMasks } from "./token_masks.js";
 import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
@@ -221,7 +220,7 @@ export class Executor {
   forward(
     batch: readonly BatchRow[],
     sample: readonly string[],
-  ): ReturnType<StepRunner["forward"]> {
+  ): (slots: readonly number[], hurries: boolean) => Promise<Uint32Array> {
     const began = performance.now();
     const { kind, env, outs } = this.#planner.plan(batch);
     const planned = performance.now();
