@@ -16,8 +16,9 @@ MEMORY = 16000
 SIMD = 8
 """Invocations that a software adapter runs at once: vectors half empty waste its time."""
 
-MOST_PAIRS = 5
-"""Of chunks of x in a lane's registers at once: more are more code than a core keeps decoded."""
+MOST_CHUNKS = 20
+"""Of a row that a team goes through in one piece: 5 for each lane, some 3000 instructions. More are
+more code than a core keeps decoded (4096 on Zen 3), shared with whatever else runs on it."""
 
 
 def _blocks(a: LinearAttrs, rows: int) -> Constants:
@@ -186,8 +187,8 @@ def _pieces(chunks: int, most: int) -> list[Piece]:
 def teams(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
     """For packed weights; workgroups: as in `cpu`."""
     chunks = a.K // GROUP
-    # With several rows, x of more chunks is more than the core's nearest cache holds.
-    pieces = _pieces(chunks, MOST_PAIRS if a.columns == 1 else 1)
+    # Else pair by pair. So with several rows too, whose x is more than the nearest cache holds.
+    pieces = _pieces(chunks, chunks if a.columns == 1 and chunks <= MOST_CHUNKS else 1)
     abreast = SIMD // 4
     groups = -(-a.N // (256 * abreast))
     if groups < 4 * workgroups:

@@ -4,6 +4,7 @@ registry's rows."""
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -126,7 +127,7 @@ def check_case(device: Device, launches: list[KernelLaunch], case: Case) -> None
         close_int8(values, wanted, 2 + case.symbols["tokens"] * attrs["KV"] * attrs["D"] / 200)
 
 
-@pytest.mark.parametrize(("k", "loads"), [(96, 1), (576, 3), (896, 4), (4096, 4)])
+@pytest.mark.parametrize(("k", "loads"), [(96, 1), (576, 3), (896, 2), (4096, 1)])
 def test_scales_are_read_two_at_a_time(device: Device, k: int, loads: int) -> None:
     """By software adapters, which pay for each load; rows of an odd number have none to pair."""
     case, cpu = software_gemv({"residual": True}, (1, 41, k))
@@ -152,19 +153,27 @@ FUSED: Attrs = {"norm": 1e-5, "bias": True, "glu": True, "gather": True}
 
 @pytest.mark.parametrize("quant", ["q4", "q8"])
 @pytest.mark.parametrize(
-    ("k", "pieces"), [(32, 1), (64, 1), (192, 1), (544, 1), (896, 1), (1472, 1), (2048, 2)]
+    ("k", "pieces"), [(32, 1), (64, 1), (192, 1), (544, 1), (640, 1), (672, 3), (896, 4), (1472, 6)]
 )
 @pytest.mark.parametrize("n", [5, 37, 2052])
 def test_teams_share_rows_of_any_length(
     device: Device, n: int, k: int, pieces: int, quant: str
 ) -> None:
-    """Pairs of chunks for each lane, single ones and halves left over, more than registers hold;
-    rows for one team only, and for several workgroups."""
+    """Pairs of chunks for each lane, single ones and halves left over, more than one piece of code
+    holds; rows for one team only, and for several workgroups."""
     case, cpu = software_gemv({**FUSED, "quant": quant}, (2, n, k))
-    assert ("piece++" in cpu.wgsl) == (pieces > 1)
+    (launch,) = lower("linear", case.attrs, "f32")
+    assert launch.bindings == cpu.bindings and launch.params == cpu.params
+    assert pieces_of(cpu.wgsl) == pieces
     assert "Barrier" not in cpu.wgsl and "var<workgroup>" not in cpu.wgsl
     if device.has(cpu.features):
         check_case(device, [cpu], case)
+
+
+def pieces_of(wgsl: str) -> int:
+    """How many pieces of a row a kernel goes through, those that repeat included."""
+    loops = [int(n) for n in re.findall(r"piece < (\d+)u", wgsl)]
+    return sum(loops) + len(re.findall(r"^ +const base = ", wgsl, re.MULTILINE))
 
 
 COLUMN_CASES = [
@@ -231,6 +240,13 @@ def check_narrow() -> None:
     for k, columns in ((576, 1), (1472, 1), (576, 4)):
         case, cpu = software_gemv({**FUSED, "columns": columns}, (6, 37, k))
         check_case(device, [cpu], case)
+
+
+@pytest.mark.parametrize(("page_size", "served"), [(16, True), (15, False)])
+def test_positions_of_a_step_lie_in_one_page(page_size: int, served: bool) -> None:
+    setting: Attrs = {"mode": "whole", "shape": (2, 1, 64, (3,)), "page_size": page_size}
+    launch, *_ = lower("decode_attention", MAKERS["decode_attention"](setting, "f32").attrs, "f32")
+    assert any(one.tuning == "teams" for one in launch.alternatives) == served
 
 
 def test_every_row_has_an_oracle_and_cases() -> None:

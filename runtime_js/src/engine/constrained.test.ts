@@ -60,6 +60,22 @@ describe("constrained answers", () => {
     expectClean(w, [asked]);
   });
 
+  test.each([
+    [1, [false, false, true, true, true]], // the prompt's, and one before anything is known
+    [20, [false, false, false, false, false]],
+  ])("results of short steps are hurried (%i ms each)", async (took, hurried) => {
+    const w = world();
+    const asked = submit(w, { prompt, maxTokens: 5, grammar: { classes: "[ab][ab][ab][ab][ab]" } });
+    for (let i = 0; i < 5; i++) {
+      await turns();
+      w.time.now += took;
+      w.runner.arrive();
+    }
+    await drain(w);
+    expectTwin(asked);
+    expect(w.runner.hurried).toEqual(hurried);
+  });
+
   test("whoever is free shares their steps, and runs ahead again when they are gone", async () => {
     const w = world();
     const free = submit(w, { prompt, maxTokens: 30 });

@@ -52,6 +52,7 @@ test("steps without such answers are as they were beside ended ones: one submit 
   await model.executor.idle();
   const after = model.stats();
   expect(after.submits - before.submits).toBe(after.steps - before.steps);
+  expect(after.pokes).toBe(before.pokes);
 });
 
 test("forced tokens take fewer steps, and are the same", async () => {

@@ -5,6 +5,7 @@ import type { Device } from "../gpu/device.js";
 import { KvPages } from "../gpu/kv_pages.js";
 import { allocate, type Memory } from "../gpu/memory.js";
 import { type Around, type Encode, Player, type Prepared, type Readback } from "../gpu/player.js";
+import { poke } from "../gpu/pokes.js";
 import { ReadbackRing, RING_DEPTH } from "../gpu/readback.js";
 import type { Symbols } from "../gpu/sizes.js";
 import { PagePool } from "../kv/page_pool.js";
@@ -219,7 +220,7 @@ export class Executor {
   forward(
     batch: readonly BatchRow[],
     sample: readonly string[],
-  ): (slots: readonly number[]) => Promise<Uint32Array> {
+  ): (slots: readonly number[], hurries: boolean) => Promise<Uint32Array> {
     const began = performance.now();
     const { kind, env, outs } = this.#planner.plan(batch);
     const planned = performance.now();
@@ -230,13 +231,14 @@ export class Executor {
     this.#player.submit([own], undefined, { before: copies });
     this.hostMs.plan += planned - began;
     this.hostMs.encode += performance.now() - planned;
-    return (slots) => {
+    return (slots, hurries) => {
       const began = performance.now();
       const mask = this.memory.buffers.get("token_mask") as GPUBuffer;
       if (slots.length > 0) this.masks.write(this.gpu.device.queue, mask, slots);
-      const result = this.#player.submit(draws, this.#readback(outs));
+      const result = this.#player.submit(draws, this.#readback(outs)) as Promise<Uint32Array>;
+      if (hurries) poke(this.gpu.device.queue, result);
       this.hostMs.encode += performance.now() - began;
-      return result as Promise<Uint32Array>;
+      return result;
     };
   }
 

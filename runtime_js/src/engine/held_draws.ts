@@ -48,11 +48,12 @@ export class HeldDraws {
    * Submits the draws, beside those that nobody wants any more: they are marked as dropped.
    *
    * @param slots whose masks were made
+   * @param hurries whether the next step waits for what they draw
    * @returns what they draw; undefined when nobody wants any
    */
-  submit(slots: readonly number[]): Promise<Uint32Array> | undefined {
+  submit(slots: readonly number[], hurries: boolean): Promise<Uint32Array> | undefined {
     for (const of of this.draws) of.dropped = !isWanted(of);
-    return this.draws.every(({ dropped }) => dropped) ? undefined : this.draw(slots);
+    return this.draws.every(({ dropped }) => dropped) ? undefined : this.draw(slots, hurries);
   }
 }
 

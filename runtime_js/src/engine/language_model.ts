@@ -69,6 +69,8 @@ export interface EngineStats extends ServingStats {
   /** Steps submitted; a generation that ends before its limit leaves a few more than its tokens take. */
   steps: number;
   submits: number;
+  /** Submits without commands, which have a browser tell sooner what is done. */
+  pokes: number;
   launches: number;
   writeBuffers: number;
   createdBuffers: number;

@@ -1,11 +1,13 @@
 import { expect, test } from "vitest";
 import { MAX_AHEAD, MIN_AHEAD, RunAhead } from "./run_ahead.js";
 
-function depthAt(interval: number, tokens = 20): number {
+function aheadAt(interval: number, tokens = 20): RunAhead {
   const ahead = new RunAhead();
   for (let i = 0; i < tokens; i++) ahead.arrived(i * interval);
-  return ahead.depth;
+  return ahead;
 }
+
+const depthAt = (interval: number, tokens?: number) => aheadAt(interval, tokens).depth;
 
 test("slow steps run two ahead, fast ones up to four", () => {
   expect([100, 10, 4, 3, 2, 1, 0.1].map((ms) => depthAt(ms))).toEqual([2, 2, 2, 3, 3, 4, 4]);
@@ -13,6 +15,17 @@ test("slow steps run two ahead, fast ones up to four", () => {
 
 test("before two tokens have arrived nothing is known", () => {
   expect([0, 1].map((tokens) => depthAt(0.1, tokens))).toEqual([MIN_AHEAD, MIN_AHEAD]);
+});
+
+test("where steps are short, what waits for a result hurries", () => {
+  expect([100, 8, 7, 3, 0].map((ms) => aheadAt(ms).hurries)).toEqual([
+    false,
+    false,
+    true,
+    true,
+    true,
+  ]);
+  expect(aheadAt(0.1, 1).hurries).toBe(false);
 });
 
 test("one hiccup is forgotten; tokens that arrive together are not a division by zero", () => {

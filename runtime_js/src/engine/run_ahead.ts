@@ -11,6 +11,8 @@ export const MAX_AHEAD = RING_DEPTH - 1;
 
 /** Milliseconds of work that hide a result's way to the host. */
 const COVER = 4;
+/** From here on a step hides a result's way, and a mask, surely. */
+const LONG = 2 * COVER;
 /** Weight of the newest interval in the mean. */
 const NEWEST = 0.25;
 
@@ -30,6 +32,11 @@ export class RunAhead {
   /** Nothing is under way: the time until the next token is nobody's. */
   pause(): void {
     this.#last = undefined;
+  }
+
+  /** Whether tokens come so fast that the time which a result's way takes may be seen, where it can't be hidden. */
+  get hurries(): boolean {
+    return this.#mean !== undefined && this.#mean < LONG;
   }
 
   /** Steps to have submitted and not yet read: enough to cover a result's way beside the one that is awaited. */

@@ -453,7 +453,8 @@ export class Scheduler {
     try {
       const slots = draws.mask(runner.masks, (generation, error) => this.#end(generation, error));
       if (slots.length > 0) this.#counts.masked(this.now() - began);
-      this.#follow(step, draws.submit(slots));
+      const hurries = this.#ahead.hurries && step.promptTokens === 0;
+      this.#follow(step, draws.submit(slots, hurries));
     } catch (error) {
       if (runner.gpu.failure()) return;
       for (const { generation } of step.draws) this.#end(generation, error as Error);

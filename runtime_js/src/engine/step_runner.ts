@@ -20,12 +20,13 @@ export interface StepRunner extends Sampler {
   /**
    * Submits a step but for its draws, which need masks that the host does not know yet.
    *
-   * @returns submits the draws, with the masks of these slots as they are in `masks` then; before any other step, or never
+   * @returns submits the draws, with the masks of these slots as they are in `masks` then; before any other step, or never.
+   *   `hurries`: their result is asked for until it is here
    */
   forward(
     batch: readonly BatchRow[],
     sample: readonly string[],
-  ): (slots: readonly number[]) => Promise<Uint32Array>;
+  ): (slots: readonly number[], hurries: boolean) => Promise<Uint32Array>;
   readonly masks: { row(slot: number): Uint32Array };
   idle(): Promise<void>;
 }

@@ -2,6 +2,8 @@
 export interface Counters {
   /** `queue.submit` calls with at least one command buffer. */
   submits: number;
+  /** Those without: see `pokes.ts`. */
+  pokes: number;
   /** `queue.writeBuffer` calls. */
   writeBuffers: number;
   createdBuffers: number;
@@ -16,6 +18,7 @@ export interface Counters {
 export function newCounters(): Counters {
   return {
     submits: 0,
+    pokes: 0,
     writeBuffers: 0,
     createdBuffers: 0,
     createdBindGroups: 0,
@@ -32,7 +35,7 @@ export function countCalls(device: GPUDevice, counters: Counters): void {
   wrap(device, "createComputePipelineAsync", () => counters.createdPipelines++);
   wrap(device.queue, "writeBuffer", () => counters.writeBuffers++);
   wrap(device.queue, "submit", (buffers) => {
-    if ((buffers as unknown[]).length > 0) counters.submits++;
+    counters[(buffers as unknown[]).length > 0 ? "submits" : "pokes"]++;
   });
 }
 

@@ -148,13 +148,16 @@ export class FakeRunner implements StepRunner {
 
   /** Steps in two halves. */
   halves = 0;
+  /** Whether the result of each was hurried. */
+  readonly hurried: boolean[] = [];
 
   forward(...[batch]: Parameters<StepRunner["forward"]>): ReturnType<StepRunner["forward"]> {
     const draws = this.#compute(batch);
     const open = {};
     this.#open = open;
     this.halves++;
-    return (slots) => {
+    return (slots, hurries) => {
+      this.hurried.push(hurries);
       if (this.#open !== open) throw new Error("draws of a step that is over");
       this.#open = undefined;
       for (const slot of slots) this.#masks[slot]?.set(this.masks.row(slot));
