@@ -12,7 +12,7 @@ sha256=8305646fd2b319d6c3003f51a1665e54cbbe9cba1fb636bc41d0b46434ccbb80
 # speed, what reads grammars for size.
 compile=(-std=c++17 -DNDEBUG -fwasm-exceptions -msimd128 -include wasm/grammar/logging.h)
 fast=-O2
-small=-Os
+small=-Oz
 # The stack lies below all data, so that a stack that overflows traps, and can't write over anything.
 link=(-O2 -fwasm-exceptions -msimd128 --no-entry -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH=1 -sMAXIMUM_MEMORY=1GB
   -sSTACK_SIZE=4MB -Wl,--stack-first -Wl,--export=__stack_pointer -sEXPORTED_FUNCTIONS=_malloc,_free -sFILESYSTEM=0)
