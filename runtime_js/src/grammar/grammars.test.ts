@@ -124,10 +124,7 @@ test("a limit on tokens counts tokens, whatever bytes they have", () => {
 test("captures mean nothing here; what hides parts of them is refused by name", () => {
   const plain = grammars.compile({ kind: "ebnf", grammar: 'root ::= x "."\nx ::= [0-9]+' });
   const named = 'root ::= x "."\nx[capture="number"] ::= [0-9]+';
-  const [a, b] = [
-    plain.matcher(),
-    grammars.compile({ kind: "ebnf", grammar: named }).matcher(),
-  ];
+  const [a, b] = [plain.matcher(), grammars.compile({ kind: "ebnf", grammar: named }).matcher()];
   for (const c of "12.") {
     expect(tokensOf(b)).toEqual(tokensOf(a));
     expect([type(a, c), type(b, c)]).toEqual([true, true]);
@@ -211,7 +208,11 @@ test("forks and rollbacks: a matcher stands where its tokens say, however they c
 test("compiled once, whoever asks", () => {
   const spec: GrammarSpec = { kind: "json_schema", schema: JSON.stringify(SCHEMAS.at(-1)) };
   const before = grammars.compilations;
-  for (let n = 0; n < 3; n++) grammars.compile({ ...spec }).matcher().free();
+  for (let n = 0; n < 3; n++)
+    grammars
+      .compile({ ...spec })
+      .matcher()
+      .free();
   expect(grammars.compilations).toBe(before + 1);
 });
 
