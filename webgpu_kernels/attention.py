@@ -131,8 +131,9 @@ is far from what f32 holds, and exp(-40) from what it tells apart."""
 
 def halves_of_chunks(a: DecodeAttentionAttrs, tier: Tier) -> bool:
     """Whether attention_teams.wgsl can run it: the halves of a head, which RoPE turns against each
-    other, are whole chunks."""
-    return a.D % (8 if tier == "f32" and a.kv == "float" else 16) == 0
+    other, are whole chunks, and the teams' positions of a step lie in one page."""
+    whole = a.D % (8 if tier == "f32" and a.kv == "float" else 16) == 0
+    return whole and a.page_size % (TEAMS_THREADS // 4) == 0
 
 
 def _teams(c: Constants) -> Constants:
@@ -141,8 +142,6 @@ def _teams(c: Constants) -> Constants:
         "THREADS": TEAMS_THREADS,
         "OWN_CHUNKS": own,
         "RAGGED": c["CHUNKS"] != 8 * own,
-        # As long as the loop's code stays short: what a processor cannot keep decoded is slow.
-        "POSITIONS": 2 if own == 1 and c["PAGE"] % 2 == 0 else 1,
         "SLACK": TEAMS_SLACK,
     }
 

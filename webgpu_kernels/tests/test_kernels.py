@@ -233,6 +233,13 @@ def check_narrow() -> None:
         check_case(device, [cpu], case)
 
 
+@pytest.mark.parametrize(("page_size", "served"), [(16, True), (15, False)])
+def test_positions_of_a_step_lie_in_one_page(page_size: int, served: bool) -> None:
+    setting: Attrs = {"mode": "whole", "shape": (2, 1, 64, (3,)), "page_size": page_size}
+    launch, *_ = lower("decode_attention", MAKERS["decode_attention"](setting, "f32").attrs, "f32")
+    assert any(one.tuning == "teams" for one in launch.alternatives) == served
+
+
 def test_every_row_has_an_oracle_and_cases() -> None:
     for row in KERNELS:
         assert callable(getattr(oracle, row.oracle))

@@ -191,10 +191,12 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
 
   let first_member = lane - member;
   var touched = 0u;
-{% set SCORES = HEADS * POSITIONS %}
-  // Neighbouring positions lie in one page. Score {{ HEADS }}·p + r is that of position p and head r.
-  for (var at = begin{{ " / %du * %du" % (POSITIONS, POSITIONS) if POSITIONS > 1 }}; at < end; at += {{ POSITIONS }}u * teams) {
-    if (at % {{ PAGE }}u < {{ POSITIONS }}u * teams) {
+  // A step is a position of each team, both in one page, which is looked up once. More positions, each with its loads, would make more
+  // code than a processor keeps decoded.
+  var first = page_row(row, kv_head, begin / {{ PAGE }}u * {{ PAGE }}u);
+  for (var at = begin / {{ THREADS // 4 }}u * {{ THREADS // 4 }}u; at < end; at += teams) {
+    if (at % {{ PAGE }}u < teams) {
+      first = page_row(row, kv_head, at / {{ PAGE }}u * {{ PAGE }}u);
       // A page is not near the one before: touched a page ahead, it is at hand in time.
       let ahead = page_row(row, kv_head, min((at / {{ PAGE }}u + 1u) * {{ PAGE }}u, end - 1u)){{ " + lane * 4u %% %du" % (PAGE * CHUNKS) if not int8 }};
 {% if int8 %}
@@ -203,48 +205,34 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
       touched |= {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_k[ahead].x) | {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_v[ahead].x);
 {% endif %}
     }
-    let position0 = at + team * {{ POSITIONS }}u;
-    let place0 = page_row(row, kv_head, min(position0, end - 1u));
-{% for p in range(1, POSITIONS) %}
-    let position{{ p }} = position0 + {{ p }}u;
-    let place{{ p }} = place0 + select(0u, {{ p if int8 else p * CHUNKS }}u, position{{ p }} < end);
-{% endfor %}
+    let own = at + team;
+    let seen = {{ "own >= begin && " if window or split }}own < end;
+    let place = first + min(own, end - 1u) % {{ PAGE }}u{{ " * %du" % CHUNKS if not int8 }};
 {% if int8 %}
-{% for p in range(POSITIONS) %}
-    let scales{{ p }} = scales_of(place{{ p }});
-{% endfor %}
+    let scales = scales_of(place);
 {% endif %}
-{% for p in range(POSITIONS) %}
 {% for k in range(2 * OWN_CHUNKS) %}
-    let k{{ k }}_{{ p }} = kv_k[{{ keys("place%d" % p) }} + column{{ k }}];
+    let k{{ k }} = kv_k[{{ keys("place") }} + column{{ k }}];
 {% endfor %}
 {% for r in range(HEADS) %}
-    var product{{ p * HEADS + r }} = 0.0f;
+    var product{{ r }} = 0.0f;
 {% endfor %}
 {% for i in range(OWN) %}
-    let kq{{ i }}_{{ p }} = {{ quad("k%d_%d" % (i // QPC, p), i % QPC) }};
+    let kq{{ i }} = {{ quad("k%d" % (i // QPC), i % QPC) }};
 {% for r in range(HEADS) %}
-    product{{ p * HEADS + r }} += dot(heads[{{ r * OWN + i }}], kq{{ i }}_{{ p }});
+    product{{ r }} += dot(heads[{{ r * OWN + i }}], kq{{ i }});
 {% endfor %}
 {% endfor %}
-{% endfor %}
-{% for g in range((SCORES + 3) // 4) %}
-{% set slots = [] %}
-{% for j in range(4) %}{% set _ = slots.append([4 * g + j, SCORES - 1] | min) %}{% endfor %}
-    let own{{ g }} = vec4<u32>({% for s in slots %}position{{ s // HEADS }}{{ ", " if not loop.last }}{% endfor %})[member];
-    let seen{{ g }} = own{{ g }} >= begin && own{{ g }} < end;
-    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for s in slots %}product{{ s }}{{ " * scales%d.x" % (s // HEADS) if int8 }}{{ ", " if not loop.last }}{% endfor %}), member)), seen{{ g }});
+    // Member m has the scores of heads m, m + 4, …
+{% for g in range((HEADS + 3) // 4) %}
+    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for j in range(4) %}product{{ [4 * g + j, HEADS - 1] | min }}{{ ", " if not loop.last }}{% endfor %}), member){{ " * scales.x" if int8 }}), seen);
 {% endfor %}
 {% for r in range(HEADS) %}
-{% for p in range(POSITIONS) %}
-{% set s = p * HEADS + r %}
-    let score{{ s }} = subgroupShuffle(kept{{ s // 4 }}, first_member + {{ s % 4 }}u);
+    let score{{ r }} = subgroupShuffle(kept{{ r // 4 }}, first_member + {{ r % 4 }}u);
 {% endfor %}
-    let above{{ r }} = {% for p in range(POSITIONS - 1) %}max(score{{ p * HEADS + r }}, {% endfor %}score{{ (POSITIONS - 1) * HEADS + r }}{{ ")" * (POSITIONS - 1) }};
-{% endfor %}
-    if ({% for r in range(HEADS) %}{{ " || " if r }}above{{ r }} - highest{{ r }} > {{ SLACK | f32 }}{% endfor %}) {
+    if ({% for r in range(HEADS) %}{{ " || " if r }}score{{ r }} - highest{{ r }} > {{ SLACK | f32 }}{% endfor %}) {
 {% for r in range(HEADS) %}
-      let higher{{ r }} = max(highest{{ r }}, above{{ r }});
+      let higher{{ r }} = max(highest{{ r }}, score{{ r }});
       let decay{{ r }} = exp(highest{{ r }} - higher{{ r }});
       highest{{ r }} = higher{{ r }};
       total{{ r }} *= decay{{ r }};
@@ -253,34 +241,26 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
 {% endfor %}
 {% endfor %}
     }
-{% for g in range((SCORES + 3) // 4) %}
-{% set slots = [] %}
-{% for j in range(4) %}{% set _ = slots.append([4 * g + j, SCORES - 1] | min) %}{% endfor %}
-    let share{{ g }} = select(0.0f, exp(kept{{ g }} - vec4<f32>({% for s in slots %}highest{{ s % HEADS }}{{ ", " if not loop.last }}{% endfor %})[member]), seen{{ g }});
+{% for g in range((HEADS + 3) // 4) %}
+    let share{{ g }} = select(0.0f, exp(kept{{ g }} - vec4<f32>({% for j in range(4) %}highest{{ [4 * g + j, HEADS - 1] | min }}{{ ", " if not loop.last }}{% endfor %})[member]), seen);
 {% endfor %}
-{% for s in range(SCORES) %}
-    let weight{{ s }} = subgroupShuffle(share{{ s // 4 }}, first_member + {{ s % 4 }}u);
+{% for r in range(HEADS) %}
+    let weight{{ r }} = subgroupShuffle(share{{ r // 4 }}, first_member + {{ r % 4 }}u);
 {% endfor %}
     // Not sooner: while the processor reads these, the weights become ready.
-{% for p in range(POSITIONS) %}
 {% for k in range(2 * OWN_CHUNKS) %}
-    let v{{ k }}_{{ p }} = kv_v[{{ values("place%d" % p) }} + column{{ k }}];
+    let v{{ k }} = kv_v[{{ values("place") }} + column{{ k }}];
 {% endfor %}
-{% endfor %}
-{% if int8 %}
-{% for s in range(SCORES) %}
-    let scaled{{ s }} = weight{{ s }} * scales{{ s // HEADS }}.y;
-{% endfor %}
-{% endif %}
 {% for r in range(HEADS) %}
-    total{{ r }} += {% for p in range(POSITIONS) %}{{ " + " if p }}weight{{ p * HEADS + r }}{% endfor %};
+    total{{ r }} += weight{{ r }};
+{% if int8 %}
+    let scaled{{ r }} = weight{{ r }} * scales.y;
+{% endif %}
 {% endfor %}
 {% for i in range(OWN) %}
-{% for p in range(POSITIONS) %}
-    let vq{{ i }}_{{ p }} = {{ quad("v%d_%d" % (i // QPC, p), i % QPC) }};
-{% endfor %}
+    let vq{{ i }} = {{ quad("v%d" % (i // QPC), i % QPC) }};
 {% for r in range(HEADS) %}
-    sum{{ r }}_{{ i }} += {% for p in range(POSITIONS) %}{{ " + " if p }}{{ "scaled" if int8 else "weight" }}{{ p * HEADS + r }} * vq{{ i }}_{{ p }}{% endfor %};
+    sum{{ r }}_{{ i }} += {{ "scaled" if int8 else "weight" }}{{ r }} * vq{{ i }};
 {% endfor %}
 {% endfor %}
   }
