@@ -8,13 +8,16 @@ cd "$root"
 version=0.2.8
 sha256=8305646fd2b319d6c3003f51a1665e54cbbe9cba1fb636bc41d0b46434ccbb80
 
-# Exceptions are how XGrammar tells what is wrong; WebAssembly's own cost nothing until thrown. Its log is ours (wasm/grammar/abi.cc).
-compile=(-O2 -std=c++17 -DNDEBUG -DXGRAMMAR_LOG_CUSTOMIZE=1 -fwasm-exceptions -msimd128)
+# Exceptions are how XGrammar tells what is wrong; WebAssembly's own cost nothing until thrown. What makes masks is compiled for
+# speed, what reads grammars for size.
+compile=(-std=c++17 -DNDEBUG -fwasm-exceptions -msimd128 -include wasm/grammar/logging.h)
+fast=-O2
+small=-Oz
 # The stack lies below all data, so that a stack that overflows traps, and can't write over anything.
 link=(-O2 -fwasm-exceptions -msimd128 --no-entry -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH=1 -sMAXIMUM_MEMORY=1GB
   -sSTACK_SIZE=4MB -Wl,--stack-first -Wl,--export=__stack_pointer -sEXPORTED_FUNCTIONS=_malloc,_free -sFILESYSTEM=0)
 
-key=$( (cat wasm/grammar/*; echo "$sha256 ${compile[*]} ${link[*]}") | sha256sum | cut -c1-16)
+key=$( (cat wasm/grammar/*; echo "$sha256 ${compile[*]} $fast $small ${link[*]}") | sha256sum | cut -c1-16)
 out=$root/.cache/grammar/$key
 if [ -e "$out/grammar.wasm" ]; then
   echo "$out"
@@ -39,12 +42,13 @@ emscripten=$(scripts/setup_emscripten.sh .cache/emscripten)
 eval "$emscripten"
 
 include=(-I"$source/include" -I"$source/cpp" -I"$source/3rdparty/picojson" -I"$source/3rdparty/dlpack/include")
-# Python's bindings aren't needed, and grammar_matcher.cc is part of chart_key.cc.
-{
-  find "$source/cpp" -name '*.cc' -not -path '*/tvm_ffi/*' -not -name grammar_matcher.cc
-  ls wasm/grammar/*.cc
-} | xargs -P 2 -I{} sh -c 'file=$1; shift; exec em++ -c "$file" -o "$0/$(basename "$file" .cc).o" "$@"' \
-  "$work/objects" {} "${compile[@]}" "${include[@]}" >&2
+object() { # object NAME FLAG...
+  em++ -c "wasm/grammar/$1.cc" -o "$work/objects/$1.o" "${@:2}" "${compile[@]}" "${include[@]}" >&2
+}
+object xgrammar "$small" &
+reading=$!
+for name in chart abi logging; do object "$name" "$fast"; done
+wait "$reading"
 em++ "${link[@]}" "$work"/objects/*.o -o "$work/built/grammar.wasm" >&2
 
 {

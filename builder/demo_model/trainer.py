@@ -32,6 +32,9 @@ DECAY_FROM = 0.6
 QUANTISED_FROM = 0.75
 """Share of the run after which the weights are rounded to int4 in every pass."""
 
+HAS_BF16 = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+"""Elsewhere products of bfloat16 are emulated, many times slower than those of float32."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -140,8 +143,10 @@ class Worker:
         self.packer = Packer(tokenizer, Mixer(SEED))
         self.mine = self._share()
         named = dict(shared.master.named_parameters())
-        layers = [named[n] for n in self.mine if named[n].ndim == 2 and "layers" in n]
-        others = [named[n] for n in self.mine if named[n].ndim != 2 or "layers" not in n]
+        # Muon's own products are of bfloat16, whatever the weights are.
+        muon = {n for n in self.mine if HAS_BF16 and named[n].ndim == 2 and "layers" in n}
+        layers = [named[n] for n in self.mine if n in muon]
+        others = [named[n] for n in self.mine if n not in muon]
         lr = options.learning_rate
         self.optimisers: list[torch.optim.Optimizer] = []
         if layers:
@@ -189,7 +194,7 @@ class Worker:
 
     def loss(self, batch: Batch, fast: bool) -> Tensor:
         body = self.fast_body if fast else self.network.model
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BF16):
             hidden = body(batch.ids, batch.positions, batch.documents)
             return self.network.head_loss(hidden, batch.labels)
 

@@ -1,14 +1,13 @@
 // C ABI over XGrammar for one JavaScript caller: vocabularies, compiled grammars, matchers. Handles are pointers; whoever
 // makes one frees it. What fails returns 0 (or -1 where 0 is an answer) and leaves a message in text().
-#include <dlpack/dlpack.h>
 #include <emscripten.h>
 #include <xgrammar/xgrammar.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <variant>
@@ -21,30 +20,21 @@
 
 #define API extern "C" EMSCRIPTEN_KEEPALIVE
 
-namespace xgrammar {
-// XGrammar's checks end here (XGRAMMAR_LOG_CUSTOMIZE): as exceptions, and without its warnings.
-[[noreturn]] void LogFatalImpl(const std::string&, int, const std::string& message) {
-  throw std::runtime_error(message);
-}
-void LogMessageImpl(const std::string&, int, int, const std::string&) {}
-}  // namespace xgrammar
-
 namespace {
 
 using namespace xgrammar;
 
 struct Vocabulary {
-  Trie trie;
   TokenizerInfo tokens, none;
-  GrammarCompiler plain;  // knows none: it makes no masks
-  std::optional<GrammarCompiler> full;
+  Trie trie;
 };
 
 /** What matchers of a grammar share. */
 struct Masks {
   const Trie& trie;
   std::vector<int32_t> stops;
-  std::optional<Automaton> automaton;  // none: XGrammar makes the masks
+  int words;
+  Automaton automaton;
   MaskCache known;
 };
 
@@ -60,8 +50,6 @@ struct MatcherHandle {
 
 std::string text_;
 
-constexpr char kPlain = 'p', kMasked = 'm';  // kinds of a serialised grammar
-
 /** Runs `body`; what it throws becomes the message, and `failed` the answer. */
 template <typename Answer, typename Body>
 Answer guarded(Answer failed, Body body) {
@@ -75,41 +63,42 @@ Answer guarded(Answer failed, Body body) {
   return failed;
 }
 
-template <typename... Errors>
-[[noreturn]] void raise(const std::variant<Errors...>& error) {
-  std::visit([](const auto& e) { throw std::runtime_error(e.what()); }, error);
-  throw std::logic_error("unreachable");
-}
-
-/** XGrammar's own mask. */
-bool fill_mask(GrammarMatcher& matcher, uint32_t* mask, int words) {
-  int64_t shape[1] = {words}, strides[1] = {1};
-  DLTensor tensor{};
-  tensor.data = mask;
-  tensor.device = {kDLCPU, 0};
-  tensor.ndim = 1;
-  tensor.dtype = GetBitmaskDLType();
-  tensor.shape = shape;
-  tensor.strides = strides;
-  return matcher.FillNextTokenBitmask(&tensor);
-}
-
-/** Compiles without masks, which take a hundred times as long, where they aren't needed. */
-template <typename Compile>
-CompiledHandle* compiled(Vocabulary& vocabulary, Compile compile) {
-  CompiledGrammar grammar = compile(vocabulary.plain);
-  std::optional<Automaton> automaton;
-  if (beyond_chart(grammar.GetGrammar())) {
-    if (!vocabulary.full) vocabulary.full.emplace(vocabulary.tokens, 1, /*cache_enabled=*/false);
-    grammar = compile(*vocabulary.full);
-  } else {
-    set_tokens(grammar, vocabulary.tokens);
-    automaton.emplace(byte_classes(grammar));
-  }
-  const auto& stops = vocabulary.tokens.GetStopTokenIds();
+CompiledHandle* compiled(const Vocabulary& vocabulary, const Grammar& parsed) {
+  const TokenizerInfo& tokens = vocabulary.tokens;
+  const CompiledGrammar grammar = compile(parsed, tokens);
   return new CompiledHandle{
-      grammar, std::make_shared<Masks>(Masks{vocabulary.trie, stops, std::move(automaton), {}})
+      grammar, std::make_shared<Masks>(Masks{
+                   vocabulary.trie,
+                   tokens.GetStopTokenIds(),
+                   (tokens.GetVocabSize() + 31) / 32,
+                   Automaton(byte_classes(grammar)),
+                   {}
+               })
   };
+}
+
+void fill(MatcherHandle& m, uint32_t* mask, bool cached) {
+  Masks& masks = *m.masks;
+  const ChartKey key = m.chart.key();
+  if (const std::vector<uint32_t>* known = cached ? masks.known.find(key) : nullptr) {
+    std::memcpy(mask, known->data(), masks.words * sizeof(uint32_t));
+    return;
+  }
+  masks.automaton.fill(m.chart, key, masks.trie, mask, masks.words);
+  for (int32_t id : masks.stops) {
+    const uint32_t bit = uint32_t{1} << (id & 31);
+    mask[id >> 5] = m.chart.completed() ? mask[id >> 5] | bit : mask[id >> 5] & ~bit;
+  }
+  if (cached) masks.known.add(key, std::vector<uint32_t>(mask, mask + masks.words));
+}
+
+/** Rules that have taken their last token end, unless nothing could follow then: these go on until they can. */
+void settle(MatcherHandle& m) {
+  if (!m.chart.end_spent(true) || m.chart.completed()) return;
+  std::vector<uint32_t> mask(m.masks->words);
+  fill(m, mask.data(), true);
+  if (std::all_of(mask.begin(), mask.end(), [](uint32_t word) { return word == 0; }))
+    m.chart.end_spent(false);
 }
 
 }  // namespace
@@ -133,54 +122,31 @@ API Vocabulary* vocabulary_new(
       tokens.emplace_back(bytes + begin, ends[i] - begin);
     }
     const std::vector<int32_t> ends(stop, stop + stops);
-    TokenizerInfo info(tokens, VocabType::RAW, count, ends);
-    TokenizerInfo none(std::vector<std::string>{}, VocabType::RAW, count, ends);
-    return new Vocabulary{
-        Trie(info.GetSortedDecodedVocab()), info, none,
-        GrammarCompiler(none, 1, /*cache_enabled=*/false), std::nullopt
-    };
+    const TokenizerInfo info(tokens, VocabType::RAW, count, ends);
+    const TokenizerInfo none(std::vector<std::string>{}, VocabType::RAW, count, ends);
+    return new Vocabulary{info, none, Trie(info.GetSortedDecodedVocab())};
   });
 }
 API void vocabulary_free(Vocabulary* vocabulary) { delete vocabulary; }
 
 API CompiledHandle* grammar_from_ebnf(Vocabulary* vocabulary, const char* text, int size) {
   return guarded<CompiledHandle*>(nullptr, [&] {
-    const std::string ebnf(text, size);
-    return compiled(*vocabulary, [&](auto& by) { return by.CompileGrammar(ebnf, "root"); });
+    return compiled(*vocabulary, Grammar::FromEBNF(std::string(text, size), "root"));
   });
 }
 API CompiledHandle* grammar_from_tag(Vocabulary* vocabulary, const char* text, int size) {
   return guarded<CompiledHandle*>(nullptr, [&] {
-    const std::string tag(text, size);
-    return compiled(*vocabulary, [&](auto& by) { return by.CompileStructuralTag(tag); });
-  });
-}
-API CompiledHandle* grammar_restore(Vocabulary* vocabulary, const char* text, int size) {
-  return guarded<CompiledHandle*>(nullptr, [&] {
-    const bool plain = size > 0 && text[0] == kPlain;
-    auto restored = CompiledGrammar::DeserializeJSON(
-        std::string(text + 1, size > 0 ? size - 1 : 0), plain ? vocabulary->none : vocabulary->tokens
-    );
-    if (auto* error = std::get_if<SerializationError>(&restored)) raise(*error);
-    return compiled(*vocabulary, [&](auto&) { return std::get<CompiledGrammar>(restored); });
-  });
-}
-/** The grammar as text() that grammar_restore takes. Where it has no masks, the text has no tokens either. */
-API int grammar_serialize(Vocabulary* vocabulary, CompiledHandle* compiled) {
-  return guarded(0, [&] {
-    const bool plain = compiled->masks->automaton.has_value();
-    if (plain) set_tokens(compiled->grammar, vocabulary->none);
-    text_ = (plain ? kPlain : kMasked) + compiled->grammar.SerializeJSON();
-    set_tokens(compiled->grammar, vocabulary->tokens);
-    return 1;
+    auto parsed = Grammar::FromStructuralTag(std::string(text, size), vocabulary->none);
+    if (auto* error = std::get_if<StructuralTagError>(&parsed))
+      throw std::runtime_error(std::visit([](const auto& e) { return std::string(e.what()); }, *error));
+    return compiled(*vocabulary, std::get<Grammar>(parsed));
   });
 }
 /** What it takes now: it grows with the masks that are asked for. */
 API double grammar_bytes(CompiledHandle* compiled) {
   const Masks& masks = *compiled->masks;
   return static_cast<double>(
-      compiled->grammar.MemorySizeBytes() + masks.known.bytes() +
-      (masks.automaton ? masks.automaton->bytes() : 0)
+      compiled->grammar.MemorySizeBytes() + masks.known.bytes() + masks.automaton.bytes()
   );
 }
 API void grammar_free(CompiledHandle* compiled) { delete compiled; }
@@ -200,34 +166,30 @@ API void matcher_free(MatcherHandle* m) { delete m; }
 
 /** 1: taken, 0: not allowed here, -1: an error. */
 API int matcher_accept(MatcherHandle* m, int token) {
-  return guarded(-1, [&] { return m->chart.matcher.AcceptToken(token) ? 1 : 0; });
+  return guarded(-1, [&] {
+    settle(*m);
+    return m->chart.accept(token) ? 1 : 0;
+  });
 }
 /** The same for bytes, taken as one token. */
 API int matcher_accept_bytes(MatcherHandle* m, const char* bytes, int size) {
-  return guarded(-1, [&] { return m->chart.matcher.AcceptString(std::string(bytes, size)) ? 1 : 0; });
-}
-/** Fills `mask`. 1: some tokens are not allowed, 0: all are, -1: an error. `cached` 0 computes it anew. */
-API int matcher_mask(MatcherHandle* m, uint32_t* mask, int words, int cached) {
   return guarded(-1, [&] {
-    Masks& masks = *m->masks;
-    if (!masks.automaton) return fill_mask(m->chart.matcher, mask, words) ? 1 : 0;
-    const ChartKey key = m->chart.key();
-    if (const std::vector<uint32_t>* known = cached ? masks.known.find(key) : nullptr) {
-      std::memcpy(mask, known->data(), words * sizeof(uint32_t));
-      return 1;
-    }
-    masks.automaton->fill(m->chart, key, masks.trie, mask, words);
-    for (int32_t id : masks.stops) {
-      const uint32_t bit = uint32_t{1} << (id & 31);
-      mask[id >> 5] = m->chart.completed() ? mask[id >> 5] | bit : mask[id >> 5] & ~bit;
-    }
-    if (cached) masks.known.add(key, std::vector<uint32_t>(mask, mask + words));
+    settle(*m);
+    return m->chart.accept(std::string(bytes, size)) ? 1 : 0;
+  });
+}
+/** Fills `mask`. 1, or -1: an error. `cached` 0 computes it anew. */
+API int matcher_mask(MatcherHandle* m, uint32_t* mask, int cached) {
+  return guarded(-1, [&] {
+    settle(*m);
+    fill(*m, mask, cached != 0);
     return 1;
   });
 }
 /** Leaves in text() what must come next. */
 API int matcher_forced(MatcherHandle* m) {
   return guarded(0, [&] {
+    settle(*m);
     text_ = m->chart.matcher.FindJumpForwardString();
     return 1;
   });

@@ -1,12 +1,14 @@
 #include "chart.h"
 
-// The matcher's chart is private to this file of XGrammar, so it is compiled as part of this one.
+// The matcher's chart is private to these files of XGrammar, so they are compiled as part of this one.
 #define protected public
 #include "earley_parser.h"
 #undef protected
 #define private public
 #include "grammar_matcher.cc"
 #undef private
+#include "earley_parser.cc"
+#include "grammar_functor.h"
 
 namespace {
 
@@ -72,26 +74,59 @@ ByteClasses byte_classes(const CompiledGrammar& grammar) {
   return classes;
 }
 
-bool beyond_chart(const Grammar& grammar) {
-  for (int32_t id = 0; id < grammar->NumRules(); ++id) {
-    const auto& rule = grammar->GetRule(id);
-    if (rule.max_tokens >= 0 || !rule.capture_name.empty() || grammar->GetSuffixStopInfo(id))
-      return true;
+CompiledGrammar compile(const Grammar& parsed, const TokenizerInfo& tokens) {
+  auto compiled = std::make_shared<CompiledGrammar::Impl>();
+  const Grammar grammar = compiled->grammar = GrammarOptimizer::Apply(parsed);
+  compiled->tokenizer_info = tokens;
+  for (int32_t rule = 0; rule < grammar->NumRules(); ++rule) {
+    if (grammar->GetSuffixStopInfo(rule))
+      throw std::runtime_error(
+          "rule " + grammar->GetRule(rule).name +
+          " hides a part of what it captures (capture_hidden_..., stop_capture), but nobody reads captures"
+      );
   }
-  return false;
-}
-
-void set_tokens(CompiledGrammar& grammar, const TokenizerInfo& tokens) {
-  grammar.ImplPtr()->tokenizer_info = tokens;
+  const auto& fsm = grammar->complete_fsm;
+  for (int state = 0; state < fsm.NumStates(); ++state) {
+    for (const auto& edge : fsm.GetEdges(state)) {
+      if (!edge.IsToken() && !edge.IsExcludeToken()) continue;
+      const auto named = fsm.GetTokenEdgeInfo(edge.GetAuxIndex());
+      for (int i = 0; i < named.Count(); ++i) {
+        const int32_t id = named.TokenIds()[i];
+        if (id < 0 || id >= tokens.GetVocabSize())
+          throw std::runtime_error("no token has the id " + std::to_string(id));
+      }
+    }
+  }
+  return CompiledGrammar(compiled);
 }
 
 Chart Chart::fork() const {
   Chart other(matcher.Fork(), reach_);
   other.rows_ = rows_;
+  other.hashed_at_ = hashed_at_;
   return other;
 }
 
 bool Chart::completed() const { return matcher.ImplPtr()->IsCompleted(); }
+
+bool Chart::end_spent(bool wanted) {
+  auto& impl = *matcher.ImplPtr();
+  impl.current_token_index_ = static_cast<int32_t>(impl.token_length_history.size());
+  bool spent = false, others = impl.IsCompleted();
+  if (wanted && impl.has_budget_rules_) {
+    for (const auto& state : impl.scanable_state_history_[impl.scanable_state_history_.size() - 1])
+      (impl.IsExpiredState(state) ? spent : others) = true;
+  }
+  return impl.budget_enforce_pending_ = spent && others;
+}
+
+bool Chart::accept(int32_t token) { return matcher.AcceptToken(token); }
+
+bool Chart::accept(const std::string& bytes) {
+  auto& impl = *matcher.ImplPtr();
+  GrammarMatcher::Impl::SkipExpiredGuard guard(&impl, impl.budget_enforce_pending_);
+  return matcher.AcceptString(bytes);
+}
 
 template <typename State>
 ChartKey Chart::key_of(const State& state, int32_t row, Counting counting) const {
@@ -101,6 +136,7 @@ ChartKey Chart::key_of(const State& state, int32_t row, Counting counting) const
                         state.partial_codepoint})
     fold(key, static_cast<uint32_t>(field));
   fold(key, counted(impl, state, reach_));
+  if (impl.has_budget_rules_) fold(key, impl.IsExpiredState(state));
   const int32_t deadline = state.char_budget_deadline;
   if (deadline < 0) {
     fold(key, 0);
@@ -147,7 +183,12 @@ Chart::Key Chart::row_key(int32_t row) const {
 
 /** Those below the newest, which is the only one that may change. */
 void Chart::hash_rows() {
-  const int32_t last = matcher.ImplPtr()->rule_id_to_completable_states_.size() - 1;
+  const auto& impl = *matcher.ImplPtr();
+  if (impl.has_budget_rules_ && hashed_at_ != impl.current_token_index_) {
+    rows_.clear();
+    hashed_at_ = impl.current_token_index_;
+  }
+  const int32_t last = impl.rule_id_to_completable_states_.size() - 1;
   if (static_cast<int32_t>(rows_.size()) > last) rows_.resize(last);
   for (int32_t row = rows_.size(); row < last; ++row) rows_.push_back(row_key(row));
 }
@@ -167,6 +208,7 @@ ChartKey Chart::key() {
   for (const auto& state : impl.scanable_state_history_[last])
     add(key_of(state, last, Counting::kNow), ~uint64_t{0});
   fold(sum, impl.IsCompleted());
+  if (impl.budget_enforce_pending_) fold(sum, 1);
   return sum;
 }
 
@@ -184,7 +226,7 @@ void Chart::allow_whole_tokens(uint32_t* mask) const {
   const auto& impl = *matcher.ImplPtr();
   const auto allow = [&](int32_t id) { mask[id >> 5] |= uint32_t{1} << (id & 31); };
   for (const auto& state : impl.scanable_state_history_[impl.scanable_state_history_.size() - 1]) {
-    if (state.rule_id < 0) continue;
+    if (state.rule_id < 0 || (impl.budget_enforce_pending_ && impl.IsExpiredState(state))) continue;
     const auto& fsm = impl.grammar_->per_rule_fsms[state.rule_id]->GetFsm().GetFsm();
     for (const auto& edge : fsm.GetEdges(state.element_id)) {
       if (edge.IsToken()) {
@@ -207,6 +249,7 @@ struct Chart::Row {
 
 Chart::Row* Chart::begin() {
   auto& impl = *matcher.ImplPtr();
+  impl.skip_expired_states_ = impl.budget_enforce_pending_;
   if (!impl.has_char_budget_rules_) return nullptr;
   const auto waiting = impl.rule_id_to_completable_states_.Back();
   return new Row{
@@ -215,8 +258,9 @@ Chart::Row* Chart::begin() {
 }
 
 void Chart::end(Row* row) {
-  if (!row) return;
   auto& impl = *matcher.ImplPtr();
+  impl.skip_expired_states_ = false;
+  if (!row) return;
   impl.scanable_state_history_.PopBack(1);
   impl.scanable_state_history_.PushBack(row->states);
   impl.rule_id_to_completable_states_.PopBack(1);

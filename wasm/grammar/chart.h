@@ -5,8 +5,9 @@
 // rules began, on those below. So a row's key is a hash of its states in which positions are replaced by the keys of the rows
 // that they name: two texts that stand at the same place of the grammar, nested alike, get the same key. Rows are hashed once.
 //
-// Two things count: repetitions, and rules that end after so many characters (`max_chars`). A count that no token can bring to
-// its bound is "far" in a key: a token then ends at the same answer whatever the count is.
+// Three things count. Repetitions, and rules that end after so many characters (`max_chars`): a count that no token can bring to
+// its bound is "far" in a key, as a token then ends at the same answer whatever the count is. And rules that end after so many
+// tokens (`max_tokens`): of these a key says whether they are over, as the next token is one token whatever its bytes are.
 #pragma once
 #include <xgrammar/xgrammar.h>
 
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -34,11 +36,8 @@ struct ByteClasses {
 
 ByteClasses byte_classes(const xgrammar::CompiledGrammar& grammar);
 
-/** Whether what may follow depends on more than the chart (on tokens counted, on text captured): then XGrammar makes the masks. */
-bool beyond_chart(const xgrammar::Grammar& grammar);
-
-/** Lets matchers of `grammar` know `tokens`; it may have been compiled without. */
-void set_tokens(xgrammar::CompiledGrammar& grammar, const xgrammar::TokenizerInfo& tokens);
+/** Makes what was parsed ready for matchers. @throws where a rule of it can't be held to */
+xgrammar::CompiledGrammar compile(const xgrammar::Grammar& parsed, const xgrammar::TokenizerInfo&);
 
 class Chart {
  public:
@@ -49,6 +48,14 @@ class Chart {
   /** The key of the state that the matcher is in. */
   ChartKey key();
   bool completed() const;
+  /**
+   * Whether rules that have taken as many tokens as they may (`max_tokens`) end here, so that the next token goes on elsewhere: if
+   * `wanted`, and there is an elsewhere. Until it is asked again, keys, bytes and tokens are held to it.
+   */
+  bool end_spent(bool wanted);
+  bool accept(int32_t token);
+  /** The same for bytes, taken as one token. */
+  bool accept(const std::string& bytes);
   /** Calls `each(from, to)` with ranges of bytes; no other byte can be read here. */
   void each_readable(const std::function<void(int, int)>& each) const;
   /** Allows the tokens that the grammar takes whole, by their ids, in `mask`. */
@@ -78,4 +85,5 @@ class Chart {
 
   int reach_;
   std::vector<Key> rows_;
+  int32_t hashed_at_ = -1;  // the token that rows_ are for, where tokens count
 };

@@ -21,8 +21,6 @@ interface Exports {
   vocabulary_free(vocabulary: Pointer): void;
   grammar_from_ebnf(vocabulary: Pointer, text: Pointer, size: number): Pointer;
   grammar_from_tag(vocabulary: Pointer, text: Pointer, size: number): Pointer;
-  grammar_restore(vocabulary: Pointer, text: Pointer, size: number): Pointer;
-  grammar_serialize(vocabulary: Pointer, grammar: Pointer): number;
   grammar_bytes(grammar: Pointer): number;
   grammar_free(grammar: Pointer): void;
   matcher_new(grammar: Pointer): Pointer;
@@ -30,7 +28,7 @@ interface Exports {
   matcher_free(matcher: Pointer): void;
   matcher_accept(matcher: Pointer, token: number): number;
   matcher_accept_bytes(matcher: Pointer, bytes: Pointer, size: number): number;
-  matcher_mask(matcher: Pointer, mask: Pointer, words: number, cached: number): number;
+  matcher_mask(matcher: Pointer, mask: Pointer, cached: number): number;
   matcher_forced(matcher: Pointer): number;
   matcher_rollback(matcher: Pointer, tokens: number): number;
   matcher_state(matcher: Pointer): number;

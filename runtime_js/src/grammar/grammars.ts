@@ -37,8 +37,6 @@ interface Instance {
   scratch: Pointer;
   /** Special tokens that don't end an answer, as bits. */
   special: Uint32Array;
-  /** Of the vocabulary: what is compiled for one means nothing to another. */
-  fingerprint: string;
 }
 
 export class CompiledGrammars implements Grammars {
@@ -46,7 +44,7 @@ export class CompiledGrammars implements Grammars {
   readonly #kept = new Map<string, Compiled>();
   #instance: Instance | undefined;
   #closed = false;
-  /** Grammars that were compiled, not taken from the cache or restored. */
+  /** Grammars that were compiled, not taken from the cache. */
   compilations = 0;
 
   constructor(
@@ -64,28 +62,7 @@ export class CompiledGrammars implements Grammars {
         const compiled = this.#compiled(spec);
         return new CompiledMatcher(compiled, compiled.core.call.matcher_new(compiled.pointer));
       },
-      serialize: () => {
-        const { core, pointer } = this.#compiled(spec);
-        const { vocabulary, fingerprint } = this.#open();
-        if (core.call.grammar_serialize(vocabulary, pointer) === 0)
-          throw new GrammarError(core.text(), { kind: spec.kind });
-        return fingerprint + core.text();
-      },
     };
-  }
-
-  restore(spec: GrammarSpec, kept: string): boolean {
-    const instance = this.#open();
-    const { core, vocabulary, fingerprint } = instance;
-    if (!kept.startsWith(fingerprint)) return false;
-    const pointer = this.#guard(spec, instance, () =>
-      core.with(kept.slice(fingerprint.length), (at, size) =>
-        core.call.grammar_restore(vocabulary, at, size),
-      ),
-    );
-    if (pointer === 0) return false;
-    this.#keep(JSON.stringify(spec), instance, pointer, sourceOf(spec, this.vocabulary).named);
-    return true;
   }
 
   /** Bytes that the engine's memory takes; it grows, and never shrinks. */
@@ -125,8 +102,6 @@ export class CompiledGrammars implements Grammars {
     const hidden = special.slice();
     for (const id of named) hidden[id >> 5] = (hidden[id >> 5] ?? 0) & ~(1 << (id & 31));
     const compiled = new Compiled(core, pointer, scratch, size, stopTokens, hidden);
-    this.#kept.get(key)?.release();
-    this.#kept.delete(key);
     this.#kept.set(key, compiled);
     let bytes = [...this.#kept.values()].reduce((sum, each) => sum + each.bytes, 0);
     for (const [oldest, each] of this.#kept) {
@@ -182,17 +157,9 @@ export class CompiledGrammars implements Grammars {
     );
     if (pointer === 0) throw new GrammarError(`the vocabulary can't be used: ${core.text()}`, {});
     const scratch = core.call.malloc(Math.ceil(size / 32) * 4);
-    const fingerprint = `${hash(bytes)}.${hash(new Uint8Array(ends.buffer))}.${stopTokens.join()}:`;
-    this.#instance = { core, vocabulary: pointer, scratch, special, fingerprint };
+    this.#instance = { core, vocabulary: pointer, scratch, special };
     return this.#instance;
   }
-}
-
-/** FNV-1a, in hexadecimal. */
-function hash(bytes: Uint8Array): string {
-  let value = 0x811c9dc5;
-  for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);
-  return (value >>> 0).toString(16);
 }
 
 function compile({ core, vocabulary }: Instance, { kind, text }: Source): Pointer {

@@ -49,6 +49,32 @@ const SPECS: GrammarSpec[] = [
   { kind: "ebnf", grammar: 'root ::= (a ",")*\na[max_chars=7] ::= [0-9a-z ]* | "q" a "q"' },
   { kind: "ebnf", grammar: 'root ::= ("[" root "]" | [a-z]{130,300}) "x"{0,5}' },
   { kind: "ebnf", grammar: 'root ::= ("if " root " then " root (" else " root)?) | [a-c]' },
+  { kind: "ebnf", grammar: 'root ::= "(" x ")"\nx[capture="sum"] ::= [0-9]+ ("+" x)?' },
+  ...[
+    'root ::= "<" a ">" b\na[max_tokens=3] ::= [a-z ]*\nb[max_tokens=2] ::= ([0-9] | "ab")*',
+    // A rule whose tokens are used up before it may end goes on, within another one.
+    'root ::= (a ",")*\na[max_tokens=4] ::= "q" b "q" | [0-9]{1,30}\nb[max_tokens=2] ::= [a-z]{5,40}',
+    'root ::= "[" a "]" root | [a-c]\na[max_tokens=2] ::= b ("," b)*\nb[max_chars=3] ::= [0-9a-z]*',
+    'root ::= "(" root ")" | a "." a\na[max_tokens=5] ::= [a-z]+ ("-" a)?',
+  ].map((grammar): GrammarSpec => ({ kind: "ebnf", grammar })),
+  {
+    kind: "structural_tag",
+    tag: JSON.stringify({
+      type: "structural_tag",
+      format: {
+        type: "sequence",
+        elements: [
+          {
+            type: "tag",
+            begin: "<t>",
+            content: { type: "any_text", max_tokens: 4 },
+            end: "</t>",
+          },
+          { type: "regex", pattern: "[0-9]+" },
+        ],
+      },
+    }),
+  },
   {
     kind: "structural_tag",
     tag: JSON.stringify({

@@ -87,8 +87,7 @@ export class CompiledMatcher implements Matcher {
       return true;
     }
     const { core, scratch, words, size, hidden } = this.compiled;
-    const answer = core.call.matcher_mask(this.#live(), scratch, words, cached ? 1 : 0);
-    if (this.#check(answer) === 0 && hidden.every((word) => word === 0)) return false;
+    this.#check(core.call.matcher_mask(this.#live(), scratch, cached ? 1 : 0));
     const computed = new Uint32Array(core.call.memory.buffer, scratch, words);
     for (let i = 0; i < words; i++) into[i] = (computed[i] as number) & ~(hidden[i] as number);
     // The engine may leave ones beyond the vocabulary.

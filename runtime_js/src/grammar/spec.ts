@@ -40,16 +40,11 @@ export interface Vocabulary {
  */
 export interface Grammars {
   /**
-   * Compiles a grammar, or takes it from the cache. It keeps the thread busy for milliseconds, for a second where a structural
-   * tag or EBNF counts tokens (`max_tokens`) and the vocabulary has 128k, so that whoever has GPU work to submit does that first.
+   * Compiles a grammar, or takes it from the cache. It keeps the thread busy for milliseconds, so that whoever has GPU work to
+   * submit does that first.
    * @throws GrammarError if the grammar is wrong or can't be held to; the message says what and where
    */
   compile(spec: GrammarSpec): Grammar;
-  /**
-   * Puts what {@link Grammar.serialize} gave into the cache, in place of compiling.
-   * @returns `false` when it was made for another tokenizer or by another version: compile then
-   */
-  restore(spec: GrammarSpec, kept: string): boolean;
   /** Frees everything, matchers too. */
   close(): void;
 }
@@ -58,8 +53,6 @@ export interface Grammars {
 export interface Grammar {
   /** A matcher at the grammar's beginning; whoever takes it frees it. */
   matcher(): Matcher;
-  /** What {@link Grammars.restore} takes in place of compiling, in this session or a later one. */
-  serialize(): string;
 }
 
 /** Where one answer stands in its grammar. */

@@ -121,9 +121,8 @@ function tinyMatcher(grammar: string): PatternMatcher {
 const tinyGrammars = async (): Promise<Grammars> => ({
   compile: (spec) => {
     if (spec.kind !== "regex") throw new GrammarError("a pattern is expected");
-    return { matcher: () => tinyMatcher(spec.pattern), serialize: () => spec.pattern };
+    return { matcher: () => tinyMatcher(spec.pattern) };
   },
-  restore: () => false,
   close: () => {},
 });
 

@@ -1,0 +1,25 @@
+// What of XGrammar reads and prepares grammars, as one file: most of what compiling it costs are headers that all of it includes.
+// Its compiler of masks, its matchers of batches and its Lark are left out; its parser is part of chart.cc, which is compiled for speed.
+#include "compiled_grammar.cc"
+#include "fsm.cc"
+#include "fsm_builder.cc"
+#include "grammar.cc"
+#include "grammar_builder.cc"
+#include "grammar_functor.cc"
+#include "grammar_parser.cc"
+#include "grammar_printer.cc"
+#include "json_schema_converter.cc"
+#include "regex_converter.cc"
+#include "structural_tag.cc"
+#include "suffix_automata.cc"
+#include "support/recursion_guard.cc"
+#include "tokenizer_info.cc"
+
+#include "converter_ext/cohere.cc"
+#include "converter_ext/deepseek.cc"
+#include "converter_ext/glm.cc"
+#include "converter_ext/kimi_k3.cc"
+#include "converter_ext/minimax.cc"
+#include "converter_ext/qwen.cc"
+#define kStringCacheKey kStringCacheKeyOfMinimaxM3  // two files have one of this name
+#include "converter_ext/minimax_m3.cc"
