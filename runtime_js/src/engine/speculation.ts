@@ -9,11 +9,13 @@
 export const DEPTHS = [1, 3, 7, 15] as const;
 export const MOST_GUESSES = 15;
 
-/** Part of the time of plain steps that may be lost. */
+/** Part of the time of plain steps and prompts that may be lost. */
 const LOSS = 0.015;
 /** Plain steps' time that is in the account at first, and at most. */
 const FIRST_CREDIT = 2;
 const MOST_CREDIT = 24;
+/** Plain steps' time that a step may cost which only asks. */
+const MOST_ASKED = 6;
 /** What must be expected to be gained. */
 const MARGIN = 1.03;
 /** Requests that don't guess share the step: it may take so much longer for them. */
@@ -141,9 +143,8 @@ export class Speculation {
   readonly #caughtUp = new Mean();
   /** Milliseconds that may be lost. */
   #account: number | undefined;
-  /** Plain steps since the last one with guesses, and what they and prompts paid. */
+  /** Plain steps since the last one with guesses. */
   #sincePlain = 0;
-  #paid = 0;
   #pause = FIRST_PAUSE;
   /** What is asked next whether it pays. */
   #asks: Origin = "draft";
@@ -152,7 +153,7 @@ export class Speculation {
   prompts(tokens: number, ms: number): void {
     this.#prompts.add(ms / tokens);
     const base = this.#plain[1]?.value;
-    if (base !== undefined && this.#account !== undefined) this.#pay(ms, base);
+    if (base !== undefined && this.#account !== undefined) this.#book(LOSS * ms, base);
   }
 
   /** A step of `rows` requests with a token each took `ms`. @param steady whether another was under way when it was submitted */
@@ -167,13 +168,7 @@ export class Speculation {
     mean.add(ms);
     const base = mean.value as number;
     this.#account ??= FIRST_CREDIT * base;
-    this.#pay(base, base);
-  }
-
-  /** What is done without guesses pays for them. */
-  #pay(ms: number, base: number): void {
-    this.#paid += LOSS * ms;
-    this.#book(LOSS * ms, base);
+    this.#book(LOSS * base, base);
   }
 
   checked(step: CheckedStep): void {
@@ -193,7 +188,6 @@ export class Speculation {
       this.#pause = saved > 0 ? FIRST_PAUSE : Math.min(MOST_PAUSE, 2 * this.#pause);
     } else if (saved > 0) this.#pause = FIRST_PAUSE;
     this.#sincePlain = 0;
-    this.#paid = 0;
   }
 
   #book(ms: number, base: number): void {
@@ -238,8 +232,14 @@ export class Speculation {
     const [first] = this.#choices(rows, sources, room, base, account);
     if (first && first.speed >= (MARGIN * rows) / base) return first;
     if (this.#sincePlain < this.#pause) return undefined;
-    // What guesses gained is not spent on asking.
-    const asks = this.#choices(rows, sources, room, base, Math.min(account, this.#paid));
+    // Only where it would pay if all were right: answers of a few tokens are not asked.
+    const hopeful = sources.filter((source) => {
+      const candidates = source.candidates.map((candidate) => ({ ...candidate, rate: 1 }));
+      const best = this.#best(rows, { ...source, candidates }, room, base, account);
+      return best !== undefined && best.speed >= (MARGIN * rows) / base;
+    });
+    const bearable = Math.min(account, MOST_ASKED * base);
+    const asks = this.#choices(rows, hopeful, room, base, bearable);
     return asks.find(({ origin }) => origin === this.#asks) ?? asks[0];
   }
 
