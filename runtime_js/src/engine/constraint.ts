@@ -59,8 +59,8 @@ export class Constraint {
 
   /** Writes which tokens may come next. @throws GrammarError when none may */
   mask(into: Uint32Array): void {
-    if (!this.matcher.mask(into)) into.fill(0xffffffff);
-    else if (!into.some((word) => word !== 0)) {
+    this.matcher.mask(into);
+    if (!into.some((word) => word !== 0)) {
       throw new GrammarError("no token of this model can go on as the grammar asks");
     }
   }

@@ -72,19 +72,19 @@ export class CompiledMatcher implements Matcher {
     );
   }
 
-  mask(into: Uint32Array): boolean {
-    return this.#mask(into, true);
+  mask(into: Uint32Array): void {
+    this.#mask(into, true);
   }
 
   /** {@link mask}, computed though it is known: what tests and figures compare with. */
-  maskAnew(into: Uint32Array): boolean {
-    return this.#mask(into, false);
+  maskAnew(into: Uint32Array): void {
+    this.#mask(into, false);
   }
 
-  #mask(into: Uint32Array, cached: boolean): boolean {
+  #mask(into: Uint32Array, cached: boolean): void {
     if (this.#state() & TAKEN) {
       into.fill(0);
-      return true;
+      return;
     }
     const { core, scratch, words, size, hidden } = this.compiled;
     this.#check(core.call.matcher_mask(this.#live(), scratch, cached ? 1 : 0));
@@ -93,7 +93,6 @@ export class CompiledMatcher implements Matcher {
     // The engine may leave ones beyond the vocabulary.
     const used = size & 31;
     if (used !== 0) into[words - 1] = (into[words - 1] as number) & ((1 << used) - 1);
-    return true;
   }
 
   forced(): string {
@@ -109,7 +108,7 @@ export class CompiledMatcher implements Matcher {
     if (!(state & COMPLETE)) return false;
     const { words, stopTokens } = this.compiled;
     const mask = new Uint32Array(words);
-    if (!this.mask(mask)) return false;
+    this.mask(mask);
     for (const id of stopTokens) mask[id >> 5] = (mask[id >> 5] as number) & ~(1 << (id & 31));
     return mask.every((word) => word === 0);
   }

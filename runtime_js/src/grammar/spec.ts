@@ -62,9 +62,8 @@ export interface Matcher {
   /**
    * Fills `into`: bit i % 32 of word i / 32 says whether token i is allowed. Stop tokens are where the answer is complete.
    * @param into u32[ceil(vocabulary / 32)]; bits beyond the vocabulary are 0
-   * @returns `false` when every token is allowed; `into` was left alone
    */
-  mask(into: Uint32Array): boolean;
+  mask(into: Uint32Array): void;
   /** Text that must come next whatever is drawn; "" if there is a choice. */
   forced(): string;
   /** A stop token was taken, or nothing but an end may follow. */

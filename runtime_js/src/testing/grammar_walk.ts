@@ -20,12 +20,10 @@ export const allowedTokens = (mask: Uint32Array): number[] => {
   return tokens;
 };
 
-/** A mask of `vocabulary`, with every token if the matcher leaves it alone. */
+/** A mask of `vocabulary`. */
 export function maskOf(matcher: Pick<Matcher, "mask">, vocabulary: Vocabulary): Uint32Array {
   const mask = new Uint32Array(Math.ceil(vocabulary.size / 32));
-  if (!matcher.mask(mask))
-    for (let id = 0; id < vocabulary.size; id++)
-      mask[id >> 5] = (mask[id >> 5] as number) | (1 << (id & 31));
+  matcher.mask(mask);
   return mask;
 }
 
