@@ -171,24 +171,21 @@ class Piece:
         return pairs + tails
 
 
-def _pieces(chunks: int, most: int) -> list[Piece]:
-    """Pieces of at most `most` pairs and what is left over; always the same segments."""
+def _pieces(chunks: int, whole: bool) -> list[Piece]:
+    """A row in one piece, or pair by pair and what is left over; the same segments."""
     pairs, left = divmod(chunks, 8)
     rest: dict[int, tuple[str, ...]] = {0: (), 2: ("half",)}
     tails = ("one",) * (left // 4) + rest.get(left % 4, ("some",))
-    each = -(-pairs // max(1, -(-pairs // most)))
-    repeat, fewer = divmod(pairs, each) if each else (0, 0)
-    if repeat == 1 and not fewer:
+    if whole or pairs <= 1:
         return [Piece(0, pairs, tails)]
-    whole = [Piece(0, each, repeat=repeat)] if repeat else []
-    return [*whole, *([Piece(8 * each * repeat, fewer, tails)] if fewer or tails else [])]
+    return [Piece(0, 1, repeat=pairs), *([Piece(8 * pairs, 0, tails)] if tails else [])]
 
 
 def teams(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
     """For packed weights; workgroups: as in `cpu`."""
     chunks = a.K // GROUP
     # Else pair by pair. So with several rows too, whose x is more than the nearest cache holds.
-    pieces = _pieces(chunks, chunks if a.columns == 1 and chunks <= MOST_CHUNKS else 1)
+    pieces = _pieces(chunks, whole=a.columns == 1 and chunks <= MOST_CHUNKS)
     abreast = SIMD // 4
     groups = -(-a.N // (256 * abreast))
     if groups < 4 * workgroups:

@@ -229,14 +229,14 @@ export class Speculation {
     const base = this.#base(rows);
     if (base === undefined) return undefined;
     const account = this.#account ?? 0;
+    const pays = ({ speed }: Choice) => speed >= (MARGIN * rows) / base;
     const [first] = this.#choices(rows, sources, room, base, account);
-    if (first && first.speed >= (MARGIN * rows) / base) return first;
+    if (first && pays(first)) return first;
     if (this.#sincePlain < this.#pause) return undefined;
     // Only where it would pay if all were right: answers of a few tokens are not asked.
     const hopeful = sources.filter((source) => {
       const candidates = source.candidates.map((candidate) => ({ ...candidate, rate: 1 }));
-      const best = this.#best(rows, { ...source, candidates }, room, base, account);
-      return best !== undefined && best.speed >= (MARGIN * rows) / base;
+      return this.#choices(rows, [{ ...source, candidates }], room, base, account).some(pays);
     });
     const bearable = Math.min(account, MOST_ASKED * base);
     const asks = this.#choices(rows, hopeful, room, base, bearable);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { GrammarError } from "../errors.js";
 import { grammarVocabulary } from "../testing/grammar_vocabulary.js";
-import { allowedTokens, maskOf, random, walk } from "../testing/grammar_walk.js";
+import { allowedTokens, maskOf, observed, random, walk } from "../testing/grammar_walk.js";
 import { SCHEMAS } from "../testing/schemas.js";
 import { type CompiledGrammars, openGrammars } from "./grammars.js";
 import type { CompiledMatcher } from "./matcher.js";
@@ -94,13 +94,9 @@ test("a limit on tokens counts tokens, whatever bytes they have", () => {
     const matcher = grammars.compile({ kind: "ebnf", grammar }).matcher();
     let [text, inside] = ["", 0]; // tokens since the first one, which is outside
     walk(
-      Object.assign(Object.create(matcher) as Matcher, {
-        mask: (into: Uint32Array) => matcher.mask(into),
-        accept: (token: number) => {
-          text += texts[token];
-          inside++;
-          return matcher.accept(token);
-        },
+      observed(matcher, (token) => {
+        text += texts[token];
+        inside++;
       }),
       vocabulary,
       random(seed),

@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { GrammarTwin } from "../testing/grammar_twin.js";
 import { grammarVocabulary } from "../testing/grammar_vocabulary.js";
-import { allowedTokens, maskOf, random, walk } from "../testing/grammar_walk.js";
+import { allowedTokens, maskOf, observed, random, walk } from "../testing/grammar_walk.js";
 import { SCHEMAS } from "../testing/schemas.js";
 import { prune, type Rules, rule } from "./expression.js";
 import { type CompiledGrammars, openGrammars } from "./grammars.js";
@@ -9,7 +9,7 @@ import { jsonRules, plainCharacter } from "./json_rules.js";
 import { schemaRules } from "./json_schema.js";
 import type { CompiledMatcher } from "./matcher.js";
 import { regex } from "./regex.js";
-import type { GrammarSpec, Matcher, Vocabulary } from "./spec.js";
+import type { GrammarSpec, Vocabulary } from "./spec.js";
 
 const vocabulary = grammarVocabulary();
 let grammars: CompiledGrammars;
@@ -170,12 +170,8 @@ test("masks are what a matcher finds that has nothing of the engine", () => {
     if (!rules) continue;
     const twin = new GrammarTwin(rules);
     const matcher = grammars.compile(spec).matcher();
-    const both: Matcher = Object.assign(Object.create(matcher), {
-      mask: (into: Uint32Array) => matcher.mask(into),
-      accept: (token: number) => {
-        if (!vocabulary.stopTokens.includes(token)) twin.take(vocabulary.bytes(token));
-        return matcher.accept(token);
-      },
+    const both = observed(matcher, (token) => {
+      if (!vocabulary.stopTokens.includes(token)) twin.take(vocabulary.bytes(token));
     });
     walk(both, vocabulary, random(1000 + i), 8, (taken) => {
       if (taken % 2 !== 0 || taken > 24) return;

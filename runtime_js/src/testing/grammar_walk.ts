@@ -20,6 +20,17 @@ export const allowedTokens = (mask: Uint32Array): number[] => {
   return tokens;
 };
 
+/** A matcher that tells `taken` of each token before it takes it. */
+export function observed(matcher: Matcher, taken: (token: number) => void): Matcher {
+  return Object.assign(Object.create(matcher) as Matcher, {
+    mask: (into: Uint32Array) => matcher.mask(into),
+    accept: (token: number) => {
+      taken(token);
+      return matcher.accept(token);
+    },
+  });
+}
+
 /** A mask of `vocabulary`. */
 export function maskOf(matcher: Pick<Matcher, "mask">, vocabulary: Vocabulary): Uint32Array {
   const mask = new Uint32Array(Math.ceil(vocabulary.size / 32));
