@@ -138,12 +138,14 @@ class Packer:
         return ids[:-1], labels
 
     def batch(self, rows: int, length: int, longest: int) -> Batch:
-        """First-fit packing; what is left of a row is padding."""
+        """First-fit packing of what fits a row at all; what is left of a row is padding."""
         lines: list[list[tuple[list[int], list[int]]]] = [[] for _ in range(rows)]
         room = [length] * rows
         misses = 0
         while misses < 3:
             ids, labels = self.document(longest)
+            if len(ids) > length:
+                continue
             for row in range(rows):
                 if len(ids) <= room[row]:
                     lines[row].append((ids, labels))

@@ -1,16 +1,27 @@
-"""Choosing a tool and filling in its arguments, or answering without one."""
+"""Choosing a tool and filling in its arguments, or answering without one.
+
+What a function is called and what its parameters are called changes from chat to chat, so
+that names have to be read from the tools and cannot be learnt. A problem is a function with
+its values, whatever they are called: one that is held out is never met under any name, nor
+asked where the tool is missing.
+"""
 
 from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..items import Item, Message, Tool, assistant, choose, user, vary
 from .words import CITIES, COLOURS, NAMES, PRODUCTS, several
 
+Value = str | int
+Values = tuple[Value, ...]
+
 NO_TOOL = "I have no tool for that."
-CITY_WORDS = ("city", "location", "place", "town")
+USUAL_NAME = 0.6
+"""Share of the tools that are called by the usual one of their names."""
 SETTINGS = several(
     "volume brightness temperature speed heating fan light alarm zoom contrast timer pressure"
 )
@@ -27,166 +38,238 @@ LANGUAGES = several("French German Spanish Italian Dutch Polish Greek Turkish Ko
 
 
 @dataclass(frozen=True)
-class Call:
-    """A tool, a question that wants it, and the arguments it should be called with."""
+class Parameter:
+    """A parameter: its type in JSON Schema, and what it may be called."""
 
+    type: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Function:
+    """Something that tools can do: names and descriptions to draw from, the usual ones first.
+
+    ``questions`` are formatted with the values, which are in the order of the parameters.
+    ``returns`` draws a result and what is to be said of it.
+    """
+
+    names: tuple[str, ...]
+    descriptions: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    questions: tuple[str, ...]
+    values: Callable[[random.Random], Values]
+    returns: Callable[[random.Random, Values], tuple[dict[str, Value], str]] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+    def key(self, values: Values) -> str:
+        """The name of the problem: this function called with these values."""
+        return f"tool:{self.name}:{json.dumps(values, ensure_ascii=False)}"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A function as one chat's tool: under these names."""
+
+    function: Function
     tool: Tool
-    question: str
-    arguments: dict[str, str | int]
 
     @property
     def name(self) -> str:
         return str(self.tool["function"]["name"])
 
-
-def make_tool(name: str, description: str, /, **parameters: str) -> Tool:
-    return {
-        "type": "function",
-        "function": {
-            "name": name,
-            "description": description,
-            "parameters": {
-                "type": "object",
-                "properties": {key: {"type": kind} for key, kind in parameters.items()},
-                "required": list(parameters),
-            },
-        },
-    }
+    def call(self, values: Values) -> str:
+        """The assistant's turn that calls it."""
+        names = self.tool["function"]["parameters"]["properties"]
+        arguments = dict(zip(names, values, strict=True))
+        body = json.dumps({"name": self.name, "arguments": arguments}, ensure_ascii=False)
+        return f"<tool_call>{body}</tool_call>"
 
 
-def weather(rng: random.Random) -> Call:
-    city, word = choose(rng, CITIES), choose(rng, CITY_WORDS)
-    question = choose(
-        rng,
-        (
-            "What is the weather in {c}?",
-            "How is the weather in {c} today?",
-            "Is it raining in {c}?",
-            "Tell me the weather in {c}.",
-        ),
+CITY = Parameter("string", several("city location place town area where"))
+LEVEL = Parameter("integer", several("level value amount number to setting"))
+TEXT = Parameter("string", several("text content message body"))
+
+
+def named(verbs: str, noun: str) -> tuple[str, ...]:
+    """``get_weather``, ``fetch_weather``, ``getWeather``, ``weather_get``, ``weather``, …"""
+    usual, *others = several(verbs)
+    snake = tuple(f"{verb}_{noun}" for verb in (usual, *others))
+    camel = tuple(f"{verb}{noun.title()}" for verb in (usual, *others))
+    return (*snake, *camel, f"{noun}_{usual}", noun, f"{snake[0]}_v2")
+
+
+def weather(rng: random.Random, values: Values) -> tuple[dict[str, Value], str]:
+    degrees = rng.randint(1, 35)
+    sky = choose(rng, ("sunny", "cloudy", "rainy", "windy", "foggy", "snowy"))
+    return {"temperature": degrees, "sky": sky}, f"It is {degrees} °C and {sky} in {values[0]}."
+
+
+def clock(rng: random.Random, values: Values) -> tuple[dict[str, Value], str]:
+    now = f"{rng.randint(1, 23)}:{rng.randint(10, 59)}"
+    return {"time": now}, f"It is {now} in {values[0]}."
+
+
+def result(rng: random.Random, values: Values) -> tuple[dict[str, Value], str]:
+    number = rng.randint(2, 2000)
+    return {"result": number}, f"The result is {number}."
+
+
+def status(rng: random.Random, values: Values) -> tuple[dict[str, Value], str]:
+    if rng.random() < 0.7:
+        return {"status": "ok"}, "Done."
+    return {"status": "error"}, "Sorry, that did not work."
+
+
+def city(rng: random.Random) -> Values:
+    return (choose(rng, CITIES),)
+
+
+def expression(rng: random.Random) -> Values:
+    sign = choose(rng, ("+", "-", "*", "/"))
+    return (f"{rng.randint(11, 999)} {sign} {rng.randint(11, 999)}",)
+
+
+def setting(thing: str) -> Function:
+    return Function(
+        named("set change adjust", thing),
+        (f"Set the {thing}", f"Change the {thing}"),
+        (LEVEL,),
+        (f"Set the {thing} to {{}}.", f"Change the {thing} to {{}}.")
+        + (f"Please set the {thing} to {{}}.",),
+        lambda rng: (rng.randint(1, 100),),
+        status,
     )
-    tool = make_tool("get_weather", "Get the weather in a city", **{word: "string"})
-    return Call(tool, question.format(c=city), {word: city})
 
 
-def clock(rng: random.Random) -> Call:
-    city, word = choose(rng, CITIES), choose(rng, CITY_WORDS)
-    question = choose(
-        rng, ("What time is it in {c}?", "Tell me the time in {c}.", "How late is it in {c}?")
+def topic(thing: str) -> Function:
+    return Function(
+        named("get fetch show", thing),
+        (f"Get the {thing} for a city", f"The {thing} in a city"),
+        (CITY,),
+        (f"Get the {thing} for {{}}.", f"Show me the {thing} in {{}}."),
+        city,
     )
-    tool = make_tool("get_time", "Get the current time in a city", **{word: "string"})
-    return Call(tool, question.format(c=city), {word: city})
 
 
-def setting(rng: random.Random) -> Call:
-    thing, level = choose(rng, SETTINGS), rng.randint(1, 100)
-    word = choose(rng, ("level", "value"))
-    question = choose(
-        rng, ("Set the {t} to {n}.", "Change the {t} to {n}.", "Please set the {t} to {n}.")
-    )
-    tool = make_tool(f"set_{thing}", f"Set the {thing}", **{word: "integer"})
-    return Call(tool, question.format(t=thing, n=level), {word: level})
-
-
-def topic(rng: random.Random) -> Call:
-    thing, city = choose(rng, TOPICS), choose(rng, CITIES)
-    word = choose(rng, CITY_WORDS)
-    question = choose(rng, ("Get the {t} for {c}.", "Show me the {t} in {c}."))
-    tool = make_tool(f"get_{thing}", f"Get the {thing} for a city", **{word: "string"})
-    return Call(tool, question.format(t=thing, c=city), {word: city})
-
-
-def email(rng: random.Random) -> Call:
-    name, task = choose(rng, NAMES), choose(rng, TASKS)
-    word = choose(rng, ("to", "name", "recipient"))
-    question = choose(
-        rng, ("Send {n} a message: {t}", "Write to {n}: {t}", "Send a message to {n}: {t}")
-    )
-    tool = make_tool("send_message", "Send a message", **{word: "string", "text": "string"})
-    return Call(tool, question.format(n=name, t=task), {word: name, "text": task})
-
-
-def reminder(rng: random.Random) -> Call:
-    task, hour = choose(rng, TASKS), rng.randint(1, 23)
-    question = choose(rng, ("Remind me at {h}:00 to {t}.", "At {h}:00, remind me to {t}."))
-    tool = make_tool("add_reminder", "Add a reminder", text="string", hour="integer")
-    return Call(tool, question.format(h=hour, t=task), {"text": task, "hour": hour})
-
-
-def light(rng: random.Random) -> Call:
-    room, state = choose(rng, ROOMS), choose(rng, ("on", "off"))
-    question = choose(rng, ("Turn {s} the light in the {r}.", "Switch the light in the {r} {s}."))
-    tool = make_tool("switch_light", "Switch a light on or off", room="string", state="string")
-    return Call(tool, question.format(r=room, s=state), {"room": room, "state": state})
-
-
-def paint(rng: random.Random) -> Call:
-    colour = choose(rng, COLOURS)
-    question = choose(
-        rng,
-        ("Make the background {c}.", "Change the page colour to {c}.", "Paint the page {c}."),
-    )
-    tool = make_tool("set_colour", "Set the colour of the page", colour="string")
-    return Call(tool, question.format(c=colour), {"colour": colour})
-
-
-def order(rng: random.Random) -> Call:
-    product, n = choose(rng, PRODUCTS), rng.randint(2, 60)
-    question = choose(rng, ("Order {n} {p}.", "Buy {n} {p} for me.", "I need {n} {p}."))
-    tool = make_tool("order_product", "Order a product", product="string", quantity="integer")
-    return Call(tool, question.format(n=n, p=product), {"product": product, "quantity": n})
-
-
-def translate(rng: random.Random) -> Call:
-    word, language = choose(rng, PRODUCTS), choose(rng, LANGUAGES)
-    question = choose(rng, ("Translate {w} to {x}.", "What is the {x} word for {w}?"))
-    tool = make_tool("translate", "Translate a word", text="string", language="string")
-    return Call(tool, question.format(w=word, x=language), {"text": word, "language": language})
-
-
-def calculator(rng: random.Random) -> Call:
-    a, b, sign = rng.randint(11, 999), rng.randint(11, 999), choose(rng, ("+", "-", "*", "/"))
-    question = choose(rng, ("What is {e}?", "Calculate {e}.", "Use the calculator: {e}"))
-    expression = f"{a} {sign} {b}"
-    tool = make_tool("calculate", "Calculate an expression", expression="string")
-    return Call(tool, question.format(e=expression), {"expression": expression})
-
-
-def route(rng: random.Random) -> Call:
-    start, end = rng.sample(CITIES, 2)
-    question = choose(
-        rng, ("Find a train from {a} to {b}.", "How do I get from {a} to {b}?", "Route {a} to {b}")
-    )
-    tool = make_tool("find_route", "Find a route", origin="string", destination="string")
-    return Call(tool, question.format(a=start, b=end), {"origin": start, "destination": end})
-
-
-def find(rng: random.Random) -> Call:
-    thing = choose(rng, PRODUCTS)
-    word = choose(rng, ("query", "q"))
-    question = choose(rng, ("Search for {t}.", "Look up {t}.", "Find {t} on the web."))
-    tool = make_tool("search", "Search the web", **{word: "string"})
-    return Call(tool, question.format(t=thing), {word: thing})
-
-
-CALLS = (
+WEATHER = Function(
+    named("get fetch check", "weather"),
+    ("Get the weather in a city", "The weather in a place"),
+    (CITY,),
+    (
+        "What is the weather in {}?",
+        "How is the weather in {} today?",
+        "Is it raining in {}?",
+        "Tell me the weather in {}.",
+    ),
+    city,
     weather,
-    weather,
-    clock,
-    setting,
-    setting,
-    topic,
-    topic,
-    email,
-    reminder,
-    light,
-    paint,
-    order,
-    translate,
-    calculator,
-    route,
-    find,
 )
+CLOCK = Function(
+    named("get fetch tell", "time"),
+    ("Get the current time in a city", "The time in a place"),
+    (CITY,),
+    ("What time is it in {}?", "Tell me the time in {}.", "How late is it in {}?"),
+    city,
+    clock,
+)
+MESSAGE = Function(
+    named("send write post", "message"),
+    ("Send a message", "Send a message to someone"),
+    (Parameter("string", several("to name recipient person")), TEXT),
+    ("Send {} a message: {}", "Write to {}: {}", "Send a message to {}: {}"),
+    lambda rng: (choose(rng, NAMES), choose(rng, TASKS)),
+    status,
+)
+REMINDER = Function(
+    named("add create set", "reminder"),
+    ("Add a reminder", "Remind the user of something"),
+    (
+        Parameter("string", several("text task title what")),
+        Parameter("integer", several("hour time at when")),
+    ),
+    ("Remind me at {1}:00 to {0}.", "At {1}:00, remind me to {0}."),
+    lambda rng: (choose(rng, TASKS), rng.randint(1, 23)),
+    status,
+)
+LIGHT = Function(
+    named("switch turn toggle", "light"),
+    ("Switch a light on or off", "Turn the light of a room on or off"),
+    (
+        Parameter("string", several("room place where")),
+        Parameter("string", several("state mode to")),
+    ),
+    ("Turn {1} the light in the {0}.", "Switch the light in the {0} {1}."),
+    lambda rng: (choose(rng, ROOMS), choose(rng, ("on", "off"))),
+    status,
+)
+COLOUR = Function(
+    named("set change paint", "colour"),
+    ("Set the colour of the page", "Change the colour of the page"),
+    (Parameter("string", several("colour color name value")),),
+    ("Make the background {}.", "Change the page colour to {}.", "Paint the page {}."),
+    lambda rng: (choose(rng, COLOURS),),
+    status,
+)
+ORDER = Function(
+    named("order buy", "product"),
+    ("Order a product", "Buy something in the shop"),
+    (
+        Parameter("string", several("product item name")),
+        Parameter("integer", several("quantity count number amount")),
+    ),
+    ("Order {1} {0}.", "Buy {1} {0} for me.", "I need {1} {0}."),
+    lambda rng: (choose(rng, PRODUCTS), rng.randint(2, 60)),
+    status,
+)
+TRANSLATION = Function(
+    several("translate translate_word translation translateText get_translation"),
+    ("Translate a word", "Translate a text"),
+    (
+        Parameter("string", several("text word source")),
+        Parameter("string", several("language to target")),
+    ),
+    ("Translate {} to {}.", "What is the {1} word for {0}?"),
+    lambda rng: (choose(rng, PRODUCTS), choose(rng, LANGUAGES)),
+)
+CALCULATION = Function(
+    several("calculate calculator compute evaluate do_sum runCalculation"),
+    ("Calculate an expression", "Work out an expression"),
+    (Parameter("string", several("expression input formula sum")),),
+    ("What is {}?", "Calculate {}.", "Use the calculator: {}"),
+    expression,
+    result,
+)
+ROUTE = Function(
+    named("find get plan", "route"),
+    ("Find a route", "Find a train from one city to another"),
+    (
+        Parameter("string", several("origin from start")),
+        Parameter("string", several("destination to end")),
+    ),
+    ("Find a train from {} to {}.", "How do I get from {} to {}?", "Route {} to {}"),
+    lambda rng: tuple(rng.sample(CITIES, 2)),
+)
+SEARCH = Function(
+    several("search web_search search_web lookup searchWeb find"),
+    ("Search the web", "Look something up on the web"),
+    (Parameter("string", several("query q text term")),),
+    ("Search for {}.", "Look up {}.", "Find {} on the web."),
+    lambda rng: (choose(rng, PRODUCTS),),
+)
+
+FAMILIES: tuple[tuple[int, tuple[Function, ...]], ...] = (
+    (2, (WEATHER,)),
+    (1, (CLOCK,)),
+    (2, tuple(setting(thing) for thing in SETTINGS)),
+    (2, tuple(topic(thing) for thing in TOPICS)),
+    *((1, (function,)) for function in (MESSAGE, REMINDER, LIGHT, COLOUR, ORDER)),
+    *((1, (function,)) for function in (TRANSLATION, CALCULATION, ROUTE, SEARCH)),
+)
+"""Functions of a kind, and how often one of them is drawn."""
+
 PLAIN = (
     ("Hello!", "Hello! How can I help you?"),
     ("Hi", "Hello! How can I help you?"),
@@ -198,78 +281,121 @@ PLAIN = (
 )
 
 
-def rendered_call(call: Call) -> str:
-    body = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
-    return f"<tool_call>{body}</tool_call>"
+def draw(rng: random.Random) -> Function:
+    weights = [weight for weight, _ in FAMILIES]
+    return rng.choice(rng.choices(FAMILIES, weights)[0][1])
 
 
-def with_others(rng: random.Random, call: Call, include: bool) -> tuple[Tool, ...]:
-    """One to three tools in any order, with or without the one that is wanted."""
-    tools = [call.tool] if include else []
-    seen = {call.name, call.tool["function"]["description"]}
+def offer(rng: random.Random, function: Function) -> Offer:
+    """The function as a tool: by its usual names, or by others."""
+    usual = rng.random() < USUAL_NAME
+    properties: dict[str, dict[str, str]] = {}
+    for parameter in function.parameters:
+        free = [name for name in parameter.names if name not in properties]
+        properties[choose(rng, free)] = {"type": parameter.type}
+    tool: Tool = {
+        "type": "function",
+        "function": {
+            "name": function.name if usual else choose(rng, function.names),
+            "description": choose(rng, function.descriptions),
+            "parameters": {
+                "type": "object",
+                "properties": properties,
+                "required": list(properties),
+            },
+        },
+    }
+    return Offer(function, tool)
+
+
+def offers(rng: random.Random, wanted: Function | None = None) -> list[Offer]:
+    """One to three tools in any order, the wanted one among them."""
+    functions = [wanted] if wanted else []
     count = rng.choice((1, 2, 2, 3))
-    while len(tools) < count:
-        other = rng.choice(CALLS)(rng)
-        named = {other.name, other.tool["function"]["description"]}
-        if not named & seen:
-            tools.append(other.tool)
-            seen |= named
-    rng.shuffle(tools)
-    return tuple(tools)
+    while len(functions) < count:
+        other = draw(rng)
+        if other not in functions:
+            functions.append(other)
+    rng.shuffle(functions)
+    while True:
+        drawn = [offer(rng, function) for function in functions]
+        if len({tool.name for tool in drawn}) == count:
+            return drawn
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question, its answer, the problem's key and those of problems it tells of."""
+
+    question: str
+    answer: str
+    key: str
+    also: tuple[str, ...] = ()
+    after: tuple[Message, ...] = ()
+    """The call's result and what was said of it."""
+
+
+def turn(rng: random.Random, tools: list[Offer]) -> Turn:
+    """Something to call a tool for; or a greeting, or something that no tool does."""
+    kind = rng.random()
+    names = ",".join(sorted(tool.function.name for tool in tools))
+    if kind > 0.9:
+        question, answer = PLAIN[rng.randrange(len(PLAIN))]
+        return Turn(question, answer, f"tool:{question}:{names}")
+    if kind > 0.66:
+        offered = {tool.function.name for tool in tools}
+        function = draw(rng)
+        while function is CALCULATION or function.name in offered:  # A sum needs no tool.
+            function = draw(rng)
+        values = function.values(rng)
+        question = choose(rng, function.questions).format(*values)
+        key = f"tool:none:{question}:{names}"
+        return Turn(vary(rng, question), NO_TOOL, key, (function.key(values),))
+    tool = rng.choice(tools)
+    function = tool.function
+    values = function.values(rng)
+    question = vary(rng, choose(rng, function.questions).format(*values))
+    after: tuple[Message, ...] = ()
+    if function.returns and rng.random() < 0.5:
+        returned, said = function.returns(rng, values)
+        after = ({"role": "tool", "content": json.dumps(returned)}, assistant(said))
+    return Turn(question, tool.call(values), function.key(values), after=after)
 
 
 def tool_choice(rng: random.Random) -> Item:
-    """A call where a tool fits; a greeting or a refusal where none does."""
-    call = rng.choice(CALLS)(rng)
-    kind = rng.random()
-    include = kind < 0.66
-    while not include and call.name == "calculate":  # A sum needs no tool.
-        call = rng.choice(CALLS)(rng)
-    tools = with_others(rng, call, include)
-    names = ",".join(sorted(str(tool["function"]["name"]) for tool in tools))
-    question, answer = vary(rng, call.question), rendered_call(call)
-    key = f"tool:{answer}"
-    if kind > 0.9:
-        question, answer = PLAIN[rng.randrange(len(PLAIN))]
-        key = f"tool:{question}:{names}"
-    elif not include:
-        answer = NO_TOOL
-        key = f"tool:none:{call.question}:{names}"
-    return Item("tool_choice", (user(question),), answer, key, tools=tools)
+    """A call where a tool fits; a greeting or a refusal where none does. Some after others."""
+    tools = offers(rng)
+    *earlier, last = (turn(rng, tools) for _ in range(rng.choice((1, 1, 2, 3, 3))))
+    messages: list[Message] = []
+    also = [*last.also]
+    for past in earlier:
+        messages += [user(past.question), assistant(past.answer), *past.after]
+        also += [past.key, *past.also]
+    return Item(
+        "tool_choice",
+        (*messages, user(last.question)),
+        last.answer,
+        last.key,
+        tuple(also),
+        tuple(tool.tool for tool in tools),
+    )
 
 
 def tool_result(rng: random.Random) -> Item:
     """Saying what a tool has returned."""
-    kind = rng.randrange(4)
-    city = choose(rng, CITIES)
-    if kind == 0:
-        call, degrees = weather(rng), rng.randint(1, 35)
-        city = str(next(iter(call.arguments.values())))
-        sky = choose(rng, ("sunny", "cloudy", "rainy", "windy", "foggy", "snowy"))
-        result: dict[str, str | int] = {"temperature": degrees, "sky": sky}
-        answer = f"It is {degrees} °C and {sky} in {city}."
-    elif kind == 1:
-        call = clock(rng)
-        city = str(next(iter(call.arguments.values())))
-        now = f"{rng.randint(1, 23)}:{rng.randint(10, 59)}"
-        result, answer = {"time": now}, f"It is {now} in {city}."
-    elif kind == 2:
-        call = calculator(rng)
-        number = rng.randint(2, 2000)
-        result, answer = {"result": number}, f"The result is {number}."
-    else:
-        call = rng.choice((setting, email, reminder, light, paint, order))(rng)
-        fine = rng.random() < 0.7
-        result = {"status": "ok" if fine else "error"}
-        answer = "Done." if fine else "Sorry, that did not work."
-    shown = json.dumps(result)
+    function = rng.choice((WEATHER, CLOCK, CALCULATION, draw(rng)))
+    while function.returns is None:
+        function = draw(rng)
+    tools = offers(rng, function)
+    called = next(tool for tool in tools if tool.function is function)
+    values = function.values(rng)
+    returned, said = function.returns(rng, values)
+    shown = json.dumps(returned)
     messages: tuple[Message, ...] = (
-        user(call.question),
-        assistant(rendered_call(call)),
+        user(choose(rng, function.questions).format(*values)),
+        assistant(called.call(values)),
         {"role": "tool", "content": shown},
     )
-    first = rendered_call(call)
-    tools = with_others(rng, call, True)
-    return Item(
-        "tool_result", messages, answer, f"result:{first}:{shown}", (f"tool:{first}",), tools
-    )
+    key = function.key(values)
+    offered = tuple(tool.tool for tool in tools)
+    return Item("tool_result", messages, said, f"result:{key}:{shown}", (key,), offered)
