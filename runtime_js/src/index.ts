@@ -22,7 +22,7 @@ export type * from "./api/types.js";
 export type { CanRunReport } from "./engine/can_run.js";
 export type { DraftInfo } from "./engine/draft.js";
 export type { PrepRecvResult } from "./engine/kv_exchange.js";
-export type { EngineInfo, EngineStats } from "./engine/language_model.js";
+export type { EngineInfo, EngineStats } from "./engine/info.js";
 export type { RecoveryOptions } from "./engine/losses.js";
 export type { LoadPhase, LoadProgress } from "./engine/progress.js";
 export type { DeviceState } from "./engine/recovery.js";

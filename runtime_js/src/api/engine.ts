@@ -1,6 +1,6 @@
 /** The page's handle on a model that runs in a worker. */
 import type { CanRunReport } from "../engine/can_run.js";
-import type { EngineInfo, EngineStats } from "../engine/language_model.js";
+import type { EngineInfo, EngineStats } from "../engine/info.js";
 import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
 import type { DeviceState } from "../engine/recovery.js";

@@ -1,5 +1,5 @@
 /** What a benchmark is asked and what it answers: plain data, as it crosses to the page and into JSON. Times are in ms. */
-import type { EngineInfo } from "../engine/language_model.js";
+import type { EngineInfo } from "../engine/info.js";
 import type { TimedLaunch } from "../gpu/profiler.js";
 
 export type { TimedLaunch };

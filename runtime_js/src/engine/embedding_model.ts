@@ -10,7 +10,7 @@ import type { EmbeddingInfo, PackManifest } from "../generated/pack.js";
 import type { Tokenizer } from "../text/tokenizer.js";
 import type { Built } from "./build.js";
 import type { EncodedText, Encoder, Pooling } from "./encoder.js";
-import type { EngineInfo } from "./language_model.js";
+import type { EngineInfo } from "./info.js";
 import type { Losses } from "./losses.js";
 import { type DeviceState, type Recovered, Recovery } from "./recovery.js";
 import { Watchers } from "./watchers.js";

@@ -2,8 +2,6 @@
 import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } from "../errors.js";
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
-import type { AdapterReport } from "../gpu/device.js";
-import type { Requirements } from "../gpu/requirements.js";
 import type { Capacity } from "../gpu/sizes.js";
 import type { Matcher, Vocabulary } from "../grammar/spec.js";
 import type { PagePool } from "../kv/page_pool.js";
@@ -18,9 +16,11 @@ import { VERSION } from "../version.js";
 import type { ReadAnswer } from "./answering.js";
 import type { Built } from "./build.js";
 import { Constraint } from "./constraint.js";
-import { addBytes, type DraftInfo, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
+import { addBytes, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
 import type { Drafter } from "./drafter.js";
 import type { Executor } from "./executor.js";
+import { IdleMoments, type Unready } from "./idle.js";
+import type { EngineInfo, EngineStats } from "./info.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
 import { KvMemory } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
@@ -31,54 +31,9 @@ import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.j
 import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
-import type { ServingStats } from "./serving_stats.js";
 import type { TextParts } from "./text_parts.js";
 import type { TuningReport } from "./tune.js";
 import { Watchers } from "./watchers.js";
-
-/** What `Engine.info` says. */
-export interface EngineInfo {
-  /** This engine, among others: a random text, as of the load. */
-  id: string;
-  model: { name: string; architecture: string; parameters: number; vocabSize: number };
-  quantization: string;
-  tier: string;
-  contextLength: number;
-  /** Most requests that run at once. */
-  maxBatch: number;
-  /** Positions in the KV pool. */
-  kvTokens: number;
-  /** GPU bytes, those of a draft among them. */
-  bytes: Requirements["bytes"];
-  /** What guesses tokens, if anything was loaded for that. */
-  draft: DraftInfo | null;
-  /** Of a model that embeds texts: numbers of a vector, how those of tokens become one, and whether it has length 1; else null. */
-  embedding: { dimensions: number; pooling: "mean" | "cls" | "last"; normalize: boolean } | null;
-  adapter: AdapterReport;
-  /** Launches of each function. */
-  launches: Record<string, number>;
-  /** With `tune: true`; else null. */
-  tuning: TuningReport | null;
-  /** Where the pack is kept; `problem` says why not all of it is. */
-  cache: { kind: "opfs" | "cache" | "memory" | "none"; problem: string | null };
-}
-
-/** What `Engine.stats` says: the state now, counts since the load began. */
-export interface EngineStats extends ServingStats {
-  device: Pick<DeviceState, "state" | "losses" | "recoveryMs">;
-  /** Steps submitted; a generation that ends before its limit leaves a few more than its tokens take. */
-  steps: number;
-  submits: number;
-  /** Submits without commands, which have a browser tell sooner what is done. */
-  pokes: number;
-  launches: number;
-  writeBuffers: number;
-  createdBuffers: number;
-  createdBindGroups: number;
-  createdPipelines: number;
-  networkBytes: number;
-  cacheBytes: number;
-}
 
 export interface GenerateListener {
   /** The request is valid and waits its turn. */
@@ -90,9 +45,6 @@ const isText = (prompt: Prompt) => typeof prompt === "object" && "text" in promp
 
 /** Of an answer that the model does not end. */
 const NO_END: ReadonlySet<number> = new Set();
-
-/** Time without a request after which what no answer has needed yet is made ready. */
-const IDLE_MS = 500;
 
 function choiceOf(built: Omit<Built<unknown>, "beside">) {
   const { choice, report } = built;
@@ -119,10 +71,7 @@ export class LanguageModel {
   #prefixes: Promise<SavedPrefixes> | undefined;
   /** Of answers that must match a grammar. */
   matchers: Matchers;
-  #unloaded = false;
-  #idle: ReturnType<typeof setTimeout> | undefined;
-  /** An idle moment's work failed: the request that needs it is told. */
-  #gaveUp = false;
+  readonly #idle = new IdleMoments([() => this.#unreadyKernels(), () => this.#unreadyGrammars()]);
 
   constructor(
     built: Omit<Built<unknown>, "beside">,
@@ -144,7 +93,7 @@ export class LanguageModel {
     this.scheduler.onStep = () => this.#watchers.changed(false);
     this.scheduler.onIdle = () => {
       this.#watchers.changed(true);
-      this.#whenIdle(IDLE_MS);
+      this.#idle.begin();
     };
     this.#eos = new Set(manifest.tokens.eos);
     this.#contextLength = setting.contextLength;
@@ -208,7 +157,7 @@ export class LanguageModel {
     this.#runner = runnerOf(built);
     this.#choice = choiceOf(built);
     this.#prefixes = undefined;
-    this.#gaveUp = false;
+    this.#idle.forgive();
     this.scheduler.resume(this.#runner);
     this.finishWhenIdle();
   }
@@ -347,7 +296,7 @@ export class LanguageModel {
         cache: true,
         computed,
       };
-      clearTimeout(this.#idle);
+      this.#idle.end();
       this.scheduler
         .generate(spec, () => {}, AbortSignal.any([signal, ended.signal]))
         .catch(reject);
@@ -384,7 +333,7 @@ export class LanguageModel {
     const { tokens, droppedMessages, window, ends, answer, matcher } = prepared;
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
-    clearTimeout(this.#idle);
+    this.#idle.end();
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
     const { speculation = "off" } = request;
     const room = this.#contextLength - (window ? 0 : tokens.length);
@@ -477,28 +426,22 @@ export class LanguageModel {
    */
   finishWhenIdle(): void {
     this.#runner.compileRest();
-    this.#whenIdle(IDLE_MS);
+    this.#idle.begin();
   }
 
-  #whenIdle(after: number): void {
-    clearTimeout(this.#idle);
-    if (this.#unloaded || this.executor.gpu.failure()) return;
-    const [name] = this.#gaveUp ? [] : this.#runner.unfinished;
-    if (name === undefined && this.matchers.prepared) return;
-    this.#idle = setTimeout(() => {
-      if (name === undefined) this.matchers.prepare();
-      else
-        this.#finish(name).catch(() => {
-          this.#gaveUp = true;
-        });
-    }, after);
-    // A program that has nothing else to do may end.
-    (this.#idle as { unref?: () => void }).unref?.();
+  #unreadyKernels(): ReturnType<Unready> {
+    const [name] = this.executor.gpu.failure() ? [] : this.#runner.unfinished;
+    return name === undefined ? undefined : () => this.#finish(name);
+  }
+
+  #unreadyGrammars(): ReturnType<Unready> {
+    const idle = !this.executor.gpu.failure() && !this.matchers.prepared;
+    return idle ? () => this.matchers.prepare() : undefined;
   }
 
   /** Makes everything ready at once. @throws DeviceError */
   async finish(): Promise<void> {
-    clearTimeout(this.#idle);
+    this.#idle.end();
     for (const name of this.#runner.unfinished) await this.#finish(name);
   }
 
@@ -507,8 +450,7 @@ export class LanguageModel {
   }
 
   unload(): void {
-    this.#unloaded = true;
-    clearTimeout(this.#idle);
+    this.#idle.close();
     this.exchange.reservations.clear("the engine was unloaded");
     this.matchers.close();
     const unloaded = new EngineUnloaded("the engine was unloaded");
