@@ -33,15 +33,17 @@ def call_of(text: str) -> dict[str, Any] | None:
 
 def question(record: dict[str, Any]) -> dict[str, Any]:
     """An item as a request: calls in its history as messages have them."""
-    messages = []
-    for message in record["messages"]:
+    messages: list[dict[str, Any]] = []
+    last = ""
+    for i, message in enumerate(record["messages"]):
         call = call_of(message["content"]) if message["role"] == "assistant" else None
         if call:
             function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
-            calls = [{"id": "call_0", "type": "function", "function": function}]
+            last = f"call_{i}"
+            calls = [{"id": last, "type": "function", "function": function}]
             messages.append({"role": "assistant", "content": None, "tool_calls": calls})
         elif message["role"] == "tool":
-            messages.append({**message, "tool_call_id": "call_0"})
+            messages.append({**message, "tool_call_id": last})
         else:
             messages.append(message)
     wanted = call_of(record["expected"])
