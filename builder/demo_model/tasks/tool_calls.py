@@ -137,8 +137,7 @@ def setting(thing: str) -> Function:
         named("set change adjust", thing),
         (f"Set the {thing}", f"Change the {thing}"),
         (LEVEL,),
-        (f"Set the {thing} to {{}}.", f"Change the {thing} to {{}}.")
-        + (f"Please set the {thing} to {{}}.",),
+        tuple(f"{verb} the {thing} to {{}}." for verb in ("Set", "Change", "Please set")),
         lambda rng: (rng.randint(1, 100),),
         status,
     )
