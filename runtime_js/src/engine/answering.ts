@@ -5,7 +5,7 @@ import type { ChatTemplate } from "../text/chat_template.js";
 import { opensReasoning, type ReasoningFormat, reasoningOf } from "../text/reasoning.js";
 import { TemplateTools } from "../text/template_tools.js";
 import { constraintOf } from "../text/tool_constraint.js";
-import { markersOf } from "../text/tool_formats.js";
+import { markersOf, messagesOf, type ToolFormat } from "../text/tool_formats.js";
 import type { Delta, GenerateRequest, GenerateResult } from "./request.js";
 import type { TextParts } from "./text_parts.js";
 
@@ -14,6 +14,8 @@ const TAIL = 16;
 
 export class Answering {
   readonly #thinking: ReasoningFormat | undefined;
+  /** The format, if all answers are in messages. */
+  readonly #messages: ToolFormat | undefined;
   #tools: TemplateTools | undefined;
 
   constructor(
@@ -21,7 +23,8 @@ export class Answering {
     private readonly template: ChatTemplate,
   ) {
     const tokens = text.tokenizer.bytes.added.map(({ content }) => content);
-    this.#thinking = reasoningOf([template.source, ...tokens]);
+    this.#messages = messagesOf(template.source);
+    this.#thinking = this.#messages ? undefined : reasoningOf([template.source, ...tokens]);
   }
 
   /** What the template says about tools. */
@@ -47,15 +50,20 @@ export class Answering {
       format: this.#thinking,
       opened: opensReasoning(this.#tail(prompt), this.#thinking),
     };
-    if (!specs && !thinking && !grammar) return undefined;
+    const messages = this.#messages && {
+      format: this.#messages,
+      opened: this.#tail(prompt).trimEnd().endsWith(this.#messages.open),
+    };
+    if (!specs && !thinking && !messages && !grammar) return undefined;
     const syntax = specs && this.tools.syntax;
-    const tools = syntax && { format: syntax.format, specs };
-    const held = tools && constrainTools ? { syntax, specs, choice: toolChoice } : undefined;
+    const format = this.#messages ?? syntax?.format;
+    const tools = format && { format, specs: specs ?? [] };
+    const held = syntax && constrainTools ? { syntax, specs, choice: toolChoice } : undefined;
     const parts = { thinking, tools };
     return new ReadAnswer(
       parts,
       this.#keep(parts),
-      constraintOf({ tools: held, thinking, grammar }),
+      constraintOf({ tools: held, thinking, messages, grammar }),
     );
   }
 
@@ -100,7 +108,7 @@ export class ReadAnswer {
     readonly grammar?: GrammarSpec,
   ) {
     this.#parser = new AnswerParser(parts);
-    if (parts.thinking) this.#reasoningTokens = 0;
+    if (parts.thinking || parts.tools?.format.messages?.reasoning) this.#reasoningTokens = 0;
   }
 
   /** Tells thinking and calls from content. */

@@ -60,6 +60,26 @@ export const TOOL_TEMPLATES: Record<string, ToolTemplate> = {
     ),
     text: '<function=get_weather>{"city": "Paris"}</function><function=set-light>{}</function>',
   },
+  functionary_v3_2: {
+    template:
+      "{% if tools %}<sys>{{ tools | tojson }}</sys>{% endif %}{% for m in messages %}<{{ m.role }}>" +
+      "{% if m.role == 'assistant' %}{% if m.content %}{{ '>>>all\\n' + m.content }}{% endif %}{% for c in m.tool_calls or [] %}" +
+      "{{ '>>>' + c.function.name + '\\n' + c.function.arguments }}{% endfor %}{% else %}{{ m.content }}{% endif %}" +
+      "</{{ m.role }}>{% endfor %}<assistant>>>>",
+    text: '>>>get_weather\n{"city": "Paris"}>>>set-light\n{}',
+  },
+  harmony: {
+    template:
+      "{% if tools %}<|start|>developer<|message|>{{ tools | tojson }}<|end|>{% endif %}{% for m in messages %}" +
+      "{% if m.tool_calls %}{% set c = m.tool_calls[0].function %}" +
+      "{% if m.content and m.thinking %}{{ raise_exception('not both') }}{% endif %}" +
+      "{% if m.content or m.thinking %}<|start|>assistant<|channel|>analysis<|message|>{{ m.content or m.thinking }}<|end|>{% endif %}" +
+      "<|start|>assistant to=functions.{{ c.name }}<|channel|>commentary json<|message|>{{ c.arguments | tojson }}<|call|>" +
+      "{% elif m.role == 'assistant' %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|end|>" +
+      "{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}<|start|>assistant",
+    text: '<|start|>assistant to=functions.get_weather<|channel|>commentary json<|message|>{"city": "Paris"}',
+    single: true,
+  },
   llama: {
     template: chat(
       "{% if m.tool_calls | length != 1 %}{{ raise_exception('single calls only') }}{% endif %}" +

@@ -79,6 +79,23 @@ describe("calls are read from", () => {
       {},
     ],
     ["functionary", `<function=get_weather>${PARIS}</function>`, {}],
+    ["functionary_v3_2", `get_weather\n${PARIS}`, {}],
+    ["functionary_v3_2", `>>>all\nHm.>>>get_weather\n${PARIS}`, { text: "Hm." }],
+    [
+      "harmony",
+      ` to=functions.get_weather<|channel|>commentary json<|message|>${PARIS}<|call|>`,
+      {},
+    ],
+    [
+      "harmony",
+      `<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>${PARIS}`,
+      {},
+    ],
+    [
+      "harmony",
+      `<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>So.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather<|constrain|>json<|message|>${PARIS}<|call|>`,
+      { text: "So.", reasoning: "Hm." },
+    ],
     ["llama", `{"name": "get_weather", "parameters": ${PARIS}}`, {}],
     ["llama", `<|python_tag|>{"name": "get_weather", "parameters": ${PARIS}}`, {}],
     ["mistral", `[TOOL_CALLS] [{"name": "get_weather", "arguments": ${PARIS}}]`, {}],
@@ -252,6 +269,50 @@ describe("what is no call is content, as it was written", () => {
   });
 });
 
+describe("an answer in messages", () => {
+  const none = (name: string): AnswerParts => ({ tools: { format: format(name), specs: [] } });
+  test.each<[string, string, string, string]>([
+    ["functionary_v3_2", "all\nHello", "Hello", ""],
+    ["functionary_v3_2", "all\na >>> print(1)\n2", "a >>> print(1)\n2", ""],
+    ["functionary_v3_2", "Hello\nyou", "Hello\nyou", ""],
+    ["functionary_v3_2", "all\nA>>>rm\n{}", "A>>>rm\n{}", ""],
+    ["harmony", "<|channel|>final<|message|>Hello<|return|>", "Hello", ""],
+    ["harmony", "<|channel|>final <|constrain|>json<|message|>{}", "{}", ""],
+    ["harmony", "Hello <b>", "Hello <b>", ""],
+    ["harmony", "<|channel|>fin", "", ""],
+    [
+      "harmony",
+      "<|channel|>analysis<|message|>A<|end|><|start|>assistant<|channel|>analysis<|message|>B<|end|><|start|>assistant<|channel|>final<|message|>C",
+      "C",
+      "A\n\nB",
+    ],
+    [
+      "harmony",
+      " to=functions.rm<|channel|>commentary json<|message|>{}",
+      " to=functions.rm<|channel|>commentary json<|message|>{}",
+      "",
+    ],
+  ])("%s: %j", (name, given, text, reasoning) => {
+    for (const pieces of [[given], [...given]])
+      expect(read(none(name), pieces)).toEqual({ text, reasoning, calls: [] });
+  });
+
+  test("stands within thinking while it thinks, and tells it as it comes", () => {
+    const parser = new AnswerParser(none("harmony"));
+    expect(parser.push("<|channel|>analysis<|message|>a").reasoning).toBe("a");
+    expect(parser.thinking).toBe(true);
+    parser.push("<|end|>");
+    expect(parser.thinking).toBe(false);
+  });
+
+  test("a name that begins another's is told apart", () => {
+    const specs = [tool("get"), tool("get_weather")];
+    const parts = { tools: { format: format("harmony"), specs } };
+    const text = "<|channel|>commentary to=functions.get_weather json<|message|>{}";
+    expect(read(parts, [text]).calls).toEqual([call("{}")]);
+  });
+});
+
 describe("thinking", () => {
   const parts = (opened = false): AnswerParts => ({
     ...withTools("hermes"),
@@ -338,6 +399,14 @@ describe("however a text is cut", () => {
           ...(calls.kind === "named" ? [calls.begin, calls.after, calls.end] : []),
         ]),
         ...["{", "}", "[", "]", ",", '"', ":", " ", "\n", "get_weather", "set-light", "x"],
+        ...[
+          "all\n",
+          "<|message|>",
+          "<|channel|>analysis",
+          "<|channel|>final",
+          "<|end|>",
+          "<|call|>",
+        ],
         ...["(", ")", "'", "city=", "\\"],
         ...['{"name": "get_weather", ', '"arguments": {"a": "}"}', "<parameter=", "<arg_key>"],
       ),
@@ -349,7 +418,8 @@ describe("however a text is cut", () => {
         const of = { tools: { format, specs: TOOLS } };
         const whole = read(of, [text]);
         expect(read(of, pieces(text, at))).toEqual(whole);
-        if (whole.calls.length === 0) expect(text.startsWith(whole.text.trimEnd())).toBe(true);
+        if (whole.calls.length === 0 && !format.messages)
+          expect(text.startsWith(whole.text.trimEnd())).toBe(true);
       }),
       { numRuns: 1000 },
     );

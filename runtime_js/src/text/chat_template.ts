@@ -66,7 +66,11 @@ export class ChatTemplate {
     const variables = { ...this.#variables, ...this.#understood(settings) };
     const template = (settings["tools"] ? this.#withTools : undefined) ?? this.#template;
     try {
-      return template.render({ ...variables, messages, add_generation_prompt: true });
+      return template.render({
+        ...variables,
+        messages: this.#named(messages),
+        add_generation_prompt: true,
+      });
     } catch (cause) {
       throw new TemplateError(
         `the chat template refuses these messages: ${(cause as Error).message}`,
@@ -74,6 +78,15 @@ export class ChatTemplate {
         { cause },
       );
     }
+  }
+
+  /** Messages whose thinking has the name that the template knows it by. */
+  #named(messages: TemplateMessage[]): TemplateMessage[] {
+    if (!this.#names.has("thinking") || this.#names.has("reasoning_content")) return messages;
+    return messages.map((message) => {
+      const { reasoning_content: thinking } = message;
+      return thinking ? { ...message, thinking } : message;
+    });
   }
 
   /** Templates that know thinking as on or off take an effort for that. */

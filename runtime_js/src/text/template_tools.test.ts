@@ -168,6 +168,31 @@ describe("TemplateTools", () => {
     });
   });
 
+  test("of single calls: several stand one by one, each before its result, with what was thought and said before", () => {
+    const template = new ChatTemplate(TOOL_TEMPLATES["harmony"]?.template as string, {});
+    const call = (id: string) => ({
+      id,
+      type: "function" as const,
+      function: { name: "set-light", arguments: { id } },
+    });
+    const result = (id: string) => ({ role: "tool" as const, content: id, tool_call_id: id });
+    const { messages } = new TemplateTools(template, []).prepare([
+      {
+        role: "assistant",
+        content: "So.",
+        reasoning_content: "Hm.",
+        tool_calls: [call("a"), call("b")],
+      },
+      result("b"),
+      result("a"),
+    ]);
+    const written = (id: string) =>
+      `<|start|>assistant to=functions.set-light<|channel|>commentary json<|message|>{"id": "${id}"}<|call|><|start|>tool<|message|>${id}<|end|>`;
+    expect(template.render(messages)).toBe(
+      `<|start|>assistant<|channel|>analysis<|message|>Hm.\n\nSo.<|end|>${written("a")}${written("b")}<|start|>assistant`,
+    );
+  });
+
   test.each(["python", "qwen_xml", "kimi", "hermes"])(
     "calls as content, in the %s format, are read as the same calls",
     (name) => {

@@ -76,7 +76,7 @@ export class TemplateTools {
     this.syntax = {
       ...defaults(format),
       ...printed?.parts,
-      single: printed?.count === 1,
+      single: format.single ?? printed?.count === 1,
     };
   }
 
@@ -85,8 +85,9 @@ export class TemplateTools {
     messages: readonly TemplateMessage[],
     { tools, ...settings }: Record<string, unknown> = {},
   ): { messages: TemplateMessage[]; settings: Record<string, unknown> } {
+    const { format, single } = this.syntax;
     const history = this.#taken
-      ? prepared(messages, this.syntax.format, this.#taken)
+      ? prepared(single ? oneByOne(messages) : messages, format, this.#taken)
       : messages.map((message) => withCalls(message, this.syntax));
     if (tools === undefined) return { messages: history, settings };
     if (this.#inSystem) return { messages: withTools(history, tools as Told[]), settings };
@@ -176,9 +177,25 @@ function withCalls(message: TemplateMessage, syntax: CallSyntax): TemplateMessag
   return { ...said, content: (said.content ?? "") + open + lead + texts.join(gap) + tail };
 }
 
+/** Of several calls each in a message of its own, before its result. */
+function oneByOne(messages: readonly TemplateMessage[]): TemplateMessage[] {
+  const moved = new Set<TemplateMessage>();
+  return messages.flatMap((message, at) => {
+    if (moved.has(message)) return [];
+    const { role, tool_calls: calls } = message;
+    if (!calls?.[1]) return [message];
+    return calls.flatMap((call, i) => {
+      const result = messages.slice(at).find(({ tool_call_id: id }) => id === call.id);
+      if (result) moved.add(result);
+      const said = i === 0 ? message : { role, content: null };
+      return [{ ...said, tool_calls: [call] }, ...(result ? [result] : [])];
+    });
+  });
+}
+
 function prepared(
   messages: readonly TemplateMessage[],
-  { ids }: ToolFormat,
+  { ids, messages: parts }: ToolFormat,
   taken: Taken,
 ): TemplateMessage[] {
   const numbered = new Map<string, string>();
@@ -187,9 +204,13 @@ function prepared(
     const { tool_calls: calls, tool_call_id: id } = message;
     if (id !== undefined) return { ...message, tool_call_id: idOf(id) };
     if (!calls) return message;
+    const { content, reasoning_content: thought } = message;
+    // Such templates print what is said before a call as thinking, and refuse to print both.
+    const joined = parts?.reasoning && content && thought;
     return {
       ...message,
-      content: message.content ?? taken.content,
+      ...(joined ? { reasoning_content: `${thought}\n\n${content}` } : {}),
+      content: joined ? taken.content : (content ?? taken.content),
       tool_calls: calls.map(({ id, type, function: { name, arguments: given } }) => {
         if (ids === "numbered") numbered.set(id, `functions.${name}:${numbered.size}`);
         const written = taken.arguments === "object" ? given : pythonJson(given);

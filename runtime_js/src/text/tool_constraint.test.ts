@@ -170,14 +170,20 @@ describe("the grammar engine", () => {
     const { syntax } = new TemplateTools(new ChatTemplate(given.template, {}), []);
     const text = given.text.replaceAll(/, "id": "[^"]*"/g, "");
     const [paris, light] = ["Paris", "set-light"];
-    const spec = (choice: ToolChoice) => constraintOf({ tools: { syntax, specs: TOOLS, choice } });
+    const { format } = syntax;
+    const messages = format.messages && { format, opened: false };
+    const header = messages
+      ? format.open + format.messages?.content[0] + format.messages?.body
+      : "";
+    const spec = (choice: ToolChoice) =>
+      constraintOf({ tools: { syntax, specs: TOOLS, choice }, messages });
 
     test("auto: free text, and calls as the model writes them", () => {
       const auto = spec({ mode: "auto" });
-      expect(taken(auto, "Hello, who are you?")).toBe("all");
+      expect(taken(auto, `${header}Hello, who are you?`)).toBe("all");
       expect(taken(auto, text)).toBe("all");
       if (name !== "json" && name !== "llama")
-        expect(taken(auto, `Let me see. ${text}`)).toBe("all");
+        expect(taken(auto, `${header}Let me see. ${text}`)).toBe("all");
     });
 
     test("required: no other function, no other text, no more than may be", () => {
@@ -274,5 +280,54 @@ describe("the grammar engine", () => {
       expect(taken(spec(mode, true), thought)).toBe(mode === "auto" ? "all" : thought);
     }
     expect(taken(spec("required", true), call)).not.toBe("all");
+  });
+
+  describe("in an answer of messages", () => {
+    const of = (name: string, asked: { choice?: ToolChoice; grammar?: GrammarSpec }) => {
+      const { syntax } = new TemplateTools(
+        new ChatTemplate(TOOL_TEMPLATES[name]?.template as string, {}),
+        [],
+      );
+      const { choice, grammar } = asked;
+      return constraintOf({
+        tools: choice && { syntax, specs: TOOLS, choice },
+        messages: { format: syntax.format, opened: true },
+        grammar,
+      });
+    };
+    const THOUGHT = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant";
+    const CALLS = [
+      ' to=functions.get_weather<|channel|>commentary json<|message|>{"city": "Rome"}',
+      '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Rome"}',
+    ];
+
+    test.each(CALLS)("the one to whom it goes may stand in either place: %s", (call) => {
+      const rm = call.replace("get_weather", "rm");
+      for (const mode of ["auto", "required"] as const) {
+        const spec = of("harmony", { choice: { mode } });
+        for (const text of [call, THOUGHT + call, THOUGHT + THOUGHT + call])
+          expect(taken(spec, text)).toBe("all");
+        expect(taken(spec, rm)).toBe(rm.slice(0, rm.indexOf("rm")));
+        expect(taken(spec, call.replace("Rome", '", "a": "'))).not.toBe("all");
+        expect(taken(spec, `${call}<|call|><|start|>assistant${call}`)).toBe(call);
+      }
+      const required = of("harmony", { choice: { mode: "required" } });
+      expect(taken(required, THOUGHT)).toBe(THOUGHT);
+      expect(taken(required, "<|channel|>final<|message|>")).toBe("<|channel|>");
+    });
+
+    test("content that must match stands under its header, after thinking, or in place of calls", () => {
+      const grammar: GrammarSpec = { kind: "regex", pattern: "[0-9]+" };
+      const final = "<|channel|>final<|message|>";
+      for (const choice of [undefined, { mode: "auto" } as const]) {
+        const spec = of("harmony", { grammar, ...(choice && { choice }) });
+        for (const text of [`${final}12`, `${THOUGHT}${final}12`])
+          expect(taken(spec, text)).toBe("all");
+        expect(taken(spec, `${final}x`)).toBe(final);
+      }
+      expect(taken(of("functionary_v3_2", { grammar }), "all\n7")).toBe("all");
+      expect(taken(of("functionary_v3_2", { grammar }), "7")).toBe("");
+      expect(of("harmony", {})).toBeUndefined();
+    });
   });
 });

@@ -4,6 +4,7 @@ import { pythonArguments } from "./python_arguments.js";
 import type { ReasoningFormat } from "./reasoning.js";
 import { type Format, oneOf, optional, regex, sequence, star, text } from "./structural_tag.js";
 import { type CallSyntax, callText } from "./template_tools.js";
+import type { Messages, ToolFormat } from "./tool_formats.js";
 import type { ToolChoice, ToolSpec } from "./tools.js";
 
 export interface Asked {
@@ -11,10 +12,13 @@ export interface Asked {
   tools?: { syntax: CallSyntax; specs: readonly ToolSpec[]; choice: ToolChoice } | undefined;
   /** How the model marks its thinking; `opened`: the answer begins within it. */
   thinking?: { format: ReasoningFormat; opened: boolean } | undefined;
+  /** The format, where all answers are messages; `opened`: the prompt ends with a message's first mark. */
+  messages?: { format: ToolFormat; opened: boolean } | undefined;
   /** What the content must be. */
   grammar?: GrammarSpec | undefined;
 }
 
+const NO_MESSAGES: Messages = { body: "", ends: [], content: [] };
 /** Whitespace that a model may put after its thinking. */
 const SPACE = regex("[ \\n]*");
 const DIGITS = regex("[0-9]{1,3}");
@@ -26,15 +30,29 @@ const DIGITS = regex("[0-9]{1,3}");
  *
  * @returns undefined where nothing is asked for
  */
-export function constraintOf({ tools, thinking, grammar }: Asked): GrammarSpec | undefined {
+export function constraintOf(asked: Asked): GrammarSpec | undefined {
+  const { tools, thinking, messages, grammar } = asked;
   const calls = tools && tools.choice.mode !== "none" ? callsOf(tools) : undefined;
   const strict = tools?.choice.mode === "required" || grammar !== undefined;
-  if (!calls && (!grammar || !thinking)) return grammar;
+  if (!calls && (!grammar || (!thinking && !messages))) return grammar;
+  const { body, ends, content, reasoning } = messages?.format.messages ?? NO_MESSAGES;
+  const headers = (of: readonly string[]) => of.flatMap((header) => text(header + body));
   const parts: Format[] = [];
-  if (grammar && tools?.choice.mode !== "required") parts.push(contentOf(grammar));
-  if (calls) parts.push(grammar || strict ? calls.alone : calls.anywhere);
-  const format = sequence(...thought(thinking, strict), oneOf(parts));
-  const tag = { type: "structural_tag", format };
+  if (grammar && tools?.choice.mode !== "required")
+    parts.push(sequence(...headers(content.slice(0, 1)), contentOf(grammar)));
+  if (calls && (strict || messages)) parts.push(calls.alone);
+  if (calls && !strict) {
+    const first = headers(reasoning ? [...content, reasoning] : content);
+    parts.push(sequence(...(messages ? [oneOf(first)] : []), calls.anywhere));
+  }
+  const before = messages
+    ? text(messages.opened ? "" : messages.format.open)
+    : thought(thinking, strict);
+  if (messages && reasoning && strict) {
+    const end = `${ends[0]}${messages.format.open}`;
+    before.push(star(region(reasoning + body, end)));
+  }
+  const tag = { type: "structural_tag", format: sequence(...before, oneOf(parts)) };
   return { kind: "structural_tag", tag: JSON.stringify(tag) };
 }
 
@@ -47,9 +65,16 @@ function callsOf({ syntax, specs, choice }: NonNullable<Asked["tools"]>) {
   const call = (begun: number) => oneOf(callable.map((tool) => callOf(syntax, tool, begun)));
   const more: Format[] = single ? [] : [star(...text(gap), call(0))];
   const rest = [...more, ...text(tail)];
-  const { calls } = syntax.format;
+  const { calls, messages } = syntax.format;
   let rules: [trigger: string, Format][];
-  if (open) {
+  if (messages) {
+    rules = callable.flatMap((tool) =>
+      headsOf(syntax, tool).map((head): (typeof rules)[number] => [
+        open + head,
+        sequence(callOf(syntax, tool, Number.POSITIVE_INFINITY), ...rest),
+      ]),
+    );
+  } else if (open) {
     rules = [[open, sequence(...text(lead), call(0), ...rest)]];
   } else if (calls.kind === "python") {
     // Nothing announces calls but their names.
@@ -62,13 +87,21 @@ function callsOf({ syntax, specs, choice }: NonNullable<Asked["tools"]>) {
     rules = [[trigger, call(trigger.length)]]; // what all of them begin with
   }
   return {
-    alone: sequence(...text(open + lead), call(0), ...rest),
+    alone: sequence(...text(messages ? "" : open + lead), call(0), ...rest),
     anywhere: { type: "dispatch", rules, loop: !single },
   };
 }
 
+/** What a call of a function may begin with. */
+function headsOf(syntax: CallSyntax, { function: { name } }: ToolSpec): string[] {
+  const { calls } = syntax.format;
+  const also = calls.kind === "named" && calls.also ? [calls.also.join(name)] : [];
+  return [callText(syntax, name)[0], ...also];
+}
+
 /** One call of a function. @param begun how many of its first characters stand before it */
-function callOf(syntax: CallSyntax, { function: fn }: ToolSpec, begun: number): Format {
+function callOf(syntax: CallSyntax, tool: ToolSpec, begun: number): Format {
+  const { function: fn } = tool;
   const [begin, middle, end] = callText(syntax, fn.name);
   const numbered: Format[] = middle === undefined ? [] : [DIGITS, ...text(middle)];
   const { calls } = syntax.format;
@@ -85,7 +118,9 @@ function callOf(syntax: CallSyntax, { function: fn }: ToolSpec, begun: number): 
     json_schema,
     ...(tags ? { style: tags.style } : {}),
   };
-  return sequence(...text(begin.slice(begun)), ...numbered, schema, ...text(end));
+  const heads = headsOf(syntax, tool).flatMap((head) => text(head.slice(begun)));
+  const said = heads.length > 0 ? [oneOf(heads)] : [];
+  return sequence(...said, ...numbered, schema, ...text(end));
 }
 
 function schemaOf({ parameters, strict }: ToolSpec["function"]): Record<string, unknown> {
@@ -113,12 +148,13 @@ function contentOf(grammar: GrammarSpec): Format {
 function thought(thinking: Asked["thinking"], strict: boolean): Format[] {
   if (!thinking || (!strict && !thinking.opened)) return [];
   const { format, opened } = thinking;
-  const region = (begin: string): Format => ({
-    type: "tag",
-    begin,
-    content: { type: "any_text" },
-    end: format.end,
-  });
-  if (opened) return strict ? [region(""), SPACE] : [region("")];
-  return [optional(region(format.begin), SPACE)];
+  if (opened) return strict ? [region("", format.end), SPACE] : [region("", format.end)];
+  return [optional(region(format.begin, format.end), SPACE)];
 }
+
+const region = (begin: string, end: string): Format => ({
+  type: "tag",
+  begin,
+  content: { type: "any_text" },
+  end,
+});

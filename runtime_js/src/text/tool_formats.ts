@@ -21,6 +21,8 @@ export interface NamedCalls {
   numbered?: ":";
   arguments: "json" | ArgumentTags;
   end: string;
+  /** Another `begin` and `after` that models are seen to write. */
+  also?: readonly [begin: string, after: string];
 }
 
 /** NAME`(`KEY`=`VALUE`, `…`)`: Python code, with literals for values. Readers take JSON objects in its place. */
@@ -35,6 +37,20 @@ export interface ArgumentTags {
   key: string;
   value: string;
   end: string;
+}
+
+/**
+ * Answers in messages, all of them: `open` HEADER `body` TEXT, again and again. The header tells what the text is: content, thinking,
+ * or a call's arguments. The first `open` is a prompt's last text.
+ */
+export interface Messages {
+  body: string;
+  /** What may end a text, beside the next `open`. */
+  ends: readonly string[];
+  /** Headers of content, that of answers first. Those of calls are a call's `begin` and name, and anything. */
+  content: readonly string[];
+  /** What headers of thinking begin with. */
+  reasoning?: string;
 }
 
 export interface ToolFormat {
@@ -52,6 +68,9 @@ export interface ToolFormat {
   list?: true;
   /** Whether several calls stand between one `open` and `close`, though not in a list. */
   grouped?: true;
+  /** Whether nothing comes after a call. */
+  single?: true;
+  messages?: Messages;
   /** Ids of calls that the template takes: nine letters and digits, or function and number. */
   ids?: "nine" | "numbered";
 }
@@ -124,6 +143,35 @@ export const TOOL_FORMATS: readonly ToolFormat[] = [
       arguments: "json",
       end: "<｜tool▁call▁end｜>",
     },
+  },
+  {
+    name: "harmony", // gpt-oss
+    marks: ["<|channel|>", "<|message|>"],
+    open: "<|start|>assistant",
+    close: "", // <|call|> ends the answer
+    single: true,
+    calls: {
+      kind: "named",
+      begin: " to=functions.",
+      after: "<|channel|>commentary json<|message|>",
+      arguments: "json",
+      end: "",
+      also: ["<|channel|>commentary to=functions.", " <|constrain|>json<|message|>"],
+    },
+    messages: {
+      body: "<|message|>",
+      ends: ["<|end|>", "<|call|>", "<|return|>"],
+      content: ["<|channel|>final", "<|channel|>commentary", "<|channel|>final <|constrain|>json"],
+      reasoning: "<|channel|>analysis",
+    },
+  },
+  {
+    name: "functionary_v3_2",
+    marks: [">>>all"],
+    open: ">>>",
+    close: "",
+    calls: { kind: "named", begin: "", after: "\n", arguments: "json", end: "" },
+    messages: { body: "\n", ends: [], content: ["all"] },
   },
   {
     name: "glm", // 4.5 and later
@@ -285,7 +333,7 @@ export const TOOL_FORMATS: readonly ToolFormat[] = [
 
 /** The texts that tell the parts of an answer apart, and are no content. */
 export function markersOf(format: ToolFormat): string[] {
-  const { open, also = [], close, calls } = format;
+  const { open, also = [], close, calls, messages } = format;
   const inner =
     calls.kind !== "named"
       ? []
@@ -293,9 +341,17 @@ export function markersOf(format: ToolFormat): string[] {
           calls.begin,
           calls.after,
           calls.end,
+          ...(calls.also ?? []),
           ...(calls.arguments === "json"
             ? []
             : [calls.arguments.key, calls.arguments.value, calls.arguments.end]),
         ];
-  return [open, ...also, close, ...inner].map((text) => text.trim()).filter((text) => text !== "");
+  const ends = messages?.ends ?? [];
+  return [open, ...also, close, ...inner, ...ends]
+    .map((text) => text.trim())
+    .filter((text) => text !== "");
 }
+
+/** The format of a template whose model answers in messages, be there tools or not. */
+export const messagesOf = (template: string): ToolFormat | undefined =>
+  TOOL_FORMATS.find(({ messages, marks }) => messages && marks.every((m) => template.includes(m)));

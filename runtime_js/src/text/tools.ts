@@ -26,3 +26,10 @@ export interface ToolCallDelta {
   name?: string;
   arguments: string;
 }
+
+/** An id as OpenAI's are. */
+export function callId(): string {
+  const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  const random = crypto.getRandomValues(new Uint8Array(24));
+  return `call_${Array.from(random, (byte) => letters[byte % letters.length]).join("")}`;
+}
