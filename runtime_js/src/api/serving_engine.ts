@@ -1,6 +1,7 @@
 /** What an engine does for whoever routes requests, wherever it runs: whole chats, and the three parts they are made of. */
-import type { PrepRecvResult } from "../engine/kv_exchange.js";
+
 import type { EngineStats } from "../engine/info.js";
+import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { KvAddress } from "../engine/reservations.js";
 import { InvalidRequestError } from "../errors.js";
 import type { Calls } from "../worker/client.js";

@@ -6,8 +6,8 @@
  */
 import type { CanRunReport } from "../engine/can_run.js";
 import type { EmbedRequest, EmbedResult } from "../engine/embedding_model.js";
-import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { EngineInfo, EngineStats } from "../engine/info.js";
+import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
 import type { DeviceState } from "../engine/recovery.js";
