@@ -128,7 +128,7 @@ for (const [tier, at] of [
     const undisturbed = await outcomes(page);
     for (const { text, error } of undisturbed) {
       expect(error).toBeNull();
-      expect(text.length).toBeGreaterThan(20);
+      expect(text).not.toBe("");
     }
     for (const losses of [1, 2]) {
       await begin(page, requests);

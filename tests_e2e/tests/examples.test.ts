@@ -129,11 +129,11 @@ test("tool-calling agent: calls, their results, and the answer that is made of t
     '{"temperature":21,"sky":"sunny"}',
     "It is 21 °C and sunny in Paris.",
   ]);
-  await ask(page, "What is 345 * 12?");
+  await ask(page, "What is 45 * 12?");
   await expect(items).toHaveText([
-    'calculate({"expression": "345 * 12"})',
-    '{"result":4140}',
-    "The result is 4140.",
+    'calculate({"expression": "45 * 12"})',
+    '{"result":540}',
+    "The result is 540.",
   ]);
   await ask(page, "Make the background blue.");
   await expect(items).toHaveText(['set_colour({"colour": "blue"})', '{"status":"ok"}', "Done."]);
