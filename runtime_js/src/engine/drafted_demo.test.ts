@@ -10,6 +10,9 @@ const QUESTIONS = [
   "Say: harbour wheel Seattle harbour wheel Seattle",
   "Chloe works in London as a gardener. Extract name, job and city as JSON.",
   "What is 17 + 25?",
+  // What it was not trained on, where the two differ.
+  "What is 4711 / 815, and why?",
+  "The sea in winter, in seven long lines.",
 ];
 
 const WAYS: Speculates[] = [
