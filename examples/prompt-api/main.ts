@@ -1,14 +1,30 @@
 // Written for Chrome's Prompt API; `installLanguageModel` makes it run where there is none.
-import { installLanguageModel } from "webbuild/prompt-api";
+import { installLanguageModel, type LanguageModelTool } from "webbuild/prompt-api";
 
-const [form, answer, usage] = ["form", "#answer", "#usage"].map((s) => document.querySelector(s));
+const [form, called, answer, usage] = ["form", "#called", "#answer", "#usage"].map((s) =>
+  document.querySelector(s),
+);
 const progress = document.querySelector("progress") as HTMLProgressElement;
+
+/** In place of a weather service. */
+const getWeather: LanguageModelTool = {
+  name: "get_weather",
+  description: "Get the weather in a city",
+  inputSchema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  async execute(input: { city: string }) {
+    if (called) called.textContent = `get_weather(${JSON.stringify(input)})`;
+    return JSON.stringify({ temperature: 21, sky: "sunny" });
+  },
+};
 
 async function start() {
   const LanguageModel = await installLanguageModel("/packs/demo/");
   return LanguageModel.create({
     initialPrompts: [{ role: "system", content: "You are a helpful assistant." }],
     samplingMode: "most-predictable",
+    tools: [getWeather],
+    expectedInputs: [{ type: "text" }, { type: "tool-response" }],
+    expectedOutputs: [{ type: "text" }, { type: "tool-call" }],
     monitor: (m) =>
       m.addEventListener("downloadprogress", (event) => {
         progress.value = (event as ProgressEvent).loaded;
@@ -22,6 +38,7 @@ form?.addEventListener("submit", async (event) => {
   const session = await (await loading).clone(); // each question stands alone
   const question = String(new FormData(event.target as HTMLFormElement).get("question"));
   let text = "";
+  called?.replaceChildren();
   for await (const piece of session.promptStreaming(question)) {
     text += piece;
     if (answer) answer.textContent = text;

@@ -68,12 +68,15 @@ test("Node script: prints an answer", async () => {
   expect(stdout).toMatch(/\S+ \S+/);
 });
 
-test("Prompt API: streams, and counts tokens", async ({ page, server }) => {
+test("Prompt API: streams, counts tokens, and runs a tool", async ({ page, server }) => {
   await page.goto(`${server.url}examples/prompt-api/`);
   await ask(page, "What is the sky?");
   await expect(page.locator("#usage")).toHaveText(/^\d+ of 2048 tokens$/);
   await expect(page.locator("#answer")).toHaveText(/\S/);
   await expect(page.locator("progress")).toHaveJSProperty("value", 1);
+  await ask(page, "What is the weather in Paris?");
+  await expect(page.locator("#called")).toHaveText('get_weather({"city":"Paris"})');
+  await expect(page.locator("#answer")).toHaveText(/\S/);
 });
 
 test("an app for WebLLM: get started, streaming, rounds, abort, cache", async ({

@@ -8,6 +8,7 @@ import {
   NoWebGPU,
   OutOfMemory,
   TemplateError,
+  ToolsUnsupported,
 } from "../../index.js";
 
 /** A DOMException of a name; `cause` is what it comes from. */
@@ -31,8 +32,8 @@ export function quotaExceeded(requested: number, quota: number, cause?: unknown)
   });
 }
 
-/** What an error of the engine is to a caller of the Prompt API. */
-export function toException(error: unknown): unknown {
+/** What an error of the engine is to a caller of the Prompt API. @param other the name of what has none of its own */
+export function toException(error: unknown, other = "UnknownError"): unknown {
   if (error instanceof DOMException || error instanceof TypeError || error instanceof RangeError)
     return error;
   const { message } = error as Error;
@@ -40,15 +41,19 @@ export function toException(error: unknown): unknown {
     const { promptTokens, limit } = error.data as { promptTokens: number; limit: number };
     return quotaExceeded(promptTokens, limit, error);
   }
-  const name =
-    error instanceof AbortError
-      ? "AbortError"
-      : error instanceof NetworkError
-        ? "NetworkError"
-        : error instanceof NoWebGPU || error instanceof AdapterLimit || error instanceof OutOfMemory
-          ? "NotSupportedError"
-          : error instanceof TemplateError || error instanceof GrammarError
-            ? "NotSupportedError"
-            : "OperationError";
-  return exception(name, message, error);
+  return exception(nameOf(error) ?? other, message, error);
+}
+
+function nameOf(error: unknown): string | undefined {
+  if (error instanceof AbortError) return "AbortError";
+  if (error instanceof NetworkError) return "NetworkError";
+  const unsupported = [
+    NoWebGPU,
+    AdapterLimit,
+    OutOfMemory,
+    TemplateError,
+    GrammarError,
+    ToolsUnsupported,
+  ];
+  return unsupported.some((kind) => error instanceof kind) ? "NotSupportedError" : undefined;
 }

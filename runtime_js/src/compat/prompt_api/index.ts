@@ -22,3 +22,4 @@ export type {
   LanguageModelPromptOptions,
   LanguageModelSamplingMode,
 } from "./options.js";
+export type { LanguageModelTool, LanguageModelToolFunction } from "./tools.js";

@@ -109,6 +109,12 @@ describe("a session", () => {
     expect(error.requested).toBeGreaterThan(200);
     expect(error.quota).toBe(95 - usage);
     expect([session.contextUsage, heard.length]).toEqual([usage, 2]);
+
+    const controller = new AbortController();
+    session.oncontextoverflow = () => controller.abort();
+    const left = session.prompt(turn, { signal: controller.signal });
+    expect((await failure(left)).name).toBe("AbortError");
+    expect(session.contextUsage).toBe(await engine.countTokens([system])); // what was dropped stays so
   });
 
   test("an aborted prompt is not kept, wherever it was", async () => {
@@ -157,7 +163,16 @@ describe("a session", () => {
 describe("what can't be", () => {
   const cases: [what: string, error: string, make: () => Promise<unknown>][] = [
     ["images", "NotSupportedError", () => make({ expectedInputs: [{ type: "image" }] })],
-    ["tools", "NotSupportedError", () => make({ tools: [{}] })],
+    [
+      "calls to read",
+      "NotSupportedError",
+      () => make({ expectedOutputs: [{ type: "tool-call" }] }),
+    ],
+    [
+      "a mode that was one",
+      "TypeError",
+      () => make({ samplingMode: "slightly-creative" as never }),
+    ],
     ["a language that is none", "RangeError", () => make({ expectedInputs: [french] })],
     ["a negative temperature", "RangeError", () => make({ temperature: -1 })],
     ["topK 0", "RangeError", () => make({ topK: 0 })],
@@ -166,6 +181,7 @@ describe("what can't be", () => {
     ["a long beginning", "QuotaExceededError", () => make({ initialPrompts: [long] })],
     ["a late system message", "TypeError", () => ask([{ role: "user", content: "a" }, system])],
     ["an unknown role", "TypeError", () => ask([{ role: "tool" as "user", content: "a" }])],
+    ["a tool's response", "NotSupportedError", () => ask([{ role: "user", content: [response] }])],
     ["an image", "NotSupportedError", () => ask([{ role: "user", content: [image] }])],
     ["a text that is none", "TypeError", () => ask([{ role: "user", content: [none] }])],
     ["a prefix of a user", "SyntaxError", () => ask([{ ...system, role: "user", prefix: true }])],
@@ -189,6 +205,7 @@ describe("what can't be", () => {
   const long = { role: "system" as const, content: "x".repeat(200) };
   const image = { type: "image" as const, value: null };
   const none = { type: "text" as const, value: 1 };
+  const response = { type: "tool-response" as const, value: "a" };
   const make = (options: Parameters<LanguageModelClass["create"]>[0]) =>
     LanguageModel.create(options);
   const ask = async (...args: Parameters<InstanceType<LanguageModelClass>["prompt"]>) =>
@@ -231,12 +248,19 @@ describe("a pack by its URL", () => {
   test("a load that nobody waits for ends, and one of nothing fails by name", async () => {
     const own = languageModelOf(`${folder}/nothing/`, { worker: false, gpu: await dawn() });
     expect(await failure(own.create())).toEqual({ name: "OperationError", own: true });
+    expect((await failure(own.params())).name).toBe("UnknownError");
     const again = languageModelOf(folder, { worker: false, gpu: await dawn() });
     const given = new AbortController();
     const left = again.create({ signal: given.signal });
     given.abort();
     expect((await failure(left)).name).toBe("AbortError");
     await expect.poll(() => again.availability()).not.toBe("downloading");
+  });
+
+  test("has no params where it can't run", async () => {
+    const nowhere = languageModelOf(folder, { worker: false }); // no WebGPU in Node
+    expect(await nowhere.availability()).toBe("unavailable");
+    expect(await nowhere.params()).toBe(null);
   });
 
   test("is installed where there is no LanguageModel that works", async () => {

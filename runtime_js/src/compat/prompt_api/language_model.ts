@@ -1,8 +1,21 @@
 /** Chrome's Prompt API over an engine: a session is a conversation, and prompts of it are answered one after another. */
-import type { CompletionUsage, Engine, EngineOptions } from "../../index.js";
+import {
+  type CompletionUsage,
+  type Engine,
+  type EngineOptions,
+  TemplateError,
+} from "../../index.js";
+import { unlessAborted } from "./aborted.js";
+import { answer } from "./answer.js";
 import { Conversation } from "./conversation.js";
 import { exception, toException } from "./errors.js";
-import { type LanguageModelPrompt, type Message, readMessages, readPrompt } from "./messages.js";
+import {
+  type LanguageModelPrompt,
+  type Message,
+  readMessages,
+  readPrompt,
+  type Said,
+} from "./messages.js";
 import { Model } from "./model.js";
 import {
   type Availability,
@@ -18,31 +31,37 @@ import {
   unsupported,
 } from "./options.js";
 import { responseFormat } from "./response_constraint.js";
+import { Tools } from "./tools.js";
+
+/** Answers in a row that call tools; a small model may never come to an end by itself. */
+const MOST_ROUNDS = 10;
 
 type OverflowEvent = "contextoverflow" | "quotaoverflow";
 type Handler = ((event: Event) => unknown) | null;
 
 /** A session. */
 export class LanguageModel extends EventTarget {
-  /** Tokens of the last prompt and its answer, and how many the prefix cache had. Not in the Prompt API. */
+  /** Tokens of the last prompt and its answer (with tools: of the last round), and how many the prefix cache had. Not in the Prompt API. */
   lastUsage: CompletionUsage | undefined;
   readonly #engine: Engine;
   readonly #sampling: Sampling;
   readonly #conversation: Conversation;
+  readonly #tools: Tools;
   readonly #destroyed = new AbortController();
   readonly #handlers = new Map<OverflowEvent, Handler>();
   /** The operation that the next one waits for. */
   #last: Promise<unknown> = Promise.resolve();
 
   /** @internal Sessions are made by `create` and `clone`. */
-  constructor(engine: Engine, sampling: Sampling, conversation: Conversation) {
+  constructor(engine: Engine, sampling: Sampling, conversation: Conversation, tools: Tools) {
     super();
     this.#engine = engine;
     this.#sampling = sampling;
     this.#conversation = conversation;
+    this.#tools = tools;
   }
 
-  /** Tokens of everything that has been said. */
+  /** Tokens of everything that has been said, and of the tools. */
   get contextUsage(): number {
     return this.#conversation.usage;
   }
@@ -91,10 +110,12 @@ export class LanguageModel extends EventTarget {
   }
 
   /**
-   * Answers, and keeps prompt and answer in the session.
+   * Answers, and keeps prompt and answer in the session. Tools that the model calls are run before it answers; what it says
+   * beside calls is part of the answer.
    *
    * @throws TypeError; DOMExceptions: SyntaxError (an answer under a constraint was cut off), NotSupportedError, QuotaExceededError,
-   *   AbortError (the prompt is then not kept), InvalidStateError (the session was destroyed), OperationError
+   *   AbortError (the prompt is then not kept), InvalidStateError (the session was destroyed), OperationError (tools were called
+   *   and called, or the context was full within a call), UnknownError
    */
   async prompt(
     input: LanguageModelPrompt,
@@ -169,7 +190,7 @@ export class LanguageModel extends EventTarget {
     const own = this.#signal(signal);
     if (own.aborted) throw own.reason;
     const Session = this.constructor as typeof LanguageModel;
-    return new Session(this.#engine, this.#sampling, this.#conversation.copy());
+    return new Session(this.#engine, this.#sampling, this.#conversation.copy(), this.#tools);
   }
 
   /** Ends prompts under way with AbortError; later ones reject with InvalidStateError. The engine stays loaded. */
@@ -200,7 +221,7 @@ export class LanguageModel extends EventTarget {
     const signal = this.#signal(given);
     const before = this.#last;
     const running = (async () => {
-      await Promise.race([before, aborted(signal)]);
+      await unlessAborted(before, signal);
       return run(signal);
     })();
     // One that was given up before its turn holds nobody up, and lets nobody past.
@@ -222,31 +243,20 @@ export class LanguageModel extends EventTarget {
     const running = this.#next(options.signal, async (signal) => {
       const { messages: said, prefix } = readPrompt(input, this.#conversation.empty);
       const format = responseFormat(options, prefix);
-      const { messages, turns } = await this.#fit(said);
-      const stream = await this.#engine.chat.completions.create(
-        {
-          ...this.#request(messages),
-          ...(format ? { response_format: format as never } : {}),
-          stream: true,
-          stream_options: { include_usage: true },
-        },
-        { signal },
-      );
-      let text = "";
-      let reason: string | null = null;
-      for await (const { choices, usage } of stream) {
-        if (usage) this.lastUsage = usage;
-        reason = choices[0]?.finish_reason ?? reason;
-        const told = Math.max(text.length, prefix.length);
-        text += choices[0]?.delta.content ?? "";
-        if (text.length <= told) continue;
-        pieces.push(text.slice(told)); // the caller has the beginning
-        wake();
-      }
-      if (options.responseConstraint && reason === "length") {
+      const answered = await this.#converse(said, format, signal, () => {
+        let length = 0; // the caller has the beginning
+        return (text) => {
+          const rest = text.slice(Math.max(0, prefix.length - length));
+          length += text.length;
+          if (rest === "") return;
+          pieces.push(rest);
+          wake();
+        };
+      });
+      if (options.responseConstraint && answered.reason === "length") {
         throw exception("SyntaxError", "the answer was cut off before it met its constraint");
       }
-      await this.#conversation.commit([...turns, ...said, { role: "assistant", content: text }]);
+      await this.#conversation.commit(answered.turns);
     }).finally(() => {
       ended = true;
       wake();
@@ -264,30 +274,56 @@ export class LanguageModel extends EventTarget {
     await running;
   }
 
-  async #fit(said: Message[]): Promise<{ messages: Message[]; turns: Message[] }> {
+  /**
+   * Asks, and asks again with the results of what the model called, until it answers.
+   *
+   * @param teller is made for each answer, and told its text
+   * @returns what the conversation is then, and how the last answer ended
+   */
+  async #converse(
+    prompt: Message[],
+    format: object | undefined,
+    signal: AbortSignal,
+    teller: () => (text: string) => void,
+  ) {
+    const said: Said[] = [...prompt];
+    for (let round = 0; round <= MOST_ROUNDS; round++) {
+      const { messages, turns } = await this.#fit(said);
+      const request = this.#request(messages);
+      const asked = format ? { ...request, response_format: format as never } : request;
+      const { message, reason, usage } = await answer(this.#engine, asked, signal, teller());
+      if (usage) this.lastUsage = usage;
+      said.push(message);
+      if (!message.tool_calls) return { turns: [...turns, ...said], reason };
+      if (round < MOST_ROUNDS) said.push(...(await this.#tools.run(message.tool_calls, signal)));
+    }
+    throw exception(
+      "OperationError",
+      `the model called tools ${MOST_ROUNDS} times and more without an answer: ask for less at a time, tell it in a system ` +
+        "message when to stop, or run the calls of chat.completions.create of the engine yourself",
+    );
+  }
+
+  /** What was dropped does not come back, whatever becomes of these. */
+  async #fit(said: Said[]): Promise<{ messages: Said[]; turns: Said[] }> {
     const { dropped, ...fitted } = await this.#conversation.fit(said);
     if (dropped > 0) {
+      await this.#conversation.commit(fitted.turns);
       for (const type of ["contextoverflow", "quotaoverflow"]) this.dispatchEvent(new Event(type));
     }
     return fitted;
   }
 
-  #request(messages: Message[]) {
+  #request(messages: Said[]) {
     const { temperature, topK } = this.#sampling;
+    const { told } = this.#tools;
     return {
       messages,
+      ...(told ? { tools: told } : {}),
       ...(temperature === undefined ? {} : { temperature }),
       ...(topK === undefined ? {} : { webbuild: { top_k: topK } }),
     };
   }
-}
-
-/** Rejects when the signal is aborted. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
 }
 
 /** `LanguageModel` of a pack or an engine: what pages call. */
@@ -300,7 +336,8 @@ export type LanguageModelClass = typeof LanguageModel & {
    * @throws TypeError, RangeError; DOMExceptions: NotSupportedError, QuotaExceededError, AbortError, NetworkError, OperationError
    */
   create(options?: LanguageModelCreateOptions): Promise<LanguageModel>;
-  params(): Promise<LanguageModelParams>;
+  /** null where `availability` says "unavailable". */
+  params(): Promise<LanguageModelParams | null>;
 };
 
 /**
@@ -320,6 +357,7 @@ export function languageModelOf(
   return class extends LanguageModel {
     static async availability(options: LanguageModelCreateCoreOptions = {}): Promise<Availability> {
       readSampling(options);
+      new Tools(options.tools);
       return unsupported(options) ? "unavailable" : model.availability().catch(rethrow);
     }
 
@@ -331,6 +369,7 @@ export function languageModelOf(
     }: LanguageModelCreateOptions = {}): Promise<LanguageModel> {
       if (signal?.aborted) throw signal.reason;
       const sampling = readSampling(core);
+      const tools = new Tools(core.tools);
       const problem = unsupported(core);
       if (problem) throw problem;
       const initial = initialPrompts.length > 0 ? readMessages(initialPrompts, true) : [];
@@ -339,19 +378,21 @@ export function languageModelOf(
       try {
         const tell = (loaded: number) => progress.dispatchEvent(new DownloadProgress(loaded));
         const engine = await model.engine(tell, signal);
-        const conversation = new Conversation(engine, initial);
-        if (initial.length > 0) await conversation.fit([]);
+        const conversation = new Conversation(engine, initial, tools.told);
+        if (initial.length > 0 || tools.told) await conversation.fit([]);
+        if (tools.told) await holdTo(tools.told, engine, initial, signal);
         await conversation.commit([]);
         if (signal?.aborted) throw signal.reason;
-        const session = new this(engine, sampling, conversation);
+        const session = new this(engine, sampling, conversation, tools);
         signal?.addEventListener("abort", () => session.destroy(), { once: true });
         return session;
       } catch (error) {
-        throw signal?.aborted ? signal.reason : toException(error);
+        throw signal?.aborted ? signal.reason : toException(error, "OperationError");
       }
     }
 
-    static async params(): Promise<LanguageModelParams> {
+    static async params(): Promise<LanguageModelParams | null> {
+      if ((await model.availability().catch(rethrow)) === "unavailable") return null;
       return {
         defaultTopK: MAX_TOP_K,
         maxTopK: MAX_TOP_K,
@@ -360,6 +401,24 @@ export function languageModelOf(
       };
     }
   } as LanguageModelClass;
+}
+
+/**
+ * Makes an answer of one token: a schema that calls can't be held to is refused now, and what tools and initial prompts begin
+ * prompts with is computed.
+ */
+async function holdTo(
+  tools: NonNullable<Tools["told"]>,
+  engine: Engine,
+  initial: readonly Message[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const messages: Message[] = [...initial, { role: "user", content: "" }];
+  try {
+    await engine.chat.completions.create({ messages, tools, max_tokens: 1 }, { signal });
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error; // it may refuse the user after these
+  }
 }
 
 function rethrow(error: unknown): never {

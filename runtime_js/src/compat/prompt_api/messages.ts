@@ -1,4 +1,5 @@
 /** Prompts in the Prompt API's forms, checked, as messages of a chat. */
+import type { ToolCall } from "../../index.js";
 import { exception } from "./errors.js";
 
 export type LanguageModelMessageRole = "system" | "user" | "assistant";
@@ -24,6 +25,24 @@ export interface Message {
   role: LanguageModelMessageRole;
   content: string;
 }
+
+/** Of a prompt under way: what the model calls before it answers. */
+export interface Calls {
+  role: "assistant";
+  content: string | null;
+  reasoning_content?: string;
+  tool_calls: ToolCall[];
+}
+
+/** What a call gave. */
+export interface Results {
+  role: "tool";
+  content: string;
+  tool_call_id: string;
+}
+
+/** What a session keeps. */
+export type Said = Message | Calls | Results;
 
 export interface ReadPrompt {
   messages: Message[];
@@ -78,6 +97,10 @@ function readContent(content: LanguageModelMessage["content"]): string {
   if (!Array.isArray(content)) throw new TypeError("a message's content is a string or an array");
   return content
     .map(({ type, value }) => {
+      if (type === "tool-call" || type === "tool-response") {
+        const why = "the session makes calls and gives their results itself: give create() tools";
+        throw exception("NotSupportedError", `a prompt has no ${type}, ${why} with execute`);
+      }
       if (type !== "text") {
         throw exception("NotSupportedError", `this model reads text, and no ${String(type)}`);
       }

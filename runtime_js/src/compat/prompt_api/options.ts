@@ -1,15 +1,14 @@
 /** What sessions are made with, checked. */
 import { exception } from "./errors.js";
 import type { LanguageModelMessage, LanguageModelMessageType } from "./messages.js";
+import type { LanguageModelTool } from "./tools.js";
 
 export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
 
 export type LanguageModelSamplingMode =
   | "most-predictable"
   | "predictable"
-  | "slightly-predictable"
   | "balanced"
-  | "slightly-creative"
   | "creative"
   | "most-creative";
 
@@ -25,11 +24,12 @@ export interface LanguageModelCreateCoreOptions {
   topK?: number;
   /** Instead of the two. */
   samplingMode?: LanguageModelSamplingMode;
-  /** Only text. Languages must be tags of BCP 47; nothing is known of which ones a model speaks. */
+  /** Text, and with tools "tool-response". Languages must be tags of BCP 47; nothing is known of which ones a model speaks. */
   expectedInputs?: LanguageModelExpected[];
+  /** Text, and with tools "tool-call". */
   expectedOutputs?: LanguageModelExpected[];
-  /** Refused. */
-  tools?: unknown[];
+  /** At most 128. The model's chat template must take tools. */
+  tools?: LanguageModelTool[];
 }
 
 export interface LanguageModelCreateOptions extends LanguageModelCreateCoreOptions {
@@ -61,9 +61,7 @@ export const MAX_TOP_K = 128;
 const MODES: Record<LanguageModelSamplingMode, number | undefined> = {
   "most-predictable": 0,
   predictable: 0.4,
-  "slightly-predictable": 0.7,
   balanced: undefined, // the model's own
-  "slightly-creative": 1.1,
   creative: 1.2,
   "most-creative": 1.5,
 };
@@ -110,12 +108,24 @@ export function unsupported({
   expectedOutputs = [],
   tools = [],
 }: LanguageModelCreateCoreOptions): DOMException | undefined {
-  const expected = [...expectedInputs, ...expectedOutputs];
-  for (const { languages = [] } of expected) Intl.getCanonicalLocales(languages);
-  const other = expected.find(({ type }) => type !== "text");
-  if (other) return exception("NotSupportedError", `the model takes text, and no ${other.type}`);
-  if (tools.length > 0) {
-    return exception("NotSupportedError", "tools: use chat.completions.create of the engine");
+  for (const { languages = [] } of [...expectedInputs, ...expectedOutputs]) {
+    Intl.getCanonicalLocales(languages);
   }
-  return undefined;
+  return (
+    unexpected("expectedInputs", expectedInputs, "tool-response", tools.length > 0) ??
+    unexpected("expectedOutputs", expectedOutputs, "tool-call", tools.length > 0)
+  );
+}
+
+/** @param ofTools what there is beside text where there are tools */
+function unexpected(
+  option: string,
+  expected: readonly LanguageModelExpected[],
+  ofTools: LanguageModelMessageType,
+  withTools: boolean,
+): DOMException | undefined {
+  const other = expected.find(({ type }) => type !== "text" && !(withTools && type === ofTools));
+  if (!other) return undefined;
+  const hint = other.type === ofTools ? ` without tools: give those, each with execute` : "";
+  return exception("NotSupportedError", `${option} can't have ${other.type}${hint}`);
 }
