@@ -34,6 +34,7 @@ function watch() {
   return {
     calls: (name: "prepRecv" | "remoteSend" | "startGenerate") =>
       counts.map((c) => c[name].mock.calls.length),
+    total: () => counts.flatMap((c) => Object.values(c)).flatMap((spy) => spy.mock.calls).length,
     end() {
       for (const spy of counts.flatMap((c) => Object.values(c))) spy.mockRestore();
     },
@@ -139,23 +140,47 @@ describe("strategies", () => {
     await expect(alone.chat.completions.create({ messages })).rejects.toBeInstanceOf(RangeError);
   });
 
-  test("an abort ends what is under way", async () => {
-    for (const [, make] of strategies) {
-      const router = new Router(engines, make());
-      const controller = new AbortController();
-      const messages = [{ role: "user" as const, content: `abort ${salt++} `.repeat(4) }];
-      const { signal } = controller;
-      const asked = router.chat.completions.create({ messages, max_tokens: 40 }, { signal });
-      setTimeout(() => controller.abort(), salt % 7);
-      await expect(asked).rejects.toMatchObject({ name: "AbortError" });
-      await vi.waitFor(() => {
-        for (const { active } of router.engines) expect(active).toBe(0);
-      });
-    }
-    for (const engine of engines) {
-      await vi.waitFor(async () => expect((await engine.stats()).running).toBe(0));
-    }
-  });
+  // Moments, not times: a fast machine answers in less time than a timer takes.
+  test.each(["at once", "as an engine is asked", "in the answer"])(
+    "an abort ends what is under way: %s",
+    async (moment) => {
+      for (const [, make] of strategies) {
+        const router = new Router(engines, make());
+        const controller = new AbortController();
+        const { signal } = controller;
+        const messages = [{ role: "user" as const, content: `abort ${salt++} `.repeat(4) }];
+        const params = { messages, max_tokens: 40, webbuild: { ignore_eos: true } };
+        const answered = async () => {
+          const stream = await router.chat.completions.create(
+            { ...params, stream: true },
+            { signal },
+          );
+          for await (const _ of stream) if (moment === "in the answer") controller.abort();
+        };
+        const seen = watch();
+        const { create } = router.chat.completions;
+        const whole = moment === "in the answer" ? [] : [create(params, { signal })];
+        const ended = Promise.all(
+          [answered(), ...whole].map((asked) =>
+            expect(asked).rejects.toMatchObject({ name: "AbortError" }),
+          ),
+        );
+        while (moment === "as an engine is asked" && !controller.signal.aborted) {
+          await new Promise(setImmediate);
+          if (seen.total() > 0) controller.abort();
+        }
+        if (moment === "at once") controller.abort();
+        await ended;
+        seen.end();
+        await vi.waitFor(() => {
+          for (const { active } of router.engines) expect(active).toBe(0);
+        });
+      }
+      for (const engine of engines) {
+        await vi.waitFor(async () => expect((await engine.stats()).running).toBe(0));
+      }
+    },
+  );
 
   test("what is sent is the prompt that the request has, with its settings", async () => {
     const seen = watch();
