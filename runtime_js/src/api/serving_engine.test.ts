@@ -34,18 +34,21 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Neither engine holds a page for anybody. */
+/** Neither engine holds a page for anybody, once the time of what was reserved is over. */
 afterEach(async () => {
-  await vi.waitFor(async () => {
-    for (const engine of [a, b]) {
-      const { pages, running, waiting } = await engine.stats();
-      expect({ held: pages.running, running, waiting }).toEqual({
-        held: 0,
-        running: 0,
-        waiting: 0,
-      });
-    }
-  });
+  await vi.waitFor(
+    async () => {
+      for (const engine of [a, b]) {
+        const { pages, running, waiting } = await engine.stats();
+        expect({ held: pages.running, running, waiting }).toEqual({
+          held: 0,
+          running: 0,
+          waiting: 0,
+        });
+      }
+    },
+    { timeout: 5000 },
+  );
 });
 
 /** A chat template that names its tools, and has a variable. */
