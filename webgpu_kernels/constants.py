@@ -117,6 +117,22 @@ LISTED_TOKENS = 256
 """Most tokens among which a threshold is found by rank."""
 
 
+MASK_HEAD = 2
+"""Words of a row of `masks` before its mask: which row a slot's next draw takes, and the tag."""
+FOLLOW = 0xFFFFFFFF
+"""In the place of a row's number: the one that the slot's last draw led to."""
+
+
+def mask_row_words(vocab: int) -> int:
+    """A row of `masks`: its head, a bit for each token, and a byte for each token."""
+    return MASK_HEAD + -(-vocab // 32) + -(-vocab // 4)
+
+
+def spare_mask_rows(vocab: int) -> int:
+    """Rows of `masks` beside one for each slot: as many as 4 MiB hold and a byte can number."""
+    return min(192, max(16, (4 << 20) // (4 * mask_row_words(vocab))))
+
+
 def sample(a: SampleAttrs, tier: Tier, threads: int = PICK_THREADS) -> Constants:
     block = SMALLEST_BLOCK
     while block * MOST_BLOCKS < a.vocab:
@@ -131,6 +147,9 @@ def sample(a: SampleAttrs, tier: Tier, threads: int = PICK_THREADS) -> Constants
         "BLOCKS": blocks,
         "PADDED": padded,
         "MASK_WORDS": -(-a.vocab // 32),
+        "MASK_ROW": mask_row_words(a.vocab),
+        "MASK_HEAD": MASK_HEAD,
+        "FOLLOW": FOLLOW,
         "OWN_BLOCKS": -(-blocks // threads),
         "OWN_TOKENS": -(-block // threads),
         "SIXTEEN": 16,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import LOWEST, SETTINGS_WORDS
+from .constants import FOLLOW, LOWEST, SETTINGS_WORDS
 from .masks import positions_seen
 
 Array = NDArray[np.generic]
@@ -302,6 +302,8 @@ class Sampling:
     use_mask: bool = False
     top_logprobs: int = 0
     repetition_penalty: float = 1.0
+    mask_row: int = FOLLOW
+    """Row of `masks` that says what may be drawn, if `use_mask`."""
 
     def words(self) -> U32:
         """The 16 words of the row."""
@@ -314,6 +316,7 @@ class Sampling:
         words[:5] = np.array(floats, np.float32).view(np.uint32)
         words[5:11] = integers
         words[11] = np.float32(self.repetition_penalty).view(np.uint32)
+        words[12] = self.mask_row
         return words
 
 
@@ -325,8 +328,8 @@ def finite(logits: F64) -> F64:
 def adjust_logits(
     logits: F32, counts: U32, bias: F32, settings: Sampling, mask: U32 | None = None
 ) -> F64:
-    """(logits[V] + bias - penalties) / temperature for one sequence; counts, bias and mask are
-    those of its slot. mask: u32[ceil(V / 32)], bit i % 32 of word i // 32 allows token i; what it
+    """(logits[V] + bias - penalties) / temperature for one sequence; counts and bias are those
+    of its slot. mask: u32[ceil(V / 32)], bit i % 32 of word i // 32 allows token i; what it
     forbids becomes twice LOWEST. The repetition penalty is Hugging Face's (CTRL, arXiv 1909.05858):
     it scales the model's own logit, before the bias."""
     adjusted = logits.astype(np.float64)

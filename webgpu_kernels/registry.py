@@ -361,7 +361,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("logits", "f32"),
             Slot("token_counts", "u32"),
             Slot("logit_bias", "f32"),
-            Slot("token_mask", "u32"),
+            Slot("masks", "u32"),
             Slot("slots", "i32"),
             Slot("sampling", "u32"),
             Slot("scratch0", "f32", "read_write", nbytes="adjusted_bytes"),
@@ -383,6 +383,7 @@ KERNELS: tuple[Kernel, ...] = (
             Slot("sampled", "u32", "read_write"),
             Slot("last_tokens", "i32", "read_write"),
             Slot("token_counts", "u32", "read_write"),
+            Slot("masks", "u32", "read_write"),
         ),
         # As a constant, it has software adapters unroll loops and take many seconds to compile.
         fields=(Field("sixteen", "u32", "SIXTEEN"),),

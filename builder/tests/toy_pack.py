@@ -34,6 +34,7 @@ from webbuild.schema.tensor_cache import ShardRecord, TensorRecord
 V, D, PAGE, CHUNK, BATCH, CONTEXT = 11, 3, 4, 8, 3, 32
 SPLIT = 7  # rows of the head in its first segment
 EOS = 10
+MASK_ROW = 2 + -(-V // 32) + -(-V // 4)
 
 F32 = npt.NDArray[np.float32]
 
@@ -299,7 +300,7 @@ def _tier(kv: str, kernels: dict[str, Kernel]) -> Tier:
             Buffer(name="logits", dtype="f32", shape=("outs", V)),
             Buffer(name="token_counts", dtype="u32", shape=("slots", V)),
             Buffer(name="logit_bias", dtype="f32", shape=("slots", V)),
-            Buffer(name="token_mask", dtype="u32", shape=("slots", -(-V // 32))),
+            Buffer(name="masks", dtype="u32", shape=(("+", "slots", 16), MASK_ROW)),
             Buffer(name="sampled", dtype="u32", shape=("outs", 64)),
         ),
         functions={

@@ -36,7 +36,7 @@ Kind = Literal["weights", "norms", "kv", "activations"]
 """What a byte that is read is part of. What the host tells a step, logits and the sampler's buffers
 count as activations."""
 
-_UNUSED = ("token_counts", "logit_bias", "token_mask")
+_UNUSED = ("token_counts", "logit_bias", "masks")
 _PER_ROW = ("tokens", "seqs", "outs", "q_tiles", "slots")
 
 

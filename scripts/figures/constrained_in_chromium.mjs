@@ -1,6 +1,6 @@
 // Answers that must match a JSON Schema, and free ones, in turns, in one engine in Chromium.
 //
-//   node scripts/figures/constrained_in_chromium.mjs SITE '{"schema": {…}, "tokens": 64, "rounds": 2, "requests": 1}'
+//   node scripts/figures/constrained_in_chromium.mjs SITE '{"schema": {…}, "tokens": 64, "rounds": 2, "requests": 1, "temperature": 1}'
 //
 // SITE holds index.html, webbuild/ (the built package) and pack/. The last line of standard output is one JSON object: for each
 // way the milliseconds per token of each round, and what the engine says of masks and jumps.
@@ -15,7 +15,7 @@ const browser = await launch(chosenAdapter());
 try {
   const page = await talkingPage(browser);
   await page.goto(server.url);
-  const answer = await page.evaluate(async ({ schema, tokens, rounds, requests }) => {
+  const answer = await page.evaluate(async ({ schema, tokens, rounds, requests, temperature }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
     const engine = await Engine.load("pack/", { contextLength: tokens + 128 });
     const constrained = {
@@ -23,17 +23,20 @@ try {
     };
     /** @type {Record<string, any>} */
     const ways = {
-      free: { webbuild: { ignore_eos: true } },
+      free: { webbuild: { ignore_eos: true, speculation: "off" } },
       constrained: { ...constrained, webbuild: { jump_forward: false } },
       jumping: { ...constrained },
     };
     const messages = [{ role: "user", content: "The weather of a thousand cities, please." }];
-    /** Milliseconds per token after the first. */
+    /**
+     * Milliseconds per token after the first: of several answers at once as the page sees them, of one alone by the engine's
+     * clock, as texts come to the page in lots of 16 ms.
+     */
     const ask = async (/** @type {string} */ way, seed = 1, max_tokens = tokens) => {
       const stream = await engine.chat.completions.create({
         messages,
         max_tokens,
-        temperature: 1,
+        temperature,
         seed,
         stream: true,
         stream_options: { include_usage: true },
@@ -51,7 +54,8 @@ try {
         if (chunk.usage) count = chunk.usage.completion_tokens;
       }
       if (count !== max_tokens) throw new Error(`${way}: ${count} tokens`);
-      return { ms: (last - first) / (count - 1), text };
+      if (requests > 1) return { ms: (last - first) / (count - 1), text };
+      return { ms: 1000 / (await engine.stats()).decodeTokensPerSecond, text };
     };
     // What is needed first is compiled: kernels, the grammar, and its masks.
     const begin = performance.now();
@@ -64,10 +68,14 @@ try {
     let valid = true;
     for (let round = 0; round < rounds; round++) {
       for (const way of Object.keys(ways)) {
-        results[way] ??= { ms: [] };
+        results[way] ??= { ms: [], ahead: 0, strayed: 0 };
+        const { constrained: earlier } = await engine.stats();
         const all = Array.from({ length: requests }, (_, i) => ask(way, 1 + round * requests + i));
         const answers = await Promise.all(all);
         results[way].ms.push(answers.reduce((sum, { ms }) => sum + ms, 0) / requests);
+        const { constrained: later } = await engine.stats();
+        results[way].ahead += later.aheadDraws - earlier.aheadDraws;
+        results[way].strayed += later.strayedDraws - earlier.strayedDraws;
         if (way !== "free")
           valid &&= answers.every(({ text }) => /^\s*\[\s*\{\s*"city"/.test(text));
       }

@@ -77,14 +77,16 @@ CompiledHandle* compiled(const Vocabulary& vocabulary, const Grammar& parsed) {
   };
 }
 
-void fill(MatcherHandle& m, uint32_t* mask, bool cached) {
+/** @param leads see Automaton::fill; where they are asked for, the mask is not taken from the cache */
+void fill(MatcherHandle& m, uint32_t* mask, bool cached, int32_t* leads = nullptr) {
   Masks& masks = *m.masks;
   const ChartKey key = m.chart.key();
+  if (leads) cached = false;
   if (const std::vector<uint32_t>* known = cached ? masks.known.find(key) : nullptr) {
     std::memcpy(mask, known->data(), masks.words * sizeof(uint32_t));
     return;
   }
-  masks.automaton.fill(m.chart, key, masks.trie, mask, masks.words);
+  masks.automaton.fill(m.chart, key, masks.trie, mask, masks.words, leads);
   for (int32_t id : masks.stops) {
     const uint32_t bit = uint32_t{1} << (id & 31);
     mask[id >> 5] = m.chart.completed() ? mask[id >> 5] | bit : mask[id >> 5] & ~bit;
@@ -183,6 +185,25 @@ API int matcher_mask(MatcherHandle* m, uint32_t* mask, int cached) {
   return guarded(-1, [&] {
     settle(*m);
     fill(*m, mask, cached != 0);
+    return 1;
+  });
+}
+/** A number for the place where it stands: equal numbers, equal masks. -1: an error. */
+API int matcher_place(MatcherHandle* m) {
+  return guarded(-1, [&] {
+    settle(*m);
+    return m->masks->automaton.name(m->chart, m->chart.key());
+  });
+}
+/**
+ * Fills `mask`, and `leads` with the place that each token leads to; 0: it is not allowed, or nobody knows. What a token counts beyond its
+ * bytes may lead elsewhere: whoever took it asks `matcher_place`. 1, or -1: an error.
+ */
+API int matcher_leads(MatcherHandle* m, uint32_t* mask, int32_t* leads, int count) {
+  return guarded(-1, [&] {
+    settle(*m);
+    std::memset(leads, 0, count * sizeof(int32_t));
+    fill(*m, mask, false, leads);
     return 1;
   });
 }

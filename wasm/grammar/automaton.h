@@ -14,9 +14,13 @@ class Automaton {
  public:
   explicit Automaton(const ByteClasses& classes) : classes_(classes) { clear(); }
 
-  /** Fills `mask` (`words` of it) for the place where `chart` stands, whose key is `key`. Stop tokens are not in it. */
-  void fill(Chart& chart, const ChartKey& key, const Trie& trie, uint32_t* mask, int words) {
-    if (bytes() > kMaxBytes) clear();
+  /**
+   * Fills `mask` (`words` of it) for the place where `chart` stands, whose key is `key`. Stop tokens are not in it.
+   * @param leads if asked for: of each token the state that it leads to, as `name` has it; 0 where it is not allowed, or takes no bytes
+   */
+  void fill(Chart& chart, const ChartKey& key, const Trie& trie, uint32_t* mask, int words,
+            int32_t* leads = nullptr) {
+    shrink();
     std::memset(mask, 0, words * sizeof(uint32_t));
     Walk walk{chart, std::vector<uint8_t>(trie.depth + 1), std::vector<uint8_t>(trie.depth + 1), 0};
     std::vector<int32_t> at(trie.depth + 1);
@@ -43,12 +47,20 @@ class Automaton {
       at[node.depth] = to;
       // Where every byte below leads back to this state, all tokens below are allowed.
       i = (node.below & ~loops_[to]) == 0 ? node.skip : i + 1;
-      for (uint32_t k = node.first; k < nodes[i].first; ++k)
+      for (uint32_t k = node.first; k < nodes[i].first; ++k) {
         mask[ids[k] >> 5] |= uint32_t{1} << (ids[k] & 31);
+        if (leads) leads[ids[k]] = forgotten_ + to;
+      }
     }
     chart.back(walk.read);
     chart.end(row);
     chart.allow_whole_tokens(mask);
+  }
+
+  /** A number for the state that `chart` is in, whose key is `key`: of two keys never the same, and of one the same for a while. */
+  int32_t name(Chart& chart, const ChartKey& key) {
+    shrink();
+    return forgotten_ + state(key, chart);
   }
 
   std::size_t bytes() const { return next_.size() * sizeof(int32_t) + states_.size() * 56; }
@@ -63,6 +75,13 @@ class Automaton {
     std::vector<uint8_t> path, taken;
     int read;
   };
+
+  /** So that it does not grow for ever. States that come again get other names. */
+  void shrink() {
+    if (bytes() <= kMaxBytes) return;
+    forgotten_ += static_cast<int32_t>(states_.size());
+    clear();
+  }
 
   void clear() {
     states_.clear();
@@ -129,6 +148,7 @@ class Automaton {
   }
 
   ByteClasses classes_;
+  int32_t forgotten_ = 0;  // states before these
   std::unordered_map<ChartKey, int32_t, ChartKeyHash> states_;
   std::vector<uint64_t> loops_;  // [state], as find_loops has it
   std::vector<int32_t> next_;  // [state][class of the next byte]: a state, or minus a group of classes that lead to the same one

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from webgpu_kernels import lower, oracle
-from webgpu_kernels.constants import LOWEST, RESULT_WORDS, TOP_IDS, TOP_LOGPROBS
+from webgpu_kernels.constants import (
+    FOLLOW,
+    LOWEST,
+    MASK_HEAD,
+    RESULT_WORDS,
+    TOP_IDS,
+    TOP_LOGPROBS,
+    mask_row_words,
+)
 from webgpu_kernels.oracle import Sampling
 
 from .device import Device
@@ -25,25 +33,39 @@ BLOCK = 256
 
 @dataclass
 class State:
-    """Persistent sampler state: what tokens a slot counts, its bias, and which tokens its mask
-    allows (all)."""
+    """Persistent sampler state: what tokens a slot counts, its bias, and which tokens row 1 + slot
+    of `masks` allows (all)."""
 
     vocab: int
     slots: int = SLOTS
     counts: np.ndarray = field(init=False)
     bias: np.ndarray = field(init=False)
-    mask: np.ndarray = field(init=False)
+    masks: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.counts = np.zeros((self.slots, self.vocab), np.uint32)
         self.bias = np.zeros((self.slots, self.vocab), np.float32)
-        self.mask = np.full((self.slots, -(-self.vocab // 32)), 0xFFFFFFFF, np.uint32)
+        self.masks = np.zeros((1 + self.slots, mask_row_words(self.vocab)), np.uint32)
+        self.mask[:] = 0xFFFFFFFF
+
+    @property
+    def mask(self) -> np.ndarray:
+        """u32[slots, ceil(vocab / 32)], a view."""
+        return self.masks[1:, MASK_HEAD : MASK_HEAD - (-self.vocab // 32)]
 
     def allow(self, allowed: np.ndarray) -> None:
         """Every slot's mask allows tokens i of which allowed[i]; bits beyond the vocabulary are
         set, and must not count."""
         padded = np.append(allowed, np.ones(-self.vocab % 32, bool))
         self.mask[:] = np.packbits(padded, bitorder="little").view(np.uint32)
+
+
+def by_own_masks(settings: Sequence[Sampling], slots: Sequence[int]) -> list[Sampling]:
+    """Has each row draw by the mask of its slot, unless it names another row of `masks`."""
+    return [
+        replace(row, mask_row=1 + slot) if row.mask_row == FOLLOW else row
+        for row, slot in zip(settings, slots, strict=True)
+    ]
 
 
 def run(
@@ -56,6 +78,7 @@ def run(
     limits: bool = True,
 ) -> dict[str, np.ndarray]:
     """Samples once per row of settings; one row of logits serves all if there is but one."""
+    settings = by_own_masks(settings, slots or [0] * len(settings))
     logits = np.broadcast_to(np.atleast_2d(logits), (len(settings), np.atleast_2d(logits).shape[1]))
     vocab = logits.shape[1]
     state = state or State(vocab)
@@ -63,7 +86,7 @@ def run(
         "logits": logits.astype(np.float32),
         "token_counts": state.counts,
         "logit_bias": state.bias,
-        "token_mask": state.mask,
+        "masks": state.masks,
         "slots": np.array(slots or [0] * len(settings), np.int32),
         "sampling": np.stack([row.words() for row in settings]),
         "sampled": np.full((len(settings), RESULT_WORDS), 0xFFFFFFFF, np.uint32),
@@ -147,9 +170,9 @@ def test_adjusted_logits(device: Device) -> None:
         "logits": logits,
         "token_counts": state.counts,
         "logit_bias": state.bias,
-        "token_mask": state.mask,
+        "masks": state.masks,
         "slots": np.array(slots, np.int32),
-        "sampling": np.stack([row.words() for row in settings]),
+        "sampling": np.stack([row.words() for row in by_own_masks(settings, slots)]),
         "scratch0": np.full((5, padded), 7, np.float32),
         "scratch1": np.zeros((5, padded // BLOCK, 4), np.float32),
     }
@@ -376,6 +399,67 @@ def test_a_mask_leaves_what_it_allows(device: Device, vocab: int) -> None:
     np.testing.assert_array_equal(tokens(got), [vocab - 1] * 4 + [logits.argmax()])
     chosen, _, _ = oracle.logprobs(logits, vocab - 1, 0)
     np.testing.assert_allclose(got["sampled"].view(np.float32)[:4, 1], chosen, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("limits", [True, False])
+@pytest.mark.parametrize("vocab", [SMALL, LARGE])
+def test_a_token_leads_to_the_next_mask(device: Device, vocab: int, limits: bool) -> None:
+    """Draws that nobody names a row for go by the one that the slot's last token led to, and tell
+    its tag; where it led nowhere, everything is allowed."""
+    rng = np.random.default_rng(vocab)
+    rows = 7
+    words = -(-vocab // 32)
+    masks = np.zeros((rows, mask_row_words(vocab)), np.uint32)
+    masks[1:, 1] = rng.permutation(1000)[: rows - 1] + 1
+    masks[1:, MASK_HEAD : MASK_HEAD + words] = rng.integers(0, 2**32, (rows - 1, words), np.uint32)
+    leads = rng.integers(0, rows, (rows, vocab)).astype(np.uint8)
+    leads[0] = 0
+    masks[:, MASK_HEAD + words :].view(np.uint8)[:, :vocab] = leads
+    at = [1, 2, 0]
+    logits = np.stack([peaked(vocab, seed) for seed in range(3)])
+    state = State(vocab)
+    met = set()
+    for draw in range(24):
+        named = {0: 1, 12: 5}.get(draw)
+        if named:
+            at = [named] * 3
+        settings = [
+            Sampling(
+                temperature=float(slot > 0),
+                draw=draw,
+                seed=slot,
+                use_mask=True,
+                mask_row=named or FOLLOW,
+            )
+            for slot in range(3)
+        ]
+        arrays = {
+            "logits": logits,
+            "token_counts": state.counts,
+            "logit_bias": state.bias,
+            "masks": masks,
+            "slots": np.arange(3, dtype=np.int32),
+            "sampling": np.stack([row.words() for row in settings]),
+            "sampled": np.full((3, RESULT_WORDS), 0xFFFFFFFF, np.uint32),
+            "last_tokens": np.full(3, -1, np.int32),
+        }
+        got = device.run(
+            lower("sample", {"vocab": vocab, "limits": limits}, "f32"), arrays, {"outs": 3}
+        )[0]
+        for slot, (row, setting) in enumerate(zip(at, settings, strict=True)):
+            mask = masks[row, MASK_HEAD : MASK_HEAD + words] if row else None
+            adjusted = oracle.adjust_logits(
+                logits[slot], state.counts[slot], state.bias[slot], setting, mask
+            )
+            want = oracle.sample(oracle.distribution(adjusted, setting), setting)
+            assert got["sampled"][slot, 0] == want
+            assert got["sampled"][slot, 3] == masks[row, 1]
+            at[slot] = int(leads[row, want])
+            met.add(row)
+        np.testing.assert_array_equal(got["masks"][:3, 0], at)
+        np.testing.assert_array_equal(got["masks"][3:], masks[3:])
+        masks = got["masks"]
+    assert len(met) > 4 and 0 in met
 
 
 def test_wild_logits_and_settings_stay_in_range(device: Device) -> None:

@@ -1,5 +1,5 @@
 // sample_adjust: scratch0[s, v] = (logits[s, v] + bias - penalties) / temperature, finite; rows are padded to whole
-// blocks with what no logit is as low as, and tokens that the slot's mask forbids get the same. scratch1[s, b] = of block b of {{ BLOCK }} tokens the likeliest (logit, id) and
+// blocks with what no logit is as low as, and tokens that a row of masks forbids get the same. scratch1[s, b] = of block b of {{ BLOCK }} tokens the likeliest (logit, id) and
 // the sum of exp(logit - that logit). Greedy (temperature 0) divides by nothing and needs the likeliest only: nothing
 // else is written. Grid: x = {{ TEAMS }} blocks, y = row s. {{ LANES }} invocations share a block.
 {% include "bindings.wgsl" %}
@@ -7,6 +7,8 @@
 {% include "logits.wgsl" %}
 
 {% include "better.wgsl" %}
+
+{% include "mask_row.wgsl" %}
 
 // Of each invocation's tokens what scratch1 gets of a block.
 var<workgroup> parts: array<vec4<f32>, {{ THREADS }}>;
@@ -21,15 +23,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let presence_penalty = bitcast<f32>(sampling[settings + 4u]);
   let repetition_penalty = bitcast<f32>(sampling[settings + 11u]);
   let flags = sampling[settings + 9u];
-  let mask = u32(slots[seq]) * {{ MASK_WORDS }}u;
+  let by = mask_row(seq);
+  let mask = by * {{ MASK_ROW }}u + {{ MASK_HEAD }}u;
   let begin = (group.x * {{ TEAMS }}u + tid / {{ LANES }}u) * {{ BLOCK }}u + tid % {{ LANES }}u;
   let end = min(begin - tid % {{ LANES }}u + {{ BLOCK }}u, {{ PADDED }}u);
   var best = vec2<f32>({{ PADDING | f32 }}, {{ (2 ** 25) | f32 }});
   for (var v = begin; v < end; v += {{ LANES }}u) {
     var logit = {{ PADDING | f32 }};
     var allowed = v < {{ VOCAB }}u;
-    if (allowed && (flags & 4u) != 0u) {
-      allowed = ((token_mask[mask + v / 32u] >> (v % 32u)) & 1u) != 0u;
+    if (allowed && by > 0u) {
+      allowed = ((masks[mask + v / 32u] >> (v % 32u)) & 1u) != 0u;
     }
     if (allowed) {
       logit = logits[seq * {{ VOCAB }}u + v];

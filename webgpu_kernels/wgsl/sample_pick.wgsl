@@ -1,7 +1,8 @@
 // sample_pick: draws a token from a row of adjusted logits (scratch0) and what is known of their blocks
 // (scratch1). Grid: x = row s. Greedy reads blocks only, a draw without limits one block more{% if limits %}; top-k, top-p and
 // min-p read the blocks that reach their thresholds{% else %}, and there are none here{% endif %}. The draw inverts the distribution in token order.
-// Writes sampled[s, 0], last_tokens of the row's slot and, when asked for, the token's count in that slot.
+// Writes sampled[s, 0], last_tokens of the row's slot and, when asked for, the token's count in that slot; where a mask says what may be
+// drawn, its tag as sampled[s, 3], and the row of masks that the token leads to: what the slot's next draw goes by without the host.
 {% from "reduce.wgsl" import reductions %}
 {% set weight = "kept_weight(%s, highest, lowest, least)" if limits else "exp(%s - highest)" %}
 {% include "bindings.wgsl" %}
@@ -9,6 +10,8 @@
 {% include "philox.wgsl" %}
 
 {% include "better.wgsl" %}
+
+{% include "mask_row.wgsl" %}
 
 {{ reductions("vec4<f32>", THREADS, [("best_of", "select(a, b, likelier(b.xy, a.xy))")], "params.sixteen") }}
 {% include "sample_scan.wgsl" %}
@@ -189,6 +192,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     sampled[seq * {{ RESULT }}u] = picked;
     let slot = u32(slots[seq]);
     last_tokens[slot] = i32(picked);
+    if ((sampling[settings + 9u] & 4u) != 0u) {
+      let by = mask_row(seq) * {{ MASK_ROW }}u;
+      sampled[seq * {{ RESULT }}u + 3u] = masks[by + 1u];
+      let next = masks[by + {{ MASK_HEAD + MASK_WORDS }}u + picked / 4u];
+      masks[slot * {{ MASK_ROW }}u] = (next >> (8u * (picked % 4u))) & 255u;
+    }
     if ((sampling[settings + 9u] & 2u) != 0u) {
       token_counts[slot * {{ VOCAB }}u + picked] += 1u;
     }

@@ -29,6 +29,7 @@ from webbuild.schema.pack import Limits, TierMemory
 from webbuild.schema.program import Buffer, DType, Expr, Function, Input, KvStore
 from webbuild.weights.parameter import Parameter
 from webgpu_kernels.attrs import BadAttributeError
+from webgpu_kernels.constants import mask_row_words, spare_mask_rows
 from webgpu_kernels.launch import Tier as TierName
 from webgpu_kernels.records import TuningRecord, shipped_records
 from webgpu_kernels.registry import lower
@@ -258,7 +259,7 @@ def _parameter(name: str) -> Operand:
 
 def _sampler(op: str, attrs: dict[str, Any]) -> Plan:
     """`sample` and `logprobs` are library ops on persistent buffers, whatever the model."""
-    names = ("logits", "token_counts", "logit_bias", "token_mask", "sampled", "last_tokens")
+    names = ("logits", "token_counts", "logit_bias", "masks", "sampled", "last_tokens")
     operands = {name: Operand("buffer", name) for name in names}
     operands |= {name: Operand("input", name) for name in ("slots", "sampling")}
     return Plan(calls=[LibraryCall(op, attrs, operands)])
@@ -287,13 +288,14 @@ def _buffers(decoder: ModelConfig, tier: TierName, kv: KvStore) -> tuple[Buffer,
     if isinstance(decoder, EncoderConfig):
         return (Buffer(name="embeddings", dtype="f32", shape=("seqs", decoder.hidden_size)),)
     keys, values = page_shapes(decoder.kv_heads, decoder.head_dim, kv)
+    vocab = decoder.vocab_size
     stored: DType = "u32" if kv == "int8" else tier
     table: list[tuple[str, DType, tuple[Expr, ...]]] = [
         ("last_tokens", "i32", ("slots",)),
-        ("logits", "f32", ("outs", decoder.vocab_size)),
-        ("token_counts", "u32", ("slots", decoder.vocab_size)),
-        ("logit_bias", "f32", ("slots", decoder.vocab_size)),
-        ("token_mask", "u32", ("slots", -(-decoder.vocab_size // 32))),
+        ("logits", "f32", ("outs", vocab)),
+        ("token_counts", "u32", ("slots", vocab)),
+        ("logit_bias", "f32", ("slots", vocab)),
+        ("masks", "u32", (("+", "slots", spare_mask_rows(vocab)), mask_row_words(vocab))),
         ("sampled", "u32", ("outs", RESULT_WORDS)),
     ]
     for layer in range(decoder.layers):

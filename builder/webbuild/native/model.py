@@ -31,6 +31,9 @@ from .sampling import Sampling
 from .sequence import PagePool, Row, Sequence, StepPlan, sampling_rows
 from .works import PIECE_TOKENS, SOFTWARE_PIECE_TOKENS
 
+_MASK_HEAD = 2
+"""Words of a row of `masks` before its mask."""
+
 F32 = npt.NDArray[np.float32]
 
 
@@ -53,6 +56,8 @@ class NativeModel:
         self._most_parts = maxima.get("parts", 0)
         self._piece_tokens = SOFTWARE_PIECE_TOKENS if device.software else PIECE_TOKENS
         self._functions = program.tiers[tier].functions.keys()
+        buffers = {buffer.name: buffer for buffer in program.tiers[tier].buffers}
+        self._mask_row_words = int(evaluate(buffers["masks"].shape[-1], maxima))
         self.split_context = SPLIT_CONTEXT
         """Tokens of the longest context from which contexts are decoded in pieces."""
         kernels = pack.kernels.kernels
@@ -132,13 +137,15 @@ class NativeModel:
 
     def mask(self, sequence: Sequence, allowed: npt.NDArray[np.bool_] | None) -> None:
         """From now on `sequence` draws only what `allowed`, bool [vocab], says; None: any token."""
-        sequence.masked = allowed is not None
+        # Row 0 allows all.
+        sequence.mask_row = 0 if allowed is None else sequence.slot + 1
         if allowed is None:
             return
         words = np.zeros(-(-self.vocab_size // 32), "<u4")
         packed = np.packbits(allowed, bitorder="little")
         words.view(np.uint8)[: len(packed)] = packed
-        self._write("token_mask", words, sequence.slot * words.nbytes)
+        row_words = self._mask_row_words
+        self._write("masks", words, 4 * (sequence.mask_row * row_words + _MASK_HEAD))
 
     def release(self, sequence: Sequence) -> None:
         """Gives back a sequence's pages and slot."""

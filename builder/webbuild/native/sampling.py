@@ -58,16 +58,16 @@ class Sampling:
         unlimited = self.top_k == 0 and self.top_p == 1 and self.min_p == 0
         return unlimited or np.float32(self.temperature) == 0
 
-    def row(self, draw: int, masked: bool = False) -> npt.NDArray[np.uint32]:
+    def row(self, draw: int, mask_row: int = 0) -> npt.NDArray[np.uint32]:
         """u32[16] of docs/architecture.md; `draw` is the number of tokens generated so far;
-        masked: its slot's mask says what may be drawn."""
+        mask_row: the row of `masks` that says what may be drawn; 0: anything may."""
         flags = (
             (_USE_BIAS if self.logit_bias else 0)
             | (_USE_PENALTIES if self.uses_penalties else 0)
-            | (_USE_MASK if masked else 0)
+            | (_USE_MASK if mask_row else 0)
         )
         packed = struct.pack(
-            "<5f6If16x",
+            "<5f6IfI12x",
             self.temperature,
             self.top_p,
             self.min_p,
@@ -80,5 +80,6 @@ class Sampling:
             flags,
             self.top_logprobs,
             self.repetition_penalty,
+            mask_row,
         )
         return np.frombuffer(packed, "<u4")

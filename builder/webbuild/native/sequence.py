@@ -28,8 +28,8 @@ class Sequence:
     pages: list[int] = field(default_factory=list)
     drawn: bool = False
     """Whether the token that its slot drew last is the next one to append."""
-    masked: bool = False
-    """Whether its slot's mask says what may be drawn."""
+    mask_row: int = 0
+    """The row of `masks` that says what may be drawn; 0: anything may."""
 
 
 class PagePool:
@@ -144,7 +144,7 @@ def sampling_rows(batch: List[Row]) -> npt.NDArray[np.uint32]:
     """u32[outs, 16]: the settings of each draw; those of a sequence count on from what it has
     drawn."""
     rows = [
-        row.sequence.sampling.row(row.sequence.generated + draw, row.sequence.masked)
+        row.sequence.sampling.row(row.sequence.generated + draw, row.sequence.mask_row)
         for row in batch
         for draw in range(len(row.outs))
     ]

@@ -62,7 +62,7 @@ BUFFERS = {
     "logits": "f32",
     "token_counts": "u32",
     "logit_bias": "f32",
-    "token_mask": "u32",
+    "masks": "u32",
     "sampled": "u32",
 }
 SYMBOLS = {

@@ -15,7 +15,7 @@ from typing_extensions import TypeAliasType
 from .base import Format
 from .kernels import ScalarType
 
-PROGRAM_VERSION: Literal[4] = 4
+PROGRAM_VERSION: Literal[5] = 5
 
 SPLIT_CONTEXT = 1024
 """Tokens of the longest context from which executors run `decode_split`, where a tier has it:
@@ -184,7 +184,7 @@ class Tier(Format):
 class Program(Format):
     """program.json."""
 
-    format_version: Literal[4] = PROGRAM_VERSION
+    format_version: Literal[5] = PROGRAM_VERSION
     page_size: Annotated[int, Field(gt=0)]
     """Tokens per KV page."""
     symbols: tuple[Symbol, ...]

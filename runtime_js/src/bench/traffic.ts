@@ -19,7 +19,7 @@ import { compileExpression } from "../program/expression.js";
 import type { LaunchTraffic, StepTraffic } from "./types.js";
 
 /** The sampler's counts and biases: greedy requests use neither. */
-const UNUSED = ["token_counts", "logit_bias", "token_mask"];
+const UNUSED = ["token_counts", "logit_bias", "masks"];
 
 /** Counts a step of one sequence of `context` tokens, the new one included. */
 export function decodeTraffic(

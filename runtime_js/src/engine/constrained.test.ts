@@ -40,7 +40,7 @@ describe("constrained answers", () => {
       {},
       {},
     ]);
-    expect(w.scheduler.stats().constrained.masks).toBeGreaterThan(6);
+    expect(w.scheduler.stats().constrained.masks).toBeGreaterThan(4);
     expectClean(w, all);
     expect(PatternMatcher.live).toBe(0);
   });
@@ -58,6 +58,48 @@ describe("constrained answers", () => {
     expectTwin(asked);
     expect(w.runner.steps).toBe(5);
     expectClean(w, [asked]);
+  });
+
+  test("where a grammar is known, steps run ahead as those of free answers", async () => {
+    const w = world();
+    const grammar = { classes: "[abc][def][ghi][jkl][mno]", tail: "pqr" };
+    const halves: number[] = [];
+    for (const first of [1, 2, 3, 4]) {
+      const asked = submit(w, { prompt: [first, 7], maxTokens: 20, grammar });
+      await drain(w);
+      expectTwin(asked);
+      halves.push(w.runner.halves);
+      expectClean(w, [asked]);
+    }
+    const [learning, again, ...known] = halves.map((sum, i) => sum - (halves[i - 1] ?? 0));
+    expect(learning).toBeGreaterThan(5);
+    expect(again).toBeLessThan(learning as number);
+    // The first draw of an answer names its mask.
+    expect(Math.max(...known)).toBeLessThanOrEqual(3);
+    const { aheadDraws, strayedDraws } = w.scheduler.stats().constrained;
+    expect(aheadDraws).toBeGreaterThan(30);
+    expect(strayedDraws).toBeLessThan(4);
+  });
+
+  test("a draw by a wrong mask is made again, whatever leads there", async () => {
+    const w = world();
+    const grammar = { classes: "[abc][def][ghi]", tail: "pqrstu", drawn: true };
+    PatternMatcher.misleads = (id) => id % 5 === 0;
+    try {
+      for (let first = 1; first < 30; first++) {
+        const penalty = first % 3 === 0 ? 1 : undefined;
+        const ask = { prompt: [first], maxTokens: 20, grammar, ...(penalty ? { penalty } : {}) };
+        const all = [submit(w, ask), submit(w, { prompt: [first, 3], maxTokens: 9, grammar })];
+        await drain(w);
+        for (const asked of all) expectTwin(asked);
+        expectClean(w, all);
+      }
+    } finally {
+      PatternMatcher.misleads = () => false;
+    }
+    const { aheadDraws, strayedDraws } = w.scheduler.stats().constrained;
+    expect(aheadDraws).toBeGreaterThan(100);
+    expect(strayedDraws).toBeGreaterThan(20);
   });
 
   test.each([
@@ -191,14 +233,18 @@ describe("constrained answers", () => {
     let preemptions = 0;
     let jumped = 0;
     let aborted = 0;
-    for (let seed = 0; seed < 20; seed++) {
+    let [ahead, strayed] = [0, 0];
+    for (let seed = 0; seed < 30; seed++) {
       const below = random(seed + 500);
+      // Some come again and again.
+      const patterns = [randomPattern(below), randomPattern(below)];
+      PatternMatcher.misleads = seed % 2 === 0 ? () => false : (id) => (id + seed) % 9 === 0;
       const size = { pages: 16 + below(8) ** 2, slots: 1 + below(6), chunk: 4 + below(20) };
       const w = world(size);
       const ask = () => {
         const ask = randomAsk(below);
         if (below(3) > 0) {
-          ask.grammar = randomPattern(below);
+          ask.grammar = patterns[below(4)] ?? randomPattern(below);
           // Of two tokens of a letter: the other can still be drawn.
           if (ask.eos) ask.eos = [26 + below(14)];
           if (below(4) === 0) ask.window = randomWindow(ask.prompt.length, below);
@@ -216,11 +262,16 @@ describe("constrained answers", () => {
       const stats = w.scheduler.stats();
       preemptions += stats.preemptions;
       jumped += stats.constrained.jumpedTokens;
+      ahead += stats.constrained.aheadDraws;
+      strayed += stats.constrained.strayedDraws;
       expectClean(w, all);
     }
+    PatternMatcher.misleads = () => false;
     // Otherwise this tested less than it says.
     expect(preemptions).toBeGreaterThan(10);
     expect(jumped).toBeGreaterThan(100);
+    expect(ahead).toBeGreaterThan(100);
+    expect(strayed).toBeGreaterThan(10);
     expect(aborted).toBeGreaterThan(20);
   }, 60_000);
 });

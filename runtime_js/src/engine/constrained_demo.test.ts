@@ -65,6 +65,23 @@ test("match, drawn and greedy, and forced tokens take fewer steps", async () => 
   }
 });
 
+test("what the GPU draws by itself is what the host would have it draw", async () => {
+  const before = model.stats().constrained;
+  const first = new Map<string, string>();
+  for (let round = 0; round < 4; round++) {
+    for (const jumps of [false, true]) {
+      for (const sampling of [{}, { temperature: 1, seed: 1 }, { temperature: 1, seed: 2 }]) {
+        const { text } = await answer(jumps, sampling);
+        const key = JSON.stringify([jumps, sampling]);
+        expect(text).toBe(first.get(key) ?? text);
+        first.set(key, text);
+      }
+    }
+  }
+  const after = model.stats().constrained;
+  expect(after.aheadDraws - before.aheadDraws).toBeGreaterThan(100);
+});
+
 test("an answer that is cut says so, and one beside it that is free is what it is alone", async () => {
   const free = async () => {
     let text = "";

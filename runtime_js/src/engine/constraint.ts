@@ -1,6 +1,13 @@
 /** What an answer must match, and where it stands: which tokens may come next, and which must. */
 import { GrammarError } from "../errors.js";
 import type { Matcher } from "../grammar/spec.js";
+import {
+  type MaskBuffer,
+  type MaskRow,
+  type MaskTable,
+  type Place,
+  tableIn,
+} from "./mask_table.js";
 
 /** Tokens that are forced are added without a step each if there are at least so many: a step draws one anyway. */
 const FEWEST = 2;
@@ -8,7 +15,25 @@ const FEWEST = 2;
 /** Beginnings of what may follow a forced text; a token that one of them changes is not the text's own. */
 const SEQUELS = ['"', "a", "A", "0", " ", "\n", "-", ".", ",", ":", "{", "}", "[", "]", "<", "é"];
 
-export class Constraint {
+/** Weight of the newest token in how often an answer's tokens lead to rows that lead on. */
+const NEWEST = 0.25;
+/** How likely a draw ahead must be of use: one that is not costs a step, and one that is a part of it. */
+const LIKELY = 0.95;
+/** Places that are looked at ahead of an answer when it comes to the one before them. */
+const EXPLORED = 2;
+
+export class Constraint implements Place {
+  /** Where the answer stands, once it was asked for. */
+  #place: number | undefined;
+  /** The place whose draw was submitted before its row led on: nothing can follow that. */
+  #blind: number | undefined;
+  /** The row that the newest token was drawn by. */
+  #from: MaskRow | undefined;
+  /** Whether something was learnt of this place just now. */
+  #learnt = false;
+  /** Of its newest tokens, how many led to rows that lead on. */
+  #led = 0;
+
   /**
    * @param matcher at the answer's beginning; {@link free} frees it
    * @param encode token ids of a text
@@ -25,10 +50,34 @@ export class Constraint {
     return this.matcher.terminated;
   }
 
-  /** Takes a token that was drawn. @throws GrammarError when it does not match */
-  take(token: number): void {
-    if (this.matcher.accept(token)) return;
-    throw new GrammarError(`token ${token} was drawn, which the grammar does not allow`);
+  get grammar(): number {
+    return this.matcher.grammar;
+  }
+
+  get place(): number {
+    this.#place ??= this.matcher.place;
+    return this.#place;
+  }
+
+  /**
+   * Takes a token that was drawn.
+   *
+   * @returns whether it leads to a row of masks, so that what was drawn after it may be of use
+   * @throws GrammarError when it does not match
+   */
+  take(token: number, masks: MaskBuffer): boolean {
+    const table = tableIn(masks);
+    const from = table.find(this);
+    this.#place = undefined;
+    this.#learnt = false;
+    if (!this.matcher.accept(token)) {
+      throw new GrammarError(`token ${token} was drawn, which the grammar does not allow`);
+    }
+    const to = table.find(this);
+    from?.led(to !== undefined);
+    this.#from = from;
+    this.#led += NEWEST * (Number(to?.leads !== undefined) - this.#led);
+    return to !== undefined;
   }
 
   /**
@@ -41,6 +90,9 @@ export class Constraint {
     if (text.length <= FEWEST) return [];
     const tokens = this.#own(text).slice(0, most);
     if (tokens.length < FEWEST) return [];
+    this.#from?.led(false); // whoever ran ahead did so for nothing
+    this.#place = undefined;
+    this.#learnt = false;
     // A tokenizer may write another text than it was given, such as a space before it.
     const refused = tokens.findIndex((token) => !this.matcher.accept(token));
     return refused < 0 ? tokens : tokens.slice(0, refused);
@@ -57,15 +109,73 @@ export class Constraint {
     }, tokens);
   }
 
+  /** Whether a draw that is not read was made by the mask of this place. @param tag of the row that it was made by */
+  isOf(tag: number, masks: MaskBuffer): boolean {
+    return tableIn(masks).find(this)?.tag === tag;
+  }
+
+  /** Whether the draw after so many that are not read is likely to be made by the right mask, without the host. */
+  foresees(unread: number, masks: MaskBuffer): boolean {
+    const table = tableIn(masks);
+    const row = table.find(this);
+    if (!row || this.#blind === this.place) return false;
+    // Of the rows after this one something is known only.
+    const later = unread > 1 ? Math.max(this.#led, table.trustAfter(row)) : 1;
+    return row.trust * later ** (unread - 1) >= LIKELY;
+  }
+
+  /** The row of masks of this place, for the step that is submitted next. @throws GrammarError when no token may come next */
+  row(masks: MaskBuffer): number {
+    const row = tableIn(masks).take(this);
+    this.#blind = row.leads ? undefined : this.place;
+    return row.index;
+  }
+
+  /**
+   * Has the row of this place lead on, or once an answer has come here again more of its tokens lead to rows, so that steps may run ahead
+   * when one does.
+   */
+  learn(masks: MaskBuffer): void {
+    const table = tableIn(masks);
+    const row = this.#learnt ? undefined : table.find(this);
+    if (!row) return;
+    this.#learnt = true;
+    if (!row.leads) table.lead(row, this);
+    else for (const token of row.unexplored(EXPLORED)) this.#explore(token, table);
+  }
+
+  /** Makes the row of the place that a token leads to. */
+  #explore(token: number, table: MaskTable): void {
+    const here = this.#place;
+    if (!this.matcher.accept(token)) return;
+    this.#place = undefined;
+    try {
+      table.take(this);
+    } catch {
+      // Nothing may follow: whoever comes there is told.
+    }
+    this.matcher.rollback(1);
+    this.#place = here;
+  }
+
   /** Writes which tokens may come next. @throws GrammarError when none may */
   mask(into: Uint32Array): void {
     this.matcher.mask(into);
-    if (!into.some((word) => word !== 0)) {
-      throw new GrammarError("no token of this model can go on as the grammar asks");
-    }
+    allowsAny(into);
+  }
+
+  /** The same, and where each token leads. @throws GrammarError when none may */
+  leads(into: Uint32Array, leads: Int32Array): void {
+    this.matcher.leads(into, leads);
+    allowsAny(into);
   }
 
   free(): void {
     this.matcher.free();
   }
+}
+
+function allowsAny(mask: Uint32Array): void {
+  if (mask.some((word) => word !== 0)) return;
+  throw new GrammarError("no token of this model can go on as the grammar asks");
 }

@@ -12,10 +12,17 @@ import { PagePool } from "../kv/page_pool.js";
 import { Sequence } from "../kv/sequence.js";
 import type { Model } from "../program/check.js";
 import type { Environment } from "../program/expression.js";
+import { maskRowWords } from "../program/masks.js";
 import { Functions, firstOf, type Rows } from "./functions.js";
+import type { MaskBuffer } from "./mask_table.js";
 import { type BatchRow, Planner } from "./plan.js";
-import { PLAIN, type SamplingDefaults, SamplingRow } from "./sampling.js";
-import { TokenMasks } from "./token_masks.js";
+import {
+  MASK_ROW_WORD,
+  PLAIN,
+  SAMPLING_WORDS,
+  type SamplingDefaults,
+  SamplingRow,
+} from "./sampling.js";
 import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
 const PLAIN_ONLY = [PLAIN];
@@ -36,8 +43,8 @@ export class Executor {
   readonly #ring: ReadbackRing;
   readonly #pages: KvPages;
   readonly #pageSize: number;
-  /** What slots may draw, as far as their draws ask. */
-  readonly masks: TokenMasks;
+  /** What may be drawn, as far as draws ask. */
+  readonly masks: MaskBuffer;
 
   private constructor(
     readonly gpu: Device,
@@ -59,7 +66,12 @@ export class Executor {
     this.#ring = parts.ring;
     this.#pages = parts.pages;
     this.#pageSize = parts.pageSize;
-    this.masks = new TokenMasks(this.#most("slots"), vocab);
+    const masks = memory.buffers.get("masks") as GPUBuffer;
+    this.masks = {
+      rows: Math.floor(masks.size / 4 / maskRowWords(vocab)),
+      vocab,
+      write: (offset, words) => this.#write("masks", 4 * offset, words),
+    };
     const canSplit = parts.functions.has("decode_split");
     const pieceTokens = gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS;
     this.#planner = new Planner(memory.block, symbols, parts.pageSize, canSplit, pieceTokens);
@@ -220,7 +232,7 @@ export class Executor {
   forward(
     batch: readonly BatchRow[],
     sample: readonly string[],
-  ): (slots: readonly number[], hurries: boolean) => Promise<Uint32Array> {
+  ): (rows: ReadonlyMap<number, number>, hurries: boolean) => Promise<Uint32Array> {
     const began = performance.now();
     const { kind, env, outs } = this.#planner.plan(batch);
     const planned = performance.now();
@@ -231,15 +243,22 @@ export class Executor {
     this.#player.submit([own], undefined, { before: copies });
     this.hostMs.plan += planned - began;
     this.hostMs.encode += performance.now() - planned;
-    return (slots, hurries) => {
+    return (rows, hurries) => {
       const began = performance.now();
-      const mask = this.memory.buffers.get("token_mask") as GPUBuffer;
-      if (slots.length > 0) this.masks.write(this.gpu.device.queue, mask, slots);
+      if (rows.size > 0) this.#nameMasks(rows, outs);
       const result = this.#player.submit(draws, this.#readback(outs)) as Promise<Uint32Array>;
       if (hurries) poke(this.gpu.device.queue, result);
       this.hostMs.encode += performance.now() - began;
       return result;
     };
+  }
+
+  /** Has draws of the step that was uploaded last go by these rows of `masks`. */
+  #nameMasks(rows: ReadonlyMap<number, number>, outs: number): void {
+    const { block, blockBuffer } = this.memory;
+    const sampling = block.u32("sampling") as Uint32Array;
+    for (const [draw, row] of rows) sampling[draw * SAMPLING_WORDS + MASK_ROW_WORD] = row;
+    block.uploadInput(this.gpu.device.queue, blockBuffer, "sampling", 4 * outs * SAMPLING_WORDS);
   }
 
   /** Where so many draws are read. */

@@ -5,6 +5,7 @@ import { StopMatcher } from "../text/stop_matcher.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 import type { Constraint } from "./constraint.js";
 import { Context, type Window } from "./context.js";
+import type { MaskBuffer } from "./mask_table.js";
 import { type BatchRow, lastOf, type Out } from "./plan.js";
 import { PromptLookup } from "./prompt_lookup.js";
 import { type Ranked, rankOf } from "./rank.js";
@@ -16,6 +17,8 @@ import { type Acceptance, MOST_GUESSES, type Origin } from "./speculation.js";
 export const SAMPLED_WORDS = 64;
 /** Where in it the guess is that the draw checks, if a draft made it. */
 export const DRAFTED_WORD = 2;
+/** Where in it the tag of the mask is that it was drawn by. */
+const TAG_WORD = 3;
 /** Where the log-probabilities are in it. */
 const TOP_IDS = 4;
 const TOP_LOGPROBS = 24;
@@ -79,6 +82,9 @@ export class Generation implements Ranked {
   readonly #guesses = new Int32Array(1 + MOST_GUESSES);
   /** Guesses that the step under way checks. */
   #checking = 0;
+  /** How often draws that ran ahead were made by a wrong mask, and how many they were. */
+  strays = 0;
+  strayed = 0;
   /** Tokens that were added without being drawn, and whether penalties are still to see them. */
   jumped = 0;
   uncounted = false;
@@ -197,6 +203,11 @@ export class Generation implements Ranked {
     return lookup.draft(this.#guesses, 1, count, this.unread);
   }
 
+  /** Whether the next draw is likely to be made by the right mask, though so many before it are not read. */
+  foresees(masks: MaskBuffer, unread = this.unread): boolean {
+    return this.awaits && (this.spec.constraint?.foresees(unread, masks) ?? true);
+  }
+
   /** Draws submitted and not read. */
   get unread(): number {
     return this.#drawn - this.completionTokens;
@@ -264,12 +275,25 @@ export class Generation implements Ranked {
    *
    * @param rows of `sampled`, 64 words each
    * @param guessed how many guesses the step checked
+   * @param follows whether it was drawn by the mask that the draw before it led to: if that was not the right one, it is drawn again
    * @returns why it ends, if it does
    */
-  take(rows: Uint32Array, guessed: number, now: number): FinishReason | undefined {
+  take(
+    rows: Uint32Array,
+    guessed: number,
+    now: number,
+    masks: MaskBuffer,
+    follows: boolean,
+  ): FinishReason | undefined {
+    const { constraint } = this.spec;
+    if (follows && constraint && !constraint.isOf(rows[TAG_WORD] as number, masks)) {
+      this.#stray();
+      return undefined;
+    }
     const right = this.#checked(rows, guessed);
     for (let i = 0; i <= right; i++) {
-      const finish = this.#push(rows.subarray(i * SAMPLED_WORDS, (i + 1) * SAMPLED_WORDS), now);
+      const row = rows.subarray(i * SAMPLED_WORDS, (i + 1) * SAMPLED_WORDS);
+      const finish = this.#push(row, now, masks);
       // Its listener may have ended it.
       if (finish || this.ended) return finish;
     }
@@ -277,8 +301,18 @@ export class Generation implements Ranked {
     return this.jump(now);
   }
 
+  /** Draws that are not read were made by a wrong mask: they are forgotten, with what was computed after them. */
+  #stray(): void {
+    this.strays++;
+    this.strayed += this.unread;
+    this.#drawn = this.completionTokens;
+    this.uncounted = this.spec.sampling.usesPenalties;
+    const { sequence } = this;
+    sequence?.truncate(Math.min(sequence.length, this.#positions(this.#drawn) - 1));
+  }
+
   /**
-   * Adds the tokens that its constraint leaves no choice about, as if they had been drawn; nothing may be under way that draws.
+   * Adds the tokens that its constraint leaves no choice about, as if they had been drawn; what is under way that draws is forgotten.
    * Log-probabilities, if they are asked for, take a step for each.
    *
    * @returns why it ends with them, if it does
@@ -287,7 +321,9 @@ export class Generation implements Ranked {
     const { constraint, options, sampling } = this.spec;
     if (!constraint || options.logprobs !== null) return undefined;
     // One is left to be drawn: what follows the last one is settled there.
-    for (const id of constraint.jump(this.drawsLeft - 1)) {
+    const forced = constraint.jump(this.#lastDraw - this.completionTokens - 1);
+    if (forced.length > 0 && this.awaits) this.#stray();
+    for (const id of forced) {
       this.#drawn++;
       this.jumped++;
       this.uncounted = sampling.usesPenalties;
@@ -327,13 +363,15 @@ export class Generation implements Ranked {
    * @param row of `sampled`, 64 words
    * @returns why it ends with this token, if it does
    */
-  #push(row: Uint32Array, now: number): FinishReason | undefined {
+  #push(row: Uint32Array, now: number, masks: MaskBuffer): FinishReason | undefined {
     const { options, eos, constraint } = this.spec;
     const id = row[0] as number;
-    if (!eos.has(id)) constraint?.take(id);
+    const goesOn = eos.has(id) || (constraint?.take(id, masks) ?? true);
     const logprobs =
       options.logprobs === null ? [] : [readLogprobs(row, options.logprobs, this.#bytes)];
-    return this.#add(id, logprobs, now);
+    const finish = this.#add(id, logprobs, now);
+    if (!goesOn && this.awaits) this.#stray();
+    return finish;
   }
 
   /** The same of a token whose constraint has taken it. */

@@ -25,9 +25,12 @@ export interface Chosen {
   right: number;
   /** Tokens that its request took of this step: it may have ended before the last one that was right. */
   gained: number;
-  /** Draws that its request had submitted before, and whether this one is of no use. */
+  /** Draws that its request had submitted before, how often these had strayed, and whether this one is of no use. */
   draws: number;
+  strays: number;
   dropped: boolean;
+  /** Whether it is drawn by the mask that the draw before it led to. */
+  follows: boolean;
   /** Where they come from, and tokens that a draft computes before them. */
   origin: Origin;
   lag: number;
@@ -35,9 +38,9 @@ export interface Chosen {
 
 /** A request before anything is guessed. */
 export const choose = (generation: Generation, count: number): Chosen => {
-  const { draws } = generation;
+  const { draws, strays } = generation;
   const none = { guesses: 0, right: 0, gained: 0, origin: "prompt", lag: 0 } as const;
-  return { generation, count, draws, dropped: false, ...none };
+  return { generation, count, draws, strays, dropped: false, follows: false, ...none };
 };
 
 /** What runs the step, and how much of it fits into one. */

@@ -1,10 +1,11 @@
 /** Draws of a step whose forward pass is submitted: they wait for masks, which depend on tokens that are still to be read. */
 import type { Generation } from "./generation.js";
 import type { Chosen } from "./guesses.js";
+import type { MaskBuffer } from "./mask_table.js";
 import type { StepRunner } from "./step_runner.js";
 
 export class HeldDraws {
-  /** @param draw submits them, with the masks of these slots */
+  /** @param draw submits them, by these rows of masks */
   constructor(
     private readonly draws: readonly Chosen[],
     private readonly draw: ReturnType<StepRunner["forward"]>,
@@ -21,41 +22,39 @@ export class HeldDraws {
   }
 
   /**
-   * Makes the masks.
+   * Makes the masks that are not known.
    *
    * @param refuse ends one whose mask can't be made
-   * @returns the slots they are of
+   * @returns the rows of `masks`, by draws
    */
   mask(
-    masks: StepRunner["masks"],
+    masks: MaskBuffer,
     refuse: (generation: Generation, error: Error) => void,
-  ): number[] {
-    const slots: number[] = [];
-    for (const { generation } of this.#masked) {
-      const { constraint } = generation.spec;
-      const slot = generation.sequence?.slot as number;
+  ): Map<number, number> {
+    const rows = new Map<number, number>();
+    for (const of of this.#masked) {
       try {
-        constraint?.mask(masks.row(slot));
-        slots.push(slot);
+        const row = of.generation.spec.constraint?.row(masks) as number;
+        rows.set(this.draws.indexOf(of), row);
       } catch (error) {
-        refuse(generation, error as Error);
+        refuse(of.generation, error as Error);
       }
     }
-    return slots;
+    return rows;
   }
 
   /**
    * Submits the draws, beside those that nobody wants any more: they are marked as dropped.
    *
-   * @param slots whose masks were made
+   * @param rows of `masks`, by draws
    * @param hurries whether the next step waits for what they draw
    * @returns what they draw; undefined when nobody wants any
    */
-  submit(slots: readonly number[], hurries: boolean): Promise<Uint32Array> | undefined {
+  submit(rows: ReadonlyMap<number, number>, hurries: boolean): Promise<Uint32Array> | undefined {
     for (const of of this.draws) of.dropped = !isWanted(of);
-    return this.draws.every(({ dropped }) => dropped) ? undefined : this.draw(slots, hurries);
+    return this.draws.every(({ dropped }) => dropped) ? undefined : this.draw(rows, hurries);
   }
 }
 
-const isWanted = ({ generation, draws }: Chosen): boolean =>
-  !generation.ended && generation.draws === draws;
+const isWanted = ({ generation, draws, strays }: Chosen): boolean =>
+  !generation.ended && generation.draws === draws && generation.strays === strays;

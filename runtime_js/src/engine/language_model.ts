@@ -3,7 +3,7 @@ import { DeviceLostError, EngineUnloaded, InvalidRequestError, throwIfAborted } 
 import type { PackManifest } from "../generated/pack.js";
 import type { Program } from "../generated/program.js";
 import type { Capacity } from "../gpu/sizes.js";
-import type { Matcher, Vocabulary } from "../grammar/spec.js";
+import type { Vocabulary } from "../grammar/spec.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
 import { KvStore, type SavedPrefix } from "../store/kv_store.js";
@@ -15,7 +15,7 @@ import { detokenize } from "../text/detokenizer.js";
 import { VERSION } from "../version.js";
 import type { ReadAnswer } from "./answering.js";
 import type { Built } from "./build.js";
-import { Constraint } from "./constraint.js";
+import type { Constraint } from "./constraint.js";
 import { addBytes, draftInfo, pagesOf, type Runner, runnerOf } from "./draft.js";
 import type { Drafter } from "./drafter.js";
 import type { Executor } from "./executor.js";
@@ -316,29 +316,29 @@ export class LanguageModel {
     const asked = request.grammar && this.matchers.resolve(request.grammar);
     const answer = chat ? this.prompts.answering.of(request, fitted.tokens, asked) : undefined;
     const grammar = answer ? answer.grammar : asked;
-    const matcher = grammar && (await this.matchers.begin(grammar));
+    const encode = (text: string) => this.tokenize(text);
+    const constraint =
+      grammar && (await this.matchers.begin(grammar, encode, request.jumps ?? true));
     try {
-      return await this.#answer(request, { ...fitted, answer, matcher }, listener, signal);
+      return await this.#answer(request, { ...fitted, answer, constraint }, listener, signal);
     } finally {
-      matcher?.free();
+      constraint?.free();
     }
   }
 
   async #answer(
     request: GenerateRequest,
-    prepared: Fitted & { answer: ReadAnswer | undefined; matcher: Matcher | undefined },
+    prepared: Fitted & { answer: ReadAnswer | undefined; constraint: Constraint | undefined },
     listener: GenerateListener,
     signal: AbortSignal,
   ): Promise<GenerateResult> {
-    const { tokens, droppedMessages, window, ends, answer, matcher } = prepared;
+    const { tokens, droppedMessages, window, ends, answer, constraint } = prepared;
     if (droppedMessages === 0) position(request.begin ?? 0, tokens.length, "begin");
     listener.accepted?.(tokens.length);
     this.#idle.end();
     const { sampling: options, maxTokens, stop, priority = 0, streams = true } = request;
     const { speculation = "off" } = request;
     const room = this.#contextLength - (window ? 0 : tokens.length);
-    const encode = (text: string) => this.tokenize(text);
-    const constraint = matcher && new Constraint(matcher, encode, request.jumps ?? true);
     const claim = () => this.exchange.reservations.claim(tokens);
     const result = await this.scheduler
       .generate(

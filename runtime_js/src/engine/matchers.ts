@@ -1,11 +1,18 @@
 /** Matchers of a model's tokens; what compiles grammars is loaded with the first. */
 import { EngineUnloaded, InvalidRequestError } from "../errors.js";
 import type { PackGrammar, PackManifest } from "../generated/pack.js";
-import type { GrammarSpec, Grammars, Matcher, PackedGrammar, Vocabulary } from "../grammar/spec.js";
+import type { GrammarSpec, Grammars, PackedGrammar, Vocabulary } from "../grammar/spec.js";
+import type { Constraint } from "./constraint.js";
 import { onDemand } from "./on_demand.js";
 
+/** What is loaded with the first. */
+export interface Opened {
+  grammars: Grammars;
+  Constraint: typeof Constraint;
+}
+
 export class Matchers {
-  #grammars: Promise<Grammars> | undefined;
+  #opened: Promise<Opened> | undefined;
   #closed = false;
   #prepared = false;
 
@@ -38,26 +45,36 @@ export class Matchers {
   async prepare(): Promise<void> {
     this.#prepared = true;
     for (const grammar of Object.values(this.packed)) {
-      const matcher = await this.begin(specOf(grammar)).catch(() => undefined);
-      matcher?.free();
+      const made = await this.begin(specOf(grammar), () => [], false).catch(() => undefined);
+      made?.free();
     }
   }
 
-  /** One at the beginning of a grammar, which whoever takes it frees. @throws GrammarError, EngineUnloaded */
-  async begin(spec: GrammarSpec): Promise<Matcher> {
-    this.#grammars ??= this.open(this.vocabulary);
-    const opening = this.#grammars;
+  /**
+   * Holds an answer to a grammar, from its beginning; whoever asked frees it.
+   *
+   * @param encode token ids of a text
+   * @param jumps whether forced tokens are added without being drawn
+   * @throws GrammarError, EngineUnloaded
+   */
+  async begin(
+    spec: GrammarSpec,
+    encode: (text: string) => number[],
+    jumps: boolean,
+  ): Promise<Constraint> {
+    this.#opened ??= this.open(this.vocabulary);
+    const opening = this.#opened;
     opening.catch(() => {
-      if (this.#grammars === opening) this.#grammars = undefined; // the next one tries again
+      if (this.#opened === opening) this.#opened = undefined; // the next one tries again
     });
-    const grammars = await opening;
+    const { grammars, Constraint } = await opening;
     if (this.#closed) throw new EngineUnloaded("the engine was unloaded");
-    return grammars.compile(spec).matcher();
+    return new Constraint(grammars.compile(spec).matcher(), encode, jumps);
   }
 
   close(): void {
     this.#closed = true;
-    this.#grammars?.then((grammars) => grammars.close()).catch(() => {});
+    this.#opened?.then(({ grammars }) => grammars.close()).catch(() => {});
   }
 }
 
@@ -66,7 +83,7 @@ function specOf({ kind, text }: PackGrammar): GrammarSpec {
   return kind === "regex" ? { kind, pattern: text } : { kind, grammar: text };
 }
 
-async function openGrammars(vocabulary: Vocabulary): Promise<Grammars> {
-  const { openGrammars } = await onDemand(() => import("./grammar.js"));
-  return openGrammars(vocabulary);
+async function openGrammars(vocabulary: Vocabulary): Promise<Opened> {
+  const { openGrammars, Constraint } = await onDemand(() => import("./grammar.js"));
+  return { grammars: await openGrammars(vocabulary), Constraint };
 }

@@ -1,8 +1,11 @@
 /** Sampler settings of a sequence: the row that the `sample` kernel reads. */
+import { FOLLOW } from "../program/masks.js";
 import type { SamplingOptions } from "./request.js";
 
 /** Words per row of the `sampling` input. */
 export const SAMPLING_WORDS = 16;
+/** Where in it the row of `masks` is that says what may be drawn. */
+export const MASK_ROW_WORD = 12;
 
 const USE_BIAS = 1;
 const USE_PENALTIES = 2;
@@ -41,7 +44,7 @@ export class SamplingRow {
   readonly usesPenalties: boolean;
   readonly plain: boolean;
 
-  /** @param masked whether the slot's mask says what may be drawn */
+  /** @param masked whether a row of `masks` says what may be drawn: the one that the slot's last draw led to, unless it is named */
   constructor(options: SamplingOptions, defaults: SamplingDefaults, seed: bigint, masked = false) {
     const { repetitionPenalty = defaults.repetition_penalty ?? 1 } = options;
     this.usesBias = options.logitBias.length > 0;
@@ -63,6 +66,7 @@ export class SamplingRow {
       (masked ? USE_MASK : 0);
     this.#row[10] = options.logprobs ?? 0;
     floats[11] = repetitionPenalty;
+    this.#row[MASK_ROW_WORD] = FOLLOW;
   }
 
   /** Writes the row of draw `index` (tokens generated so far) as row `row` of the input. */

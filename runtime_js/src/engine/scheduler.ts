@@ -19,7 +19,7 @@ import { KvMemory } from "./kv_memory.js";
 import { PageShare, STEP_MS } from "./page_share.js";
 import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason, GenerateResult } from "./request.js";
-import { RunAhead } from "./run_ahead.js";
+import { MIN_AHEAD, RunAhead } from "./run_ahead.js";
 import { Running, type Slots } from "./running.js";
 import { ServingCounts, type ServingStats } from "./serving_stats.js";
 import type { StepRunner } from "./step_runner.js";
@@ -280,9 +280,17 @@ export class Scheduler {
         this.#admit();
         if (!this.#submit()) break;
       }
+      if (this.#ahead.hurries) this.#learn();
       if (this.idle) this.onIdle();
     } finally {
       this.#pumping = false;
+    }
+  }
+
+  /** While the GPU is busy: masks that steps which run ahead may need. */
+  #learn(): void {
+    for (const { spec, ended } of this.#running.all) {
+      if (!ended) spec.constraint?.learn(this.#runner.masks);
     }
   }
 
@@ -308,10 +316,10 @@ export class Scheduler {
       const { generation, guesses } = draw;
       const rows = words?.subarray(at, at + (1 + guesses) * SAMPLED_WORDS);
       at += (1 + guesses) * SAMPLED_WORDS;
-      if (generation.ended || draw.dropped || !rows) continue;
-      const { draws, completionTokens, jumped } = generation;
+      if (generation.ended || draw.dropped || draw.strays !== generation.strays || !rows) continue;
+      const { draws, completionTokens, jumped, strayed } = generation;
       try {
-        const finish = generation.take(rows, guesses, now);
+        const finish = generation.take(rows, guesses, now, this.#runner.masks, draw.follows);
         // Its listener may have ended it.
         if (finish && !generation.ended) this.#finish(generation, finish);
       } catch (error) {
@@ -321,6 +329,7 @@ export class Scheduler {
       draw.gained = generation.completionTokens - completionTokens;
       this.#counts.drawn += draw.gained;
       this.#counts.jumped += generation.jumped - jumped;
+      this.#counts.strayed += generation.strayed - strayed;
     }
     this.#guesses.checked(step, took);
     this.onStep();
@@ -372,8 +381,14 @@ export class Scheduler {
     const drawing = chosen.filter(({ generation, count }) => count === generation.pending);
     const logprobs = drawing.some(({ generation }) => generation.spec.options.logprobs !== null);
     const sample = drawing.length === 0 ? NO_SAMPLE : logprobs ? SAMPLE_LOGPROBS : SAMPLE;
-    const masked = drawing.some(({ generation }) => generation.spec.constraint);
-    if (!masked) this.#guesses.add(chosen, drawing.length, this.#kv, runner);
+    const masked = drawing.filter(({ generation }) => generation.spec.constraint);
+    const follows = masked.every(({ generation }) => generation.foresees(runner.masks));
+    // Those under way keep the GPU busy until it is surer.
+    if (!follows && this.#underWay.length >= MIN_AHEAD) {
+      if (masked.every(({ generation }) => generation.foresees(runner.masks, 1))) return false;
+    }
+    for (const of of masked) of.follows = follows;
+    if (masked.length === 0) this.#guesses.add(chosen, drawing.length, this.#kv, runner);
     const rows = this.#guesses.rows(chosen, sample, runner);
     const missing = this.#beside.needed(runner.missing(rows, sample), runner);
     if (missing.length > 0) {
@@ -392,7 +407,7 @@ export class Scheduler {
     const prefilling = chosen.filter(({ generation }) => generation.prefills);
     try {
       this.#count(chosen);
-      if (masked)
+      if (!follows)
         this.#held = { step, draws: new HeldDraws(drawing, runner.forward(rows, sample)) };
       else this.#follow(step, runner.step(rows, sample));
     } catch (error) {
@@ -402,6 +417,7 @@ export class Scheduler {
     }
     this.#counts.steps++;
     this.#counts.rows += chosen.length;
+    if (follows) this.#counts.ahead += masked.length;
     for (const { generation } of prefilling) {
       this.#running.keepPrompt(generation);
       if (!generation.prefills) generation.spec.computed?.(generation.sequence as Sequence);
@@ -451,10 +467,10 @@ export class Scheduler {
     const runner = this.#runner;
     const began = this.now();
     try {
-      const slots = draws.mask(runner.masks, (generation, error) => this.#end(generation, error));
-      if (slots.length > 0) this.#counts.masked(this.now() - began);
-      const hurries = this.#ahead.hurries && step.promptTokens === 0;
-      this.#follow(step, draws.submit(slots, hurries));
+      const { hurries } = this.#ahead;
+      const rows = draws.mask(runner.masks, (of, error) => this.#end(of, error));
+      if (rows.size > 0) this.#counts.masked(this.now() - began);
+      this.#follow(step, draws.submit(rows, hurries && step.promptTokens === 0));
     } catch (error) {
       if (runner.gpu.failure()) return;
       for (const { generation } of step.draws) this.#end(generation, error as Error);

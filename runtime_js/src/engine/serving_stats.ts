@@ -29,10 +29,18 @@ export interface ServingStats {
   /** Guessed tokens that were checked, those that were right, and their part (0 before one): all, and of them a draft's. */
   speculation: GuessStats & { draft: GuessStats };
   /**
-   * Answers that must match a grammar: tokens that were added without being drawn, as nothing else could follow; steps whose masks
-   * of allowed tokens were made, and microseconds that those of a step took, on average and at most.
+   * Answers that must match a grammar: tokens that were added without being drawn, as nothing else could follow; steps whose draws
+   * waited for masks of allowed tokens, and microseconds that those of a step took, on average and at most; draws that were submitted
+   * before the tokens before them were known, as the GPU had their masks, and of these (and what came after them) those that were made
+   * by a wrong one, and so again.
    */
-  constrained: { jumpedTokens: number; masks: number; maskUs: { mean: number; max: number } };
+  constrained: {
+    jumpedTokens: number;
+    masks: number;
+    maskUs: { mean: number; max: number };
+    aheadDraws: number;
+    strayedDraws: number;
+  };
   /** KV pages: all, those of running requests, and those that only the prefix cache keeps. */
   pages: { total: number; running: number; cached: number };
   /** Prompt tokens found in the prefix cache, of all prompt tokens of requests that have run. */
@@ -67,6 +75,8 @@ export class ServingCounts {
   masks = 0;
   maskMs = 0;
   mostMaskMs = 0;
+  ahead = 0;
+  strayed = 0;
 
   /** Masks of a step took so many milliseconds. */
   masked(ms: number): void {
@@ -88,7 +98,13 @@ export class ServingCounts {
       decodeTokensPerSecond: this.decodeRate,
       meanBatch: mean(this.rows, this.steps),
       preemptions: this.preemptions,
-      constrained: { jumpedTokens, masks, maskUs },
+      constrained: {
+        jumpedTokens,
+        masks,
+        maskUs,
+        aheadDraws: this.ahead,
+        strayedDraws: this.strayed,
+      },
       cache: {
         cachedTokens: this.cached,
         hitRate: mean(this.cached, this.lookedUp),

@@ -1,5 +1,6 @@
 /** What runs steps: an executor, or two of them, of which one guesses. */
 import type { Drafter } from "./drafter.js";
+import type { MaskBuffer } from "./mask_table.js";
 import type { BatchRow } from "./plan.js";
 import type { Sampler } from "./running.js";
 
@@ -20,13 +21,13 @@ export interface StepRunner extends Sampler {
   /**
    * Submits a step but for its draws, which need masks that the host does not know yet.
    *
-   * @returns submits the draws, with the masks of these slots as they are in `masks` then; before any other step, or never.
+   * @returns submits the draws, by these rows of `masks`: of each draw that has one, by its number; before any other step, or never.
    *   `hurries`: their result is asked for until it is here
    */
   forward(
     batch: readonly BatchRow[],
     sample: readonly string[],
-  ): (slots: readonly number[], hurries: boolean) => Promise<Uint32Array>;
-  readonly masks: { row(slot: number): Uint32Array };
+  ): (rows: ReadonlyMap<number, number>, hurries: boolean) => Promise<Uint32Array>;
+  readonly masks: MaskBuffer;
   idle(): Promise<void>;
 }

@@ -7,7 +7,7 @@ export type Binding = WeightBinding | StorageBinding | BufferBinding | InputBind
  * program.json.
  */
 export interface Program {
-  format_version: 4;
+  format_version: 5;
   /**
    * Tokens per KV page.
    */

@@ -90,6 +90,12 @@ export class StepBlock {
     return slot && new Uint32Array(this.#bytes, slot.offset, slot.nbytes / 4);
   }
 
+  /** Writes the first bytes of one input again. */
+  uploadInput(queue: GPUQueue, buffer: GPUBuffer, name: string, bytes: number): void {
+    const { offset } = this.layout.inputs.get(name) as InputSlot;
+    queue.writeBuffer(buffer, offset, this.#bytes, offset, bytes);
+  }
+
   /** Writes everything a step with these symbol values can read. */
   upload(queue: GPUQueue, buffer: GPUBuffer, env: Environment): void {
     let end = 0;

@@ -29,6 +29,8 @@ interface Exports {
   matcher_accept(matcher: Pointer, token: number): number;
   matcher_accept_bytes(matcher: Pointer, bytes: Pointer, size: number): number;
   matcher_mask(matcher: Pointer, mask: Pointer, cached: number): number;
+  matcher_place(matcher: Pointer): number;
+  matcher_leads(matcher: Pointer, mask: Pointer, leads: Pointer, count: number): number;
   matcher_forced(matcher: Pointer): number;
   matcher_rollback(matcher: Pointer, tokens: number): number;
   matcher_state(matcher: Pointer): number;

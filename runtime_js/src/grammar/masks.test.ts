@@ -191,3 +191,42 @@ test("masks are what a matcher finds that has nothing of the engine", () => {
   expect(wrong).toEqual([]);
   expect(pairs).toBeGreaterThanOrEqual(300);
 });
+
+test("places with the same number have the same mask, and tokens lead where they are said to", () => {
+  let [led, places, elsewhere] = [0, 0, 0];
+  for (const [i, spec] of SPECS.entries()) {
+    const matcher = grammars.compile(spec).matcher();
+    const masks = new Map<number, string>();
+    const seen = () => {
+      const mask = `${maskOf(matcher, vocabulary)}`;
+      expect(masks.get(matcher.place) ?? mask).toBe(mask);
+      masks.set(matcher.place, mask);
+    };
+    walk(matcher, vocabulary, random(2000 + i), 4, (taken) => {
+      seen();
+      if (taken % 2 !== 0 || taken > 16) return;
+      const mask = new Uint32Array(Math.ceil(vocabulary.size / 32));
+      const leads = new Int32Array(vocabulary.size);
+      matcher.leads(mask, leads);
+      expect(mask).toEqual(maskOf(matcher, vocabulary));
+      const allowed = allowedTokens(mask);
+      leads.forEach((to, token) => {
+        if (to !== 0) expect(allowed).toContain(token);
+      });
+      for (const token of allowed.filter((_, n) => n % 7 === taken % 7)) {
+        if (leads[token] === 0 || vocabulary.stopTokens.includes(token)) continue;
+        matcher.accept(token);
+        led++;
+        if (matcher.place !== leads[token]) elsewhere++;
+        seen();
+        matcher.rollback(1);
+      }
+    });
+    places += masks.size;
+    matcher.free();
+  }
+  expect(places).toBeGreaterThan(500);
+  expect(led).toBeGreaterThan(2000);
+  // Where something is counted that a token is too short to tell.
+  expect(elsewhere / led).toBeLessThan(0.1);
+});

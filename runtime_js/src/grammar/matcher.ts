@@ -1,10 +1,14 @@
 /** Where one answer stands in its grammar. */
 import { GrammarError } from "../errors.js";
-import type { Core, Pointer } from "./core.js";
+import { type Core, CoreTrapped, type Pointer } from "./core.js";
 import type { Matcher } from "./spec.js";
+
+let compiled = 0;
 
 /** A compiled grammar in the engine's memory, freed with its last user. */
 export class Compiled {
+  /** Of all that were ever compiled. */
+  readonly number = ++compiled;
   #users = 1;
 
   constructor(
@@ -81,13 +85,48 @@ export class CompiledMatcher implements Matcher {
     this.#mask(into, false);
   }
 
+  get grammar(): number {
+    return this.compiled.number;
+  }
+
+  get place(): number {
+    return this.#check(this.compiled.core.call.matcher_place(this.#live()));
+  }
+
+  leads(into: Uint32Array, leads: Int32Array): void {
+    const { core, scratch, size, hidden } = this.compiled;
+    if (this.#state() & TAKEN) {
+      into.fill(0);
+      leads.fill(0);
+      return;
+    }
+    const at = core.call.malloc(4 * size);
+    if (at === 0) throw new CoreTrapped("the grammar engine is out of memory");
+    try {
+      this.#check(core.call.matcher_leads(this.#live(), scratch, at, size));
+      leads.set(new Int32Array(core.call.memory.buffer, at, size));
+      hidden.forEach((word, i) => {
+        if (word !== 0) for (let b = 0; b < 32; b++) if ((word >>> b) & 1) leads[32 * i + b] = 0;
+      });
+    } finally {
+      core.call.free(at);
+    }
+    this.#copy(into);
+  }
+
   #mask(into: Uint32Array, cached: boolean): void {
     if (this.#state() & TAKEN) {
       into.fill(0);
       return;
     }
-    const { core, scratch, words, size, hidden } = this.compiled;
+    const { core, scratch } = this.compiled;
     this.#check(core.call.matcher_mask(this.#live(), scratch, cached ? 1 : 0));
+    this.#copy(into);
+  }
+
+  /** The mask that was computed last, without hidden tokens. */
+  #copy(into: Uint32Array): void {
+    const { core, scratch, words, size, hidden } = this.compiled;
     const computed = new Uint32Array(core.call.memory.buffer, scratch, words);
     for (let i = 0; i < words; i++) into[i] = (computed[i] as number) & ~(hidden[i] as number);
     // The engine may leave ones beyond the vocabulary.

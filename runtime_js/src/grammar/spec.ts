@@ -64,6 +64,16 @@ export interface Matcher {
    * @param into u32[ceil(vocabulary / 32)]; bits beyond the vocabulary are 0
    */
   mask(into: Uint32Array): void;
+  /** A number for the compiled grammar, of all that were ever compiled here. */
+  readonly grammar: number;
+  /** A number for the place where it stands: equal numbers of a grammar, equal masks. A place that comes again may have a new number. */
+  readonly place: number;
+  /**
+   * {@link mask}, and for each token the place that it leads to; 0: it is not allowed, or that is not known. What a token counts (of a
+   * repetition, or of tokens) may lead elsewhere: {@link place} says so once it is taken.
+   * @param leads i32[vocabulary]
+   */
+  leads(into: Uint32Array, leads: Int32Array): void;
   /** Text that must come next whatever is drawn; "" if there is a choice. */
   forced(): string;
   /** A stop token was taken, or nothing but an end may follow. */

@@ -24,6 +24,7 @@ import {
 } from "../generated/validate.js";
 import { compileExpression } from "./expression.js";
 import { checkForm, readJson } from "./json.js";
+import { maskRowWords } from "./masks.js";
 
 /** The parsed files that say how to run a model. */
 export interface Model {
@@ -36,7 +37,7 @@ export interface Model {
   tier(name: string): Tier;
 }
 
-const PROGRAM_VERSION = 4;
+const PROGRAM_VERSION = 5;
 const KERNELS_VERSION = 2;
 
 /** What kernels may need beyond their tier, as alternatives of one that does not. */
@@ -71,7 +72,7 @@ const BUFFERS: Record<string, { dtype: string; shape: (string | number)[] }> = {
   logits: { dtype: "f32", shape: ["outs", "vocab"] },
   token_counts: { dtype: "u32", shape: ["slots", "vocab"] },
   logit_bias: { dtype: "f32", shape: ["slots", "vocab"] },
-  token_mask: { dtype: "u32", shape: ["slots", "mask_words"] },
+  masks: { dtype: "u32", shape: ["mask_rows", "mask_row"] },
   sampled: { dtype: "u32", shape: ["outs", 64] },
 };
 /** What an encoder has instead of all these. */
@@ -201,12 +202,18 @@ function checkArrays(
   const env = program.symbols.map((s) => s.max ?? PROBES[s.name] ?? 1);
   const known = new Map<string, number>(program.symbols.map((s, i) => [s.name, env[i] as number]));
   known.set("vocab", manifest.model.vocab_size);
-  known.set("mask_words", Math.ceil(manifest.model.vocab_size / 32));
+  const maskRow = maskRowWords(manifest.model.vocab_size);
+  known.set("mask_row", maskRow);
   known.set("hidden", manifest.model.hidden_size);
   known.set("seqs + 1", (known.get("seqs") as number) + 1);
   needs(new Set(arrays.map((a) => a.name)), Object.keys(expected), `${what}s`);
   for (const { name, dtype, shape } of arrays) {
     const size = shape.reduce<number>((n, e) => n * compileExpression(e, symbols)(env), 1);
+    // A row for nobody, one for each slot, and as many more as the program has room for.
+    if (name === "masks") {
+      const rows = Math.floor(size / maskRow);
+      known.set("mask_rows", Math.max(rows, 1 + (known.get("slots") as number)));
+    }
     const want = Object.hasOwn(expected, name) ? expected[name] : undefined;
     if (!want) continue;
     const elements = want.shape.reduce<number>(

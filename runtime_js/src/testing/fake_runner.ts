@@ -3,11 +3,17 @@
  * says so. The next token is a function of all tokens that the page table leads to, so that a page given away too early,
  * copied too late or found under a wrong prefix changes the answer.
  */
+import type { MaskBuffer } from "../engine/mask_table.js";
 import type { StepRunner } from "../engine/step_runner.js";
 import type { PagePool } from "../kv/page_pool.js";
+import { FOLLOW, MASK_HEAD, maskRowWords, maskWords } from "../program/masks.js";
 import type { TokenBytes } from "../text/token_bytes.js";
 
 export const FAKE_VOCAB = 40;
+const MASK_ROW = maskRowWords(FAKE_VOCAB);
+
+/** Draws, by a row of masks if one is named: the token, and the tag of the mask. */
+type Draw = (named?: number) => [id: number, tag: number];
 
 /** Tokens as letters. */
 export const fakeBytes = {
@@ -63,10 +69,9 @@ export class FakeRunner implements StepRunner {
   readonly #last: Int32Array;
   readonly #counts: Int32Array[];
   readonly #bias: number[];
-  readonly #masks: Uint32Array[];
-  /** The host's copies of masks. */
-  readonly #copies: Uint32Array[];
-  readonly masks = { row: (slot: number) => this.#copies[slot] as Uint32Array };
+  /** The buffer `masks`. */
+  readonly #masks: Uint32Array;
+  readonly masks: MaskBuffer;
   /** Draws of a step that are not submitted. */
   #open: object | undefined;
   readonly #results: (() => void)[] = [];
@@ -95,9 +100,13 @@ export class FakeRunner implements StepRunner {
     this.#last = new Int32Array(maxBatch).fill(-1);
     this.#counts = Array.from({ length: maxBatch }, () => new Int32Array(FAKE_VOCAB).fill(99));
     this.#bias = Array(maxBatch).fill(99);
-    const masks = () => Array.from({ length: maxBatch }, () => new Uint32Array(2));
-    this.#masks = masks();
-    this.#copies = masks();
+    const maskRows = 2 * maxBatch + 6;
+    this.#masks = new Uint32Array(maskRows * MASK_ROW);
+    this.masks = {
+      rows: maskRows,
+      vocab: FAKE_VOCAB,
+      write: (offset, words) => this.#masks.set(words, offset),
+    };
     const failed = new Promise<never>((_, reject) => {
       this.#lose = reject;
     });
@@ -156,17 +165,16 @@ export class FakeRunner implements StepRunner {
     const open = {};
     this.#open = open;
     this.halves++;
-    return (slots, hurries) => {
+    return (rows, hurries) => {
       this.hurried.push(hurries);
       if (this.#open !== open) throw new Error("draws of a step that is over");
       this.#open = undefined;
-      for (const slot of slots) this.#masks[slot]?.set(this.masks.row(slot));
-      return this.#draw(draws);
+      return this.#draw(draws, rows);
     };
   }
 
   /** Runs a step but for its draws. */
-  #compute(batch: Parameters<StepRunner["step"]>[0]): (() => number)[] {
+  #compute(batch: Parameters<StepRunner["step"]>[0]): Draw[] {
     this.#open = undefined;
     this.steps++;
     this.rows += batch.length;
@@ -179,7 +187,7 @@ export class FakeRunner implements StepRunner {
     if (batch.length > this.maxBatch || total > this.chunk)
       throw new Error("the step is too large");
     const held = new Set<number>();
-    const draws: (() => number)[] = [];
+    const draws: Draw[] = [];
     for (const { sequence, tokens, outs } of batch) {
       const { pages, slot } = sequence;
       const from = sequence.length;
@@ -199,28 +207,36 @@ export class FakeRunner implements StepRunner {
         });
         const words = new Uint32Array(16);
         sampling.write(words, 0, drawIndex);
-        draws.push(() => {
+        draws.push((named = words[12] as number) => {
           const flags = words[9] as number;
           const counts = flags & USE_PENALTIES ? (this.#counts[slot] as Int32Array) : [];
           const bias = flags & USE_BIAS ? (this.#bias[slot] as number) : 0;
           const seed = words[6] as number;
           let id = this.next(known, { seed, index: words[8] as number, counts, bias });
-          const mask = this.#masks[slot] as Uint32Array;
-          // Masks of those that have ended may be anything.
-          if (flags & USE_MASK && mask.some((word) => word !== 0)) id = fakeAllowed(id, mask);
+          let tag = 0;
+          if (flags & USE_MASK) {
+            const by = named === FOLLOW ? (this.#masks[slot * MASK_ROW] as number) : named;
+            const row = this.#masks.subarray(by * MASK_ROW, (by + 1) * MASK_ROW);
+            tag = row[1] as number;
+            if (by > 0) id = fakeAllowed(id, row.subarray(MASK_HEAD));
+            const next = row[MASK_HEAD + maskWords(FAKE_VOCAB) + (id >> 2)] as number;
+            this.#masks[slot * MASK_ROW] = (next >>> (8 * (id & 3))) & 255;
+          }
           if (flags & USE_PENALTIES) (counts as Int32Array)[id] = (counts[id] as number) + 1;
           this.#last[slot] = id;
-          return id;
+          return [id, tag];
         });
       }
     }
     return draws;
   }
 
-  #draw(draws: readonly (() => number)[]): Promise<Uint32Array> {
+  #draw(draws: readonly Draw[], rows?: ReadonlyMap<number, number>): Promise<Uint32Array> {
     const result = new Uint32Array(64 * draws.length);
     draws.forEach((draw, i) => {
-      result[64 * i] = draw();
+      const [id, tag] = draw(rows?.get(i));
+      result[64 * i] = id;
+      result[64 * i + 3] = tag;
     });
     return new Promise((resolve) => this.#results.push(() => resolve(result)));
   }

@@ -19,6 +19,10 @@ export function classes(pattern: string): string[] {
 export class PatternMatcher implements Matcher {
   /** Matchers that were not freed. */
   static live = 0;
+  /** Tokens that are said to lead to the beginning, wherever they lead. */
+  static misleads: (id: number) => boolean = () => false;
+  /** Numbers of all there were. */
+  static readonly #grammars = new Map<string, number>();
   #at = 0;
   #freed = false;
 
@@ -49,13 +53,35 @@ export class PatternMatcher implements Matcher {
     return true;
   }
 
-  mask(into: Uint32Array): boolean {
+  mask(into: Uint32Array): void {
     this.#check();
     into.fill(0);
     for (let id = 0; id < this.letters.size; id++) {
       if (this.#allows(id)) into[id >> 5] = (into[id >> 5] as number) | (1 << (id & 31));
     }
-    return true;
+  }
+
+  get grammar(): number {
+    const { classes, tail, letters } = this;
+    const key = [letters.eos, ...classes, tail].join("\n");
+    if (!PatternMatcher.#grammars.has(key)) {
+      PatternMatcher.#grammars.set(key, 1 + PatternMatcher.#grammars.size);
+    }
+    return PatternMatcher.#grammars.get(key) as number;
+  }
+
+  /** Places of the tail are one. */
+  get place(): number {
+    return 1 + Math.min(this.#at, this.classes.length);
+  }
+
+  leads(into: Uint32Array, leads: Int32Array): void {
+    this.mask(into);
+    const next = 1 + Math.min(this.#at + 1, this.classes.length);
+    for (let id = 0; id < this.letters.size; id++) {
+      const goesOn = this.#allows(id) && !this.letters.eos.includes(id);
+      leads[id] = goesOn ? (PatternMatcher.misleads(id) ? 1 : next) : 0;
+    }
   }
 
   forced(): string {

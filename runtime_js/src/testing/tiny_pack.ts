@@ -6,10 +6,12 @@
 import { createHash } from "node:crypto";
 import type { Kernel, KernelRecord } from "../generated/kernels.js";
 import type { FileRole } from "../program/manifest.js";
+import { maskRowWords } from "../program/masks.js";
 
 export const VOCAB = 260;
 export const IM_START = 256;
 export const IM_END = 257;
+const MASK_ROW = maskRowWords(VOCAB);
 const PAGE = 4;
 const CHUNK = 8;
 const MAX_BATCH = 2;
@@ -97,18 +99,21 @@ const sample = `
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> sampled: array<u32>;
 @group(0) @binding(6) var<storage, read_write> last: array<i32>;
-@group(0) @binding(7) var<storage, read> token_mask: array<u32>;
+@group(0) @binding(7) var<storage, read_write> masks: array<u32>;
 @compute @workgroup_size(1) fn main(@builtin(workgroup_id) g: vec3u) {
   let s = g.x;
   let row = s * 16u;
   let own = u32(slots[s]);
   let slot = own * ${VOCAB}u;
+  var by = 0u;
+  if ((sampling[row + 9u] & 4u) != 0u) {
+    by = sampling[row + 12u];
+    if (by == 0xffffffffu) { by = masks[own * ${MASK_ROW}u]; }
+  }
   var best = 0u;
   var most = -1e30;
   for (var v = 0u; v < ${VOCAB}u; v++) {
-    if ((sampling[row + 9u] & 4u) != 0u) {
-      if (((token_mask[own * ${Math.ceil(VOCAB / 32)}u + v / 32u] >> (v % 32u)) & 1u) == 0u) { continue; }
-    }
+    if (by > 0u && ((masks[by * ${MASK_ROW}u + 2u + v / 32u] >> (v % 32u)) & 1u) == 0u) { continue; }
     var x = logits[s * ${VOCAB}u + v];
     if ((sampling[row + 9u] & 1u) != 0u) { x += bias[slot + v]; }
     if ((sampling[row + 9u] & 2u) != 0u) {
@@ -122,6 +127,11 @@ const sample = `
   if ((sampling[row + 9u] & 2u) != 0u) { counts[slot + best] += 1u; }
   sampled[s * 64u] = best;
   last[own] = i32(best);
+  if ((sampling[row + 9u] & 4u) != 0u) {
+    sampled[s * 64u + 3u] = masks[by * ${MASK_ROW}u + 1u];
+    let next = masks[by * ${MASK_ROW}u + 2u + ${Math.ceil(VOCAB / 32)}u + best / 4u];
+    masks[own * ${MASK_ROW}u] = (next >> (8u * (best % 4u))) & 255u;
+  }
 }`;
 
 const logprobs = `
@@ -237,7 +247,7 @@ export function tinyProgram() {
           buffer("token_counts"),
           buffer("sampled"),
           buffer("last_tokens"),
-          buffer("token_mask"),
+          buffer("masks"),
         ],
         params: null,
         grid: ["outs", 1, 1],
@@ -264,7 +274,7 @@ export function tinyProgram() {
   const step = (name: string, max: number) => ({ name, description: name, scope: "step", max });
   const load = (name: string) => ({ name, description: name, scope: "load", max: null });
   return {
-    format_version: 4,
+    format_version: 5,
     page_size: PAGE,
     symbols: [
       step("tokens", CHUNK),
@@ -301,7 +311,7 @@ export function tinyProgram() {
           { name: "logits", dtype: "f32", shape: ["outs", VOCAB] },
           { name: "token_counts", dtype: "u32", shape: ["slots", VOCAB] },
           { name: "logit_bias", dtype: "f32", shape: ["slots", VOCAB] },
-          { name: "token_mask", dtype: "u32", shape: ["slots", Math.ceil(VOCAB / 32)] },
+          { name: "masks", dtype: "u32", shape: [["+", "slots", 64], MASK_ROW] },
           { name: "sampled", dtype: "u32", shape: ["outs", 64] },
         ],
         functions: { prefill: model, decode: model, sample: sampler, logprobs: report },

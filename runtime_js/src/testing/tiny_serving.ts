@@ -1,6 +1,7 @@
 /** Requests to the toy model on a real device, and what it says to each alone. */
 import { getEventListeners } from "node:events";
 import { expect } from "vitest";
+import { Constraint } from "../engine/constraint.js";
 import type { LanguageModel } from "../engine/language_model.js";
 import { load } from "../engine/load.js";
 import { Matchers } from "../engine/matchers.js";
@@ -89,7 +90,8 @@ export async function loadTiny(
     () => {},
     never,
   );
-  model.matchers = new Matchers({ size: VOCAB } as Vocabulary, {}, tinyGrammars);
+  const opened = { grammars: tinyGrammars, Constraint };
+  model.matchers = new Matchers({ size: VOCAB } as Vocabulary, {}, async () => opened);
   await model.finish(); // so that no idle moment's work is counted below
 }
 
@@ -118,13 +120,13 @@ function tinyMatcher(grammar: string): PatternMatcher {
 }
 
 /** Grammars of {@link Ask}, as they are written. */
-const tinyGrammars = async (): Promise<Grammars> => ({
+const tinyGrammars: Grammars = {
   compile: (spec) => {
     if (spec.kind !== "regex") throw new GrammarError("a pattern is expected");
     return { matcher: () => tinyMatcher(spec.pattern) };
   },
   close: () => {},
-});
+};
 
 export interface Asked {
   ask: Ask;
