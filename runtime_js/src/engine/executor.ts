@@ -16,7 +16,7 @@ import { Functions, firstOf, type Rows } from "./functions.js";
 import { type BatchRow, Planner } from "./plan.js";
 import { PLAIN, type SamplingDefaults, SamplingRow } from "./sampling.js";
 import { TokenMasks } from "./token_masks.js";
-import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
+import { coresHere, PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
 const PLAIN_ONLY = [PLAIN];
 const PLAIN_LOGPROBS = [PLAIN, "logprobs"];
@@ -61,8 +61,14 @@ export class Executor {
     this.#pageSize = parts.pageSize;
     this.masks = new TokenMasks(this.#most("slots"), vocab);
     const canSplit = parts.functions.has("decode_split");
-    const pieceTokens = gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS;
-    this.#planner = new Planner(memory.block, symbols, parts.pageSize, canSplit, pieceTokens);
+    this.#planner = new Planner(
+      memory.block,
+      symbols,
+      parts.pageSize,
+      canSplit,
+      gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS,
+      gpu.software ? coresHere() : 0,
+    );
   }
 
   /**
