@@ -127,6 +127,10 @@ TEAMS_THREADS = 8
 TEAMS_SLACK = 40.0
 """How far above the score that weights refer to others may be: exp(40) times the longest context
 is far from what f32 holds, and exp(-40) from what it tells apart."""
+TEAMS_RISE = 60.0
+"""The same where scores that rise by more have all be read again, which should be seldom. exp(60)
+times the longest context and f16's largest value is what f32 still holds; and where a part's weight
+vanishes, exp(-87), all it has is less than exp(60 - 87) of the whole."""
 
 
 def halves_of_chunks(a: DecodeAttentionAttrs, tier: Tier) -> bool:
@@ -142,7 +146,7 @@ def _teams(c: Constants) -> Constants:
         "THREADS": TEAMS_THREADS,
         "OWN_CHUNKS": own,
         "RAGGED": c["CHUNKS"] != 8 * own,
-        "SLACK": TEAMS_SLACK,
+        "SLACK": TEAMS_RISE,
     }
 
 

@@ -87,12 +87,17 @@ def check(plan: Works, lengths: list[int], lists: list[list[int]], page: int) ->
 
 
 @pytest.mark.parametrize("page", [16, 32])
-@pytest.mark.parametrize("tokens", [PIECE_TOKENS, SOFTWARE_PIECE_TOKENS])
+@pytest.mark.parametrize(
+    ("tokens", "cores"),
+    [(PIECE_TOKENS, 0), (SOFTWARE_PIECE_TOKENS, 1), (SOFTWARE_PIECE_TOKENS, 6)],
+)
 @pytest.mark.parametrize(("least", "most", "share"), [(1, 20000, 0.0), (1, 5000, 0.8)])
-def test_random_batches(page: int, tokens: int, least: int, most: int, share: float) -> None:
+def test_random_batches(
+    page: int, tokens: int, cores: int, least: int, most: int, share: float
+) -> None:
     shared = 0
     for lengths, lists in batches(1000, least, most, page, share):
-        plan = plan_works(lengths, lists, page, 16 * 16, tokens)
+        plan = plan_works(lengths, lists, page, 16 * 16, tokens, cores)
         check(plan, lengths, lists, page)
         assert plan.parts <= 16 * 16
         shared += plan.shared > 0
@@ -124,7 +129,8 @@ def test_the_runtime_cuts_the_same() -> None:
         return total
 
     sums = []
-    for page, tokens in ((16, 128), (16, 256), (32, 128)):
+    rules = ((16, 128, 0), (16, 256, 0), (32, 128, 0), (16, 512, 2), (16, 512, 8))
+    for page, tokens, cores in rules:
         total = 0
         for _ in range(300):
             lengths: list[int] = []
@@ -135,7 +141,7 @@ def test_the_runtime_cuts_the_same() -> None:
                 other = lists[random(row)] if row and random(4) else []
                 kept = other[: min(random(len(other) + 1), count)]
                 lists.append(kept + [1000 * row + at for at in range(len(kept), count)])
-            plan = plan_works(lengths, lists, page, 64 + random(200), tokens)
+            plan = plan_works(lengths, lists, page, 64 + random(200), tokens, cores)
             total = add(total, plan.work.ravel().tolist())
             counts = [plan.works, plan.shared, plan.saved, int(plan.pays)]
             total = add(total, plan.work_rows.tolist() + counts)
@@ -143,7 +149,21 @@ def test_the_runtime_cuts_the_same() -> None:
     assert sums == SUMS
 
 
-SUMS = [3472379981, 1611744627, 887032720]
+SUMS = [3472379981, 1611744627, 887032720, 2899271493, 535144653]
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 8])
+def test_each_core_of_a_software_adapter_has_the_same_share(cores: int) -> None:
+    def cut(*lengths: int) -> list[int]:
+        lists = alone(list(lengths), 16)
+        plan = plan_works(lengths, lists, 16, 256, SOFTWARE_PIECE_TOKENS, cores)
+        return next(loads(plan))
+
+    assert len(cut(4096)) == cores
+    assert len(cut(1040)) == min(cores, 2)
+    assert len(cut(4096, 1)) == max(cores, 2)
+    rows = [4096, 4090, 4000, 3999, 4096, 4010, 4001, 4096]
+    assert sorted(cut(*rows)) == sorted(rows)
 
 
 def test_choices_of_one_prompt() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -74,7 +75,9 @@ def main() -> None:
     timers: dict[str, list[Callable[[int], float]]] = {}
     read: dict[str, int] = {}
     for name, table in (("alone", own), ("shared", shared)):
-        plan = plan_works([length] * ROWS, table.tolist(), PAGE, PARTS, SOFTWARE_PIECE_TOKENS)
+        plan = plan_works(
+            [length] * ROWS, table.tolist(), PAGE, PARTS, SOFTWARE_PIECE_TOKENS, os.cpu_count() or 1
+        )
         arrays = common | {"page_table": table, "work": plan.work, "work_rows": plan.work_rows}
         symbols = {"seqs": ROWS, "max_pages": count, "works": plan.works, "parts": plan.parts}
         symbols |= {"tokens": ROWS, "shared_works": plan.shared}

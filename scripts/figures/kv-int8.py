@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +105,8 @@ def attention_timer(device: Device, kind: str, context: int) -> Callable[[], flo
     keys, values = (rng.standard_normal(shape).astype(np.float16) for _ in "kv")
     kv_k, kv_v = oracle.keep_int8(keys, values) if kind == "int8" else (keys, values)
     table = np.arange(pages, dtype=np.int32)[None]
-    plan = plan_works([context], table.tolist(), PAGE, PARTS, SOFTWARE_PIECE_TOKENS)
+    rule = (PARTS, SOFTWARE_PIECE_TOKENS, os.cpu_count() or 1)
+    plan = plan_works([context], table.tolist(), PAGE, *rule)
     heads = SHAPE["H"] + 2 * SHAPE["KV"]
     arrays = {
         "qkv": rng.standard_normal((1, heads * SHAPE["D"])).astype(np.float32),

@@ -212,8 +212,11 @@ class Batch:
 def _pages(
     rng: np.random.Generator, attrs: Attrs, tier: Tier, shape: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
-    """Random pages, as the attributes and the tier want them kept."""
+    """Random pages, as the attributes and the tier want them kept. `peaks`: (first, factor) of
+    every fifth position of a page, whose keys are so much larger."""
     keys, values = normal(rng, *shape), normal(rng, *shape)
+    first, factor = attrs.pop("peaks", (0, 1))
+    keys[:, :, first::5] *= factor
     if attrs.get("kv") == "int8":
         keys, values = oracle.keep_int8(keys, values)
     else:

@@ -9,11 +9,14 @@
 {% from "turn.wgsl" import turn_functions %}
 {% from "attention.wgsl" import page_row, keys, values, capped, quad, int8_words with context %}
 {% from "teams.wgsl" import team_sum, team_sums %}
+// Whether there is a second turn is the same for all lanes, as subgroupAny says it, which the uniformity analysis cannot know.
+diagnostic(off, subgroup_uniformity);
 {% include "bindings.wgsl" %}
 
 {% set QUADS = D // 4 %}
 {% set HALF = D // 8 %}
 {% set OWN = 2 * OWN_CHUNKS * QPC %}
+{% set GROUPS = (HEADS + 3) // 4 %}
 {# For float pages. #}
 {% macro keep(pages) %}
 {% for half in ("low", "high") %}
@@ -167,101 +170,109 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
   let column{{ OWN_CHUNKS + k }} = column{{ k }} + {{ CHUNKS // 2 }}u;
 {% endfor %}
 
-  // Weights are relative to `highest`, at most {{ SLACK }} below the highest score: so sums are seldom scaled anew.
+  // Member m has what there is once for each head of heads m, m + 4, …
+  let first_member = lane - member;
+{% if PARTS * HEADS > GROUP %}
+  let heads_left = (kv_head + 1u) * {{ GROUP }}u - first_head;
+{% endif %}
+{% for g in range(GROUPS) %}
+  let own_head{{ g }} = {{ "min(member + %du, %du)" % (4 * g, HEADS - 1) }};
+  // Weights are relative to `highest`: the newest position's score, or the first that is looked at.
+  var highest{{ g }} = -3.0e38f;
+  var newest_score{{ g }} = -3.0e38f;
+  var top{{ g }} = -3.0e38f;
+  var total{{ g }} = 0.0f;
+{% endfor %}
 {% for r in range(HEADS) %}
-  var highest{{ r }} = -3.0e38f;
-  var total{{ r }} = 0.0f;
 {% for i in range(OWN) %}
   var sum{{ r }}_{{ i }} = vec4<f32>();
 {% endfor %}
 {% endfor %}
   if (newest) {
-{% for r in range(HEADS) %}
-    highest{{ r }} = capped(team_sum({% for i in range(OWN) %}{{ " + " if i }}dot(heads[{{ r * OWN + i }}], heads[{{ HEADS * OWN + i }}]){% endfor %}));
+{% for g in range(GROUPS) %}
+    newest_score{{ g }} = capped(team_sums(vec4<f32>({% for j in range(4) %}{% set r = [4 * g + j, HEADS - 1] | min %}{% for i in range(OWN) %}{{ " + " if i }}dot(heads[{{ r * OWN + i }}], heads[{{ HEADS * OWN + i }}]){% endfor %}{{ ", " if not loop.last }}{% endfor %}), member));
+    highest{{ g }} = newest_score{{ g }};
 {% endfor %}
-    if (team == 0u) {
-{% for r in range(HEADS) %}
-      total{{ r }} = 1.0f;
-{% for i in range(OWN) %}
-      sum{{ r }}_{{ i }} = heads[{{ (HEADS + 1) * OWN + i }}];
-{% endfor %}
-{% endfor %}
-    }
   }
 
-  let first_member = lane - member;
   var touched = 0u;
-  // A step is a position of each team, both in one page, which is looked up once. More positions, each with its loads, would make more
-  // code than a processor keeps decoded.
-  var first = page_row(row, kv_head, begin / {{ PAGE }}u * {{ PAGE }}u);
-  for (var at = begin / {{ THREADS // 4 }}u * {{ THREADS // 4 }}u; at < end; at += teams) {
-    if (at % {{ PAGE }}u < teams) {
-      first = page_row(row, kv_head, at / {{ PAGE }}u * {{ PAGE }}u);
-      // A page is not near the one before: touched a page ahead, it is at hand in time.
-      let ahead = page_row(row, kv_head, min((at / {{ PAGE }}u + 1u) * {{ PAGE }}u, end - 1u)){{ " + lane * 4u %% %du" % (PAGE * CHUNKS) if not int8 }};
+  // Once, unless a score is so far above `highest` that weights may be too large: then again, relative to the top score.
+  for (var turn = 0u; turn < 2u; turn++) {
+{% for g in range(GROUPS) %}
+    total{{ g }} = select(0.0f, exp(newest_score{{ g }} - highest{{ g }}), newest && team == 0u);
+{% endfor %}
+{% for r in range(HEADS) %}
+    let newest_weight{{ r }} = subgroupShuffle(total{{ r // 4 }}, first_member + {{ r % 4 }}u);
+{% for i in range(OWN) %}
+    sum{{ r }}_{{ i }} = newest_weight{{ r }} * heads[{{ (HEADS + 1) * OWN + i }}];
+{% endfor %}
+{% endfor %}
+    // A step is a position of each team, both in one page, which is looked up once. More positions, each with its loads, would make more
+    // code than a processor keeps decoded.
+    var first = page_row(row, kv_head, begin / {{ PAGE }}u * {{ PAGE }}u);
+    for (var at = begin / {{ THREADS // 4 }}u * {{ THREADS // 4 }}u; at < end; at += teams) {
+      if (at % {{ PAGE }}u < teams) {
+        first = page_row(row, kv_head, at / {{ PAGE }}u * {{ PAGE }}u);
+        // A page is not near the one before: touched a page ahead, it is at hand in time.
+        let ahead = page_row(row, kv_head, min((at / {{ PAGE }}u + 1u) * {{ PAGE }}u, end - 1u)){{ " + lane * 4u %% %du" % (PAGE * CHUNKS) if not int8 }};
 {% if int8 %}
-      touched |= kv_k[{{ keys("ahead") }} + {{ "lane * 8u %% %du" % (PAGE * (CHUNKS + 1)) }}].x | kv_v[{{ values("ahead") }} + {{ "lane * 8u %% %du" % (PAGE * CHUNKS) }}].x;
+        touched |= kv_k[{{ keys("ahead") }} + {{ "lane * 8u %% %du" % (PAGE * (CHUNKS + 1)) }}].x | kv_v[{{ values("ahead") }} + {{ "lane * 8u %% %du" % (PAGE * CHUNKS) }}].x;
 {% else %}
-      touched |= {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_k[ahead].x) | {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_v[ahead].x);
+        touched |= {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_k[ahead].x) | {{ "u32" if kv == "f16" else "bitcast<u32>" }}(kv_v[ahead].x);
 {% endif %}
-    }
-    let own = at + team;
-    let seen = {{ "own >= begin && " if window or split }}own < end;
-    let place = first + min(own, end - 1u) % {{ PAGE }}u{{ " * %du" % CHUNKS if not int8 }};
+      }
+      let own = at + team;
+      let seen = {{ "own >= begin && " if window or split }}own < end;
+      let place = first + min(own, end - 1u) % {{ PAGE }}u{{ " * %du" % CHUNKS if not int8 }};
 {% if int8 %}
-    let scales = scales_of(place);
+      let scales = scales_of(place);
 {% endif %}
 {% for k in range(2 * OWN_CHUNKS) %}
-    let k{{ k }} = kv_k[{{ keys("place") }} + column{{ k }}];
+      let k{{ k }} = kv_k[{{ keys("place") }} + column{{ k }}];
 {% endfor %}
 {% for r in range(HEADS) %}
-    var product{{ r }} = 0.0f;
+      var product{{ r }} = 0.0f;
 {% endfor %}
 {% for i in range(OWN) %}
-    let kq{{ i }} = {{ quad("k%d" % (i // QPC), i % QPC) }};
+      let kq{{ i }} = {{ quad("k%d" % (i // QPC), i % QPC) }};
 {% for r in range(HEADS) %}
-    product{{ r }} += dot(heads[{{ r * OWN + i }}], kq{{ i }});
+      product{{ r }} += dot(heads[{{ r * OWN + i }}], kq{{ i }});
 {% endfor %}
 {% endfor %}
-    // Member m has the scores of heads m, m + 4, …
-{% for g in range((HEADS + 3) // 4) %}
-    let kept{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for j in range(4) %}product{{ [4 * g + j, HEADS - 1] | min }}{{ ", " if not loop.last }}{% endfor %}), member){{ " * scales.x" if int8 }}), seen);
+{% for g in range(GROUPS) %}
+      let score{{ g }} = select(-3.0e38f, capped(team_sums(vec4<f32>({% for j in range(4) %}product{{ [4 * g + j, HEADS - 1] | min }}{{ ", " if not loop.last }}{% endfor %}), member){{ " * scales.x" if int8 }}), seen);
+      top{{ g }} = max(top{{ g }}, score{{ g }});
+{% if split %}
+      highest{{ g }} = select(highest{{ g }}, score{{ g }}, highest{{ g }} == -3.0e38f);
+{% endif %}
+      let share{{ g }} = select(0.0f, exp(score{{ g }} - highest{{ g }}), seen);
+      total{{ g }} += share{{ g }};
 {% endfor %}
 {% for r in range(HEADS) %}
-    let score{{ r }} = subgroupShuffle(kept{{ r // 4 }}, first_member + {{ r % 4 }}u);
+      let weight{{ r }} = subgroupShuffle(share{{ r // 4 }}, first_member + {{ r % 4 }}u);
 {% endfor %}
-    if ({% for r in range(HEADS) %}{{ " || " if r }}score{{ r }} - highest{{ r }} > {{ SLACK | f32 }}{% endfor %}) {
+      // Not sooner: while the processor reads these, the weights become ready.
+{% for k in range(2 * OWN_CHUNKS) %}
+      let v{{ k }} = kv_v[{{ values("place") }} + column{{ k }}];
+{% endfor %}
+{% if int8 %}
 {% for r in range(HEADS) %}
-      let higher{{ r }} = max(highest{{ r }}, score{{ r }});
-      let decay{{ r }} = exp(highest{{ r }} - higher{{ r }});
-      highest{{ r }} = higher{{ r }};
-      total{{ r }} *= decay{{ r }};
+      let scaled{{ r }} = weight{{ r }} * scales.y;
+{% endfor %}
+{% endif %}
 {% for i in range(OWN) %}
-      sum{{ r }}_{{ i }} *= decay{{ r }};
+      let vq{{ i }} = {{ quad("v%d" % (i // QPC), i % QPC) }};
+{% for r in range(HEADS) %}
+      sum{{ r }}_{{ i }} += {{ "scaled" if int8 else "weight" }}{{ r }} * vq{{ i }};
 {% endfor %}
 {% endfor %}
     }
-{% for g in range((HEADS + 3) // 4) %}
-    let share{{ g }} = select(0.0f, exp(kept{{ g }} - vec4<f32>({% for j in range(4) %}highest{{ [4 * g + j, HEADS - 1] | min }}{{ ", " if not loop.last }}{% endfor %})[member]), seen);
-{% endfor %}
-{% for r in range(HEADS) %}
-    let weight{{ r }} = subgroupShuffle(share{{ r // 4 }}, first_member + {{ r % 4 }}u);
-{% endfor %}
-    // Not sooner: while the processor reads these, the weights become ready.
-{% for k in range(2 * OWN_CHUNKS) %}
-    let v{{ k }} = kv_v[{{ values("place") }} + column{{ k }}];
-{% endfor %}
-{% for r in range(HEADS) %}
-    total{{ r }} += weight{{ r }};
-{% if int8 %}
-    let scaled{{ r }} = weight{{ r }} * scales.y;
-{% endif %}
-{% endfor %}
-{% for i in range(OWN) %}
-    let vq{{ i }} = {{ quad("v%d" % (i // QPC), i % QPC) }};
-{% for r in range(HEADS) %}
-    sum{{ r }}_{{ i }} += {{ "scaled" if int8 else "weight" }}{{ r }} * vq{{ i }};
-{% endfor %}
+    let rise = {% for g in range(GROUPS) %}{{ "max(" if not loop.last }}top{{ g }} - highest{{ g }}{{ ", " if not loop.last }}{% endfor %}{{ ")" * (GROUPS - 1) }};
+    if (!subgroupAny(rise > {{ SLACK | f32 }})) {
+      break;
+    }
+{% for g in range(GROUPS) %}
+    highest{{ g }} = max(highest{{ g }}, top{{ g }});
 {% endfor %}
   }
   // For the compiler, a use of what was touched; the score stays what it is.
@@ -269,40 +280,53 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
 
   // The two teams of a subgroup meet; then each writes a half.
   if (teams > 1u) {
+{% for g in range(GROUPS) %}
+    let higher{{ g }} = max(highest{{ g }}, subgroupShuffleXor(highest{{ g }}, 4u));
+    let decay{{ g }} = exp(highest{{ g }} - higher{{ g }});
+    highest{{ g }} = higher{{ g }};
+    total{{ g }} *= decay{{ g }};
+    total{{ g }} += subgroupShuffleXor(total{{ g }}, 4u);
+{% endfor %}
 {% for r in range(HEADS) %}
-    let higher{{ r }} = max(highest{{ r }}, subgroupShuffleXor(highest{{ r }}, 4u));
-    let decay{{ r }} = exp(highest{{ r }} - higher{{ r }});
-    highest{{ r }} = higher{{ r }};
-    total{{ r }} *= decay{{ r }};
-    total{{ r }} += subgroupShuffleXor(total{{ r }}, 4u);
+    let decay_of{{ r }} = subgroupShuffle(decay{{ r // 4 }}, first_member + {{ r % 4 }}u);
 {% for i in range(OWN) %}
-    sum{{ r }}_{{ i }} *= decay{{ r }};
+    sum{{ r }}_{{ i }} *= decay_of{{ r }};
     sum{{ r }}_{{ i }} += subgroupShuffleXor(sum{{ r }}_{{ i }}, 4u);
 {% endfor %}
 {% endfor %}
   }
+{% if split %}
+{% for g in range(GROUPS) %}
+  if (team == 0u && member + {{ 4 * g }}u < {{ "min(heads_left, %du)" % HEADS if PARTS * HEADS > GROUP else "%du" % HEADS }}) {
+    scratch0[(piece.w * {{ H }}u + first_head + own_head{{ g }}) * {{ QUADS + 1 }}u + {{ QUADS }}u] = vec4<f32>(highest{{ g }}, total{{ g }}, 0.0f, 0.0f);
+  }
+{% endfor %}
+{% else %}
+{% for g in range(GROUPS) %}
+{% if sinks %}
+  let sink{{ g }} = sinks[{{ "min(first_head + own_head%d, %du)" % (g, H - 1) }}];
+  let most{{ g }} = max(highest{{ g }}, sink{{ g }});
+  let share{{ g }} = exp(highest{{ g }} - most{{ g }});
+  let factor{{ g }} = share{{ g }} / (total{{ g }} * share{{ g }} + exp(sink{{ g }} - most{{ g }}));
+{% else %}
+  let factor{{ g }} = 1.0f / total{{ g }};
+{% endif %}
+{% endfor %}
+{% for r in range(HEADS) %}
+  let inverse{{ r }} = subgroupShuffle(factor{{ r // 4 }}, first_member + {{ r % 4 }}u);
+{% endfor %}
+{% endif %}
   for (var half = team; half < 2u; half += teams) {
 {% for r in range(HEADS) %}
 {% if PARTS * HEADS > GROUP %}
-    if (first_head + {{ r }}u < (kv_head + 1u) * {{ GROUP }}u) {
+    if ({{ r }}u < heads_left) {
 {% else %}
     {
 {% endif %}
 {% if split %}
       let out = (piece.w * {{ H }}u + first_head + {{ r }}u) * {{ QUADS + 1 }}u + half * {{ HALF }}u;
-      if (member == 0u) {
-        scratch0[out - half * {{ HALF }}u + {{ QUADS }}u] = vec4<f32>(highest{{ r }}, total{{ r }}, 0.0f, 0.0f);
-      }
 {% else %}
       let out = (row * {{ H }}u + first_head + {{ r }}u) * {{ QUADS }}u + half * {{ HALF }}u;
-{% if sinks %}
-      let sink = sinks[first_head + {{ r }}u];
-      let most = max(highest{{ r }}, sink);
-      let share = exp(highest{{ r }} - most);
-      let inverse = share / (total{{ r }} * share + exp(sink - most));
-{% else %}
-      let inverse = 1.0f / total{{ r }};
-{% endif %}
 {% endif %}
 {% for k in range(OWN_CHUNKS) %}
 {% if RAGGED and loop.last %}
@@ -315,7 +339,7 @@ fn attend(x: u32, subgroup: u32, lane: u32, row: u32) {
 {% if split %}
         scratch0[out + column{{ k }} * {{ QPC }}u + {{ n }}u] = {{ value }};
 {% else %}
-        y[out + column{{ k }} * {{ QPC }}u + {{ n }}u] = {{ value }} * inverse;
+        y[out + column{{ k }} * {{ QPC }}u + {{ n }}u] = {{ value }} * inverse{{ r }};
 {% endif %}
 {% endfor %}
       }

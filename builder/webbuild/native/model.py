@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from collections.abc import Sequence as List
 from pathlib import Path
@@ -55,6 +56,7 @@ class NativeModel:
         self._load = {name: maxima[name] for name in ("max_pages", "pages", "slots")}
         self._most_parts = maxima.get("parts", 0)
         self._piece_tokens = SOFTWARE_PIECE_TOKENS if device.software else PIECE_TOKENS
+        self._cores = (os.cpu_count() or 1) if device.software else 0
         self._functions = program.tiers[tier].functions.keys()
         buffers = {buffer.name: buffer for buffer in program.tiers[tier].buffers}
         self._mask_row_words = int(evaluate(buffers["masks"].shape[-1], maxima))
@@ -224,6 +226,7 @@ class NativeModel:
             self.pack.program.page_size,
             self._most_parts,
             self._piece_tokens,
+            self._cores,
         )
         self._player.run(self._function(batch, plan), plan.inputs, plan.symbols | self._load)
         for row in batch:

@@ -19,14 +19,17 @@ from webbuild.schema.program import Expr, Few, Function, Launch, Tier
 from .device import Device
 from .memory import Memory
 
-# naga knows the subgroup built-ins without the directive, and refuses the directive.
-_ENABLE_SUBGROUPS = re.compile(r"^\s*enable\s+subgroups\s*;", re.MULTILINE)
+# naga knows the subgroup built-ins without the directive and does not look where they are called:
+# it refuses the one directive, and complains of the other.
+_SUBGROUPS = re.compile(
+    r"^\s*(enable\s+subgroups|diagnostic\(off, subgroup_uniformity\))\s*;", re.MULTILINE
+)
 _TYPES = {"read": "read-only-storage", "read_write": "storage"}
 
 
 def shader_code(wgsl: str) -> str:
     """A kernel's source as wgpu takes it."""
-    return _ENABLE_SUBGROUPS.sub("", wgsl)
+    return _SUBGROUPS.sub("", wgsl)
 
 
 @dataclass(frozen=True, slots=True)

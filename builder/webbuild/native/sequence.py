@@ -89,11 +89,12 @@ class StepPlan:
         page_size: int,
         most_parts: int,
         piece_tokens: int = PIECE_TOKENS,
+        cores: int = 0,
     ) -> StepPlan:
         """Plans a step of these rows, in that order.
 
         Every sequence must already have its pages. most_parts: of a split decode, whose works have
-        piece_tokens at least.
+        piece_tokens at least. cores: of a software adapter, else 0.
         """
         counts = np.array([len(row.tokens) for row in batch], np.int32)
         firsts = np.cumsum(counts, dtype=np.int32) - counts
@@ -115,7 +116,7 @@ class StepPlan:
             logit_rows += [int(first) + out for out in row.outs]
             slots += [sequence.slot] * len(row.outs)
         pages = [row.sequence.pages for row in batch]
-        works = plan_works(lengths, pages, page_size, most_parts, piece_tokens)
+        works = plan_works(lengths, pages, page_size, most_parts, piece_tokens, cores)
         inputs: dict[str, npt.NDArray[np.generic]] = {
             "token_ids": np.concatenate([np.array(row.tokens, np.int32) for row in batch]),
             "positions": np.array(positions, np.int32),

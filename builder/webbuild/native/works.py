@@ -24,7 +24,8 @@ I32 = npt.NDArray[np.int32]
 PIECE_TOKENS = 128
 """A work has at least so many positions, if there are: each piece costs a rotation and a merge."""
 SOFTWARE_PIECE_TOKENS = 512
-"""The same for software adapters, which have few cores to keep busy."""
+"""The same for software adapters, which have few cores to keep busy: as many works as cores, or as
+rows if they are more, give each the same share."""
 ROW_WORKS, LEAST_WORKS = 16, 32
 """Works aimed at: so many per row, and in all."""
 EVEN_PAGES = 5
@@ -85,9 +86,11 @@ def plan_works(
     page_size: int,
     limit: int,
     piece_tokens: int = PIECE_TOKENS,
+    cores: int = 0,
 ) -> Works:
     """Cuts contexts of `lengths` ≥ 1 positions into at most max(limit, rows) parts.
 
+    cores: of a software adapter, else 0.
     pages: of each row, as in the page table; equal ones at the same place hold the same positions,
     and so do all before them. Whole pages are shared, never that of a row's newest position.
     """
@@ -96,13 +99,13 @@ def plan_works(
     owned, shared = _segments(lengths, pages, page_size, min(most // 4, most - rows))
     room = most - rows - sum(len(one.rows) for one in shared)
     widest = max((len(one.rows) for one in shared), default=1)
-    aim = max(LEAST_WORKS, ROW_WORKS * rows)
+    aim = cores or max(LEAST_WORKS, ROW_WORKS * rows)
     shared_works = _cut(shared, page_size, min(aim, 1 + room // 2 // widest), piece_tokens)
     room -= max(0, len(shared_works) - 1) * widest
-    if _even(owned, piece_tokens):
+    if _even(owned, piece_tokens, aim):
         works = [[_Piece(one, one.begin, one.end)] for one in owned]
     else:
-        works = _cut(owned, page_size, min(aim, 1 + room), piece_tokens, rows)
+        works = _cut(owned, page_size, min(max(aim, rows), 1 + room), piece_tokens, rows)
     return _table(rows, works, shared_works)
 
 
@@ -164,12 +167,12 @@ def _segments(
     return owned, shared
 
 
-def _even(owned: Sequence[_Segment], piece_tokens: int) -> bool:
+def _even(owned: Sequence[_Segment], piece_tokens: int, aim: int) -> bool:
     """Whether a work for each row is right: not longer than need be, and as long as each other."""
     sizes = [one.end - one.begin for one in owned]
-    return sum(sizes) // piece_tokens <= len(sizes) and 4 * len(sizes) * max(sizes) <= 5 * sum(
-        sizes
-    )
+    total = sum(sizes)
+    enough = min(aim, total // piece_tokens) <= len(sizes)
+    return enough and 4 * len(sizes) * max(sizes) <= 5 * total
 
 
 def _cut(

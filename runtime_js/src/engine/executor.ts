@@ -23,7 +23,7 @@ import {
   type SamplingDefaults,
   SamplingRow,
 } from "./sampling.js";
-import { PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
+import { coresHere, PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
 
 const PLAIN_ONLY = [PLAIN];
 const PLAIN_LOGPROBS = [PLAIN, "logprobs"];
@@ -73,8 +73,14 @@ export class Executor {
       write: (offset, words) => this.#write("masks", 4 * offset, words),
     };
     const canSplit = parts.functions.has("decode_split");
-    const pieceTokens = gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS;
-    this.#planner = new Planner(memory.block, symbols, parts.pageSize, canSplit, pieceTokens);
+    this.#planner = new Planner(
+      memory.block,
+      symbols,
+      parts.pageSize,
+      canSplit,
+      gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS,
+      gpu.software ? coresHere() : 0,
+    );
   }
 
   /**

@@ -75,13 +75,14 @@ export class Planner {
   readonly #parts: number;
   readonly #tableWidth: number;
 
-  /** canSplit: the program has `decode_split`; pieceTokens: of a piece, at least. */
+  /** canSplit: the program has `decode_split`; pieceTokens: of a piece, at least; cores: of a software adapter, else 0. */
   constructor(
     block: StepBlock,
     symbols: Symbols,
     pageSize: number,
     canSplit: boolean,
     pieceTokens = PIECE_TOKENS,
+    cores = 0,
   ) {
     // check.ts has proved that these exist.
     this.#tokenIds = block.i32("token_ids") as Int32Array;
@@ -108,6 +109,7 @@ export class Planner {
         pageSize,
         symbols.maxima[this.#parts] as number,
         pieceTokens,
+        cores,
       );
     }
     this.#tableWidth = symbols.maxima[symbols.index.get("max_pages") as number] as number;

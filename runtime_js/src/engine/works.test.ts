@@ -19,14 +19,20 @@ interface Plan {
 
 const planners = new Map<string, { planner: WorkPlanner; work: Int32Array; rows: Int32Array }>();
 
-function plan({ lengths, pages }: Batch, page = 16, limit = 256, tokens = PIECE_TOKENS): Plan {
+function plan(
+  { lengths, pages }: Batch,
+  page = 16,
+  limit = 256,
+  tokens = PIECE_TOKENS,
+  cores = 0,
+): Plan {
   // One planner for many batches: what one leaves must not matter to the next.
-  const key = `${page} ${limit} ${tokens}`;
+  const key = `${page} ${limit} ${tokens} ${cores}`;
   let made = planners.get(key);
   if (!made) {
     const work = new Int32Array(8 * Math.max(limit, 16));
     const rows = new Int32Array(17);
-    made = { planner: new WorkPlanner(work, rows, page, limit, tokens), work, rows };
+    made = { planner: new WorkPlanner(work, rows, page, limit, tokens, cores), work, rows };
     planners.set(key, made);
   }
   const { planner, work, rows } = made;
@@ -125,7 +131,7 @@ describe("pieces of contexts", () => {
     for (let i = 0; i < 1000; i++) {
       const page = i % 2 ? 32 : 16;
       const rows = batch(random, page);
-      const got = plan(rows, page, 256, i % 3 ? PIECE_TOKENS : SOFTWARE_PIECE_TOKENS);
+      const got = i % 3 ? plan(rows, page) : plan(rows, page, 256, SOFTWARE_PIECE_TOKENS, i % 7);
       check(rows, got, page);
       expect(got.parts).toBeLessThanOrEqual(256);
       if (got.sharedWorks > 0) shared++;
@@ -147,14 +153,16 @@ describe("pieces of contexts", () => {
     // builder/tests/test_works.py makes the same batches, and compares with the same sums.
     const random = lcg();
     const sums = [
-      [16, 128],
-      [16, 256],
-      [32, 128],
-    ].map(([page, tokens]) => {
+      [16, 128, 0],
+      [16, 256, 0],
+      [32, 128, 0],
+      [16, 512, 2],
+      [16, 512, 8],
+    ].map(([page, tokens, cores]) => {
       let sum = 0;
       for (let i = 0; i < 300; i++) {
         const rows = batch(random, page as number);
-        const got = plan(rows, page, 64 + random(200), tokens);
+        const got = plan(rows, page, 64 + random(200), tokens, cores);
         const counts = [got.works, got.sharedWorks, got.saved, Number(got.pays)];
         for (const word of [...got.items.flat(), ...got.workRows, ...counts]) {
           sum = (Math.imul(31, sum) + word) >>> 0;
@@ -162,7 +170,7 @@ describe("pieces of contexts", () => {
       }
       return sum;
     });
-    expect(sums).toEqual([3472379981, 1611744627, 887032720]);
+    expect(sums).toEqual([3472379981, 1611744627, 887032720, 2899271493, 535144653]);
   });
 
   test("choices of one prompt read it once", () => {

@@ -7,8 +7,13 @@
 export const SPLIT_CONTEXT = 1024;
 /** A work has at least so many positions, if there are: each piece costs a rotation and a merge. */
 export const PIECE_TOKENS = 128;
-/** The same for software adapters, which have few cores to keep busy. */
+/**
+ * The same for software adapters, which have few cores to keep busy: as many works as cores, or as rows if they are more, give
+ * each the same share.
+ */
 export const SOFTWARE_PIECE_TOKENS = 512;
+/** Where nothing says how many cores there are. */
+const SOME_CORES = 4;
 /** Works aimed at: so many per row, and in all. */
 const ROW_WORKS = 16;
 const LEAST_WORKS = 32;
@@ -18,6 +23,9 @@ const EVEN_PAGES = 5;
 const PART_TOKENS = 16;
 /** So many positions, read once instead of once more, make pieces pay in short contexts too. */
 const SHARED_CONTEXT = 512;
+
+/** Of the machine, which a software adapter computes on. */
+export const coresHere = (): number => globalThis.navigator?.hardwareConcurrency || SOME_CORES;
 
 /** Segments of a line, the pieces it is cut into, and the first piece of each work. */
 class Line {
@@ -153,6 +161,7 @@ export class WorkPlanner {
    * @param workRows gets the first part of each row, and their number at the end
    * @param limit of parts, unless there are more rows
    * @param pieceTokens of a work, at least
+   * @param cores of a software adapter, else 0
    */
   constructor(
     private readonly work: Int32Array,
@@ -160,6 +169,7 @@ export class WorkPlanner {
     private readonly pageSize: number,
     private readonly limit: number,
     private readonly pieceTokens = PIECE_TOKENS,
+    private readonly cores = 0,
   ) {
     const rows = workRows.length - 1;
     const parts = Math.max(limit, rows);
@@ -204,12 +214,15 @@ export class WorkPlanner {
     this.#widest = 1;
     this.#visit(0, rows, 0, Math.min(most >> 2, most - rows));
     let room = most - rows - this.#sharedParts;
-    const aim = Math.max(LEAST_WORKS, ROW_WORKS * rows);
+    const aim = this.cores || Math.max(LEAST_WORKS, ROW_WORKS * rows);
     const sharedMost = 1 + Math.floor((room >> 1) / this.#widest);
     this.#shared.cut(this.pageSize, Math.min(aim, sharedMost), this.pieceTokens, 1);
     room -= Math.max(0, this.#shared.works - 1) * this.#widest;
-    if (this.#even()) this.#owned.whole();
-    else this.#owned.cut(this.pageSize, Math.min(aim, 1 + room), this.pieceTokens, rows);
+    if (this.#even(aim)) this.#owned.whole();
+    else {
+      const owned = Math.min(Math.max(aim, rows), 1 + room);
+      this.#owned.cut(this.pageSize, owned, this.pieceTokens, rows);
+    }
     this.#fill();
     return this.saved >= SHARED_CONTEXT + PART_TOKENS * this.parts;
   }
@@ -264,13 +277,13 @@ export class WorkPlanner {
   }
 
   /** Whether a work for each row is right: no longer than they need be, and as long as each other. */
-  #even(): boolean {
+  #even(aim: number): boolean {
     const { segments, total, begin, end } = this.#owned;
     let longest = 0;
     for (let i = 0; i < segments; i++) {
       longest = Math.max(longest, (end[i] as number) - (begin[i] as number));
     }
-    const enough = Math.floor(total / this.pieceTokens) <= segments;
+    const enough = Math.min(aim, Math.floor(total / this.pieceTokens)) <= segments;
     return enough && 4 * segments * longest <= 5 * total;
   }
 
