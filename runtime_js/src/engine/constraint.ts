@@ -1,6 +1,7 @@
 /** What an answer must match, and where it stands: which tokens may come next, and which must. */
 import { GrammarError } from "../errors.js";
 import type { Matcher } from "../grammar/spec.js";
+import { HeldDraws } from "./held_draws.js";
 import {
   type MaskBuffer,
   type MaskRow,
@@ -168,6 +169,11 @@ export class Constraint implements Place {
   leads(into: Uint32Array, leads: Int32Array): void {
     this.matcher.leads(into, leads);
     allowsAny(into);
+  }
+
+  /** Holds the draws of a step back that this answer is in. Here, as whoever has no grammar need not load it. */
+  hold(...parts: ConstructorParameters<typeof HeldDraws>): HeldDraws {
+    return new HeldDraws(...parts);
   }
 
   free(): void {

@@ -14,7 +14,7 @@ import { ChunkBudget } from "./chunk_budget.js";
 import { Exclusive } from "./exclusive.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
 import { type Chosen, choose, Guesses } from "./guesses.js";
-import { HeldDraws } from "./held_draws.js";
+import type { HeldDraws } from "./held_draws.js";
 import { KvMemory } from "./kv_memory.js";
 import { PageShare, STEP_MS } from "./page_share.js";
 import { insertRanked } from "./rank.js";
@@ -407,8 +407,8 @@ export class Scheduler {
     const prefilling = chosen.filter(({ generation }) => generation.prefills);
     try {
       this.#count(chosen);
-      if (!follows)
-        this.#held = { step, draws: new HeldDraws(drawing, runner.forward(rows, sample)) };
+      const holds = follows ? undefined : masked[0]?.generation.spec.constraint;
+      if (holds) this.#held = { step, draws: holds.hold(drawing, runner.forward(rows, sample)) };
       else this.#follow(step, runner.step(rows, sample));
     } catch (error) {
       if (runner.gpu.failure()) return false;
