@@ -1,7 +1,7 @@
 /** What an answer must match, and where it stands: which tokens may come next, and which must. */
 import { GrammarError } from "../errors.js";
 import type { Matcher } from "../grammar/spec.js";
-import { HeldDraws } from "./held_draws.js";
+import { type Drawing, HeldDraws } from "./held_draws.js";
 import {
   type MaskBuffer,
   type MaskRow,
@@ -172,7 +172,9 @@ export class Constraint implements Place {
   }
 
   /** Holds the draws of a step back that this answer is in. Here, as whoever has no grammar need not load it. */
-  hold(...parts: ConstructorParameters<typeof HeldDraws>): HeldDraws {
+  hold<Request extends Drawing>(
+    ...parts: ConstructorParameters<typeof HeldDraws<Request>>
+  ): HeldDraws<Request> {
     return new HeldDraws(...parts);
   }
 

@@ -1,14 +1,32 @@
 /** Draws of a step whose forward pass is submitted: they wait for masks, which depend on tokens that are still to be read. */
-import type { Generation } from "./generation.js";
-import type { Chosen } from "./guesses.js";
 import type { MaskBuffer } from "./mask_table.js";
-import type { StepRunner } from "./step_runner.js";
 
-export class HeldDraws {
+/** A request, as far as its draw is concerned. */
+export interface Drawing {
+  readonly ended: boolean;
+  /** Whether tokens before the draw are still to be read. */
+  readonly awaits: boolean;
+  readonly draws: number;
+  readonly strays: number;
+  readonly spec: { readonly constraint?: { row(masks: MaskBuffer): number } };
+}
+
+/** A draw, with what was said of its request when it was chosen. */
+interface Draw<Request> {
+  readonly generation: Request;
+  readonly draws: number;
+  readonly strays: number;
+  dropped: boolean;
+}
+
+export class HeldDraws<Request extends Drawing> {
   /** @param draw submits them, by these rows of masks */
   constructor(
-    private readonly draws: readonly Chosen[],
-    private readonly draw: ReturnType<StepRunner["forward"]>,
+    private readonly draws: readonly Draw<Request>[],
+    private readonly draw: (
+      rows: ReadonlyMap<number, number>,
+      hurries: boolean,
+    ) => Promise<Uint32Array>,
   ) {}
 
   /** Whether all that their masks depend on has been read. */
@@ -17,7 +35,7 @@ export class HeldDraws {
   }
 
   /** Those that have neither ended meanwhile nor gone on without drawing, and need a mask. */
-  get #masked(): Chosen[] {
+  get #masked(): Draw<Request>[] {
     return this.draws.filter((of) => isWanted(of) && of.generation.spec.constraint);
   }
 
@@ -29,7 +47,7 @@ export class HeldDraws {
    */
   mask(
     masks: MaskBuffer,
-    refuse: (generation: Generation, error: Error) => void,
+    refuse: (generation: Request, error: Error) => void,
   ): Map<number, number> {
     const rows = new Map<number, number>();
     for (const of of this.#masked) {
@@ -56,5 +74,5 @@ export class HeldDraws {
   }
 }
 
-const isWanted = ({ generation, draws, strays }: Chosen): boolean =>
+const isWanted = ({ generation, draws, strays }: Draw<Drawing>): boolean =>
   !generation.ended && generation.draws === draws && generation.strays === strays;

@@ -64,7 +64,7 @@ export class Scheduler {
   readonly #requests = new Map<Generation, Request>();
   readonly #underWay: Step[] = [];
   /** Comes after all that are under way; nothing is submitted before its draws are. */
-  #held: { step: Step; draws: HeldDraws } | undefined;
+  #held: { step: Step; draws: HeldDraws<Generation> } | undefined;
   readonly #exclusive = new Exclusive(() => this.#wake());
   readonly #ahead = new RunAhead();
   /** What of the GPU's time is the page's. */
