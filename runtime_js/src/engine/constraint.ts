@@ -74,7 +74,7 @@ export class Constraint implements Place {
     if (!this.matcher.accept(token)) {
       throw new GrammarError(`token ${token} was drawn, which the grammar does not allow`);
     }
-    const to = table.find(this);
+    const to = table.meet(this);
     from?.led(to !== undefined);
     this.#from = from;
     this.#led += NEWEST * (Number(to?.leads !== undefined) - this.#led);

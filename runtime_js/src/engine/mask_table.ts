@@ -126,9 +126,15 @@ export class MaskTable {
    * @throws GrammarError
    */
   take(place: Place): MaskRow {
-    const found = this.find(place);
-    const row = found ?? this.#make(place);
+    const row = this.meet(place) ?? this.#make(place);
     row.used = ++this.#clock;
+    return row;
+  }
+
+  /** The row of a place that an answer has come to, if it has one. */
+  meet(place: Place): MaskRow | undefined {
+    const row = this.find(place);
+    if (row) row.used = ++this.#clock;
     return row;
   }
 

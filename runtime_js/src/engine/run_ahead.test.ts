@@ -25,7 +25,14 @@ test("where steps are short, what waits for a result hurries", () => {
     true,
     true,
   ]);
-  expect(aheadAt(0.1, 1).hurries).toBe(false);
+  expect([100, 8, 4, 3, 0].map((ms) => aheadAt(ms).outruns)).toEqual([
+    false,
+    false,
+    false,
+    true,
+    true,
+  ]);
+  expect(aheadAt(0.1, 1)).toMatchObject({ hurries: false, outruns: false });
 });
 
 test("one hiccup is forgotten; tokens that arrive together are not a division by zero", () => {

@@ -39,6 +39,11 @@ export class RunAhead {
     return this.#mean !== undefined && this.#mean < LONG;
   }
 
+  /** Whether they come so fast that nothing hides it: then it pays to have the GPU know what the host would tell it. */
+  get outruns(): boolean {
+    return this.#mean !== undefined && this.#mean < COVER;
+  }
+
   /** Steps to have submitted and not yet read: enough to cover a result's way beside the one that is awaited. */
   get depth(): number {
     if (this.#mean === undefined) return MIN_AHEAD;

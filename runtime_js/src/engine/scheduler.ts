@@ -280,7 +280,7 @@ export class Scheduler {
         this.#admit();
         if (!this.#submit()) break;
       }
-      if (this.#ahead.hurries) this.#learn();
+      if (this.#ahead.outruns) this.#learn();
       if (this.idle) this.onIdle();
     } finally {
       this.#pumping = false;
