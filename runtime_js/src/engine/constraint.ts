@@ -16,8 +16,6 @@ const FEWEST = 2;
 /** Beginnings of what may follow a forced text; a token that one of them changes is not the text's own. */
 const SEQUELS = ['"', "a", "A", "0", " ", "\n", "-", ".", ",", ":", "{", "}", "[", "]", "<", "é"];
 
-/** Weight of the newest token in how often an answer's tokens lead to rows that lead on. */
-const NEWEST = 0.25;
 /** How likely a draw ahead must be of use: one that is not costs a step, and one that is a part of it. */
 const LIKELY = 0.95;
 /** Places that are looked at ahead of an answer when it comes to the one before them. */
@@ -32,8 +30,6 @@ export class Constraint implements Place {
   #from: MaskRow | undefined;
   /** Whether something was learnt of this place just now. */
   #learnt = false;
-  /** Of its newest tokens, how many led to rows that lead on. */
-  #led = 0;
 
   /**
    * @param matcher at the answer's beginning; {@link free} frees it
@@ -77,7 +73,6 @@ export class Constraint implements Place {
     const to = table.meet(this);
     from?.led(to !== undefined);
     this.#from = from;
-    this.#led += NEWEST * (Number(to?.leads !== undefined) - this.#led);
     return to !== undefined;
   }
 
@@ -120,8 +115,7 @@ export class Constraint implements Place {
     const table = tableIn(masks);
     const row = table.find(this);
     if (!row || this.#blind === this.place) return false;
-    // Of the rows after this one something is known only.
-    const later = unread > 1 ? Math.max(this.#led, table.trustAfter(row)) : 1;
+    const later = unread > 1 ? table.trustAfter(row) : 1;
     return row.trust * later ** (unread - 1) >= LIKELY;
   }
 
