@@ -19,7 +19,8 @@ export interface PublicBuild {
 const WORDS = [" a", " the", "a", "e", " ", "\n", ".", "0"];
 
 export class PublicSubject {
-  readonly #prompts = new Map<number, string>();
+  /** Prompts so far: no two begin alike, so that none is found in a build's prefix cache but for what its template begins with. */
+  #prompts = 0;
 
   private constructor(
     private readonly engine: Engine,
@@ -49,11 +50,7 @@ export class PublicSubject {
         { param: "start" },
       );
     }
-    let content = this.#prompts.get(prompt);
-    if (content === undefined) {
-      content = await this.#contentOf(prompt);
-      this.#prompts.set(prompt, content);
-    }
+    const content = await this.#contentOf(prompt, `${++this.#prompts} `);
     const answer = await this.engine.chat.completions.create({
       messages: [{ role: "user", content }],
       max_tokens: tokens,
@@ -61,14 +58,18 @@ export class PublicSubject {
       logit_bias: Object.fromEntries(this.ends.map((id) => [String(id), -100])),
     });
     const stats = await this.engine.stats();
-    const { prompt_tokens, completion_tokens } = answer.usage as {
+    const { prompt_tokens, completion_tokens, prompt_tokens_details } = answer.usage as {
       prompt_tokens: number;
       completion_tokens: number;
+      prompt_tokens_details?: { cached_tokens?: number }; // of builds with a prefix cache
     };
+    const first = (prompt_tokens * 1000) / stats.prefillTokensPerSecond;
+    const computed = prompt_tokens - (prompt_tokens_details?.cached_tokens ?? 0);
     return {
       promptTokens: prompt_tokens,
       completionTokens: completion_tokens,
-      prefill: (prompt_tokens * 1000) / stats.prefillTokensPerSecond,
+      // As if all of it had been computed.
+      prefill: (first * prompt_tokens) / computed,
       decode: ((completion_tokens - 1) * 1000) / stats.decodeTokensPerSecond,
       detail: null,
     };
@@ -78,28 +79,36 @@ export class PublicSubject {
     await this.engine.unload();
   }
 
-  /** Text that makes a prompt of exactly `wanted` tokens. @throws InvalidRequestError when the template alone has more */
-  async #contentOf(wanted: number): Promise<string> {
+  /**
+   * Text that makes a prompt of exactly `wanted` tokens.
+   *
+   * @param beginning of it, if that fits
+   * @throws InvalidRequestError when the template alone has more
+   */
+  async #contentOf(wanted: number, beginning: string): Promise<string> {
     const count = (content: string) => {
       const messages: ChatCompletionMessageParam[] = [{ role: "user", content }];
       return this.engine.countTokens(messages);
     };
-    for (const word of WORDS) {
-      let content = "";
-      let tokens = await count(content);
-      if (tokens > wanted) {
-        throw new InvalidRequestError(`the chat template alone has ${tokens} tokens`, {
-          param: "prompt",
-        });
+    const least = await count("");
+    if (least > wanted) {
+      throw new InvalidRequestError(`the chat template alone has ${least} tokens`, {
+        param: "prompt",
+      });
+    }
+    for (const begin of [beginning, ""]) {
+      for (const word of WORDS) {
+        let content = begin;
+        let tokens = await count(content);
+        while (tokens < wanted) {
+          const longer = content + word.repeat(wanted - tokens);
+          const now = await count(longer);
+          if (now <= tokens || now > wanted) break;
+          content = longer;
+          tokens = now;
+        }
+        if (tokens === wanted) return content;
       }
-      while (tokens < wanted) {
-        const longer = content + word.repeat(wanted - tokens);
-        const now = await count(longer);
-        if (now <= tokens || now > wanted) break;
-        content = longer;
-        tokens = now;
-      }
-      if (tokens === wanted) return content;
     }
     throw new InvalidRequestError(`no text makes a prompt of exactly ${wanted} tokens`, {
       param: "prompt",
