@@ -30,11 +30,12 @@ from webbuild.schema.program import (
     WeightBinding,
 )
 from webbuild.schema.tensor_cache import ShardRecord, TensorRecord
+from webgpu_kernels.constants import mask_row_words
 
 V, D, PAGE, CHUNK, BATCH, CONTEXT = 11, 3, 4, 8, 3, 32
 SPLIT = 7  # rows of the head in its first segment
 EOS = 10
-MASK_ROW = 2 + -(-V // 32) + -(-V // 4)
+MASK_ROW = mask_row_words(V)
 
 F32 = npt.NDArray[np.float32]
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from webbuild.native.works import SOFTWARE_PIECE_TOKENS, plan_works
+from webbuild.native.works import SOFTWARE_PIECE_TOKENS, cores_here, plan_works
 from webgpu_kernels import lower
 from webgpu_kernels.tests.device import Device
 
@@ -76,7 +75,7 @@ def main() -> None:
     read: dict[str, int] = {}
     for name, table in (("alone", own), ("shared", shared)):
         plan = plan_works(
-            [length] * ROWS, table.tolist(), PAGE, PARTS, SOFTWARE_PIECE_TOKENS, os.cpu_count() or 1
+            [length] * ROWS, table.tolist(), PAGE, PARTS, SOFTWARE_PIECE_TOKENS, cores_here()
         )
         arrays = common | {"page_table": table, "work": plan.work, "work_rows": plan.work_rows}
         symbols = {"seqs": ROWS, "max_pages": count, "works": plan.works, "parts": plan.parts}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from demo_model.items import Item
 from scripts.figures.pages import DEMO
 from webbuild.native import NativeModel
 from webbuild.native.pack import Pack
-from webbuild.native.works import SOFTWARE_PIECE_TOKENS, plan_works
+from webbuild.native.works import SOFTWARE_PIECE_TOKENS, cores_here, plan_works
 from webbuild.pack import PackOptions, Reporter, pack_model
 from webbuild.quantize import get_quantization
 from webbuild.schema.program import KvStore
@@ -105,7 +104,7 @@ def attention_timer(device: Device, kind: str, context: int) -> Callable[[], flo
     keys, values = (rng.standard_normal(shape).astype(np.float16) for _ in "kv")
     kv_k, kv_v = oracle.keep_int8(keys, values) if kind == "int8" else (keys, values)
     table = np.arange(pages, dtype=np.int32)[None]
-    rule = (PARTS, SOFTWARE_PIECE_TOKENS, os.cpu_count() or 1)
+    rule = (PARTS, SOFTWARE_PIECE_TOKENS, cores_here())
     plan = plan_works([context], table.tolist(), PAGE, *rule)
     heads = SHAPE["H"] + 2 * SHAPE["KV"]
     arrays = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from collections.abc import Sequence as List
 from pathlib import Path
@@ -30,7 +29,7 @@ from .pack import Pack
 from .player import Player
 from .sampling import Sampling
 from .sequence import PagePool, Row, Sequence, StepPlan, sampling_rows
-from .works import PIECE_TOKENS, SOFTWARE_PIECE_TOKENS
+from .works import PIECE_TOKENS, SOFTWARE_PIECE_TOKENS, cores_here
 
 _MASK_HEAD = 2
 """Words of a row of `masks` before its mask."""
@@ -56,7 +55,7 @@ class NativeModel:
         self._load = {name: maxima[name] for name in ("max_pages", "pages", "slots")}
         self._most_parts = maxima.get("parts", 0)
         self._piece_tokens = SOFTWARE_PIECE_TOKENS if device.software else PIECE_TOKENS
-        self._cores = (os.cpu_count() or 1) if device.software else 0
+        self._cores = cores_here() if device.software else 0
         self._functions = program.tiers[tier].functions.keys()
         buffers = {buffer.name: buffer for buffer in program.tiers[tier].buffers}
         self._mask_row_words = int(evaluate(buffers["masks"].shape[-1], maxima))

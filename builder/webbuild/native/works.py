@@ -12,6 +12,7 @@ The same rule, to the number, as runtime_js/src/engine/works.ts.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,6 +79,11 @@ class _Piece:
     segment: _Segment
     begin: int
     end: int
+
+
+def cores_here() -> int:
+    """Of the machine, which a software adapter computes on."""
+    return os.cpu_count() or 1
 
 
 def plan_works(

@@ -56,6 +56,12 @@ export class Constraint implements Place {
     return this.#place;
   }
 
+  /** The answer goes on to another place. */
+  #move(): void {
+    this.#place = undefined;
+    this.#learnt = false;
+  }
+
   /**
    * Takes a token that was drawn.
    *
@@ -65,8 +71,7 @@ export class Constraint implements Place {
   take(token: number, masks: MaskBuffer): boolean {
     const table = tableIn(masks);
     const from = table.find(this);
-    this.#place = undefined;
-    this.#learnt = false;
+    this.#move();
     if (!this.matcher.accept(token)) {
       throw new GrammarError(`token ${token} was drawn, which the grammar does not allow`);
     }
@@ -87,8 +92,7 @@ export class Constraint implements Place {
     const tokens = this.#own(text).slice(0, most);
     if (tokens.length < FEWEST) return [];
     this.#from?.led(false); // whoever ran ahead did so for nothing
-    this.#place = undefined;
-    this.#learnt = false;
+    this.#move();
     // A tokenizer may write another text than it was given, such as a space before it.
     const refused = tokens.findIndex((token) => !this.matcher.accept(token));
     return refused < 0 ? tokens : tokens.slice(0, refused);
@@ -136,7 +140,7 @@ export class Constraint implements Place {
     if (!row) return;
     this.#learnt = true;
     if (!row.leads) table.lead(row, this);
-    else for (const token of row.unexplored(EXPLORED)) this.#explore(token, table);
+    else for (const token of table.unexplored(row, EXPLORED)) this.#explore(token, table);
   }
 
   /** Makes the row of the place that a token leads to. */

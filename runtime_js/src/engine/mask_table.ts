@@ -66,17 +66,6 @@ export class MaskRow {
     readonly tag: number,
   ) {}
 
-  /** Tokens that lead to places without a row, of so many places one each. */
-  unexplored(places: number): number[] {
-    const tokens = new Map<number, number>();
-    for (let token = 0; this.leads && this.known < this.reach; token++) {
-      if (token === this.leads.places.length || tokens.size === places) break;
-      const place = this.leads.places[token] as number;
-      if (place !== 0 && this.leads.rows[token] === 0) tokens.set(place, token);
-    }
-    return [...tokens.values()];
-  }
-
   /** A token that was drawn by it led to a row, or did not. */
   led(well: boolean): void {
     this.#drawn++;
@@ -126,9 +115,7 @@ export class MaskTable {
    * @throws GrammarError
    */
   take(place: Place): MaskRow {
-    const row = this.meet(place) ?? this.#make(place);
-    row.used = ++this.#clock;
-    return row;
+    return this.meet(place) ?? this.#make(place);
   }
 
   /** The row of a place that an answer has come to, if it has one. */
@@ -158,6 +145,14 @@ export class MaskTable {
       sum += tokens * (known?.get(place)?.trust ?? 0);
     });
     return reach > 0 ? sum / reach : 0;
+  }
+
+  /** Tokens that lead from a row to places without one, of so many places one each. */
+  unexplored({ grammar, leads }: MaskRow, places: number): number[] {
+    if (!leads) return [];
+    const known = this.#known.get(grammar);
+    const without = [...leads.all.keys()].filter((place) => !known?.has(place));
+    return without.slice(0, places).map((place) => leads.places.indexOf(place));
   }
 
   /** Has tokens lead on from a row, as far as their places have rows; its draws that were submitted before may not see it. */
@@ -193,6 +188,7 @@ export class MaskTable {
   #add({ grammar, place }: Place): MaskRow {
     const index = this.#free();
     const row = new MaskRow(grammar, place, index, ++this.#tags);
+    row.used = ++this.#clock;
     this.#rows[index] = row;
     let known = this.#known.get(grammar);
     if (!known) {
