@@ -128,58 +128,143 @@ bool Chart::accept(const std::string& bytes) {
   return matcher.AcceptString(bytes);
 }
 
-template <typename State>
-ChartKey Chart::key_of(const State& state, int32_t row, Counting counting) const {
-  const auto& impl = *matcher.ImplPtr();
-  ChartKey key;
-  for (int32_t field : {state.rule_id, state.sequence_id, state.element_id, state.sub_element_id,
-                        state.partial_codepoint})
-    fold(key, static_cast<uint32_t>(field));
-  fold(key, counted(impl, state, reach_));
-  if (impl.has_budget_rules_) fold(key, impl.IsExpiredState(state));
-  const int32_t deadline = state.char_budget_deadline;
-  if (deadline < 0) {
-    fold(key, 0);
-  } else if (counting == Counting::kAlike) {
-    fold(key, 1);
-  } else {
-    const int32_t left = std::max(deadline - impl.char_count_history_[row], 0);
-    fold(key, 2 + (counting == Counting::kNow ? std::min(left, reach_ + 1) : left));
-  }
-  const int32_t start = state.rule_start_pos;
-  if (start < 0) {
-    fold(key, 1);  // before the text
-  } else if (start >= row) {
-    fold(key, 2);  // this row itself
-  } else {
-    const Key& begun = rows_[start];
-    const bool alike = begun.deadline == kNone || counting == Counting::kAlike ||
-                       (counting == Counting::kNow && begun.deadline == deadline);
-    fold(key, alike ? begun.alike : begun.exact);
-    if (!alike) fold(key, impl.char_count_history_[row] - impl.char_count_history_[start]);
-  }
-  return key;
-}
+enum class Counting { kAlike, kExact, kNow };
 
-Chart::Key Chart::row_key(int32_t row) const {
-  const auto& impl = *matcher.ImplPtr();
-  Key sum{{}, {}, kNone};
-  // States of a row are a set: their order says nothing, so their keys are added.
-  const auto add = [](ChartKey& to, ChartKey key, int32_t rule) {
-    fold(key, static_cast<uint32_t>(rule));
-    to.a += key.a;
-    to.b += key.b;
-  };
-  for (const auto& [rule, state] : impl.rule_id_to_completable_states_[row]) {
-    add(sum.alike, key_of(state, row, Counting::kAlike), rule);
-    if (!impl.has_char_budget_rules_) continue;
-    add(sum.exact, key_of(state, row, Counting::kExact), rule);
-    const int32_t start = state.rule_start_pos;
-    sum.deadline = join(sum.deadline, state.char_budget_deadline < 0 ? kNone : state.char_budget_deadline);
-    if (start >= 0 && start < row) sum.deadline = join(sum.deadline, rows_[start].deadline);
+/** Keys of the states of a row, while it is as it is. */
+class RowKeys {
+ public:
+  RowKeys(const Chart& chart, const GrammarMatcher::Impl& impl, int32_t row)
+      : chart_(chart), impl_(impl), row_(row), waiting_(impl.rule_id_to_completable_states_[row]) {
+    for (const auto& [rule, _] : waiting_) waits(rule, Counting::kAlike);
+    if (circular_) known_.clear();
   }
-  return sum;
-}
+
+  /** Those that wait, by rules. */
+  std::vector<Chart::Waiting> rules() {
+    std::vector<Chart::Waiting> all;
+    for (const auto& [rule, _] : waiting_) {
+      const auto is = [rule = rule](const Chart::Waiting& of) { return of.rule == rule; };
+      if (std::any_of(all.begin(), all.end(), is)) continue;
+      all.push_back({rule, waits(rule, Counting::kAlike), {}, kNone});
+      if (!impl_.has_char_budget_rules_) continue;
+      all.back().exact = waits(rule, Counting::kExact);
+      std::vector<int32_t> seen;
+      all.back().deadline = deadline(rule, seen);
+    }
+    return all;
+  }
+
+  /** The row as the newest. */
+  ChartKey newest() {
+    ChartKey sum;
+    for (const auto& state : impl_.scanable_state_history_[row_]) add(sum, of(state, Counting::kNow), ~uint64_t{0});
+    if (circular_) add(sum, together(Counting::kNow), 0);
+    return sum;
+  }
+
+ private:
+  /** A sum: the order of states says nothing. */
+  static void add(ChartKey& sum, ChartKey key, uint64_t kind) {
+    fold(key, kind);
+    sum.a += key.a;
+    sum.b += key.b;
+  }
+
+  ChartKey of(const ParserState& state, Counting counting) {
+    ChartKey key;
+    for (int32_t field : {state.rule_id, state.sequence_id, state.element_id, state.sub_element_id,
+                          state.partial_codepoint})
+      fold(key, static_cast<uint32_t>(field));
+    fold(key, counted(impl_, state, chart_.reach_));
+    if (impl_.has_budget_rules_) fold(key, impl_.IsExpiredState(state));
+    const int32_t deadline = state.char_budget_deadline;
+    if (deadline < 0) {
+      fold(key, 0);
+    } else if (counting == Counting::kAlike) {
+      fold(key, 1);
+    } else {
+      const int32_t left = std::max(deadline - impl_.char_count_history_[row_], 0);
+      fold(key, 2 + (counting == Counting::kNow ? std::min(left, chart_.reach_ + 1) : left));
+    }
+    const int32_t start = state.rule_start_pos;
+    if (start < 0) {
+      fold(key, 1);  // before the text
+    } else if (start >= row_) {
+      if (circular_) fold(key, 2);  // with all of this row
+      else fold(key, waits(state.rule_id, counting));
+    } else if (const Chart::Waiting* begun = below(start, state.rule_id)) {
+      const bool alike = begun->deadline == kNone || counting == Counting::kAlike ||
+                         (counting == Counting::kNow && begun->deadline == deadline);
+      fold(key, alike ? begun->alike : begun->exact);
+      if (!alike) fold(key, impl_.char_count_history_[row_] - impl_.char_count_history_[start]);
+    } else {
+      fold(key, 3);  // nobody waits
+    }
+    return key;
+  }
+
+  /** Of the states that wait for a rule's end. */
+  ChartKey waits(int32_t rule, Counting counting) {
+    if (circular_) return together(counting);
+    for (const Known& known : known_) {
+      if (known.rule != rule || known.counting != counting) continue;
+      if (!known.done) circular_ = true;
+      return known.key;
+    }
+    const std::size_t at = known_.size();
+    known_.push_back({rule, counting, false, {}});
+    ChartKey sum;
+    for (const auto& [of_rule, state] : waiting_) {
+      if (circular_) return sum;
+      if (of_rule == rule) add(sum, of(state, counting), 3);
+    }
+    known_[at].done = true;
+    return known_[at].key = sum;
+  }
+
+  /** Of all states that wait. */
+  ChartKey together(Counting counting) {
+    ChartKey sum;
+    for (const auto& [rule, state] : waiting_) add(sum, of(state, counting), static_cast<uint32_t>(rule));
+    return sum;
+  }
+
+  int32_t deadline(int32_t rule, std::vector<int32_t>& seen) {
+    if (std::find(seen.begin(), seen.end(), rule) != seen.end()) return kNone;
+    seen.push_back(rule);
+    int32_t sum = kNone;
+    for (const auto& [of_rule, state] : waiting_) {
+      if (of_rule != rule && !circular_) continue;
+      sum = join(sum, state.char_budget_deadline < 0 ? kNone : state.char_budget_deadline);
+      const int32_t start = state.rule_start_pos;
+      if (start >= row_) sum = join(sum, deadline(state.rule_id, seen));
+      else if (start >= 0)
+        if (const Chart::Waiting* begun = below(start, state.rule_id)) sum = join(sum, begun->deadline);
+    }
+    return sum;
+  }
+
+  /** Those that wait for a rule in a row below. */
+  const Chart::Waiting* below(int32_t row, int32_t rule) const {
+    for (const Chart::Waiting& of : chart_.rows_[row])
+      if (of.rule == rule) return &of;
+    return nullptr;
+  }
+
+  struct Known {
+    int32_t rule;
+    Counting counting;
+    bool done;
+    ChartKey key;
+  };
+
+  const Chart& chart_;
+  const GrammarMatcher::Impl& impl_;
+  const int32_t row_;
+  const decltype(impl_.rule_id_to_completable_states_[0]) waiting_;
+  bool circular_ = false;
+  std::vector<Known> known_;
+};
 
 /** Those below the newest, which is the only one that may change. */
 void Chart::hash_rows() {
@@ -190,23 +275,14 @@ void Chart::hash_rows() {
   }
   const int32_t last = impl.rule_id_to_completable_states_.size() - 1;
   if (static_cast<int32_t>(rows_.size()) > last) rows_.resize(last);
-  for (int32_t row = rows_.size(); row < last; ++row) rows_.push_back(row_key(row));
+  for (int32_t row = rows_.size(); row < last; ++row)
+    rows_.push_back(RowKeys(*this, impl, row).rules());
 }
 
 ChartKey Chart::key() {
   hash_rows();
   const auto& impl = *matcher.ImplPtr();
-  const int32_t last = rows_.size();
-  ChartKey sum;
-  const auto add = [&](ChartKey key, uint64_t kind) {
-    fold(key, kind);
-    sum.a += key.a;
-    sum.b += key.b;
-  };
-  for (const auto& [rule, state] : impl.rule_id_to_completable_states_[last])
-    add(key_of(state, last, Counting::kNow), static_cast<uint32_t>(rule));
-  for (const auto& state : impl.scanable_state_history_[last])
-    add(key_of(state, last, Counting::kNow), ~uint64_t{0});
+  ChartKey sum = RowKeys(*this, impl, rows_.size()).newest();
   fold(sum, impl.IsCompleted());
   if (impl.budget_enforce_pending_) fold(sum, 1);
   return sum;

@@ -1,9 +1,11 @@
 // A matcher's parser, byte by byte, and a key of the state that it is in: equal keys, equal masks, whatever text led there.
 //
 // XGrammar parses as Earley did. A row of its chart holds the states that may read the next byte, and for each rule that
-// began there the states that wait for its end. What may follow depends on the newest row and, through the rows where its
-// rules began, on those below. So a row's key is a hash of its states in which positions are replaced by the keys of the rows
-// that they name: two texts that stand at the same place of the grammar, nested alike, get the same key. Rows are hashed once.
+// began there the states that wait for its end. What may follow depends on the newest row's states that read and, through the
+// rows where their rules began, on those that wait there for these rules. So the key is a hash of the states that read, in which
+// positions are replaced by the keys of who waits there for the state's rule, and so on: two texts that stand at the same place
+// of the grammar, nested alike, get the same key, such as those of two items of a list. Who waits in a row below the newest is
+// hashed once. Where rules of one row wait for each other in a circle (left recursion), its states count together.
 //
 // Three things count. Repetitions, and rules that end after so many characters (`max_chars`): a count that no token can bring to
 // its bound is "far" in a key, as a token then ends at the same answer whatever the count is. And rules that end after so many
@@ -72,18 +74,19 @@ class Chart {
   xgrammar::GrammarMatcher matcher;
 
  private:
-  /** @param deadline of its states, if all have the same; a row of the first kind may be counted from there */
-  struct Key {
+  friend class RowKeys;
+  /**
+   * Of the states that wait in a row for the end of a rule.
+   * @param deadline of these states and of whom they wait for, if all have the same; a row of the first kind may be counted from there
+   */
+  struct Waiting {
+    int32_t rule;
     ChartKey alike, exact;
     int32_t deadline;
   };
-  enum class Counting { kAlike, kExact, kNow };
-  template <typename State>
-  ChartKey key_of(const State& state, int32_t row, Counting counting) const;
-  Key row_key(int32_t row) const;
   void hash_rows();
 
   int reach_;
-  std::vector<Key> rows_;
+  std::vector<std::vector<Waiting>> rows_;  // all but the newest
   int32_t hashed_at_ = -1;  // the token that rows_ are for, where tokens count
 };

@@ -3,6 +3,9 @@
 /** Ranges of code points, ascending, none touching the next. */
 export type Ranges = readonly (readonly [number, number])[];
 
+/** Repetitions up to so many are written out by XGrammar, longer ones counted. */
+const COUNTED = 128;
+
 export type Expression =
   | { kind: "text"; text: string }
   | { kind: "class"; ranges: Ranges }
@@ -164,7 +167,9 @@ function printed(e: Expression): string {
       if (min === 0 && max === 1) return `${body}?`;
       if (max === Number.POSITIVE_INFINITY) {
         if (min <= 1) return body + (min === 0 ? "*" : "+");
-        return `${body}{${min},}`;
+        // XGrammar has what many more may follow begin before what it counts: any share of them may be of either, and each one more makes
+        // all shares more.
+        return min > COUNTED ? `(${body}{${min}} ${body}*)` : `${body}{${min},}`;
       }
       return `${body}{${min},${max}}`;
     }

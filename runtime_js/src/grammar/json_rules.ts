@@ -106,16 +106,28 @@ export function characters(min: number, max: number, rules: Rules): Expression {
 export const member = (key: Expression, value: Expression): Expression =>
   sequence(key, text(":"), WS, value);
 
+/** Between items. */
+export const COMMA = sequence(text(","), WS);
+
+/**
+ * From `min` to `max` items with commas between them, at least one. What has no end is a rule that begins anew with each item, so that the
+ * grammar is at the same place in every one, and what is known of one item's masks is known of all.
+ */
+export function list(item: Expression, min: number, max: number, rules: Rules): Expression {
+  if (max !== Number.POSITIVE_INFINITY)
+    return sequence(item, repeat(sequence(COMMA, item), min - 1, max - 1));
+  const name = `l${rules.size}`;
+  rules.set(name, sequence(item, optional(sequence(COMMA, rule(name)))));
+  return sequence(repeat(sequence(item, COMMA), min - 1, min - 1), rule(name));
+}
+
 export function jsonRules(): Rules {
-  const comma = sequence(text(","), WS);
-  const list = (open: string, item: Expression, close: string) =>
-    sequence(
-      text(open),
-      WS,
-      optional(sequence(item, repeat(sequence(comma, item), 0), WS)),
-      text(close),
-    );
-  return new Map<string, Expression>([
+  const rules: Rules = new Map();
+  const any = (open: string, item: Expression, close: string) => {
+    const items = list(item, 1, Number.POSITIVE_INFINITY, rules);
+    return sequence(text(open), WS, optional(sequence(items, WS)), text(close));
+  };
+  for (const [name, body] of [
     [
       "ws",
       choice(
@@ -135,8 +147,8 @@ export function jsonRules(): Rules {
       ),
     ],
     ["string", quoted(CHARACTERS)],
-    ["object", list("{", member(STRING, ANY_VALUE), "}")],
-    ["array", list("[", ANY_VALUE, "]")],
+    ["object", any("{", member(STRING, ANY_VALUE), "}")],
+    ["array", any("[", ANY_VALUE, "]")],
     [
       "value",
       choice(
@@ -149,5 +161,7 @@ export function jsonRules(): Rules {
         text("null"),
       ),
     ],
-  ]);
+  ] as const)
+    rules.set(name, body);
+  return rules;
 }

@@ -12,7 +12,6 @@ import {
   optional,
   prune,
   type Rules,
-  repeat,
   rule,
   sequence,
   text,
@@ -20,8 +19,10 @@ import {
 import { FORMATS } from "./formats.js";
 import {
   ANY_VALUE,
+  COMMA,
   characters,
   jsonRules,
+  list,
   quoted,
   STRING,
   stringCharacter,
@@ -338,21 +339,20 @@ export class SchemaCompiler {
     const item = this.value(more ?? true, step(at, "items"));
     // Where nothing is said about items beyond the listed ones there are none, unless there must be.
     const open = more !== undefined || prefix.length === 0 || min > prefix.length;
-    const comma = sequence(text(","), WS);
     /** What may follow when `count` items are written. */
     const items = (count: number): Expression => {
       if (count < prefix.length) {
         if (count >= max) return EMPTY;
         const where = step(step(at, "prefixItems"), count);
         const listed = this.value(prefix[count] as Schema, where);
-        const rest = sequence(count === 0 ? EMPTY : comma, listed, items(count + 1));
+        const rest = sequence(count === 0 ? EMPTY : COMMA, listed, items(count + 1));
         return count < min ? rest : optional(rest);
       }
       const least = Math.max(0, min - count);
       if (!open || max <= count) return least > 0 ? NOTHING : EMPTY;
-      if (count > 0) return repeat(sequence(comma, item), least, max - count);
-      const some = sequence(item, repeat(sequence(comma, item), Math.max(0, least - 1), max - 1));
-      return least > 0 ? some : optional(some);
+      const some = list(item, Math.max(1, least), max - count, this.rules);
+      const rest = sequence(count > 0 ? COMMA : EMPTY, some);
+      return least > 0 ? rest : optional(rest);
     };
     return sequence(text("["), WS, items(0), WS, text("]"));
   }

@@ -24,6 +24,8 @@ const COUNTED = [
   { type: "string", minLength: 150, maxLength: 400 },
   { type: "string", pattern: "^([a-z]{2,9} ){1,200}$" },
   { type: "array", items: { type: "integer" }, minItems: 140, maxItems: 160 },
+  { type: "array", items: { type: "array", items: { type: "boolean" } }, minItems: 140 },
+  { type: "object", additionalProperties: { type: "null" }, minProperties: 1 },
   { type: "object", additionalProperties: { type: "string", maxLength: 9 } },
 ];
 
@@ -40,6 +42,7 @@ const SPECS: GrammarSpec[] = [
     ".{3,8}",
     "\\s*x?",
     "(a|ab)(c|bcd)*",
+    "(ab|c){130,}x",
   ].map((pattern): GrammarSpec => ({ kind: "regex", pattern })),
   { kind: "ebnf", grammar: 'root ::= "(" root ")" | [0-9]+ ("+" root)?' },
   {
@@ -49,6 +52,19 @@ const SPECS: GrammarSpec[] = [
   { kind: "ebnf", grammar: 'root ::= (a ",")*\na[max_chars=7] ::= [0-9a-z ]* | "q" a "q"' },
   { kind: "ebnf", grammar: 'root ::= ("[" root "]" | [a-z]{130,300}) "x"{0,5}' },
   { kind: "ebnf", grammar: 'root ::= ("if " root " then " root (" else " root)?) | [a-c]' },
+  // Rules that begin with each other, and so wait for each other where they begin.
+  {
+    kind: "ebnf",
+    grammar: 'root ::= sum\nsum ::= sum "+" x | x\nx ::= x "*" [0-9] | "(" sum ")" | [0-9]',
+  },
+  {
+    kind: "ebnf",
+    grammar: 'root ::= a "."\na ::= b "x" | "p"\nb ::= a "y" | c "z"\nc ::= b "w" | a | "q"',
+  },
+  {
+    kind: "ebnf",
+    grammar: 'root ::= a\na[max_chars=9] ::= a "," b | b\nb ::= [a-z] | "(" a ")"',
+  },
   { kind: "ebnf", grammar: 'root ::= "(" x ")"\nx[capture="sum"] ::= [0-9]+ ("+" x)?' },
   ...[
     'root ::= "<" a ">" b\na[max_tokens=3] ::= [a-z ]*\nb[max_tokens=2] ::= ([0-9] | "ab")*',
@@ -229,4 +245,37 @@ test("places with the same number have the same mask, and tokens lead where they
   expect(led).toBeGreaterThan(2000);
   // Where something is counted that a token is too short to tell.
   expect(elsewhere / led).toBeLessThan(0.1);
+});
+
+test.each([
+  [{ type: "array", items: { $ref: "#/$defs/item" } }, "[", ", ", 20],
+  [{ type: "array", items: { $ref: "#/$defs/item" }, minItems: 1000 }, "[", ", ", 20],
+  [{ type: "object", additionalProperties: { $ref: "#/$defs/item" } }, '{"k": ', ', "k": ', 20],
+  [{ type: "array", items: { $ref: "#/$defs/lists" } }, "[[[", "], [", 9],
+])("every item of %j is at the same places", (schema, open, between, items) => {
+  const item = {
+    type: "object",
+    properties: { name: { type: "string" }, sizes: { type: "array", items: { type: "integer" } } },
+    required: ["name", "sizes"],
+    additionalProperties: false,
+  };
+  const lists = { type: "array", items: { type: "array", items: { $ref: "#/$defs/item" } } };
+  const whole = { ...schema, $defs: { item, lists } };
+  const matcher = grammars
+    .compile({ kind: "json_schema", schema: JSON.stringify(whole) })
+    .matcher() as CompiledMatcher;
+  const say = (text: string) =>
+    [...text].map((character) => {
+      expect(matcher.acceptBytes(new TextEncoder().encode(character)), text).toBe(true);
+      return matcher.place;
+    });
+  say(open);
+  const value = '{"name": "a\\nb", "sizes": [1, 23]}';
+  const first = say(value);
+  expect(new Set(first).size).toBeGreaterThan(20);
+  for (let i = 1; i < items; i++) {
+    say(between);
+    expect(say(value)).toEqual(first);
+  }
+  matcher.free();
 });

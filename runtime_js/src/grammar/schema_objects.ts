@@ -13,7 +13,17 @@ import {
   sequence,
   text,
 } from "./expression.js";
-import { ANY_VALUE, characters, member, PLAIN, quoted, STRING, WS } from "./json_rules.js";
+import {
+  ANY_VALUE,
+  COMMA,
+  characters,
+  list,
+  member,
+  PLAIN,
+  quoted,
+  STRING,
+  WS,
+} from "./json_rules.js";
 import { type Keywords, refuse, type Schema, step } from "./schema_merge.js";
 
 interface Compiler {
@@ -205,7 +215,6 @@ function braces(
       min > 0 ? "minProperties" : "maxProperties",
       "of so many properties can't be held to",
     );
-  const comma = sequence(text(","), WS);
   const prefix = `o${rules.size}`;
   const made = new Map<string, Expression>();
 
@@ -220,7 +229,7 @@ function braces(
     return reference;
   };
   const options = (next: number, written: number): Expression => {
-    const lead = written > 0 ? comma : EMPTY;
+    const lead = written > 0 ? COMMA : EMPTY;
     const property = properties[next];
     if (property) {
       const taken =
@@ -233,9 +242,9 @@ function braces(
     const least = counts ? Math.max(0, min - written) : Math.max(0, min - (written > 0 ? min : 0));
     const most = max - (counts ? written : 0);
     if (most <= 0) return least > 0 ? NOTHING : EMPTY;
-    if (written > 0) return repeat(sequence(comma, other), least, most);
-    const some = sequence(other, repeat(sequence(comma, other), Math.max(0, least - 1), most - 1));
-    return least > 0 ? some : choice(EMPTY, some);
+    const some = list(other, Math.max(1, least), most, rules);
+    const rest = sequence(lead, some);
+    return least > 0 ? rest : choice(EMPTY, rest);
   };
   return sequence(text("{"), WS, follow(0, 0), WS, text("}"));
 }
