@@ -1,18 +1,20 @@
 """make figure-speculation: tokens per second with guessed tokens, beside without.
 
 Prompts of the demo model's held-out tasks (copying, JSON, chat; chat drawn at temperature 1 too),
-one after another in Chromium, each without guesses, with what texts repeat, and with a draft pack,
-both adaptive, in turns; the ratio is the median over rounds. Two targets: the demo model itself,
-which its own copy can't draft for with any gain, and the same model with layers that add nothing
-(their output projections are zero), so that it says the same at several times the cost: a stand-in
-for a large model with a good draft. Answers are short, and each prompt is new to its engine.
-Before: `make setup build`. The last line is one JSON object.
+one after another in Chromium, without guesses and with adaptive ones, in turns in one engine: one
+that guesses what texts repeat, and one that has a draft pack too. The ratio is that of all rounds'
+times, with its standard error. Each is asked without twice: the control is how those compare. Two
+targets: the demo model itself, which its own copy can't draft for with any gain, and the same model
+with layers that add nothing (their output projections are zero), so that it says the same at
+several times the cost: a stand-in for a large model with a good draft. Answers are short, and each
+prompt is new to its engine. Before: `make setup build`. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import statistics
 import tempfile
@@ -78,6 +80,15 @@ def requests(prompts: int) -> dict[str, list[dict[str, Any]]]:
     return chosen
 
 
+def compared(off: list[dict[str, float]], on: list[dict[str, float]]) -> tuple[float, float]:
+    """How many times as fast, and the standard error, of rounds as pairs."""
+    pairs = [(a["ms"], b["ms"]) for a, b in zip(off, on, strict=True)]
+    ratio = sum(a for a, _ in pairs) / sum(b for _, b in pairs)
+    logs = [math.log(a / b) for a, b in pairs]
+    error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.inf
+    return round(ratio, 3), round(error, 3)
+
+
 def measure(name: str, target: Path, args: argparse.Namespace) -> dict[str, Any]:
     with temporary_site(target) as site:
         shutil.copytree(DEMO, site / "draft")
@@ -90,17 +101,26 @@ def measure(name: str, target: Path, args: argparse.Namespace) -> dict[str, Any]
     cost = answer["draft"]["bytes"]["weights"] / answer["bytes"]
     rows = []
     for workload, ways in answer["results"].items():
-        for way, rounds in ways.items():
-            totals = {key: sum(one[key] for one in rounds) for key in rounds[0]}
-            pairs = zip(ways["off"], rounds, strict=True)
-            ratio = statistics.median(off["ms"] / mine["ms"] for off, mine in pairs)
+        for guesses, rounds in ways.items():
+            both = [
+                {"ms": (a["ms"] + b["ms"]) / 2}
+                for a, b in zip(rounds["off"], rounds["again"], strict=True)
+            ]
+            ratio, error = compared(both, rounds["on"])
+            control, control_error = compared(rounds["off"], rounds["again"])
+            totals = {key: sum(one[key] for one in rounds["on"]) for key in rounds["on"][0]}
+            off = sum(one["ms"] for one in both)
             rows.append(
                 {
                     "target": name,
                     "workload": workload,
-                    "guesses": way,
+                    "guesses": guesses,
+                    "off_tokens_per_s": round(1000 * totals["tokens"] / off, 1),
                     "tokens_per_s": round(1000 * totals["tokens"] / totals["ms"], 1),
-                    "ratio": round(ratio, 3),
+                    "ratio": ratio,
+                    "error": error,
+                    "control": control,
+                    "control_error": control_error,
                     "guessed": totals["guessed"],
                     "acceptance": round(totals["accepted"] / max(1, totals["guessed"]), 3),
                     "tokens_per_step": round(totals["tokens"] / totals["steps"], 2),
@@ -122,9 +142,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=36, help="of the deepened model")
     parser.add_argument("--prompts", type=int, default=6, help="of a workload")
     parser.add_argument("--tokens", type=int, default=64, help="most of an answer")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--context", type=int, default=160)
-    parser.add_argument("--pause", type=int, default=150, help="ms before each request")
+    parser.add_argument("--pause", type=int, default=100, help="ms before each request")
     parser.add_argument("--workloads", nargs="*", default=(*WORKLOADS, "chat, drawn"))
     parser.add_argument("--targets", nargs="*", default=("deep", "demo"))
     args = parser.parse_args()
@@ -137,12 +157,20 @@ def main() -> None:
             source = deepened(args.layers)
             pack = this_build().pack(source.name, source=source)
             results.append(measure(f"the same, {args.layers} layers", pack, args))
-    keys = ("target", "workload", "guesses", "tokens_per_s", "ratio", "acceptance")
-    print("| target | workload | guesses | tokens/s | ratio | acceptance | tokens per step |")
-    print("|---|---|---|---:|---:|---:|---:|")
-    for result in results:
-        for row in result["rows"]:
-            print("| " + " | ".join(str(row[key]) for key in (*keys, "tokens_per_step")) + " |")
+    print(
+        "| target | answers | tokens | off, tokens/s | guesses | on | ratio | control | guessed |",
+        end="",
+    )
+    print(" acceptance | tokens per step |")
+    print("|---|---|---:|---:|---|---:|---:|---:|---:|---:|---:|")
+    for row in [row for result in results for row in result["rows"]]:
+        cells = [
+            row[key] for key in ("target", "workload", "tokens", "off_tokens_per_s", "guesses")
+        ]
+        cells += [row["tokens_per_s"], f"{row['ratio']} ± {row['error']}"]
+        cells += [f"{row['control']} ± {row['control_error']}"]
+        cells += [row[key] for key in ("guessed", "acceptance", "tokens_per_step")]
+        print("| " + " | ".join(map(str, cells)) + " |")
     print(json.dumps({"targets": results}))
 
 

@@ -1,4 +1,4 @@
-// Answers with and without guessed tokens, in turns, in engines side by side in Chromium.
+// Answers with and without guessed tokens, in turns in one engine in Chromium: one that has no draft, and one that has.
 //
 //   node scripts/figures/speculation_in_chromium.mjs SITE '{"workloads": {"chat": [[…messages]]}, "tokens": 64, "rounds": 2}'
 //
@@ -17,76 +17,79 @@ try {
   await page.goto(server.url);
   const answer = await page.evaluate(async ({ workloads, tokens, rounds, context, pause }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
-    // Engines of their own with room for one context: nobody finds a prompt computed.
+    // Room for one context, and no prompt twice in a row: nobody finds a prompt computed. On and off are of one engine, as two that do
+    // the same differ by more than guessing may cost.
     const load = { contextLength: context, kvTokens: context };
     const drafted = await Engine.load("pack/", { ...load, draft: "draft/" });
-    /** @type {Record<string, {engine: any, speculation: any}>} */
-    const ways = {
-      off: { engine: await Engine.load("pack/", load), speculation: "off" },
-      prompt: { engine: await Engine.load("pack/", load), speculation: "auto" },
-      draft: { engine: drafted, speculation: "auto" },
+    const plain = await Engine.load("pack/", load);
+    const engines = { prompt: plain, draft: drafted };
+    /** What is asked of each engine. Off comes twice: how far it seems to be from itself is how little can be told. */
+    const ways = { off: "off", again: "off", on: "auto" }; // three, as the order counts on
+    const counts = async (/** @type {any} */ engine) => {
+      const stats = await engine.stats();
+      const { guessed, accepted } = stats.speculation;
+      return { guessed, accepted, steps: stats.steps };
     };
-    const ask = async (/** @type {string} */ way, /** @type {any} */ request) => {
-      const { engine, speculation } = /** @type {{engine: any, speculation: any}} */ (ways[way]);
+    /** Adds what a request takes to the sums; its answer. */
+    const ask = async (
+      /** @type {any} */ engine,
+      /** @type {any} */ speculation,
+      /** @type {any} */ request,
+      /** @type {Record<string, number>} */ sums,
+    ) => {
+      // The last answer's surplus steps are its own.
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      const before = /** @type {Record<string, number>} */ (await counts(engine));
+      const begin = performance.now();
       const { choices, usage } = await engine.chat.completions.create({
         ...request,
         max_tokens: tokens,
         webbuild: { speculation },
       });
-      return { text: choices[0].message.content, tokens: usage.completion_tokens };
-    };
-    const counts = async (/** @type {string} */ way) => {
-      const stats = await ways[way]?.engine.stats();
-      const { guessed, accepted } = stats.speculation;
-      return { guessed, accepted, steps: stats.steps };
+      const ms = performance.now() - begin;
+      const after = /** @type {Record<string, number>} */ (await counts(engine));
+      for (const [key, count] of Object.entries(after))
+        sums[key] = (sums[key] ?? 0) + count - (before[key] ?? 0);
+      sums["ms"] = (sums["ms"] ?? 0) + ms;
+      sums["tokens"] = (sums["tokens"] ?? 0) + usage.completion_tokens;
+      return choices[0].message.content;
     };
     // First answers compile what they need, kernels for guesses too.
     const warm = {
       messages: [{ role: "user", content: "Say: one two one two one two" }],
       temperature: 0,
     };
-    for (const way of Object.keys(ways)) {
-      for (const speculation of [
-        { tokens: 1 },
-        { tokens: 3 },
-        { tokens: 7 },
-        { tokens: 15 },
-        "auto",
-      ]) {
-        const request = { ...warm, max_tokens: 24, webbuild: { speculation } };
-        for (let i = 0; i < 2; i++) await ways[way]?.engine.chat.completions.create(request);
+    for (const engine of Object.values(engines)) {
+      for (const speculation of [...[1, 3, 7, 15].map((tokens) => ({ tokens })), "auto"]) {
+        for (let i = 0; i < 2; i++) await ask(engine, speculation, warm, {});
       }
     }
     /** @type {any} */
     const results = {};
     let same = true;
-    const none = () => ({ tokens: 0, ms: 0, guessed: 0, accepted: 0, steps: 0 });
-    // The first round is not counted: much runs for the first time in it. Ways take turns with each request, as does who is first.
+    // The first round is not counted: much runs for the first time in it. Ways take turns with each request.
     for (let round = 0; round <= rounds; round++) {
       for (const [name, requests] of Object.entries(workloads)) {
-        results[name] ??= Object.fromEntries(Object.keys(ways).map((way) => [way, []]));
-        const sums = Object.fromEntries(Object.keys(ways).map((way) => [way, none()]));
-        for (const [at, request] of requests.entries()) {
-          const order = Object.keys(ways).map((_, i, all) => all[(i + at + round) % all.length]);
-          /** @type {string | undefined} */
-          let text;
-          for (const way of /** @type {string[]} */ (order)) {
-            // The last answer's surplus steps are its own.
-            await new Promise((resolve) => setTimeout(resolve, pause));
-            const of = /** @type {Record<string, number>} */ (sums[way]);
-            const before = /** @type {Record<string, number>} */ (await counts(way));
-            const begin = performance.now();
-            const answer = await ask(way, request);
-            of.ms = (of.ms ?? 0) + performance.now() - begin;
-            const after = /** @type {Record<string, number>} */ (await counts(way));
-            for (const [key, count] of Object.entries(after))
-              of[key] = (of[key] ?? 0) + count - (before[key] ?? 0);
-            of.tokens = (of.tokens ?? 0) + answer.tokens;
-            text ??= answer.text;
-            same &&= text === answer.text;
+        results[name] ??= {};
+        /** @type {string[]} */
+        const texts = [];
+        for (const [guesses, engine] of Object.entries(engines)) {
+          const names = Object.keys(ways);
+          const sums = names.map(() => ({}));
+          for (let turn = 0; turn < names.length; turn++) {
+            for (const [at, request] of requests.entries()) {
+              // Every way follows every other as often.
+              const way = (turn + (round % 2 === 0 ? at : 2 * at) + round) % names.length;
+              const speculation = Object.values(ways)[way];
+              const text = await ask(engine, speculation, request, sums[way] ?? {});
+              texts[at] ??= text;
+              same &&= texts[at] === text;
+            }
           }
+          results[name][guesses] ??= Object.fromEntries(names.map((way) => [way, []]));
+          if (round === 0) continue;
+          for (const [i, way] of names.entries()) results[name][guesses][way].push(sums[i]);
         }
-        if (round > 0) for (const way of Object.keys(ways)) results[name][way].push(sums[way]);
       }
     }
     const { tier, adapter, draft } = drafted.info;

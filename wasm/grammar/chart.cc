@@ -135,7 +135,10 @@ class RowKeys {
  public:
   RowKeys(const Chart& chart, const GrammarMatcher::Impl& impl, int32_t row)
       : chart_(chart), impl_(impl), row_(row), waiting_(impl.rule_id_to_completable_states_[row]) {
-    for (const auto& [rule, _] : waiting_) waits(rule, Counting::kAlike);
+    for (const auto& [rule, _] : waiting_) {
+      if (circular_) break;
+      waits(rule, Counting::kAlike);
+    }
     if (circular_) known_.clear();
   }
 
@@ -205,7 +208,7 @@ class RowKeys {
 
   /** Of the states that wait for a rule's end. */
   ChartKey waits(int32_t rule, Counting counting) {
-    if (circular_) return together(counting);
+    if (circular_) rule = kAll;
     for (const Known& known : known_) {
       if (known.rule != rule || known.counting != counting) continue;
       if (!known.done) circular_ = true;
@@ -213,6 +216,10 @@ class RowKeys {
     }
     const std::size_t at = known_.size();
     known_.push_back({rule, counting, false, {}});
+    if (circular_) {
+      known_[at].done = true;
+      return known_[at].key = together(counting);
+    }
     ChartKey sum;
     for (const auto& [of_rule, state] : waiting_) {
       if (circular_) return sum;
@@ -251,6 +258,7 @@ class RowKeys {
     return nullptr;
   }
 
+  static constexpr int32_t kAll = INT32_MIN;
   struct Known {
     int32_t rule;
     Counting counting;

@@ -10,7 +10,7 @@ export const DEPTHS = [1, 3, 7, 15] as const;
 export const MOST_GUESSES = 15;
 
 /** Part of the time of plain steps and prompts that may be lost. */
-const LOSS = 0.015;
+const LOSS = 0.01;
 /** Plain steps' time that is in the account at first, and at most. */
 const FIRST_CREDIT = 2;
 const MOST_CREDIT = 24;
