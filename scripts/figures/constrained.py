@@ -82,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=("demo", "smollm2-135m"))
     parser.add_argument("--tokens", type=int, default=128, help="of an answer")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--requests", type=int, default=1, help="at once")
     args = parser.parse_args()
     rows = [measure(model, heat, args) for model in args.models for heat in TEMPERATURES]
