@@ -167,8 +167,8 @@ function printed(e: Expression): string {
       if (min === 0 && max === 1) return `${body}?`;
       if (max === Number.POSITIVE_INFINITY) {
         if (min <= 1) return body + (min === 0 ? "*" : "+");
-        // XGrammar has what many more may follow begin before what it counts: any share of them may be of either, and each one more makes
-        // all shares more.
+        // XGrammar would put the rest that has no end before what it counts, so that any share of the text may be of either, and keep
+        // track of all shares.
         return min > COUNTED ? `(${body}{${min}} ${body}*)` : `${body}{${min},}`;
       }
       return `${body}{${min},${max}}`;
