@@ -19,26 +19,14 @@ from typing import Any
 from scripts.figures.builds import this_build
 from webbuild.bench import BenchOptions, run_benchmark
 from webbuild.bench.report import adapter_name
+from webbuild.native.device import open_device
 
 MODELS = ("llama-3.2-1b", "llama-3.2-3b", "llama-3-8b")
 FRACTIONS = ("copy_gb_per_s", "of_copy", "products_of_copy")
-#: As browsers and drivers name adapters that are no hardware.
-SOFTWARE = ("llvmpipe", "lavapipe", "swiftshader", "cpu")
 
 
 def say(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def check_adapter() -> None:
-    """Exits where the adapter is software: told by the demo model, which is loaded in a second."""
-    demo = this_build().root / "demo_site" / "public" / "packs" / "demo"
-    options = BenchOptions(
-        packs=(demo,), place="dawn", prompts=(8,), tokens=4, rounds=1, profile=False
-    )
-    name = adapter_name(run_benchmark(options, lambda _: None).report.subjects["a"])
-    if any(word in name.lower() for word in SOFTWARE):
-        raise SystemExit(f"{name} is a software adapter: run this where a GPU is, or with --any")
 
 
 def measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -101,8 +89,11 @@ def main() -> None:
     parser.add_argument("--tier", choices=("f16", "f32"))
     parser.add_argument("--any", action="store_true", help="software adapters too")
     args = parser.parse_args()
-    if not args.any:
-        check_adapter()
+    device = open_device()
+    if device.software and not args.any:
+        parser.error(
+            f"{device.adapter} is a software adapter: run this where a GPU is, or with --any"
+        )
     rows = [measure(model, args) for model in args.models]
     print(f"{rows[0]['adapter']}, a prompt of {args.prompt} tokens and {args.tokens} more")
     columns = [*("prefill", "decode", "step_ms", "us_per_launch"), *FRACTIONS]

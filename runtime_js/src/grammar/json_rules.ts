@@ -2,6 +2,7 @@
 import {
   choice,
   complement,
+  EMPTY,
   type Expression,
   intersect,
   limit,
@@ -110,24 +111,29 @@ export const member = (key: Expression, value: Expression): Expression =>
 export const COMMA = sequence(text(","), WS);
 
 /**
- * From `min` to `max` items with commas between them, at least one. What has no end is a rule that begins anew with each item, so that the
- * grammar is at the same place in every one, and what is known of one item's masks is known of all.
+ * From `min` to `max` items with commas between them, after `lead` if there are any. What has no end is a rule that begins anew with each
+ * item, so that the grammar is at the same place in every one, and what is known of one item's masks is known of all.
  */
-export function list(item: Expression, min: number, max: number, rules: Rules): Expression {
-  if (max !== Number.POSITIVE_INFINITY)
-    return sequence(item, repeat(sequence(COMMA, item), min - 1, max - 1));
-  const name = `l${rules.size}`;
-  rules.set(name, sequence(item, optional(sequence(COMMA, rule(name)))));
-  return sequence(repeat(sequence(item, COMMA), min - 1, min - 1), rule(name));
+export function list(
+  item: Expression,
+  min: number,
+  max: number,
+  rules: Rules,
+  lead: Expression = EMPTY,
+): Expression {
+  const more = Math.max(0, min - 1);
+  let items = sequence(item, repeat(sequence(COMMA, item), more, max - 1));
+  if (max === Number.POSITIVE_INFINITY) {
+    const name = `l${rules.size}`;
+    rules.set(name, sequence(item, optional(sequence(COMMA, rule(name)))));
+    items = sequence(repeat(sequence(item, COMMA), more, more), rule(name));
+  }
+  const led = sequence(lead, items);
+  return min > 0 ? led : optional(led);
 }
 
 export function jsonRules(): Rules {
-  const rules: Rules = new Map();
-  const any = (open: string, item: Expression, close: string) => {
-    const items = list(item, 1, Number.POSITIVE_INFINITY, rules);
-    return sequence(text(open), WS, optional(sequence(items, WS)), text(close));
-  };
-  for (const [name, body] of [
+  const rules: Rules = new Map<string, Expression>([
     [
       "ws",
       choice(
@@ -147,8 +153,6 @@ export function jsonRules(): Rules {
       ),
     ],
     ["string", quoted(CHARACTERS)],
-    ["object", any("{", member(STRING, ANY_VALUE), "}")],
-    ["array", any("[", ANY_VALUE, "]")],
     [
       "value",
       choice(
@@ -161,7 +165,12 @@ export function jsonRules(): Rules {
         text("null"),
       ),
     ],
-  ] as const)
-    rules.set(name, body);
+  ]);
+  const any = (open: string, item: Expression, close: string) => {
+    const items = list(item, 1, Number.POSITIVE_INFINITY, rules);
+    return sequence(text(open), WS, optional(sequence(items, WS)), text(close));
+  };
+  rules.set("object", any("{", member(STRING, ANY_VALUE), "}"));
+  rules.set("array", any("[", ANY_VALUE, "]"));
   return rules;
 }

@@ -350,9 +350,7 @@ export class SchemaCompiler {
       }
       const least = Math.max(0, min - count);
       if (!open || max <= count) return least > 0 ? NOTHING : EMPTY;
-      const some = list(item, Math.max(1, least), max - count, this.rules);
-      const rest = sequence(count > 0 ? COMMA : EMPTY, some);
-      return least > 0 ? rest : optional(rest);
+      return list(item, least, max - count, this.rules, count > 0 ? COMMA : EMPTY);
     };
     return sequence(text("["), WS, items(0), WS, text("]"));
   }

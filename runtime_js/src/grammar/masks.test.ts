@@ -1,7 +1,14 @@
 import { beforeAll, expect, test } from "vitest";
 import { GrammarTwin } from "../testing/grammar_twin.js";
 import { grammarVocabulary } from "../testing/grammar_vocabulary.js";
-import { allowedTokens, maskOf, observed, random, walk } from "../testing/grammar_walk.js";
+import {
+  allowedTokens,
+  maskOf,
+  observed,
+  random,
+  triedTokens,
+  walk,
+} from "../testing/grammar_walk.js";
 import { SCHEMAS } from "../testing/schemas.js";
 import { prune, type Rules, rule } from "./expression.js";
 import { type CompiledGrammars, openGrammars } from "./grammars.js";
@@ -113,25 +120,6 @@ const SPECS: GrammarSpec[] = [
   },
 ];
 
-/** Every token, tried on its own: its bytes through the parser one by one, no mask involved. */
-function brute(matcher: CompiledMatcher): number[] {
-  const allowed: number[] = [];
-  for (let id = 0; id < vocabulary.size; id++) {
-    if (vocabulary.stopTokens.includes(id)) {
-      const other = matcher.fork();
-      if (other.accept(id)) allowed.push(id);
-      other.free();
-    } else if (!vocabulary.isSpecial(id)) {
-      const bytes = vocabulary.bytes(id);
-      if (bytes.length > 0 && matcher.acceptBytes(bytes)) {
-        allowed.push(id);
-        matcher.rollback(1);
-      }
-    }
-  }
-  return allowed;
-}
-
 test("masks are what trying every token finds, computed or known", () => {
   const wrong: unknown[] = [];
   let pairs = 0;
@@ -142,7 +130,7 @@ test("masks are what trying every token finds, computed or known", () => {
       pairs++;
       const known = allowedTokens(maskOf(matcher, vocabulary));
       const anew = allowedTokens(maskOf({ mask: (into) => matcher.maskAnew(into) }, vocabulary));
-      const tried = brute(matcher);
+      const tried = triedTokens(matcher, vocabulary);
       if (`${known}` !== `${tried}` || `${anew}` !== `${tried}`)
         wrong.push({
           spec: JSON.stringify(spec),

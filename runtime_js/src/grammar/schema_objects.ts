@@ -242,9 +242,7 @@ function braces(
     const least = counts ? Math.max(0, min - written) : Math.max(0, min - (written > 0 ? min : 0));
     const most = max - (counts ? written : 0);
     if (most <= 0) return least > 0 ? NOTHING : EMPTY;
-    const some = list(other, Math.max(1, least), most, rules);
-    const rest = sequence(lead, some);
-    return least > 0 ? rest : choice(EMPTY, rest);
+    return list(other, least, most, rules, lead);
   };
   return sequence(text("{"), WS, follow(0, 0), WS, text("}"));
 }

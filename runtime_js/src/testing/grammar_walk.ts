@@ -1,4 +1,5 @@
 /** Random answers within a grammar. */
+import type { CompiledMatcher } from "../grammar/matcher.js";
 import type { Matcher, Vocabulary } from "../grammar/spec.js";
 
 /** A seeded generator of numbers in [0, 1) (mulberry32). */
@@ -36,6 +37,25 @@ export function maskOf(matcher: Pick<Matcher, "mask">, vocabulary: Vocabulary): 
   const mask = new Uint32Array(Math.ceil(vocabulary.size / 32));
   matcher.mask(mask);
   return mask;
+}
+
+/** Every token, tried on its own: its bytes through the parser one by one, no mask involved. */
+export function triedTokens(matcher: CompiledMatcher, vocabulary: Vocabulary): number[] {
+  const allowed: number[] = [];
+  for (let id = 0; id < vocabulary.size; id++) {
+    if (vocabulary.stopTokens.includes(id)) {
+      const other = matcher.fork();
+      if (other.accept(id)) allowed.push(id);
+      other.free();
+    } else if (!vocabulary.isSpecial(id)) {
+      const bytes = vocabulary.bytes(id);
+      if (bytes.length > 0 && matcher.acceptBytes(bytes)) {
+        allowed.push(id);
+        matcher.rollback(1);
+      }
+    }
+  }
+  return allowed;
 }
 
 /** A draw at temperature 1.5 from logits that are normally distributed with a deviation of 3. */
