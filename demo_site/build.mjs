@@ -8,8 +8,15 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-/** What a visitor of the chat loads before the first byte of a pack. */
-const FIRST_LOAD = ["index.html", "style.css", "app.js", "webbuild/index.js", "webbuild/worker.js"];
+/** What a visitor of the chat loads before the first weight, if the pack is not in storage. */
+const FIRST_LOAD = [
+  "index.html",
+  "style.css",
+  "app.js",
+  "webbuild/index.js",
+  "webbuild/worker.js",
+  "webbuild/hash_in_pieces.js",
+];
 const FIRST_LOAD_GZIP = 150_000;
 
 /** The package's entries, by the names that pages import. */

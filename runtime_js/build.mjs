@@ -8,8 +8,8 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-/** What a page loads before its first weight byte. */
-const FIRST_LOAD = ["index.js", "worker.js"];
+/** What a page loads before its first weight byte, if the pack is not in its storage. */
+const FIRST_LOAD = ["index.js", "worker.js", "hash_in_pieces.js"];
 const FIRST_LOAD_GZIP = 150_000;
 
 const root = dirname(fileURLToPath(import.meta.url));
@@ -20,6 +20,7 @@ const entries = {
   shared_worker: "src/worker/shared_worker.ts",
   links: "src/worker/links.ts",
   inline: "src/worker/inline.ts",
+  hash_in_pieces: "src/store/hash_in_pieces.ts",
   drafted_steps: "src/engine/drafted_steps.ts",
   page_tuning: "src/engine/page_tuning.ts",
   grammar: "src/engine/grammar.ts",
@@ -67,11 +68,12 @@ const options = {
   sourcemap: true,
   sourcesContent: false,
   legalComments: "linked",
-  // Imported only when asked to run in this thread or in one that pages share, to load a draft, to tune, and for a grammar.
+  // Imported only when asked to run in this thread or in one that pages share, to download, to load a draft, to tune, and for a grammar.
   external: [
     "./inline.js",
     "./links.js",
     "./bench_inline.js",
+    "./hash_in_pieces.js",
     "./drafted_steps.js",
     "./page_tuning.js",
     "./grammar.js",

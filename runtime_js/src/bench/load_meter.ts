@@ -138,6 +138,14 @@ export class LoadMeter {
       this.#compiled = performance.now();
       return pipeline;
     });
+    override(device, "createBuffer", (original, descriptor) => {
+      const buffer = original(descriptor);
+      // Of staging memory, which can be mapped again once the GPU has copied it.
+      if (descriptor.mappedAtCreation) {
+        override(buffer, "mapAsync", (mapAgain, ...args) => this.#upload.during(mapAgain(...args)));
+      }
+      return buffer;
+    });
     const { queue } = device;
     override(queue, "writeBuffer", (original, ...args) =>
       this.#streamed ? original(...args) : this.#upload.sync(() => original(...args)),

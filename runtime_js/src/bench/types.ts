@@ -68,7 +68,7 @@ export interface LoadParts {
   /** Reading and writing the browser's storage. */
   store: number;
   hash: number;
-  /** `writeBuffer`, and waiting for the queue to take more, which may be busy with the warm-up. */
+  /** `writeBuffer`, and waiting for the queue to take more or to copy what it has, which may be busy with the warm-up. */
   upload: number;
   compile: number;
   /** What was left of the warm-up when weights and kernels were there. */

@@ -11,6 +11,7 @@ import {
 import type { Memory } from "../gpu/memory.js";
 import type { Available } from "../gpu/requirements.js";
 import type { Symbols } from "../gpu/sizes.js";
+import { type Staging, StagingRing } from "../gpu/staging.js";
 import { planSpans, ShardUploader } from "../gpu/weights.js";
 import type { Model } from "../program/check.js";
 import type { PackSource } from "../store/pack_source.js";
@@ -112,8 +113,9 @@ export async function buildWith<T, E extends { warmUp(): Promise<unknown> }>(
     // Before the weights have arrived: what is computed is of no use, what drivers compile for it is.
     const warm = ready.then((executor) => executor.warmUp());
     warm.catch(() => {});
-    const other = beside();
+    // The GPU has bytes to copy by the time that the tokenizer, which takes a while, is made.
     const weights = streamWeights(source, manifest, model, memory, made, loading);
+    const other = beside();
     // Whatever fails first ends the download: a kernel that doesn't compile needs no weights.
     try {
       const files = Promise.all([weights, other]);
@@ -146,26 +148,36 @@ async function streamWeights(
   manifest: PackManifest,
   model: Model,
   memory: Memory,
-  { device, failed }: Device,
+  gpu: Device,
   loading: AbortController,
 ): Promise<void> {
+  const { device, failed } = gpu;
   const spans = planSpans(model.program, model.tensors, memory.arenaLayout);
   const files = manifest.files.filter((f) => f.role === "weights");
+  const ring = new StagingRing(gpu, CONCURRENCY);
   let queued = 0;
-  const write = (arena: number, offset: number, bytes: Uint8Array) => {
-    const target = memory.arenas[arena];
-    if (!target) throw new InvalidPack(`no arena ${arena}`);
-    queued += bytes.length;
-    device.queue.writeBuffer(target, offset, bytes as Uint8Array<ArrayBuffer>);
-  };
   const streamOne = async (file: PackFile) => {
+    let staging: Staging | undefined;
+    const write = (arena: number, offset: number, bytes: Uint8Array) => {
+      const target = memory.arenas[arena];
+      if (!target) throw new InvalidPack(`no arena ${arena}`);
+      if (staging?.copy(bytes, target, offset)) return;
+      queued += bytes.length;
+      device.queue.writeBuffer(target, offset, bytes as Uint8Array<ArrayBuffer>);
+    };
     let uploader: ShardUploader;
     await source.stream(file, {
       begin: () => {
         uploader = new ShardUploader(spans.get(file.path) ?? [], write);
       },
+      room: async () => {
+        staging ??= await ring.take();
+        return staging.bytes;
+      },
       bytes: async (bytes) => {
         uploader.push(bytes);
+        staging?.submit();
+        staging = undefined;
         if (queued < QUEUE_BYTES) return;
         queued = 0;
         device.queue.submit([]);
@@ -184,5 +196,6 @@ async function streamWeights(
     }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, lane));
+  ring.destroy();
   if (failure) throw failure.error;
 }

@@ -5,6 +5,7 @@ import { type Counters, newCounters } from "../gpu/counters.js";
 import { type Device, describeAdapter, requestDevice, type TierChoice } from "../gpu/device.js";
 import type { Available } from "../gpu/requirements.js";
 import { type Capacity, chooseSymbols } from "../gpu/sizes.js";
+import { onDemand } from "../on_demand.js";
 import { fileOf, packBytes } from "../program/manifest.js";
 import type { PackSource } from "../store/pack_source.js";
 import {
@@ -21,7 +22,6 @@ import type { Host } from "./host.js";
 import { LanguageModel } from "./language_model.js";
 import { loadEncoder } from "./load_encoder.js";
 import { Losses } from "./losses.js";
-import { onDemand } from "./on_demand.js";
 import {
   abortedWith,
   choose,

@@ -2,8 +2,8 @@
 import { EngineUnloaded, InvalidRequestError } from "../errors.js";
 import type { PackGrammar, PackManifest } from "../generated/pack.js";
 import type { GrammarSpec, Grammars, PackedGrammar, Vocabulary } from "../grammar/spec.js";
+import { onDemand } from "../on_demand.js";
 import type { Constraint } from "./constraint.js";
-import { onDemand } from "./on_demand.js";
 
 /** What is loaded with the first. */
 export interface Opened {

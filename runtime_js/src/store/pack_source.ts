@@ -14,6 +14,8 @@ const PIECE_BYTES = 8 * 2 ** 20;
 export interface Consumer {
   /** A file begins; it may begin again after a stored part proved broken. */
   begin(): void;
+  /** Memory of the consumer's for the next bytes, which are then handed on in it; without it, bytes come in the source's. */
+  room?(): Promise<Uint8Array>;
   /** The bytes are only valid until the returned promise resolves. */
   bytes(bytes: Uint8Array): void | Promise<void>;
 }
@@ -80,6 +82,7 @@ export class PackSource {
       this.#whole = stored !== undefined;
       if (stored) return stored;
     }
+    this.#newHasher().catch(() => {}); // its code arrives beside pack.json; if it can't, the next file says so
     const bytes = await fetchWhole(`${this.url}pack.json`, fetch, signal);
     this.networkBytes += bytes.length;
     const manifest = readManifest(bytes);
@@ -166,13 +169,16 @@ export class PackSource {
   ): Promise<void> {
     const { signal, onBytes } = this.options;
     const { store } = this.options.cache as PackCache;
-    const staging = new Uint8Array(reader ? Math.min(PIECE_BYTES, nbytes) : 0);
+    // What is hashed is not read into memory that may be slow to read from.
+    const direct = reader && !hasher && consumer.room !== undefined;
+    const staging = new Uint8Array(reader && !direct ? Math.min(PIECE_BYTES, nbytes) : 0);
     try {
       for (let at = 0; at < nbytes; ) {
         throwIfAborted(signal);
-        const length = Math.min(PIECE_BYTES, nbytes - at);
+        const room = direct ? ((await consumer.room?.()) as Uint8Array) : staging;
+        const length = Math.min(reader ? room.length : PIECE_BYTES, nbytes - at);
         const bytes = reader
-          ? staging.subarray(0, await reader.read(staging.subarray(0, length), at))
+          ? room.subarray(0, await reader.read(room.subarray(0, length), at))
           : await store.read(key, at, length);
         if (bytes.length !== length)
           throw new HashMismatch(`a stored file ends early`, { sha256: key });

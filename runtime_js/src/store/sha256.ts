@@ -1,19 +1,13 @@
-/** SHA-256 in pieces (crypto.subtle takes only whole messages). */
-import { createSHA256 } from "hash-wasm";
+/** SHA-256 of what is stored and downloaded. */
+import { onDemand } from "../on_demand.js";
+import type { Hasher } from "./hash_in_pieces.js";
 
-export interface Hasher {
-  update(bytes: Uint8Array): void;
-  /** 64 hex digits. */
-  digest(): string;
-}
+export type { Hasher };
 
+/** Of a message that comes in pieces; crypto.subtle takes only whole ones. Only what is downloaded needs it: a file of its own in the built package. */
 export async function newHasher(): Promise<Hasher> {
-  const hash = await createSHA256();
-  hash.init();
-  return {
-    update: (bytes) => void hash.update(bytes),
-    digest: () => hash.digest("hex"),
-  };
+  const { hashInPieces } = await onDemand(() => import("./hash_in_pieces.js"));
+  return hashInPieces();
 }
 
 /** Of a whole message, by the browser's own code: a cached start needs no other. 64 hex digits. */

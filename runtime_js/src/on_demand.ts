@@ -1,5 +1,5 @@
 /** Code that most engines never need: files of their own in the built package, but for service workers. */
-import { HostUnsupported } from "../errors.js";
+import { HostUnsupported } from "./errors.js";
 
 /**
  * @param chunk the `import()`, written out, so that bundlers see it
