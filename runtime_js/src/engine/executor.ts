@@ -13,7 +13,7 @@ import { Sequence } from "../kv/sequence.js";
 import type { Model } from "../program/check.js";
 import type { Environment } from "../program/expression.js";
 import { maskRowWords } from "../program/masks.js";
-import { Functions, firstOf, type Rows } from "./functions.js";
+import { Functions, firstOf, type Rows, SECOND } from "./functions.js";
 import type { MaskBuffer } from "./mask_table.js";
 import { type BatchRow, Planner } from "./plan.js";
 import {
@@ -129,9 +129,12 @@ export class Executor {
     return this.#functions.missing;
   }
 
-  /** Starts to compile what is unfinished. */
+  /**
+   * Starts to compile what is unfinished. On a software adapter only what a second token takes: there the processor that
+   * compiles is the one that computes the first answer.
+   */
   compileRest(): void {
-    this.#functions.compileRest();
+    this.#functions.begin(this.gpu.software ? SECOND : this.unfinished);
   }
 
   /** What a step of these rows needs and is not ready: `prepare` it first. */

@@ -11,6 +11,9 @@ export function firstOf(tier: Tier, defaults: SamplingDefaults): readonly string
   return ["prefill", plain ? PLAIN : "sample"];
 }
 
+/** What every further token takes. */
+export const SECOND: readonly string[] = ["decode"];
+
 /** How many of each a step has. */
 export type Rows = Readonly<Record<Few["rows"], number>>;
 
@@ -98,9 +101,9 @@ export class Functions {
     await this.prepare(this.first);
   }
 
-  /** Starts to compile what is left; `prepare` tells of failures. */
-  compileRest(): void {
-    this.pipelines.compile(kernelsOf(this.tier, this.#missing)).catch(() => {});
+  /** Starts to compile functions; `prepare` tells of failures. */
+  begin(names: readonly string[]): void {
+    this.pipelines.compile(kernelsOf(this.tier, names)).catch(() => {});
   }
 
   /** Makes ready what is not, of functions and what else `missingFor` names. @throws DeviceError */

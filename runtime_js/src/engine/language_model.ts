@@ -421,7 +421,7 @@ export class LanguageModel {
   }
 
   /**
-   * From now on what the first token does not take is made ready: its kernels compile at once, beside everything else, and
+   * From now on what the first token does not take is made ready: its kernels compile at once, where that is beside everything else, and
    * run for the first time once no request has come for a while, one function after another.
    */
   finishWhenIdle(): void {

@@ -24,8 +24,11 @@ async function loadTiny(host: Host, options: Partial<LoadOptions> = {}, signal =
   return { model, progress };
 }
 
-/** Dawn, whose devices are shown to `look` before the engine gets them. */
-async function watched(look: (device: GPUDevice) => void): Promise<GPU> {
+/** Dawn, whose devices, and adapters before them, are shown to these before the engine gets them. */
+async function watched(
+  look: (device: GPUDevice) => void,
+  found: (adapter: GPUAdapter) => void = () => {},
+): Promise<GPU> {
   const gpu = await dawn();
   return {
     async requestAdapter(options?: GPURequestAdapterOptions) {
@@ -36,6 +39,7 @@ async function watched(look: (device: GPUDevice) => void): Promise<GPU> {
         look(device);
         return device;
       };
+      found(adapter);
       return adapter;
     },
   } as GPU;
@@ -136,25 +140,37 @@ describe("loading", () => {
     }
   });
 
-  test("kernels of a first token begin to compile, all at once, before the first weight is asked for", async () => {
-    const begun: string[] = [];
-    const gpu = await watched((device) => {
-      const create = device.createComputePipelineAsync.bind(device);
-      device.createComputePipelineAsync = (descriptor) => {
-        begun.push(descriptor.label ?? "");
-        return create(descriptor);
+  test.each([
+    // What no token of a usual answer takes waits until nobody asks for anything.
+    ["a software adapter, whose processor computes as well", true, []],
+    ["a GPU", false, ["logprobs"]],
+  ])(
+    "kernels of a first token begin to compile, all at once, before the first weight is asked for: %s",
+    async (_, software, rest) => {
+      const begun: string[] = [];
+      const look = (device: GPUDevice) => {
+        const create = device.createComputePipelineAsync.bind(device);
+        device.createComputePipelineAsync = (descriptor) => {
+          begun.push(descriptor.label ?? "");
+          return create(descriptor);
+        };
       };
-    });
-    const pack = tinyPack();
-    let compiling: string[] = [];
-    const fetch: Host["fetch"] = (url, init) => {
-      if (url.endsWith(".bin")) compiling = [...begun];
-      return fetchFrom(pack)(url, init);
-    };
-    await loadTiny({ ...testHost(pack, gpu), fetch });
-    expect(compiling.sort()).toEqual(["append", "head", "sample", "sum"]);
-    expect(begun.slice(4)).toEqual(["logprobs"]); // and each kernel once
-  });
+      const gpu = await watched(look, (adapter) => {
+        const { vendor, architecture, device, description } = adapter.info;
+        const info = { vendor, architecture, device, description, isFallbackAdapter: software };
+        Object.defineProperty(adapter, "info", { value: info });
+      });
+      const pack = tinyPack();
+      let compiling: string[] = [];
+      const fetch: Host["fetch"] = (url, init) => {
+        if (url.endsWith(".bin")) compiling = [...begun];
+        return fetchFrom(pack)(url, init);
+      };
+      await loadTiny({ ...testHost(pack, gpu), fetch });
+      expect(compiling.sort()).toEqual(["append", "head", "sample", "sum"]);
+      expect(begun.slice(4)).toEqual(rest); // and each kernel once
+    },
+  );
 
   test.each([
     ["a shard of odd offsets", tinyPack, { copied: 0, written: 4 * (VOCAB + GAMMA.length) }],
