@@ -3,9 +3,10 @@
 //   node scripts/figures/constrained_in_chromium.mjs SITE '{"schema": {…}, "tokens": 64, "rounds": 2, "requests": 1, "temperature": 1}'
 //
 // SITE holds index.html, webbuild/ (the built package) and pack/. The last line of standard output is one JSON object: for each
-// way the milliseconds per token of each round, and what the engine says of masks and jumps.
+// way the milliseconds per token of each round, by the clock and of processor time, and what the engine says of masks and jumps.
 
 import { chosenAdapter, launch, talkingPage } from "../browser.mjs";
+import { processorMs } from "../processes.mjs";
 import { serve } from "../serve.mjs";
 
 const [site = "", options = "{}"] = process.argv.slice(2);
@@ -14,6 +15,7 @@ const server = await serve(site);
 const browser = await launch(chosenAdapter());
 try {
   const page = await talkingPage(browser);
+  await page.exposeFunction("processorMs", processorMs);
   await page.goto(server.url);
   const answer = await page.evaluate(async ({ schema, tokens, rounds, requests, temperature }) => {
     const { Engine } = await import(new URL("webbuild/index.js", location.href).href);
@@ -68,10 +70,12 @@ try {
     let valid = true;
     for (let round = 0; round < rounds; round++) {
       for (const way of Object.keys(ways)) {
-        results[way] ??= { ms: [], ahead: 0, strayed: 0 };
+        results[way] ??= { ms: [], processor: [], ahead: 0, strayed: 0 };
         const { constrained: earlier } = await engine.stats();
+        const spent = await processorMs();
         const all = Array.from({ length: requests }, (_, i) => ask(way, 1 + round * requests + i));
         const answers = await Promise.all(all);
+        results[way].processor.push(((await processorMs()) - spent) / (requests * tokens));
         results[way].ms.push(answers.reduce((sum, { ms }) => sum + ms, 0) / requests);
         const { constrained: later } = await engine.stats();
         results[way].ahead += later.aheadDraws - earlier.aheadDraws;

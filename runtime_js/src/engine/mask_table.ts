@@ -85,6 +85,8 @@ export class MaskRow {
   }
 }
 
+const NONE: readonly number[] = [];
+
 export class MaskTable {
   /** By index; row 0 is nobody's. */
   readonly #rows: (MaskRow | undefined)[] = [undefined];
@@ -148,11 +150,15 @@ export class MaskTable {
   }
 
   /** Tokens that lead from a row to places without one, of so many places one each. */
-  unexplored({ grammar, leads }: MaskRow, places: number): number[] {
-    if (!leads) return [];
+  unexplored({ grammar, leads, known: led, reach }: MaskRow, places: number): readonly number[] {
+    if (!leads || led === reach) return NONE; // asked for at each token, and mostly so
     const known = this.#known.get(grammar);
-    const without = [...leads.all.keys()].filter((place) => !known?.has(place));
-    return without.slice(0, places).map((place) => leads.places.indexOf(place));
+    const tokens: number[] = [];
+    for (const place of leads.all.keys()) {
+      if (tokens.length === places) break;
+      if (!known?.has(place)) tokens.push(leads.places.indexOf(place));
+    }
+    return tokens;
   }
 
   /** Has tokens lead on from a row, as far as their places have rows; its draws that were submitted before may not see it. */
