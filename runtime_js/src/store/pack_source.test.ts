@@ -244,6 +244,34 @@ describe("a pack's files", () => {
     expect([s.networkBytes, s.cacheBytes]).toEqual([0, SIZE]);
   });
 
+  test.each([
+    ["as they are", {}, true],
+    // Memory of a GPU may be slow to read.
+    ["when they are to be hashed", { verifyCache: true }, false],
+  ])("stored bytes go into the consumer's memory, if it has any: %s", async (_, options, own) => {
+    await source().read(file); // and into the source's from the network
+    const room = new Uint8Array(70_000);
+    const whole = new Uint8Array(SIZE);
+    const memory = new Set<ArrayBufferLike>();
+    let [at, asked] = [0, 0];
+    await source(options).stream(file, {
+      begin: () => {
+        at = 0;
+      },
+      room: async () => {
+        asked++;
+        return room.fill(0);
+      },
+      bytes: (bytes) => {
+        memory.add(bytes.buffer);
+        whole.set(bytes, at);
+        at += bytes.length;
+      },
+    });
+    expect(same(whole, data)).toBe(true);
+    expect([memory.size, memory.has(room.buffer), asked]).toEqual([1, own, own ? 5 : 0]);
+  });
+
   test("without a store everything still arrives", async () => {
     expect(same(await source({ cache: undefined }).read(file), data)).toBe(true);
   });
