@@ -17,7 +17,6 @@ const dist = resolve(process.argv[2] ?? join(root, "dist"));
 const entries = {
   index: "src/index.ts",
   worker: "src/worker/worker.ts",
-  shared_worker: "src/worker/shared_worker.ts",
   links: "src/worker/links.ts",
   inline: "src/worker/inline.ts",
   hash_in_pieces: "src/store/hash_in_pieces.ts",
@@ -35,7 +34,10 @@ const entries = {
   bench_inline: "src/bench/bench_inline.ts",
 };
 
-/** For service workers, which can't import on demand: has in it what the others import so. */
+/** Service workers, which can't import on demand, may have it too: then it can download at least. */
+const shared = { shared_worker: "src/worker/shared_worker.ts" };
+
+/** For service workers: has in it all that the others import on demand. */
 const whole = { service_worker_engine: "src/worker/shared_worker.ts" };
 
 /** Runs as a classic script and as a module, so its names stay its own. */
@@ -82,6 +84,8 @@ const options = {
   plugins: [besideThem],
 };
 await build({ ...options, entryPoints: entries, format: "esm" });
+const external = options.external.filter((file) => file !== "./hash_in_pieces.js");
+await build({ ...options, entryPoints: shared, format: "esm", external });
 await build({ ...options, entryPoints: whole, format: "esm", external: [] });
 await build({ ...options, entryPoints: scripts, format: "iife" });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
@@ -99,7 +103,7 @@ for (const file of ["grammar.wasm", "grammar.LICENSE.txt"])
   cpSync(join(engine, file), join(dist, file));
 
 const files = [
-  ...Object.keys({ ...entries, ...whole, ...scripts }).map((name) => `${name}.js`),
+  ...Object.keys({ ...entries, ...shared, ...whole, ...scripts }).map((name) => `${name}.js`),
   "grammar.wasm",
 ];
 const sizes = files.map((file) => {

@@ -106,13 +106,14 @@ test("an engine in a service worker answers, to a grammar too; a script that lac
   }, PACK);
   expect(drafted).toBe("webbuild-demo");
 
-  // shared_worker.js loads grammars on demand, as shared workers can.
+  // shared_worker.js loads grammars on demand, as shared workers can; it can download.
   const without = await page.evaluate(async (pack) => {
     await engine.unload();
     const script = "shared_worker_in_service_worker.js";
     const options = { type: "module", scope: "without/" } as const;
     const { installing } = await navigator.serviceWorker.register(script, options);
-    globalThis.engine = await webbuild.Engine.load(pack, { worker: installing as ServiceWorker });
+    const worker = installing as ServiceWorker;
+    globalThis.engine = await webbuild.Engine.load(pack, { worker, cache: false });
     const response_format = { type: "json_object" } as const;
     const messages = [{ role: "user" as const, content: "Hi" }];
     const error = await engine.chat.completions
