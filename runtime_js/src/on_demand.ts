@@ -1,4 +1,4 @@
-/** Code that most engines never need: files of their own in the built package, but for service workers. */
+/** Code that not every engine needs: files of their own in the built package, but for service workers. */
 import { HostUnsupported } from "./errors.js";
 
 /**

@@ -150,8 +150,9 @@ export class MaskTable {
   }
 
   /** Tokens that lead from a row to places without one, of so many places one each. */
-  unexplored({ grammar, leads, known: led, reach }: MaskRow, places: number): readonly number[] {
-    if (!leads || led === reach) return NONE; // asked for at each token, and mostly so
+  unexplored(row: MaskRow, places: number): readonly number[] {
+    const { grammar, leads } = row;
+    if (!leads || row.known === row.reach) return NONE; // asked for at each token, and mostly so
     const known = this.#known.get(grammar);
     const tokens: number[] = [];
     for (const place of leads.all.keys()) {

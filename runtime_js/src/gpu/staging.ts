@@ -22,19 +22,21 @@ export class StagingRing {
   /** Waits for the GPU if it still reads what is next. @throws DeviceLostError, DeviceError */
   async take(): Promise<Staging> {
     const { device, failed } = this.gpu;
-    if (this.#buffers.length < this.depth) {
-      const usage = MAP_WRITE | COPY_SRC;
-      const buffer = device.createBuffer({
-        label: `staging.${this.#buffers.length}`,
-        size: STAGING_BYTES,
-        usage,
-        mappedAtCreation: true,
-      });
-      this.#buffers.push(buffer);
-      return new Staging(device, buffer, () => this.#giveBack(buffer));
-    }
-    const buffer = await Promise.race([this.#next.shift() as Promise<GPUBuffer>, failed]);
+    const isNew = this.#buffers.length < this.depth;
+    const next = isNew ? this.#make() : (this.#next.shift() as Promise<GPUBuffer>);
+    const buffer = await Promise.race([next, failed]);
     return new Staging(device, buffer, () => this.#giveBack(buffer));
+  }
+
+  #make(): GPUBuffer {
+    const buffer = this.gpu.device.createBuffer({
+      label: `staging.${this.#buffers.length}`,
+      size: STAGING_BYTES,
+      usage: MAP_WRITE | COPY_SRC,
+      mappedAtCreation: true,
+    });
+    this.#buffers.push(buffer);
+    return buffer;
   }
 
   #giveBack(buffer: GPUBuffer): void {

@@ -1,4 +1,4 @@
-/** SHA-256 in WebAssembly, as a chunk of its own: loaded when something is downloaded. */
+/** SHA-256 in WebAssembly, as a chunk of its own: loaded when something is downloaded, checked again, saved or restored. */
 import { createSHA256 } from "hash-wasm";
 
 export interface Hasher {

@@ -82,7 +82,8 @@ export class PackSource {
       this.#whole = stored !== undefined;
       if (stored) return stored;
     }
-    this.#newHasher().catch(() => {}); // its code arrives beside pack.json; if it can't, the next file says so
+    // Its code arrives beside pack.json; if it can't, the next file says so.
+    if (!revalidate) this.#newHasher().catch(() => {});
     const bytes = await fetchWhole(`${this.url}pack.json`, fetch, signal);
     this.networkBytes += bytes.length;
     const manifest = readManifest(bytes);
@@ -170,12 +171,12 @@ export class PackSource {
     const { signal, onBytes } = this.options;
     const { store } = this.options.cache as PackCache;
     // What is hashed is not read into memory that may be slow to read from.
-    const direct = reader && !hasher && consumer.room !== undefined;
-    const staging = new Uint8Array(reader && !direct ? Math.min(PIECE_BYTES, nbytes) : 0);
+    const theirs = reader && !hasher ? consumer.room?.bind(consumer) : undefined;
+    const ours = new Uint8Array(reader && !theirs ? Math.min(PIECE_BYTES, nbytes) : 0);
     try {
       for (let at = 0; at < nbytes; ) {
         throwIfAborted(signal);
-        const room = direct ? ((await consumer.room?.()) as Uint8Array) : staging;
+        const room = theirs ? await theirs() : ours;
         const length = Math.min(reader ? room.length : PIECE_BYTES, nbytes - at);
         const bytes = reader
           ? room.subarray(0, await reader.read(room.subarray(0, length), at))

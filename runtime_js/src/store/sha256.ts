@@ -4,7 +4,10 @@ import type { Hasher } from "./hash_in_pieces.js";
 
 export type { Hasher };
 
-/** Of a message that comes in pieces; crypto.subtle takes only whole ones. Only what is downloaded needs it: a file of its own in the built package. */
+/**
+ * Of a message that comes in pieces; crypto.subtle takes only whole ones. A stored pack is loaded without: a file of its own in
+ * the built package.
+ */
 export async function newHasher(): Promise<Hasher> {
   const { hashInPieces } = await onDemand(() => import("./hash_in_pieces.js"));
   return hashInPieces();
