@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 
 from webbuild.errors import (
     ContextFullError,
+    InvalidConfigError,
     InvalidOptionError,
     InvalidProgramError,
     InvalidRequestError,
+    MissingFileError,
     UnsupportedConfigError,
     WrongModelKindError,
 )
@@ -164,6 +167,8 @@ def test_int8_keys_and_values_are_refused(folder: Path, tmp_path: Path) -> None:
     [
         (None, {}, ("mean", True)),
         (["Transformer", "Pooling"], {"pooling_mode_cls_token": True}, ("cls", False)),
+        (["Transformer", "Pooling"], {"pooling_mode": "cls"}, ("cls", False)),
+        (["Transformer", "Pooling"], {"pooling_mode": ["lasttoken"]}, ("last", False)),
         (
             ["Transformer", "Pooling", "Normalize"],
             {"pooling_mode_lasttoken": True, "pooling_mode_cls_token": False},
@@ -182,11 +187,14 @@ def test_pooling_is_the_sources(
     ("modules", "pooling", "match"),
     [
         (["Transformer", "Dense"], {}, "Dense"),
+        (["Transformer", "Pooling"], {}, "nothing"),
+        (["Transformer", "Pooling"], {"pooling_mode": "weightedmean"}, "weightedmean"),
+        (["Transformer", "Pooling"], {"pooling_mode": ["mean", "cls"]}, "mean, cls"),
         (["Transformer", "Pooling"], {"pooling_mode_max_tokens": True}, "max_tokens"),
         (
             ["Transformer", "Pooling"],
             {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True},
-            "mean_tokens, pooling_mode_cls_token",
+            "mean, cls",
         ),
     ],
 )
@@ -197,6 +205,35 @@ def test_other_poolings_are_named(
         embedding_info(*_source(tmp_path, modules, pooling))
 
 
+def test_the_pooling_is_where_modules_json_says(tmp_path: Path) -> None:
+    source, config = _source(tmp_path, ["Transformer", "Pooling"], {"pooling_mode": "cls"})
+    (tmp_path / "1_Pooling").rename(tmp_path / "2_Pooling")
+    with pytest.raises(MissingFileError, match=r"1_Pooling/config\.json"):
+        embedding_info(source, config)
+    for folder, error in (("2_Pooling", None), ("../2_Pooling", InvalidConfigError)):
+        modules = [{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": folder}]
+        (tmp_path / "modules.json").write_text(json.dumps(modules), "utf-8")
+        with pytest.raises(error) if error else nullcontext():
+            assert embedding_info(open_source(str(tmp_path)), config).pooling == "cls"
+
+
+def test_the_longest_text_and_the_prompt_are_sentence_transformers(tmp_path: Path) -> None:
+    def write(name: str, **values: object) -> None:
+        (tmp_path / name).write_text(json.dumps(values), "utf-8")
+
+    assert open_source(str(tmp_path)).longest_text is None
+    write("tokenizer_config.json", model_max_length=300)
+    assert open_source(str(tmp_path)).longest_text == 300
+    write("sentence_roberta_config.json", max_seq_length=128)
+    write(
+        "config_sentence_transformers.json",
+        prompts={"query": "query: ", "text": ""},
+        default_prompt_name="query",
+    )
+    source = open_source(str(tmp_path))
+    assert (source.longest_text, source.default_prompt) == (128, "query: ")
+
+
 def _source(folder: Path, modules: list[str] | None, pooling: dict[str, Any]) -> tuple[Any, Any]:
     """A folder with sentence-transformers' files, and the config of a model."""
     (folder / "1_Pooling").mkdir()
@@ -204,7 +241,10 @@ def _source(folder: Path, modules: list[str] | None, pooling: dict[str, Any]) ->
         json.dumps({"word_embedding_dimension": 64, "include_prompt": True, **pooling}), "utf-8"
     )
     if modules is not None:
-        listed = [{"type": f"sentence_transformers.models.{name}"} for name in modules]
+        listed = [
+            {"type": f"sentence_transformers.models.{name}", "path": f"{number}_{name}"}
+            for number, name in enumerate(modules)
+        ]
         (folder / "modules.json").write_text(json.dumps(listed), "utf-8")
     config = read_config(TINY_ENCODERS["bert"])
     assert isinstance(config, EncoderConfig)

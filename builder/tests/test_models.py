@@ -19,6 +19,13 @@ from webbuild.reference import TINY
 
 LLAMA = TINY["llama-gqa"]
 QWEN2 = TINY["qwen2-tied"]
+LLAMA3 = {
+    "factor": 32.0,
+    "high_freq_factor": 4.0,
+    "low_freq_factor": 1.0,
+    "original_max_position_embeddings": 8192,
+    "rope_type": "llama3",
+}
 
 
 def transformers_model(config: dict[str, Any]) -> torch.nn.Module:
@@ -60,16 +67,9 @@ def test_frequencies_are_those_of_transformers(name: str) -> None:
 
 def test_llama3_scaling_of_the_real_model() -> None:
     # Llama 3.2 1B: short waves are kept, long ones are 32 times slower, some lie between.
-    scaling = {
-        "factor": 32.0,
-        "high_freq_factor": 4.0,
-        "low_freq_factor": 1.0,
-        "original_max_position_embeddings": 8192,
-        "rope_type": "llama3",
-    }
     base = LLAMA | {"rope_theta": 500000.0, "head_dim": 64}
     plain = read_decoder(base).rope.inv_freq()
-    scaled = read_decoder(base | {"rope_scaling": scaling}).rope.inv_freq()
+    scaled = read_decoder(base | {"rope_scaling": LLAMA3}).rope.inv_freq()
     ratio = plain / scaled
     assert np.all(np.diff(ratio) >= 0)
     assert ratio[0] == 1 and ratio[-1] == pytest.approx(32)
@@ -80,6 +80,17 @@ def test_rope_parameters_of_transformers_5() -> None:
     new = LLAMA | {"rope_parameters": {"rope_type": "linear", "rope_theta": 5e5, "factor": 4.0}}
     old = LLAMA | {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}}
     assert read_config(new) == read_config(old)
+
+
+def test_rope_scaling_wins_as_in_transformers() -> None:
+    parameters = {"rope_type": "default", "rope_theta": 5000.0}
+    both = LLAMA | {"rope_parameters": parameters, "rope_theta": 7000.0}
+    linear = {"rope_type": "linear", "factor": 4.0}
+    hf = AutoConfig.for_model("llama", **{k: v for k, v in both.items() if k != "model_type"},
+                              rope_scaling=dict(linear))  # fmt: skip
+    rope = read_decoder(both | {"rope_scaling": linear}).rope
+    assert (rope.kind, rope.theta) == ("linear", hf.rope_parameters["rope_theta"])
+    assert read_decoder(both).rope.theta == 5000.0
 
 
 def test_a_window_that_covers_the_context_is_no_window() -> None:
@@ -123,6 +134,13 @@ def test_a_tied_head_has_no_weight_of_its_own() -> None:
          | {"max_position_embeddings": 32768}, "sliding"),
         (QWEN2 | {"use_sliding_window": True, "sliding_window": 128}, "sliding"),
         (QWEN2 | {"layer_types": ["full_attention", "sliding_attention"]}, "sliding"),
+        (QWEN2 | {"is_causal": False}, "is_causal"),
+        (QWEN2 | {"use_bidirectional_attention": True}, "is_causal"),
+        (LLAMA | {"model_type": "mistral", "sliding_window": 16}, "model_type is 'mistral'"),
+        (LLAMA | {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+                  "rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "yarn"),
+        (LLAMA | {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
+         "partial_rotary_factor"),
     ],
 )  # fmt: skip
 def test_unsupported_configs_are_named(config: dict[str, Any], said: str) -> None:
@@ -143,6 +161,13 @@ def test_unsupported_configs_are_named(config: dict[str, Any], said: str) -> Non
         ({"rope_scaling": "llama3"}, "rope"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
         ({"rope_theta": -1.0}, "rope_theta"),
+        ({"rope_theta": float("inf")}, "rope_theta"),
+        ({"rope_scaling": LLAMA3 | {"low_freq_factor": 4.0}}, "low_freq_factor"),
+        ({"rope_scaling": LLAMA3, "original_max_position_embeddings": 64}, "leave one out"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
+        ({"rms_norm_eps": -1e-6}, "rms_norm_eps"),
+        ({"vocab_size": 10**30}, "vocab_size"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
         ({"architectures": []}, "architecture"),
         ({"architectures": None}, "architecture"),
     ],

@@ -70,9 +70,8 @@ def test_an_empty_folder_is_free(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_killed_runs_go_but_those_of_living_ones_stay(tmp_path: Path) -> None:
-    for name in (".pack.partial-00ff", ".pack.partial-11ee-replaced"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "params_shard_0.bin").write_bytes(b"x")
+    (tmp_path / ".pack.partial-00ff").mkdir()
+    (tmp_path / ".pack.partial-00ff" / "params_shard_0.bin").write_bytes(b"x")
     (tmp_path / ".other.partial-00ff").mkdir()
     target = tmp_path / "pack"
     with atomic_directory(target, force=False) as first:
@@ -83,6 +82,59 @@ def test_leftovers_of_killed_runs_go_but_those_of_living_ones_stay(tmp_path: Pat
         (first / "pack.json").write_text("first")
         target.rename(tmp_path / "away")
     assert (target / "pack.json").read_text() == "first"
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_is_replaced_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    target = tmp_path / "pack"
+    write(target, "old")
+    rename = Path.rename
+
+    def failing(self: Path, to: Path) -> Path:
+        if to == target and not self.name.endswith("-replaced"):
+            raise error(errno.EIO, "broken")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(error):
+        write(target, "new", force=True)
+    assert contents(tmp_path) == ["pack"]
+    assert (target / "pack.json").read_text() == "old"
+
+
+def test_what_a_killed_run_was_replacing_comes_back(tmp_path: Path) -> None:
+    target = tmp_path / "pack"
+    write(target, "old")
+    target.rename(tmp_path / ".pack.partial-00ff-replaced")
+    (tmp_path / ".pack.partial-00ff").mkdir()
+    with pytest.raises(OutputExistsError, match="add --force"):
+        write(target, "new")
+    assert contents(tmp_path) == ["pack"]
+    assert (target / "pack.json").read_text() == "old"
+    # Where the new one is in its place, the old one was on its way out.
+    (tmp_path / ".pack.partial-11ee-replaced").mkdir()
+    write(target, "new", force=True)
+    assert contents(tmp_path) == ["pack"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "pack").symlink_to(tmp_path / "disk")
+    for content in ("one", "two"):
+        write(tmp_path / "pack", content, force=True)
+    assert (tmp_path / "pack").is_symlink()
+    assert (tmp_path / "disk" / "pack.json").read_text() == "two"
+    assert contents(tmp_path) == ["disk", "pack"]
+
+
+def test_the_folder_one_is_in_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputExistsError, match="you are in"):
+        write(Path())
 
 
 @pytest.mark.parametrize(

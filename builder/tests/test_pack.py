@@ -185,6 +185,35 @@ def test_same_input_same_bytes(
     assert first == second
 
 
+def test_a_template_for_tools_is_packed(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model")
+    _tool_template("{{ tools }}")(model)
+    # The same head twice, as some tools save a tied one; and code that is not run.
+    tied = {**CONFIG, "tie_word_embeddings": True, "auto_map": {"AutoModel": "x.X"}}
+    (model / "config.json").write_text(json.dumps(tied))
+    tensors = random_tensors()
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    write_safetensors(model / "model.safetensors", tensors)
+    said: list[str] = []
+
+    class Listening(Reporter):
+        def warn(self, message: str) -> None:
+            said.append(message)
+
+    reporter = Listening(Console(quiet=True), quiet=True)
+    out = tmp_path / "out"
+    source = open_source(str(model))
+    pack_model(source, get_quantization("q4f16_1"), out, reporter, PackOptions(context_length=100))
+    config = json.loads((out / "tokenizer_config.json").read_text())
+    default = (out / "chat_template.jinja").read_text()
+    assert config["chat_template"] == [
+        {"name": "default", "template": default},
+        {"name": "tool_use", "template": "{{ tools }}"},
+    ]
+    assert config | {"chat_template": None} == source.tokenizer_config | {"chat_template": None}
+    assert [line[:40] for line in said] == ["the model brings code of its own (auto_m"]
+
+
 # --- failures -----------------------------------------------------------------------------------
 
 Damage = Callable[[Path], object]
@@ -208,6 +237,22 @@ def _tensors(**changes: object) -> Damage:
     return damage
 
 
+def _tokenizer(**changes: object) -> Damage:
+    def damage(folder: Path) -> None:
+        path = folder / "tokenizer.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return damage
+
+
+def _tool_template(text: str) -> Damage:
+    def damage(folder: Path) -> None:
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "tool_use.jinja").write_text(text)
+
+    return damage
+
+
 FAILURES: dict[str, tuple[Damage, str, str]] = {
     "unsupported architecture": (
         _config(architectures=["GPT2LMHeadModel"]),
@@ -218,6 +263,11 @@ FAILURES: dict[str, tuple[Damage, str, str]] = {
         lambda folder: (folder / "tokenizer.json").unlink(),
         "MissingFileError",
         "tokenizer.json",
+    ),
+    "an adapter": (
+        lambda folder: (folder / "config.json").rename(folder / "adapter_config.json"),
+        "MissingFileError",
+        "merge_and_unload()",
     ),
     "no weights": (
         lambda folder: (folder / "model.safetensors").unlink(),
@@ -238,6 +288,38 @@ FAILURES: dict[str, tuple[Damage, str, str]] = {
         _config(intermediate_size=128),
         "TensorShapeError",
         "gate_proj",
+    ),
+    "matrices of one size whose rows are another's": (
+        _tensors(**{"mlp.gate_proj": np.ones((64, 64)), "mlp.up_proj": np.ones((128, 64))}),
+        "TensorShapeError",
+        "gate_proj",
+    ),
+    "a head beside a tied embedding": (
+        _config(tie_word_embeddings=True),
+        "TiedHeadError",
+        '"tie_word_embeddings": false',
+    ),
+    "a tokenizer that the runtime can't read": (
+        _tokenizer(decoder={"type": "Sequence", "decoders": [{"type": "BPEDecoder"}]}),
+        "UnsupportedTokenizerError",
+        "the decoder 'BPEDecoder'",
+    ),
+    "a tokenizer without a part": (
+        lambda folder: (folder / "tokenizer.json").write_text(
+            '{"model": {"type": "BPE", "vocab": {}, "merges": []}}'
+        ),
+        "UnsupportedTokenizerError",
+        "lacks 'normalizer'",
+    ),
+    "a template that is no text": (
+        lambda folder: (folder / "chat_template.jinja").write_bytes(b"\xff\xfe"),
+        "ChatTemplateError",
+        "UTF-8",
+    ),
+    "a template for tools that does not parse": (
+        _tool_template("{% if %}"),
+        "ChatTemplateError",
+        "line 1",
     ),
     "a missing tensor": (
         _tensors(**{"mlp.up_proj": None}),

@@ -111,6 +111,7 @@ def test_chat_templates(model: Path) -> None:
     assert template("{% generation %}x{% endgeneration %}{% break %}") is not None
     named = [{"name": "tool_use", "template": "a"}, {"name": "default", "template": "b"}]
     assert template(named) == "b"
+    assert open_source(str(model)).tool_template == "a"
     for bad in (named[:1], [1], 7):
         with pytest.raises(ChatTemplateError, match="default"):
             template(bad)

@@ -34,7 +34,13 @@ from webbuild.weights.writer import BLOCK_BYTES, write_weights
 PARAMETERS = (
     Parameter("embed.weight", (300, 64), "embedding", ("embed.weight",)),
     Parameter("rope.inv_freq", (3,), "constant", (), (1.0, 0.5, 0.1)),
-    Parameter("qkv.weight", (128, 64), "linear", ("q.weight", "k.weight", "v.weight")),
+    Parameter(
+        "qkv.weight",
+        (128, 64),
+        "linear",
+        ("q.weight", "k.weight", "v.weight"),
+        rows=(64, 32, 32),
+    ),
     Parameter("qkv.bias", (129,), "vector", ("bias",)),
     Parameter("norm.weight", (64,), "vector", ("norm.weight",)),
 )
@@ -176,10 +182,13 @@ def test_checks(tensors: dict[str, Tensor], tmp_path: Path) -> None:
         check(Parameter("x.weight", (1, 32), "linear", ("absent",)))
     with pytest.raises(TensorShapeError, match=r"'q\.weight' has shape \[64, 64\]"):
         check(Parameter("x.weight", (64, 32), "linear", ("q.weight",)))
-    with pytest.raises(TensorShapeError, match="must be a vector"):
+    with pytest.raises(TensorShapeError, match=r"the config gives \[64\]"):
         check(Parameter("x.weight", (64,), "vector", ("q.weight",)))
-    with pytest.raises(TensorShapeError, match=r"give 96 rows, but the config gives 'x\.weight'"):
-        check(Parameter("x.weight", (128, 64), "linear", ("q.weight", "k.weight")))
+    stacked = ("q.weight", "k.weight")
+    check(Parameter("x.weight", (96, 64), "linear", stacked, rows=(64, 32)))
+    # Their sum is right.
+    with pytest.raises(TensorShapeError, match=r"'q\.weight' has shape \[64, 64\].*\[48, 64\]"):
+        check(Parameter("x.weight", (96, 64), "linear", stacked, rows=(48, 48)))
     with pytest.raises(NotDivisibleError, match=r"'x\.weight' has 48 columns"):
         path = tmp_path / "odd.safetensors"
         write_safetensors(path, {"odd": random(4, 48)})

@@ -49,6 +49,10 @@ class UnsupportedConfigError(WebbuildError):
     """The architecture is known; the config asks for a variation of it that is not implemented."""
 
 
+class UnsupportedTokenizerError(WebbuildError):
+    """tokenizer.json has a part that the runtime's tokenizer does not know."""
+
+
 class ChatTemplateError(WebbuildError):
     """The chat template does not parse, or its form is unknown."""
 
@@ -63,6 +67,10 @@ class MissingTensorError(WebbuildError):
 
 class TensorShapeError(WebbuildError):
     """A tensor's shape is not what the config says."""
+
+
+class TiedHeadError(WebbuildError):
+    """The config ties the head to the embedding, and the files hold another head."""
 
 
 class NonFiniteWeightError(WebbuildError):

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from webbuild.errors import UnsupportedArchitectureError, WrongModelKindError
+from webbuild.errors import (
+    UnsupportedArchitectureError,
+    UnsupportedConfigError,
+    WrongModelKindError,
+)
 from webbuild.weights.parameter import Kind, Parameter
 
 from .bert import BERT, ROBERTA
@@ -55,6 +59,13 @@ def read_config(config: Mapping[str, Any]) -> ModelConfig:
     architecture = architecture_of(config)
     for family in FAMILIES:
         if architecture in family.architectures:
+            usual = family.architectures[architecture]
+            kind = config.get("model_type", usual)
+            if kind != usual:
+                raise UnsupportedConfigError(
+                    f"config.json contradicts itself: architectures says {architecture}, whose "
+                    f"model_type is {usual!r}, but model_type is {kind!r}; correct one of them"
+                )
             return family.read(HfConfig(config))
     known = ", ".join(name for family in FAMILIES for name in family.architectures)
     raise UnsupportedArchitectureError(
@@ -91,4 +102,12 @@ def _parameter(config: DecoderConfig, name: str, shape: tuple[int, ...]) -> Para
         kind = "embedding"
     stacked = name.split(".")[-2]
     sources = tuple(name.replace(stacked, part) for part in _STACKED.get(stacked, (stacked,)))
-    return Parameter(name, shape, kind, sources)
+    return Parameter(name, shape, kind, sources, rows=_rows(config, stacked))
+
+
+def _rows(config: DecoderConfig, stacked: str) -> tuple[int, ...]:
+    """Of the tensors that are stacked in a parameter."""
+    if stacked == "qkv_proj":
+        kv = config.kv_heads * config.head_dim
+        return (config.heads * config.head_dim, kv, kv)
+    return (config.intermediate_size,) * 2 if stacked == "gate_up_proj" else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from webbuild.errors import InvalidConfigError, UnsupportedConfigError
 
-from .config import HfConfig, architecture_of
+from .config import MOST_LAYERS, HfConfig, architecture_of
 from .encoder import EncoderConfig
 from .family import Family
 
@@ -44,14 +44,16 @@ def _encoder(hf: HfConfig, family: str, first_position: int = 0) -> EncoderConfi
         vocab_size=hf.positive("vocab_size"),
         hidden_size=hidden_size,
         intermediate_size=hf.positive("intermediate_size"),
-        layers=hf.positive("num_hidden_layers"),
+        layers=hf.positive("num_hidden_layers", most=MOST_LAYERS),
         heads=heads,
         context_length=context,
-        norm_eps=hf.optional("layer_norm_eps", 1e-12),
+        norm_eps=hf.epsilon("layer_norm_eps", 1e-12),
         token_types=hf.positive("type_vocab_size", 2),
         first_position=first_position,
     )
 
 
-BERT = Family("bert", ("BertModel",), _read)
-ROBERTA = Family("roberta", ("RobertaModel", "XLMRobertaModel"), _read_roberta)
+BERT = Family("bert", {"BertModel": "bert"}, _read)
+ROBERTA = Family(
+    "roberta", {"RobertaModel": "roberta", "XLMRobertaModel": "xlm-roberta"}, _read_roberta
+)

@@ -12,6 +12,11 @@ from .rope import Rope, read_rope
 
 _T = TypeVar("_T", int, float, bool, str)
 
+#: Of any size that a config names: no model has more, and tables of this size would be made.
+_MOST = 1 << 24
+#: Layers are compiled one after another.
+MOST_LAYERS = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderConfig:
@@ -74,11 +79,22 @@ class HfConfig:
         value = self.values.get(key)
         return default if value is None else self._typed(key, value, type(default))
 
-    def positive(self, key: str, default: int | None = None) -> int:
-        """A positive integer. Raises InvalidConfigError otherwise."""
+    def positive(self, key: str, default: int | None = None, most: int = _MOST) -> int:
+        """A positive integer, `most` at most. Raises InvalidConfigError otherwise."""
         value = self.required(key, int) if default is None else self.optional(key, default)
-        if value <= 0:
-            raise InvalidConfigError(f"config.json: {key!r} must be positive, but is {value}")
+        if not 0 < value <= most:
+            raise InvalidConfigError(
+                f"config.json: {key!r} must be positive and at most {most}, but is {value}"
+            )
+        return value
+
+    def epsilon(self, key: str, default: float) -> float:
+        """A number between 0 and 1. Raises InvalidConfigError otherwise."""
+        value = self.optional(key, default)
+        if not 0 < value < 1:
+            raise InvalidConfigError(
+                f"config.json: {key!r} must be between 0 and 1, but is {value}"
+            )
         return value
 
 
@@ -112,12 +128,12 @@ def read_decoder(
         vocab_size=hf.positive("vocab_size"),
         hidden_size=hidden_size,
         intermediate_size=hf.positive("intermediate_size"),
-        layers=hf.positive("num_hidden_layers"),
+        layers=hf.positive("num_hidden_layers", most=MOST_LAYERS),
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
         context_length=hf.positive("max_position_embeddings"),
-        norm_eps=hf.optional("rms_norm_eps", 1e-6),
+        norm_eps=hf.epsilon("rms_norm_eps", 1e-6),
         rope=read_rope(hf.values, head_dim),
         tied_embeddings=hf.optional("tie_word_embeddings", False),
         **variations,
@@ -160,6 +176,11 @@ def _refuse_unsupported(hf: HfConfig) -> None:
     if hf.values.get("quantization_config"):
         raise UnsupportedConfigError(
             "the checkpoint is already quantised (quantization_config): give the original one"
+        )
+    if not hf.optional("is_causal", True) or hf.optional("use_bidirectional_attention", False):
+        raise UnsupportedConfigError(
+            "the model lets tokens attend to later ones (is_causal, use_bidirectional_attention): "
+            "webbuild runs this architecture as a generator of text"
         )
     if hf.optional("partial_rotary_factor", 1.0) != 1.0:
         raise UnsupportedConfigError("partial_rotary_factor is not implemented")

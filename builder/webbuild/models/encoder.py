@@ -166,4 +166,6 @@ def encoder_parameters(config: EncoderConfig) -> Iterator[Parameter]:
             sources = [f"{part}.{kind}" for part in _TOP[module]]
         shape = tuple(int(size) for size in parameter.shape)
         matrix: Kind = "embedding" if module.startswith("embed_") else "linear"
-        yield Parameter(name, shape, "vector" if len(shape) == 1 else matrix, tuple(sources))
+        rows = (config.hidden_size,) * 3 if len(sources) == 3 else ()
+        kind_of: Kind = "vector" if len(shape) == 1 else matrix
+        yield Parameter(name, shape, kind_of, tuple(sources), rows=rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .config import DecoderConfig, HfConfig
@@ -14,8 +14,9 @@ ModelConfig = DecoderConfig | EncoderConfig
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """architectures: values of config.json's ``architectures[0]``; read: config → model."""
+    """architectures: values of config.json's ``architectures[0]``, and the ``model_type`` of each,
+    by which transformers chooses; read: config → model."""
 
     name: str
-    architectures: tuple[str, ...]
+    architectures: Mapping[str, str]
     read: Callable[[HfConfig], ModelConfig]

@@ -23,4 +23,4 @@ def _read(hf: HfConfig) -> DecoderConfig:
     )
 
 
-LLAMA = Family("llama", ("LlamaForCausalLM", "MistralForCausalLM"), _read)
+LLAMA = Family("llama", {"LlamaForCausalLM": "llama", "MistralForCausalLM": "mistral"}, _read)

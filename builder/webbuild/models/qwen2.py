@@ -12,4 +12,4 @@ def _read(hf: HfConfig) -> DecoderConfig:
     return read_decoder(hf, family="qwen2", qkv_bias=True)
 
 
-QWEN2 = Family("qwen2", ("Qwen2ForCausalLM",), _read)
+QWEN2 = Family("qwen2", {"Qwen2ForCausalLM": "qwen2"}, _read)

@@ -22,4 +22,4 @@ def _read(hf: HfConfig) -> DecoderConfig:
     )
 
 
-QWEN3 = Family("qwen3", ("Qwen3ForCausalLM",), _read)
+QWEN3 = Family("qwen3", {"Qwen3ForCausalLM": "qwen3"}, _read)

@@ -60,22 +60,26 @@ class Rope:
 
 
 def read_rope(values: Mapping[str, Any], head_dim: int) -> Rope:
-    """Reads ``rope_parameters`` (transformers 5) or ``rope_theta`` with ``rope_scaling``.
+    """Reads ``rope_parameters`` (transformers 5) or ``rope_theta`` with ``rope_scaling``, which
+    wins where there are both, as in transformers.
 
     Raises UnsupportedConfigError, naming the type, for a scaling that is not implemented.
     """
-    scaling = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    scaling = values.get("rope_scaling") or values.get("rope_parameters") or {}
     if not isinstance(scaling, Mapping):
         raise InvalidConfigError(f"config.json: the rope scaling must be an object, is {scaling!r}")
 
     def number(key: str, default: float | None = None) -> float:
         value = scaling.get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        ok = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (ok and 0 < value < math.inf):
             raise InvalidConfigError(
                 f"config.json: {key!r} of the rope scaling must be a positive number, is {value!r}"
             )
         return float(value)
 
+    if scaling.get("partial_rotary_factor") not in (None, 1):
+        raise UnsupportedConfigError("partial_rotary_factor is not implemented")
     theta = number("rope_theta", values.get("rope_theta") or _DEFAULT_THETA)
     kind = scaling.get("rope_type") or scaling.get("type") or "default"
     if kind == "default":
@@ -83,15 +87,21 @@ def read_rope(values: Mapping[str, Any], head_dim: int) -> Rope:
     if kind == "linear":
         return Rope(head_dim, theta, "linear", number("factor"))
     if kind == "llama3":
-        return Rope(
-            head_dim,
-            theta,
-            "llama3",
-            number("factor"),
-            number("low_freq_factor"),
-            number("high_freq_factor"),
-            int(number("original_max_position_embeddings")),
-        )
+        low, high = number("low_freq_factor"), number("high_freq_factor")
+        if low >= high:
+            raise InvalidConfigError(
+                f"config.json: low_freq_factor ({low}) must be less than high_freq_factor ({high})"
+            )
+        # At the top level it wins, as in transformers.
+        original = values.get("original_max_position_embeddings")
+        context = number("original_max_position_embeddings", original)
+        if original is not None and original != context:
+            raise InvalidConfigError(
+                f"config.json has two original_max_position_embeddings, {original!r} and "
+                f"{context:g}: leave one out"
+            )
+        factor = number("factor")
+        return Rope(head_dim, theta, "llama3", factor, low, high, int(context))
     raise UnsupportedConfigError(
         f"rope type {kind!r} is not implemented (there are default, linear and llama3): "
         "choose a release of the model without it"

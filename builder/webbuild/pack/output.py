@@ -20,6 +20,9 @@ if sys.platform != "win32":
 #: The file that makes a directory a pack.
 MANIFEST = "pack.json"
 
+#: Ends the name of what is at the target while another takes its place.
+_REPLACED = "-replaced"
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -37,6 +40,10 @@ def check_replaceable(target: Path, force: bool, marker: str = MANIFEST) -> None
         return
     if not target.is_dir():
         raise OutputExistsError(f"{target} is a file: choose another -o")
+    if target.samefile(Path.cwd()):
+        raise OutputExistsError(
+            f"{target} is the folder you are in, and would be replaced: choose another -o"
+        )
     if not any(target.iterdir()):
         return
     if not (target / marker).is_file():
@@ -63,15 +70,16 @@ def atomic_directory(target: Path, force: bool, marker: str = MANIFEST) -> Itera
     """Gives an empty directory beside `target`; it takes `target`'s place when the block ends.
 
     If the block raises (Ctrl-C included) it is removed, and `target` is what it was. What a killed
-    run left is removed here. Files are on the disk (fsync) before the rename.
+    run left is removed here, or put back, if that was the last moment in which `target` was
+    replaced. Files are on the disk (fsync) before the rename.
     Raises OutputExistsError, DiskFullError and OutputNotWritableError.
     """
     with named_write_errors(target):
-        target = target.absolute()
+        target = target.resolve()  # a link to another disk stays one
         target.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in sorted(target.parent.glob(f".{_escape(target.name)}.partial-*")):
+            _clear(leftover, target)
         check_replaceable(target, force, marker)
-        for leftover in target.parent.glob(f".{_escape(target.name)}.partial-*"):
-            _remove_if_abandoned(leftover)
         partial = target.parent / f".{target.name}.partial-{secrets.token_hex(4)}"
         partial.mkdir()
         with _locked(partial):
@@ -107,14 +115,17 @@ def _escape(name: str) -> str:
 
 
 def _publish(partial: Path, target: Path) -> None:
-    replaced = None
-    if target.exists():
-        replaced = partial.with_name(f"{partial.name}-replaced")
-        target.rename(replaced)
-    partial.rename(target)
+    replaced = partial.with_name(f"{partial.name}{_REPLACED}")
+    try:
+        if target.exists():
+            target.rename(replaced)
+        partial.rename(target)
+    except BaseException:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        raise
     _sync_directory(target.parent)
-    if replaced is not None:
-        shutil.rmtree(replaced, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:
@@ -152,15 +163,30 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove_if_abandoned(folder: Path) -> None:
-    if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # another run is writing it
-        except OSError:
-            pass
-        finally:
-            os.close(descriptor)
-    shutil.rmtree(folder, ignore_errors=True)
+def _clear(leftover: Path, target: Path) -> None:
+    """Removes what a dead run left, or puts it back if it is what was at `target`."""
+    if not _abandoned(leftover.with_name(leftover.name.removesuffix(_REPLACED))):
+        return
+    if leftover.name.endswith(_REPLACED) and not target.exists():
+        leftover.rename(target)
+    else:
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _abandoned(partial: Path) -> bool:
+    """Whether no run is writing it."""
+    if sys.platform == "win32":
+        return True
+    try:
+        descriptor = os.open(partial, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+    return True

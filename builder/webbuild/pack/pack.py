@@ -7,6 +7,7 @@ compiled before the weights are read; pack.json comes last, and the directory ap
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from webbuild.pack.output import (
     named_write_errors,
 )
 from webbuild.pack.progress import Reporter
-from webbuild.pack.tokens import check_vocabulary, special_tokens
+from webbuild.pack.tokens import check_parts, check_vocabulary, special_tokens
 from webbuild.quantize import Quantization
 from webbuild.schema.pack import (
     EmbeddingInfo,
@@ -40,7 +41,7 @@ from webbuild.schema.pack import (
 )
 from webbuild.schema.program import KvStore
 from webbuild.sources import ModelSource
-from webbuild.weights.check import WeightsPlan, check_parameters
+from webbuild.weights.check import HEAD, WeightsPlan, check_parameters, check_tied
 from webbuild.weights.parameter import Parameter
 from webbuild.weights.writer import TENSOR_CACHE, WrittenFile, write_weights
 from webgpu_kernels.records import (
@@ -191,25 +192,40 @@ def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) 
     tokens = special_tokens(source)
     check_vocabulary(source, model.vocab_size)
     encodes = isinstance(model, EncoderConfig)
+    check_parts(source)
     template = None if encodes else source.chat_template
+    if not encodes:
+        _ = source.tool_template  # raises if it does not parse
     if not encodes and not tokens.eos:
         reporter.warn("no end-of-sequence token is named: generation ends at its token limit")
     if not encodes and template is None:
         reporter.warn("the model has no chat template: only plain completions will work")
     for parameter in wanted:
         quantization.stored(parameter)  # raises if the shape does not divide
+    if source.config.get("auto_map"):
+        reporter.warn(
+            "the model brings code of its own (auto_map), which is not run: it is packed as "
+            f"transformers' own {model.architecture}"
+        )
     plan = check_parameters(wanted, source.tensors, quantization)
+    if _ties(model):
+        check_tied(source.tensors)
     unused = [
         name
         for name in plan.unused
         if not name.endswith(_REDUNDANT)
-        and not (_ties(model) and name == "lm_head.weight")
+        and not (_ties(model) and name == HEAD)
         and not (encodes and name.startswith("pooler."))
     ]
     if unused:
         some = ", ".join(unused[:4]) + (", …" if len(unused) > 4 else "")
         reporter.warn(f"{len(unused)} of the checkpoint's tensors are not used: {some}")
     embedding = embedding_info(source, model) if isinstance(model, EncoderConfig) else None
+    if encodes and source.default_prompt is not None:
+        reporter.warn(
+            "sentence-transformers puts its default prompt before every text of this model: your "
+            f"page has to write it itself ({source.default_prompt!r})"
+        )
     return _Job(source, quantization, model, wanted, plan, tokens, template, embedding)
 
 
@@ -238,11 +254,20 @@ def _model_info(job: _Job, name: str) -> ModelInfo:
 
 
 def _copy_texts(job: _Job, folder: Path) -> Iterator[PackFile]:
-    """Tokenizer files as they are, and the chat template as a file of its own."""
+    """Tokenizer files as they are, and the chat template as a file of its own; one for requests
+    with tools is in tokenizer_config.json, wherever it was."""
     source = job.source
+    config = source.folder / "tokenizer_config.json"
+    tools = None if job.template is None else source.tool_template
+    if tools is not None:
+        named = {"default": job.template, "tool_use": tools}
+        listed = [{"name": name, "template": text} for name, text in named.items()]
+        written = {**source.tokenizer_config, "chat_template": listed}
+        (folder / config.name).write_text(json.dumps(written, ensure_ascii=False), "utf-8")
+        yield _pack_file(_hash(folder / config.name), "tokenizer_config")
     copies: list[tuple[Path | None, str, FileRole]] = [
         (source.folder / "tokenizer.json", "tokenizer.json", "tokenizer"),
-        (source.folder / "tokenizer_config.json", "tokenizer_config.json", "tokenizer_config"),
+        (None if tools else config, "tokenizer_config.json", "tokenizer_config"),
         (source.folder / "generation_config.json", "generation_config.json", "generation_config"),
         (source.license_file, "LICENSE", "license"),
     ]

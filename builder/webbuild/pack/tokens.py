@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
 from typing import Any
 
-from webbuild.errors import InvalidConfigError
+from webbuild.errors import InvalidConfigError, UnsupportedTokenizerError
 from webbuild.schema.pack import Tokens
 from webbuild.sources import ModelSource
 
@@ -31,6 +35,41 @@ def check_vocabulary(source: ModelSource, vocab_size: int) -> None:
             f"tokenizer.json has token id {largest}, but the model's vocabulary ends at "
             f"{vocab_size - 1}: the tokenizer is not this model's"
         )
+
+
+def check_parts(source: ModelSource) -> None:
+    """Raises UnsupportedTokenizerError for a tokenizer.json that the runtime can't read."""
+    for part, known in _parts().items():
+        if part not in source.tokenizer:
+            raise UnsupportedTokenizerError(
+                f"tokenizer.json lacks {part!r}, which may be null: load the tokenizer with "
+                "transformers and save_pretrained() it again"
+            )
+        for kind in _types(source.tokenizer.get(part)):
+            if kind not in known:
+                raise UnsupportedTokenizerError(
+                    f"tokenizer.json has the {part} {kind!r}, which the runtime does not know "
+                    f"({', '.join(known)}): choose a model with another tokenizer"
+                )
+
+
+@cache
+def _parts() -> dict[str, list[str]]:
+    """Types that each part of a tokenizer.json may have. The runtime's tests compare."""
+    text = resources.files("webbuild").joinpath("tokenizer_parts.json").read_text("utf-8")
+    parts: dict[str, list[str]] = json.loads(text)
+    return parts
+
+
+def _types(part: Any) -> Iterator[str]:
+    """Of a part, or of those it is a sequence of."""
+    if not isinstance(part, dict) or part.get("type") is None:
+        return  # absent; a model without a type is one of those that have one
+    if part["type"] != "Sequence":
+        yield str(part["type"])
+    for key in ("normalizers", "pretokenizers", "processors", "decoders"):
+        for inner in part.get(key) or []:
+            yield from _types(inner)
 
 
 def _single(source: ModelSource, which: str) -> int | None:

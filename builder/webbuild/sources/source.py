@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from webbuild.errors import (
@@ -25,18 +25,19 @@ from webbuild.sources.safetensors import Tensor, read_header
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-POOLING = "1_Pooling/config.json"
 
-#: Everything but the weights that a pack may hold or be made from.
+#: Everything but the weights that a pack may hold or be made from; patterns, as the Hub takes them.
 SMALL_FILES = (
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
     "generation_config.json",
+    "additional_chat_templates/*.jinja",
     "modules.json",
-    "sentence_bert_config.json",
-    POOLING,
+    "config_sentence_transformers.json",
+    "sentence_*_config.json",
+    "*_Pooling/config.json",
     INDEX,
     "LICENSE",
     "LICENSE.txt",
@@ -69,6 +70,12 @@ class ModelSource:
     @cached_property
     def config(self) -> dict[str, Any]:
         """config.json. Raises MissingFileError or InvalidConfigError."""
+        if (self.folder / "adapter_config.json").is_file():
+            return self._json(
+                "config.json",
+                "it is an adapter (LoRA): merge it into its model with peft's merge_and_unload(), "
+                "save_pretrained() that, and pack the result",
+            )
         return self._json("config.json")
 
     @cached_property
@@ -85,27 +92,51 @@ class ModelSource:
     def modules(self) -> list[str]:
         """Types of a sentence-transformers model's steps, in order, such as ``Pooling``; empty for
         another model. Raises InvalidConfigError."""
+        return [name for name, _ in self._modules]
+
+    @cached_property
+    def _modules(self) -> list[tuple[str, str]]:
+        """Type and folder of each step."""
         path = self.folder / "modules.json"
         if not path.is_file():
             return []
         try:
             modules = json.loads(path.read_text("utf-8"))
-            return [str(module["type"]).rpartition(".")[2] for module in modules]
-        except (ValueError, RecursionError, KeyError, TypeError) as error:
+            named = [(str(m["type"]).rpartition(".")[2], str(m.get("path", ""))) for m in modules]
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise InvalidConfigError(
                 f"{path} is no list of sentence-transformers' modules: {error!r}"
             ) from None
+        for _, folder in named:
+            if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
+                raise InvalidConfigError(f"{path}: {folder!r} is no folder of the model")
+        return named
 
     @cached_property
-    def pooling(self) -> dict[str, Any]:
-        """A sentence-transformers model's pooling, or empty."""
-        return self._json_or_empty(POOLING)
+    def pooling(self) -> dict[str, Any] | None:
+        """A sentence-transformers model's pooling; None for one whose modules.json has no such
+        step, or that has no modules.json. Raises MissingFileError or InvalidConfigError."""
+        folder = next((path for name, path in self._modules if name == "Pooling"), None)
+        if folder is None:
+            return None
+        return self._json(f"{folder}/config.json", "modules.json names it; download it again")
 
     @cached_property
     def longest_text(self) -> int | None:
-        """Most tokens of a text that sentence-transformers gives the model, if it says."""
-        longest = self._json_or_empty("sentence_bert_config.json").get("max_seq_length")
-        return longest if type(longest) is int and longest > 0 else None
+        """Most tokens of a text that sentence-transformers gives the model, if it says: its own
+        file's ``max_seq_length``, else the tokenizer's ``model_max_length``, as it does."""
+        files = sorted(path.name for path in self.folder.glob("sentence_*_config.json"))
+        lengths = [self._json(name).get("max_seq_length") for name in files]
+        lengths.append(self.tokenizer_config.get("model_max_length"))
+        return next((n for n in lengths if type(n) is int and n > 0), None)
+
+    @cached_property
+    def default_prompt(self) -> str | None:
+        """What sentence-transformers puts before every text unless it is told otherwise."""
+        config = self._json_or_empty("config_sentence_transformers.json")
+        name, prompts = config.get("default_prompt_name"), config.get("prompts")
+        prompt = prompts.get(name) if isinstance(prompts, dict) else None
+        return prompt if isinstance(prompt, str) and prompt else None
 
     @cached_property
     def tokenizer(self) -> dict[str, Any]:
@@ -126,6 +157,20 @@ class ModelSource:
         template = self._find_template()
         if template is not None:
             _check_template(template)
+        return template
+
+    @cached_property
+    def tool_template(self) -> str | None:
+        """Another chat template for requests with tools, which some models have: the one named
+        "tool_use", of a file of its own or of the list in tokenizer_config.json.
+
+        Raises ChatTemplateError if it does not parse.
+        """
+        path = self.folder / "additional_chat_templates" / "tool_use.jinja"
+        template = _read_template(path) if path.is_file() else self._named_templates.get("tool_use")
+        if not isinstance(template, str):
+            return None
+        _check_template(template)
         return template
 
     @cached_property
@@ -186,21 +231,26 @@ class ModelSource:
     def _find_template(self) -> str | None:
         path = self.folder / "chat_template.jinja"
         if path.is_file():
-            return path.read_text("utf-8")
+            return _read_template(path)
         template = self.tokenizer_config.get("chat_template")
         if template is None or isinstance(template, str):
             return template
-        try:
-            named = {entry["name"]: entry["template"] for entry in template}
-            default = named["default"]
-        except (TypeError, KeyError):
-            default = None
+        default = self._named_templates.get("default")
         if not isinstance(default, str):
             raise ChatTemplateError(
                 f"{self.folder / 'tokenizer_config.json'}: chat_template must be a string or a "
                 "list with a template named 'default'"
             )
         return default
+
+    @cached_property
+    def _named_templates(self) -> dict[str, Any]:
+        """Those of a list in tokenizer_config.json; empty where there is none."""
+        templates = self.tokenizer_config.get("chat_template")
+        try:
+            return {entry["name"]: entry["template"] for entry in templates or []}
+        except (TypeError, KeyError):
+            return {}
 
     def _json_or_empty(self, name: str) -> dict[str, Any]:
         return self._json(name) if (self.folder / name).is_file() else {}
@@ -243,6 +293,13 @@ def open_source(
     repository = Repository(name, revision or pinned or None, cache_dir)
     folder, commit = repository.download(SMALL_FILES)
     return ModelSource(folder, name, commit, repository)
+
+
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ChatTemplateError(f"{path} is no UTF-8 text: {error.reason}") from None
 
 
 def _check_template(template: str) -> None:

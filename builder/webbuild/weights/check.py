@@ -6,11 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from webbuild.errors import MissingTensorError, TensorShapeError
+import numpy as np
+
+from webbuild.errors import MissingTensorError, TensorShapeError, TiedHeadError
 from webbuild.quantize import Quantization
 from webbuild.sources import Tensor
 from webbuild.weights.parameter import Parameter
 from webbuild.weights.shards import plan_shards
+
+#: The tensors that a tied head makes one.
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+#: Bytes that are compared at a time.
+_BLOCK = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +57,29 @@ def check_parameters(
     )
 
 
+def check_tied(tensors: Mapping[str, Tensor]) -> None:
+    """Of a model whose config says that the embedding is its head. Raises TiedHeadError if the
+    files hold another head all the same, as after training it; reads both."""
+    head, embedding = tensors.get(HEAD), tensors.get(EMBEDDING)
+    if head is None or embedding is None:
+        return
+    head.check_float()
+    same = head.shape == embedding.shape and all(
+        np.array_equal(
+            head.rows(*block).astype(np.float32), embedding.rows(*block).astype(np.float32)
+        )
+        for block in head.blocks(_BLOCK)
+    )
+    if not same:
+        raise TiedHeadError(
+            f"config.json says tie_word_embeddings, but {HEAD} is not {EMBEDDING}: to pack the "
+            f'head that is there, set "tie_word_embeddings": false; to leave it out, remove {HEAD}'
+        )
+
+
 def _check_sources(parameter: Parameter, tensors: Mapping[str, Tensor]) -> None:
-    rows = 0
-    for source in parameter.sources:
+    expected = parameter.rows or parameter.shape[:1]
+    for source, rows in zip(parameter.sources, expected, strict=True):
         if source not in tensors:
             raise MissingTensorError(
                 f"the checkpoint has no tensor {source!r}, which the config's architecture needs: "
@@ -60,19 +87,9 @@ def _check_sources(parameter: Parameter, tensors: Mapping[str, Tensor]) -> None:
             )
         tensor = tensors[source]
         tensor.check_float()
-        if tensor.shape[1:] != parameter.shape[1:] or not tensor.shape:
+        wanted = (rows, *parameter.shape[1:])
+        if tensor.shape != wanted:
             raise TensorShapeError(
                 f"tensor {source!r} has shape {list(tensor.shape)}, but the config gives "
-                f"[…, {', '.join(map(str, parameter.shape[1:]))}]"
-                if parameter.shape[1:]
-                else f"tensor {source!r} must be a vector, but has shape {list(tensor.shape)}"
+                f"{list(wanted)}: is config.json of the same model as the weights?"
             )
-        rows += tensor.shape[0]
-    if rows != parameter.shape[0]:
-        parts = " + ".join(
-            f"{source} {list(tensors[source].shape)}" for source in parameter.sources
-        )
-        raise TensorShapeError(
-            f"{parts} give {rows} rows, but the config gives {parameter.name!r} "
-            f"{list(parameter.shape)}: is config.json of the same model as the weights?"
-        )

@@ -21,6 +21,7 @@ class Parameter:
     sources: names of the tensors in the Hugging Face files, concatenated along axis 0.
         A tied head is no parameter: the model reads the embedding. Empty for a "constant".
     value: of a "constant", which comes from the config instead of the files: float32 [n].
+    rows: how many each source gives, where there are several.
     """
 
     name: str
@@ -28,3 +29,4 @@ class Parameter:
     kind: Kind
     sources: tuple[str, ...]
     value: tuple[float, ...] | None = None
+    rows: tuple[int, ...] = ()

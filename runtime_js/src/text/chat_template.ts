@@ -37,7 +37,7 @@ export class ChatTemplate {
    */
   constructor(source: string | undefined, config: TokenizerConfig) {
     const text = source ?? embedded(config, "default");
-    const withTools = source === undefined ? embedded(config, "tool_use") : undefined;
+    const withTools = embedded(config, "tool_use");
     if (text === undefined) {
       throw new TemplateError("the model has no chat template: it is not a chat model");
     }

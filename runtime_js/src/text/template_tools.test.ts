@@ -99,10 +99,13 @@ describe("TemplateTools", () => {
         { name: "tool_use", template: TOOL_TEMPLATES["hermes"]?.template as string },
       ],
     };
-    const template = new ChatTemplate(undefined, config);
-    expect(new TemplateTools(template, []).takesTools).toBe(true);
-    expect(new TemplateTools(template, []).syntax.format.name).toBe("hermes");
-    expect(template.render([{ role: "user", content: "x" }])).toBe("plain");
+    // A pack has the default in a file of its own too.
+    for (const file of [undefined, "plain"]) {
+      const template = new ChatTemplate(file, config);
+      expect(new TemplateTools(template, []).takesTools).toBe(true);
+      expect(new TemplateTools(template, []).syntax.format.name).toBe("hermes");
+      expect(template.render([{ role: "user", content: "x" }])).toBe("plain");
+    }
   });
 
   test("special tokens tell the format where the template does not", () => {
