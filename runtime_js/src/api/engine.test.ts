@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
+  AbortError,
   ContextLengthExceeded,
   Engine,
   type EngineStats,
@@ -13,6 +14,7 @@ import {
 } from "../index.js";
 import { dawn } from "../testing/host.js";
 import { tinyPack } from "../testing/tiny_pack.js";
+import type { Port } from "../worker/protocol.js";
 import { packFolder } from "./engine.js";
 import type { ChatCompletionChunk } from "./types.js";
 
@@ -229,6 +231,27 @@ describe("Engine", () => {
     expect((await Engine.listCached(at)).map((p) => p.url)).toEqual([url]);
     await Engine.deleteCached(folder, at);
     expect(await Engine.listCached(at)).toEqual([]);
+  });
+
+  test("an abort ends a load that nobody answers", async () => {
+    const { port1, port2 } = new MessageChannel();
+    let left = false;
+    const silent = async () => ({
+      port: port1 as unknown as Port,
+      lost: new Promise<Error>(() => {}),
+      close: () => {
+        left = true;
+      },
+    });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const load = Engine.load("https://a.b/c", { worker: silent, signal });
+    const can = Engine.canRun("https://a.b/c", { worker: silent, signal });
+    setTimeout(() => controller.abort(), 10);
+    await expect(load).rejects.toBeInstanceOf(AbortError);
+    await expect(can).rejects.toBeInstanceOf(AbortError);
+    expect(left).toBe(true);
+    for (const port of [port1, port2]) port.close();
   });
 
   test("what is no pack is named", async () => {

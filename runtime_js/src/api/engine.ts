@@ -59,7 +59,7 @@ export class Engine extends ServingEngine {
     const { onProgress, signal, worker, gpu, ...load } = withDraft(options);
     const url = packFolder(packUrl);
     if (signal?.aborted) throw abortError(signal);
-    const connection = await connect({ worker, gpu });
+    const connection = await connect({ worker, gpu }, signal);
     try {
       const info = await connection.call.load(defined({ url, ...load }), {
         signal,
@@ -76,7 +76,8 @@ export class Engine extends ServingEngine {
   static async canRun(packUrl: string | URL, options: EngineOptions = {}): Promise<CanRunReport> {
     const { onProgress: _, signal, worker, gpu, ...load } = withDraft(options);
     const url = packFolder(packUrl);
-    return once({ worker, gpu }, ({ call }) => call.canRun(defined({ url, ...load }), { signal }));
+    const ask = ({ call }: Connection) => call.canRun(defined({ url, ...load }), { signal });
+    return once({ worker, gpu }, ask, signal);
   }
 
   /** Packs in this browser's storage, whole or in part. */
@@ -203,8 +204,9 @@ export class Engine extends ServingEngine {
 async function once<T>(
   options: ConnectOptions,
   use: (connection: Connection) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
-  const connection = await connect(options);
+  const connection = await connect(options, signal);
   try {
     return await use(connection);
   } finally {

@@ -1,6 +1,9 @@
 /** Reads the fields of a request; what is wrong is refused by name. */
 import { InvalidRequestError } from "../errors.js";
 
+/** The longest time that a timer takes: one that is longer, such as Infinity, would be over at once. */
+export const LONGEST_MS = 2 ** 31 - 1;
+
 /** @returns the error that a parameter is refused with */
 export function invalid(param: string, what: string): InvalidRequestError {
   return new InvalidRequestError(`${param} ${what}`, { param });

@@ -1,6 +1,7 @@
 /** `engine.peers`: other engines, in other tabs and on other machines. */
 import type { Calls } from "../worker/client.js";
 import type { RequestOptions } from "./chat.js";
+import { LONGEST_MS } from "./fields.js";
 import { RemoteEngine } from "./remote_engine.js";
 
 /** An engine that another tab shares. */
@@ -54,7 +55,9 @@ export class Peers {
     { timeoutMs = JOIN_MS, signal }: JoinOptions = {},
   ): Promise<RemoteEngine> {
     const isRelay = typeof where === "string" || where instanceof URL;
-    const address = isRelay ? { relay: String(where), timeoutMs } : { tab: where.id };
+    const address = isRelay
+      ? { relay: String(where), timeoutMs: Math.min(timeoutMs, LONGEST_MS) }
+      : { tab: where.id };
     const { engine, model } = await this.call.connectPeer(address, { signal });
     return new RemoteEngine(this.call, engine, model);
   }

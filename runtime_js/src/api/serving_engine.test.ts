@@ -223,6 +223,14 @@ describe("the three calls", () => {
 });
 
 describe("what is reserved and not used", () => {
+  test("is held for as long as a timer takes, if asked to be held for ever", async () => {
+    const tokens = prompt(11);
+    const { kvAddr } = await b.prepRecv(tokens, { timeoutMs: Number.POSITIVE_INFINITY });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await a.remoteSend(tokens, { kvAddr, to: b });
+    expect((await b.startGenerate(tokens, { max_tokens: 1 })).choices).toHaveLength(1);
+  });
+
   test("is given back when its time is over, filled or not", async () => {
     const tokens = prompt(9);
     const empty = await b.prepRecv(tokens, { timeoutMs: 1500 });

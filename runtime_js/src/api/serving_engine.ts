@@ -8,7 +8,7 @@ import type { Calls } from "../worker/client.js";
 import type { ServingMethods } from "../worker/protocol.js";
 import { ChatCompletions, type RequestOptions } from "./chat.js";
 import { Completions } from "./completions.js";
-import { invalid } from "./fields.js";
+import { invalid, LONGEST_MS } from "./fields.js";
 import { Models } from "./models.js";
 import {
   isTokens,
@@ -107,7 +107,7 @@ export abstract class ServingEngine {
       });
     }
     return this.serving.prepRecv(
-      { prompt: parsePrompt(prompt), end, reserve, timeoutMs },
+      { prompt: parsePrompt(prompt), end, reserve, timeoutMs: Math.min(timeoutMs, LONGEST_MS) },
       { signal },
     );
   }

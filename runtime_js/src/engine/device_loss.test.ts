@@ -1,6 +1,8 @@
 /** Devices that are lost, on Dawn: streams go on as if nothing had happened, or end by name. At random moments: worker/random_losses.test.ts. */
 import { getEventListeners } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
+import { DeviceLostError } from "../errors.js";
+import type { Sequence } from "../kv/sequence.js";
 import { MemoryStore } from "../store/memory.js";
 import { type FragileGpu, fragile } from "../testing/fragile_gpu.js";
 import { BASE, dawn, fetchFrom, testHost } from "../testing/host.js";
@@ -64,6 +66,33 @@ describe("a lost device", () => {
     expect(after.device).toMatchObject({ state: "ready", losses: 1 });
     expect(after.device.recoveryMs).toBeGreaterThan(0);
     await expectClean(model);
+  });
+
+  test("what still reads from it takes no copies that the next device has to make", async () => {
+    const broken = fragile(await dawn(), onDemand().calls);
+    const { model } = await open(broken.gpu);
+    const before = model.executor;
+    await loseNow(broken);
+    await expect.poll(() => model.executor !== before).toBe(true);
+    const { kv } = model.scheduler;
+    const partly = kv.take(2) as Sequence;
+    const fork = partly.fork(-1);
+    expect(fork.reserve(1)).toBe(true); // a page of its own: to be copied before the next step
+    await expect(before.readPages(kv.pool, partly.pages)).rejects.toBeInstanceOf(DeviceLostError);
+    expect(kv.pool.takeCopies()).toHaveLength(1);
+    for (const sequence of [partly, fork]) sequence.release();
+    await expectClean(model);
+  });
+
+  test("pages that were evicted go on being counted", async () => {
+    const broken = fragile(await dawn(), onDemand().calls);
+    const { model } = await open(broken.gpu, { contextLength: 64, kvTokens: 96 });
+    for (let i = 0; i < 12; i++) await answer(model, ask(`${i} abcdefghijk`, {}, 20));
+    const before = model.stats().cache.evictedPages;
+    expect(before).toBeGreaterThan(0);
+    await loseNow(broken);
+    await answer(model, ask("hi"));
+    expect(model.stats().cache.evictedPages).toBeGreaterThanOrEqual(before);
   });
 
   test("the page is told of the loss, of loading again and of the new device", async () => {

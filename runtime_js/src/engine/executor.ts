@@ -321,6 +321,7 @@ export class Executor {
    * @throws DeviceLostError
    */
   async readPages(pool: PagePool, pages: readonly number[]): Promise<Uint8Array> {
+    this.#checkDevice();
     this.#copyNow(pool);
     return Promise.race([this.#pages.read(pages), this.gpu.failed]);
   }
@@ -331,10 +332,15 @@ export class Executor {
    * @throws DeviceLostError
    */
   writePages(pool: PagePool, pages: readonly number[], content: Uint8Array): void {
-    const failure = this.gpu.failure();
-    if (failure) throw failure; // else what is not there would count as cached
+    this.#checkDevice();
     this.#copyNow(pool);
     this.#pages.write(pages, content);
+  }
+
+  /** What is not there must not count as cached, and a pool's copies are for the device that runs now. */
+  #checkDevice(): void {
+    const failure = this.gpu.failure();
+    if (failure) throw failure;
   }
 
   #copyNow(pool: PagePool): void {

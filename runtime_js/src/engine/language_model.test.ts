@@ -225,11 +225,14 @@ describe("a loaded model on Dawn", () => {
     });
   });
 
-  test("a bias outside the vocabulary is refused", async () => {
-    await expect(run({ sampling: { logitBias: [[260, 1]] } })).rejects.toMatchObject({
-      name: "InvalidRequestError",
-      param: "logit_bias",
-    });
+  test("what is no token, and an answer of none, are refused, as other engines send what they like", async () => {
+    const refused = (overrides: Parameters<typeof run>[0], param: string) =>
+      expect(run(overrides)).rejects.toMatchObject({ name: "InvalidRequestError", param });
+    await refused({ sampling: { logitBias: [[260, 1]] } }, "logit_bias");
+    await refused({ sampling: { logitBias: [[-1, 1]] } }, "logit_bias");
+    await refused({ messages: [5, -1, 5] }, "prompt");
+    await refused({ maxTokens: 0 }, "max_tokens");
+    await refused({ maxTokens: Number.NaN }, "max_tokens");
   });
 });
 

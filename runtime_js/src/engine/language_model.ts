@@ -28,7 +28,7 @@ import { Matchers } from "./matchers.js";
 import { type Fitted, isMessages, Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
 import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
-import { GREEDY, SamplingRow, seedBits } from "./sampling.js";
+import { GREEDY, isToken, SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
 import type { TextParts } from "./text_parts.js";
@@ -391,9 +391,8 @@ export class LanguageModel {
     const tokens = Int32Array.from(this.prompts.render(messages).tokens);
     return this.#onAnyDevice(async () => {
       const prefixes = await this.#savedPrefixes();
-      return prefixes.save(this.saves(store), name, tokens, () =>
-        this.generate(request, { delta: () => {} }, signal),
-      );
+      const compute = () => this.generate(request, { delta: () => {} }, signal);
+      return prefixes.save(this.saves(store), name, tokens, compute, signal);
     });
   }
 
@@ -460,15 +459,19 @@ export class LanguageModel {
   }
 
   /** What only the model knows to be wrong. */
-  #check({ sampling, speculation }: GenerateRequest): void {
+  #check({ sampling, speculation, maxTokens }: GenerateRequest): void {
     const drafts = typeof speculation === "object" && speculation.from === "draft";
     if (drafts && !this.#choice.draft) {
       throw new InvalidRequestError("no draft was loaded: give Engine.load a draft", {
         param: "webbuild.speculation.from",
       });
     }
+    // Other engines' requests come as they are.
+    if (maxTokens !== null && !(maxTokens >= 1)) {
+      throw new InvalidRequestError("max_tokens must be 1 or more", { param: "max_tokens" });
+    }
     const vocab = this.manifest.model.vocab_size;
-    const outside = sampling.logitBias.find(([id]) => id >= vocab);
+    const outside = sampling.logitBias.find(([id]) => !isToken(id, vocab));
     if (outside) {
       throw new InvalidRequestError(
         `logit_bias: token ${outside[0]} is outside the vocabulary of ${vocab}`,

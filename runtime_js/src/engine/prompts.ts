@@ -7,6 +7,7 @@ import { commonPrefix } from "./admission.js";
 import { Answering } from "./answering.js";
 import { type Window, windowOf } from "./context.js";
 import type { GenerateRequest, Prompt, PromptRequest } from "./request.js";
+import { isToken } from "./sampling.js";
 import type { TextParts } from "./text_parts.js";
 import { turnsOf, turnsToDrop } from "./turns.js";
 
@@ -164,7 +165,7 @@ export class Prompts {
       const what = param === "messages" ? "the messages make an empty prompt" : "prompt is empty";
       throw new InvalidRequestError(what, { param });
     }
-    const outside = tokens.find((id) => id >= this.vocab);
+    const outside = tokens.find((id) => !isToken(id, this.vocab));
     if (outside === undefined) return { tokens: Int32Array.from(tokens), ends, param };
     throw new InvalidRequestError(`token ${outside} is outside the vocabulary of ${this.vocab}`, {
       param: "prompt",

@@ -11,6 +11,10 @@ const USE_BIAS = 1;
 const USE_PENALTIES = 2;
 const USE_MASK = 4;
 
+/** Other engines send ids as they like. */
+export const isToken = (id: number, vocab: number): boolean =>
+  Number.isInteger(id) && id >= 0 && id < vocab;
+
 /** The likeliest token, and nothing else. */
 export const GREEDY: SamplingOptions = {
   temperature: 0,

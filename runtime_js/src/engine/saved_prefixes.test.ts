@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { InvalidKvFile, OutOfMemory, StaleKvFile } from "../errors.js";
+import { AbortError, InvalidKvFile, OutOfMemory, StaleKvFile } from "../errors.js";
 import { MemoryStore } from "../store/memory.js";
 import { put, type Store } from "../store/store.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
@@ -114,7 +114,8 @@ test("however few pages go at a time, they arrive in their places", async () => 
     const prefixes = (model: LanguageModel, chunk: number | undefined) =>
       new SavedPrefixes(model.executor, model.scheduler, { pack: "p", tier: "f32" }, chunk);
     const tokens = Int32Array.from(first.prompts.render(user(long)).tokens);
-    await prefixes(first, save).save(first.saves(store), "doc", tokens, () => ask(first, long));
+    const compute = () => ask(first, long);
+    await prefixes(first, save).save(first.saves(store), "doc", tokens, compute, never);
     const second = await visit(store);
     await ask(second, long.slice(0, 6)); // some of its pages are there
     await prefixes(second, restore).restore(second.saves(store), "doc");
@@ -195,13 +196,47 @@ test("a prompt that others evict at once is computed again, and in the end refus
     if (++times < 3) model.scheduler.kv.tree.evict(4);
   };
   const saves = model.saves(store);
-  expect(await prefixes.save(saves, "doc", tokens, compute)).toMatchObject({
-    tokens: tokens.length,
-  });
+  const saved = await prefixes.save(saves, "doc", tokens, compute, never);
+  expect(saved).toMatchObject({ tokens: tokens.length });
   expect(times).toBe(3);
-  const never = async () => void model.scheduler.kv.tree.clear();
-  await expect(prefixes.save(saves, "other", tokens, never)).rejects.toBeInstanceOf(OutOfMemory);
+  const evicted = async () => void model.scheduler.kv.tree.clear();
+  const save = prefixes.save(saves, "other", tokens, evicted, never);
+  await expect(save).rejects.toBeInstanceOf(OutOfMemory);
   expect(await saves.list()).toHaveLength(1);
+  expectClean(model);
+});
+
+test("an abort ends a save that is being written, and leaves nothing", async () => {
+  const store = new MemoryStore();
+  const model = await visit(store);
+  const prefixes = new SavedPrefixes(
+    model.executor,
+    model.scheduler,
+    { pack: "p", tier: "f32" },
+    16, // bytes of a piece
+  );
+  const tokens = Int32Array.from(model.prompts.render(user(long)).tokens);
+  const controller = new AbortController();
+  const append = store.append.bind(store);
+  store.append = async (key) => {
+    const appender = await append(key);
+    const write = appender?.append.bind(appender);
+    if (appender && write) {
+      appender.append = async (bytes) => {
+        controller.abort();
+        return write(bytes);
+      };
+    }
+    return appender;
+  };
+  const saves = model.saves(store);
+  const compute = () => ask(model, long);
+  await expect(
+    prefixes.save(saves, "doc", tokens, compute, controller.signal),
+  ).rejects.toBeInstanceOf(AbortError);
+  store.append = append;
+  expect(await saves.list()).toEqual([]);
+  expect((await store.keys()).filter((key) => key.startsWith("kv-"))).toEqual([]);
   expectClean(model);
 });
 

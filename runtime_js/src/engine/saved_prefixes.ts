@@ -1,5 +1,5 @@
 /** Cached prefixes between visits: from KV pages to a file of the store, and from there into the prefix cache. */
-import { OutOfMemory } from "../errors.js";
+import { OutOfMemory, throwIfAborted } from "../errors.js";
 import { Sequence } from "../kv/sequence.js";
 import type { KvFormat, KvStore, SavedPrefix } from "../store/kv_store.js";
 import type { Executor } from "./executor.js";
@@ -36,13 +36,14 @@ export class SavedPrefixes {
    *
    * @param compute has the prefix cache hold these tokens; called again when other requests have evicted some by the time
    *   that it returns
-   * @throws OutOfMemory when they always do · StorageError, DeviceLostError, and what `compute` throws
+   * @throws OutOfMemory when they always do · StorageError, DeviceLostError, AbortError, and what `compute` throws
    */
   async save(
     store: KvStore,
     name: string,
     tokens: Int32Array,
     compute: () => Promise<unknown>,
+    signal: AbortSignal,
   ): Promise<SavedPrefix> {
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       await compute();
@@ -53,7 +54,7 @@ export class SavedPrefixes {
       }
       // Held from now on, so that nothing is evicted while others have their turn.
       return this.scheduler.hold(sequence, () =>
-        this.#inTurn(() => store.save(name, this.#format, tokens, this.#read(sequence))),
+        this.#inTurn(() => store.save(name, this.#format, tokens, this.#read(sequence, signal))),
       );
     }
     throw new OutOfMemory(
@@ -61,8 +62,9 @@ export class SavedPrefixes {
     );
   }
 
-  async *#read({ pool, pages }: Sequence): AsyncGenerator<Uint8Array> {
+  async *#read({ pool, pages }: Sequence, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     for (let at = 0; at < pages.length; at += this.#chunk) {
+      throwIfAborted(signal);
       yield await this.executor.readPages(pool, pages.slice(at, at + this.#chunk));
     }
   }
@@ -87,6 +89,8 @@ export class SavedPrefixes {
         const tokens = Math.min(file.tokens, sequence.pages.length * kv.pageSize);
         await this.scheduler.hold(sequence, async () => {
           await this.#write(sequence, whole / kv.pageSize, file.pages(this.#chunk));
+          const failure = this.executor.gpu.failure();
+          if (failure) throw failure; // the next device has none of it
           sequence.length = tokens;
           kv.keep(sequence, file.ids.subarray(0, tokens));
         });

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import type { Sequence } from "../kv/sequence.js";
 import { FAKE_VOCAB, fakeRepeats } from "../testing/fake_runner.js";
 import {
   type Ask,
@@ -347,6 +348,24 @@ describe("Scheduler", () => {
     );
     await drain(w);
     expectClean(w, [before, after]);
+  });
+
+  test("exclusive work waits for a page while all are held, and requests need not wait for it", async () => {
+    const w = world({ pages: 8 });
+    const { kv } = w.scheduler;
+    const held = kv.take(8 * kv.pageSize) as Sequence;
+    w.scheduler.keep(held, () => w.scheduler.letGo(held)); // until a request needs them
+    let began = false;
+    const work = w.scheduler.exclusive(async () => {
+      began = true;
+    });
+    await turns();
+    expect(began).toBe(false);
+    const request = submit(w, { prompt: [1] });
+    await drain(w);
+    await work;
+    expectTwin(request);
+    expectClean(w, [request]);
   });
 
   test("a lost device rejects what runs, waits, and comes later", async () => {

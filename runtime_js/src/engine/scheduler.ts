@@ -128,7 +128,8 @@ export class Scheduler {
    * forgotten, exclusive work under way rejects with `error`.
    */
   suspend(error: Error): void {
-    const { pool, pageSize } = this.#kv;
+    const { pool, pageSize, tree } = this.#kv;
+    this.#counts.evictedBefore += tree.counters.evictedPages;
     this.#suspended = true;
     for (const generation of this.#running.all) insertRanked(this.#waiting, generation);
     for (const generation of this.#waiting) generation.restart();
@@ -189,7 +190,7 @@ export class Scheduler {
   exclusive<T>(work: (scratch: Sequence) => Promise<T>): Promise<T> {
     if (this.#stopped) return Promise.reject(this.#stopped);
     return this.#exclusive.add(async () => {
-      const scratch = this.kv.take(1) as Sequence; // nobody runs: there is room
+      const scratch = this.kv.take(1) as Sequence; // it began when there was room
       scratch.length = 0;
       scratch.slot = 0;
       try {
@@ -273,7 +274,8 @@ export class Scheduler {
       if (this.#stopped || this.#suspended) return;
       this.#release();
       if (this.#underWay.length === 0) this.#ahead.pause();
-      if (!this.#blocked && this.#running.all.length === 0 && this.used.steps === 0) {
+      const free = !this.#blocked && this.#running.all.length === 0 && this.used.steps === 0;
+      if (free && this.#exclusiveWaits) {
         this.#exclusive.begin();
       }
       while (!this.#blocked && this.#mayFollow()) {
@@ -285,6 +287,11 @@ export class Scheduler {
     } finally {
       this.#pumping = false;
     }
+  }
+
+  /** Whether exclusive work is next. Where what is held leaves it no page, requests go first: they can have held pages let go. */
+  get #exclusiveWaits(): boolean {
+    return this.#exclusive.waits && this.#running.spares(1);
   }
 
   /** While the GPU is busy: masks that steps which run ahead may need. */
@@ -337,7 +344,7 @@ export class Scheduler {
 
   /** Lets waiting requests begin, in order of rank, as long as there are slots and room. */
   #admit(): void {
-    if (this.#exclusive.waits) return;
+    if (this.#exclusiveWaits) return;
     let at = 0;
     while (at < this.#waiting.length) {
       const generation = this.#waiting[at] as Generation;

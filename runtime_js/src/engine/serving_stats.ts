@@ -58,6 +58,8 @@ interface Now extends Pick<ServingStats, "waiting" | "running" | "speculation" |
 
 /** Sums that {@link ServingStats} are made of. */
 export class ServingCounts {
+  /** Pages that caches of former devices evicted. */
+  evictedBefore = 0;
   requests = 0;
   promptTokens = 0;
   completionTokens = 0;
@@ -108,7 +110,7 @@ export class ServingCounts {
       cache: {
         cachedTokens: this.cached,
         hitRate: mean(this.cached, this.lookedUp),
-        evictedPages,
+        evictedPages: this.evictedBefore + evictedPages,
       },
       stepMs: {
         plan: mean(hostMs.plan, this.steps),

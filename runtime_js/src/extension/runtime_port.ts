@@ -1,6 +1,7 @@
 /** An extension's port as one of the protocol's. It speaks JSON, in which all calls of pages are but `connectPeer` with a port. */
 import { HostUnsupported } from "../errors.js";
 import type { Port } from "../worker/protocol.js";
+import { pack, unpack } from "./arrays.js";
 import type { RuntimePort } from "./chrome.js";
 
 export function protocolPort(port: RuntimePort): Port {
@@ -12,9 +13,10 @@ export function protocolPort(port: RuntimePort): Port {
           { host: "extension" },
         );
       }
-      port.postMessage(message);
+      port.postMessage(pack(message));
     },
-    addEventListener: (_, listener) => port.onMessage.addListener((data) => listener({ data })),
+    addEventListener: (_, listener) =>
+      port.onMessage.addListener((data) => listener({ data: unpack(data) })),
     close: () => port.disconnect(),
   };
 }

@@ -51,7 +51,11 @@ export class Hub {
     this.#links.add(peer);
     peer.closed.then(() => {
       this.#links.delete(peer);
-      if (this.#peers.get(engine) === peer) this.#peers.delete(engine);
+      if (this.#peers.get(engine) === peer) {
+        const [other] = this.#linksTo(engine);
+        if (other) this.#peers.set(engine, other);
+        else this.#peers.delete(engine);
+      }
       this.lost(owner);
     });
     return peer.card;
@@ -79,9 +83,14 @@ export class Hub {
     this.#shared = undefined;
   }
 
-  /** Ends the link to an engine, if there is one. */
+  /** Ends the links to an engine: both may have made one. */
   leave(engine: string): void {
-    this.#peers.get(engine)?.close(new PeerLost("the other engine ended the link"));
+    const reason = new PeerLost("the other engine ended the link");
+    for (const peer of this.#linksTo(engine)) peer.close(reason);
+  }
+
+  #linksTo(engine: string): Peer<PeerMethods>[] {
+    return [...this.#links].filter((peer) => peer.card.engine === engine);
   }
 
   /** Ends all links. */

@@ -145,6 +145,9 @@ export class Peer<M extends MethodMap> {
         { here: PEER_VERSION, there: greeted.hello },
       );
     }
+    if (typeof (greeted.card as Partial<Card> | undefined)?.engine !== "string") {
+      throw new PeerLost("the other engine's greeting does not say who it is");
+    }
     this.#card = greeted.card;
     const client = await connectClient<M>(this.#asking, failed);
     this.#rejectCalls = client.close;
@@ -155,9 +158,18 @@ export class Peer<M extends MethodMap> {
     if (!this.#closed) this.link.port.postMessage(message, transfer);
   }
 
+  /** What is no message of this protocol ends the link, and nothing else. */
   #receive(message: Message): void {
     if (this.#closed) return;
     this.#silent = 0;
+    try {
+      this.#read(message);
+    } catch (cause) {
+      this.close(new PeerLost("the other engine sent what is no message", {}, { cause }));
+    }
+  }
+
+  #read(message: Message): void {
     if ("ask" in message) this.#answering.receive(message.ask);
     else if ("answer" in message) this.#asking.receive(message.answer);
     else if ("bye" in message) this.#end(lost(fromWire(message.bye)));

@@ -59,9 +59,9 @@ export async function connectClient<M extends MethodMap = Methods>(
       call.onEvent?.(message.event as never);
       return;
     }
-    pending.delete(message.id);
     if ("error" in message) call.reject(fromWire(message.error));
     else call.resolve(message.result);
+    pending.delete(message.id);
   });
   port.start?.();
 

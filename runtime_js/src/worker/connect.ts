@@ -1,5 +1,11 @@
 /** Starts an engine somewhere, a worker unless told otherwise, and connects to it. */
-import { fromWire, InvalidRequestError, type WireError, WorkerFailed } from "../errors.js";
+import {
+  fromWire,
+  InvalidRequestError,
+  rejectOnAbort,
+  type WireError,
+  WorkerFailed,
+} from "../errors.js";
 import type { Link } from "../peer/link.js";
 import { type Calls, connectClient } from "./client.js";
 import type { MethodMap, Methods, Port } from "./protocol.js";
@@ -21,19 +27,38 @@ export interface Connection<M extends MethodMap = Methods> {
   close(error: Error): void;
 }
 
-/** @throws WorkerFailed, ProtocolMismatch, HostUnsupported */
-export async function connect({ worker, gpu }: ConnectOptions): Promise<Connection> {
+/** @throws WorkerFailed, ProtocolMismatch, HostUnsupported, AbortError */
+export async function connect(
+  { worker, gpu }: ConnectOptions,
+  signal?: AbortSignal,
+): Promise<Connection> {
+  if (!signal) return connectTo(worker, gpu);
+  const aborted = rejectOnAbort(signal);
+  try {
+    return await connectTo(worker, gpu, aborted.promise);
+  } finally {
+    aborted.dispose();
+  }
+}
+
+/** @param given rejects when nobody waits for the greeting any more */
+async function connectTo(
+  worker: ConnectOptions["worker"],
+  gpu: GPU | undefined,
+  given?: Promise<never>,
+): Promise<Connection> {
   const inWorker = worker ?? (gpu === undefined && typeof Worker !== "undefined");
   if (inWorker === false) {
     const { serveInline } = await import("./inline.js");
     return connectInline(serveInline(gpu ?? globalThis.navigator?.gpu));
   }
   const link = linkTo(inWorker);
-  if (link) return connectLink(await link.catch(ours));
-  return connectWorker(inWorker === true ? startWorker() : (inWorker as Worker), {
+  if (link) return connectLink(link.catch(ours), given);
+  const about = {
     what: "the engine's worker",
     hint: "is worker.js served beside the package's index.js?",
-  });
+  };
+  return connectWorker(inWorker === true ? startWorker() : (inWorker as Worker), about, given);
 }
 
 /** The way to an engine that others may use too; undefined for one of the page's own. */
@@ -51,6 +76,7 @@ function linkTo(worker: ConnectOptions["worker"]): Promise<Link> | undefined {
 export async function connectWorker<M extends MethodMap = Methods>(
   worker: Worker,
   { what, hint }: { what: string; hint: string },
+  given?: Promise<never>,
 ): Promise<Connection<M>> {
   let reject: (error: Error) => void = () => {};
   const failed = new Promise<never>((_, no) => {
@@ -60,7 +86,8 @@ export async function connectWorker<M extends MethodMap = Methods>(
     reject(new WorkerFailed(`${what} failed${message ? `: ${message}` : `; ${hint}`}`));
   });
   try {
-    const { call, close } = await connectClient<M>(worker as unknown as Port, failed);
+    const client = connectClient<M>(worker as unknown as Port, failed);
+    const { call, close } = await unless(given, client);
     return {
       call,
       close(error) {
@@ -75,10 +102,15 @@ export async function connectWorker<M extends MethodMap = Methods>(
 }
 
 /** Connects to an engine that others may use too: the connection's end is not the engine's. */
-async function connectLink({ port, lost, close: leave }: Link): Promise<Connection> {
+async function connectLink(linking: Promise<Link>, given?: Promise<never>): Promise<Connection> {
+  linking.then(
+    (link) => given?.catch(() => link.close()),
+    () => {},
+  );
+  const { port, lost, close: leave } = await unless(given, linking);
   const failed = lost.then(ours);
   try {
-    const { call, close } = await connectClient(port, failed);
+    const { call, close } = await unless(given, connectClient(port, failed));
     return {
       call,
       close(error) {
@@ -91,6 +123,9 @@ async function connectLink({ port, lost, close: leave }: Link): Promise<Connecti
     throw error;
   }
 }
+
+const unless = <T>(given: Promise<never> | undefined, work: Promise<T>): Promise<T> =>
+  given ? Promise.race([work, given]) : work;
 
 /** Links come from bundles with classes of their own. @throws the error, as one of this bundle's */
 function ours(error: unknown): never {
