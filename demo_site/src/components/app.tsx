@@ -1,9 +1,10 @@
+import { effect, signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { announcement, clear, turns } from "../conversation.js";
 import { model } from "../model.js";
 import { EMBEDDED_PACK } from "../pack.js";
 import { Composer } from "./composer.js";
-import { Dashboard } from "./dashboard.js";
+import type { Dashboard as DashboardOfModel } from "./dashboard.js";
 import { Icon } from "./icons.js";
 import { LoadCard } from "./load_card.js";
 import { SettingsDialog } from "./settings_dialog.js";
@@ -11,7 +12,17 @@ import { StatusLine } from "./status_line.js";
 import { TurnList } from "./turn_list.js";
 import { Welcome } from "./welcome.js";
 
+/** What shows the engine at work comes when there is one. */
+const dashboard = signal<typeof DashboardOfModel | undefined>(undefined);
+effect(() => {
+  if (model.value.phase !== "ready" || dashboard.peek()) return;
+  import("./dashboard.js").then((module) => {
+    dashboard.value = module.Dashboard;
+  });
+});
+
 export function App() {
+  const Dashboard = dashboard.value;
   const dialog = useRef<HTMLDialogElement>(null);
   const openSettings = () => dialog.current?.showModal();
   const { phase, packUrl } = model.value;
@@ -54,7 +65,7 @@ export function App() {
       <footer class="bottom-bar">
         <Composer />
         <StatusLine />
-        <Dashboard />
+        {Dashboard && <Dashboard />}
       </footer>
       <SettingsDialog dialog={dialog} />
       <div class="visually-hidden" role="status" aria-live="polite">

@@ -1,6 +1,6 @@
 /** The choices of one request: each a call of its own, all side by side. */
 import type { GenerateRequest } from "../engine/request.js";
-import { abortError } from "../errors.js";
+import { abortError, throwIfAborted } from "../errors.js";
 import { CompletionStream } from "./stream.js";
 
 /** Runs one call for each choice; the first that fails ends the others. */
@@ -9,6 +9,7 @@ export async function answerAll<T>(
   signal: AbortSignal | undefined,
   answer: (request: GenerateRequest, index: number, signal: AbortSignal) => Promise<T>,
 ): Promise<T[]> {
+  throwIfAborted(signal);
   const all = new AbortController();
   const onAbort = () => all.abort(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
@@ -46,6 +47,7 @@ export async function streamAll<Chunk, T>(
   ) => Promise<T>,
   finish: (to: Streamed<Chunk>, results: T[]) => void,
 ): Promise<CompletionStream<Chunk>> {
+  throwIfAborted(signal);
   const stream = new CompletionStream<Chunk>(new AbortController());
   const onAbort = () => {
     stream.end(abortError(signal));

@@ -1,6 +1,5 @@
 /** `engine.completions`: OpenAI's text completions over the worker's `generate`. */
 import type { Delta, GenerateRequest, GenerateResult, TokenLogprob } from "../engine/request.js";
-import { throwIfAborted } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { GenerateEvent } from "../worker/protocol.js";
 import type { RequestOptions } from "./chat.js";
@@ -43,7 +42,6 @@ export class Completions {
     { signal }: RequestOptions = {},
   ): Promise<Completion | CompletionStream<CompletionChunk>> {
     const request = parseCompletionRequest(params);
-    throwIfAborted(signal);
     const echoes = await this.#echoes(request);
     return request.stream
       ? this.#stream(request, echoes, signal)

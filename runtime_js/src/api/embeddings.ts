@@ -98,7 +98,7 @@ export function parseEmbedding(params: EmbeddingCreateParams): EmbedRequest {
       throw invalid(name, `is no parameter: give it as webbuild.${name}`);
     if (!KNOWN.includes(name)) throw invalid(name, "is no parameter of embeddings.create");
   }
-  const { encoding_format: format = "float" } = params;
+  const format: unknown = params.encoding_format ?? "float";
   if (format !== "float" && format !== "base64")
     throw invalid("encoding_format", `must be "float" or "base64", not ${show(format)}`);
   for (const name of ["model", "user"] as const) {

@@ -149,6 +149,63 @@ describe("Engine", () => {
     await again();
   });
 
+  test("an abort right after the call ends it, whichever call it is", async () => {
+    const calls: ((signal: AbortSignal, stream: boolean) => Promise<unknown>)[] = [
+      (signal, stream) =>
+        engine.chat.completions.create({ messages, max_tokens: 20, stream }, { signal }),
+      (signal, stream) =>
+        engine.completions.create(
+          { prompt: [104, 105], echo: true, max_tokens: 20, stream },
+          { signal },
+        ),
+      (signal, stream) =>
+        engine.responses.create({ input: "hi", max_output_tokens: 20, stream }, { signal }),
+    ];
+    for (const call of calls) {
+      for (const stream of [false, true]) {
+        const controller = new AbortController();
+        const answer = call(controller.signal, stream).then(async (given) => {
+          if (stream) for await (const _ of given as AsyncIterable<unknown>);
+        });
+        controller.abort();
+        await expect(answer).rejects.toBeInstanceOf(AbortError);
+      }
+    }
+    await vi.waitFor(async () => expect((await engine.stats()).running).toBe(0));
+  });
+
+  test("an iterator that is closed before it has begun ends the generation", async () => {
+    const create = { messages, max_tokens: 100, stream: true } as const;
+    const stream = await engine.chat.completions.create(create);
+    await stream[Symbol.asyncIterator]().return();
+    await vi.waitFor(async () => expect((await engine.stats()).running).toBe(0));
+    expect((await engine.stats()).completionTokens).toBeLessThan(100_000);
+    expect(stream.controller.signal.aborted).toBe(true);
+  });
+
+  test("a page's reactive state is taken for what it stands for; what is no data is refused by name", async () => {
+    const reactive = <T extends object>(target: T): T =>
+      new Proxy(target, {
+        get(of, key, receiver) {
+          const value = Reflect.get(of, key, receiver);
+          return typeof value === "object" && value !== null ? reactive(value) : value;
+        },
+      });
+    const ids = reactive([104, 105]);
+    expect(await engine.detokenize(ids)).toBe("hi");
+    await engine.completions.create({ prompt: ids, max_tokens: 1 });
+    await engine.chat.completions.create(
+      reactive({ messages: [{ role: "user" as const, content: "hi" }], max_tokens: 1 }),
+    );
+    const before = await engine.stats();
+    const asked = engine.chat.completions.create({
+      messages,
+      webbuild: { template: { mood: () => 1 } },
+    } as never);
+    await expect(asked).rejects.toBeInstanceOf(InvalidRequestError);
+    expect((await engine.stats()).requests).toBe(before.requests);
+  });
+
   test("seeds repeat", async () => {
     const draw = async (seed?: number) => {
       const params = {

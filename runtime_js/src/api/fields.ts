@@ -9,6 +9,15 @@ export function invalid(param: string, what: string): InvalidRequestError {
   return new InvalidRequestError(`${param} ${what}`, { param });
 }
 
+/** A schema as text: what travels is plain, whatever state of a page it was. @throws InvalidRequestError */
+export function json(value: unknown, at: string): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    throw invalid(at, `can't be written as JSON: ${(error as Error).message}`);
+  }
+}
+
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

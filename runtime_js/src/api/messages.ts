@@ -31,9 +31,9 @@ function checkFields(message: Record<string, unknown>, at: string): void {
 function parseMessage(message: unknown, at: string): TemplateMessage {
   if (!isRecord(message)) throw invalid(at, "must be an object");
   const name = message["name"];
-  if (name !== undefined && typeof name !== "string")
+  if (name !== undefined && name !== null && typeof name !== "string")
     throw invalid(`${at}.name`, "must be a string");
-  const named = name === undefined ? {} : { name };
+  const named = typeof name === "string" ? { name } : {};
   const refusals = message["role"] === "assistant";
   const content = parseContent(message["content"], `${at}.content`, refusals);
   checkFields(message, at);

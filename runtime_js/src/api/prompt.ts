@@ -86,7 +86,7 @@ export function parseTokens(ids: unknown, param: string): number[] {
     if (!Number.isSafeInteger(id) || (id as number) < 0)
       throw invalid(param, `has ${show(id)}, which is no token id`);
   }
-  return ids as number[];
+  return [...ids]; // it may be a page's reactive state, which can't be sent
 }
 
 export const isTokens = (prompt: unknown): prompt is readonly number[] =>

@@ -1,6 +1,6 @@
 /** What an answer must look like: OpenAI's `response_format`, and forms of our own, as a grammar. */
 import type { GrammarSpec, PackedGrammar } from "../grammar/spec.js";
-import { invalid, isRecord, show } from "./fields.js";
+import { invalid, isRecord, json, show } from "./fields.js";
 
 /** Of each form: its fields beside `type`, and the grammar they say; none: any text. */
 const FORMS: Record<
@@ -79,7 +79,7 @@ function parseSchema(value: unknown, at: string): GrammarSpec {
     throw invalid(`${at}.description`, "must be a string");
   if (strict !== undefined && strict !== null && typeof strict !== "boolean")
     throw invalid(`${at}.strict`, "must be true or false");
-  if (schema === undefined) return { kind: "json" };
+  if (schema === undefined || schema === null) return { kind: "json" };
   if (!isRecord(schema)) throw invalid(`${at}.schema`, "must be a JSON Schema, an object");
   return { kind: "json_schema", schema: json(schema, `${at}.schema`) };
 }
@@ -94,12 +94,4 @@ function only(value: Record<string, unknown>, at: string, fields: readonly strin
 function text(value: unknown, at: string): string {
   if (typeof value !== "string" || value === "") throw invalid(at, "must be a non-empty string");
   return value;
-}
-
-function json(value: unknown, at: string): string {
-  try {
-    return JSON.stringify(value);
-  } catch (error) {
-    throw invalid(at, `can't be written as JSON: ${(error as Error).message}`);
-  }
 }

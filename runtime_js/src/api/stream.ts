@@ -37,7 +37,18 @@ export class CompletionStream<Chunk> implements AsyncIterable<Chunk> {
   }
 
   /** Chunks as they come. Leaving the loop early ends the generation. A stream can be read once. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Chunk, void, undefined> {
+  [Symbol.asyncIterator](): AsyncGenerator<Chunk, void, undefined> {
+    const chunks = this.#read();
+    const leave = chunks.return.bind(chunks);
+    // A generator that is left before it has begun runs no `finally`.
+    chunks.return = (value) => {
+      if (!this.#ended) this.controller.abort();
+      return leave(value);
+    };
+    return chunks;
+  }
+
+  async *#read(): AsyncGenerator<Chunk, void, undefined> {
     if (this.#taken) throw new Error("this stream has been read already");
     this.#taken = true;
     try {

@@ -1,7 +1,7 @@
 /** Checks what a request says about tools. */
 import type { GenerateRequest } from "../engine/request.js";
 import type { ToolChoice, ToolSpec } from "../text/tools.js";
-import { invalid, isRecord, show } from "./fields.js";
+import { invalid, isRecord, json, show } from "./fields.js";
 
 const MAX_TOOLS = 128;
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
@@ -57,7 +57,8 @@ function toolOf(tool: unknown, at: string): ToolSpec {
     throw invalid(`${at}.function.strict`, "must be true or false");
   // In the order in which they were given: the model reads them so.
   const said = Object.entries(given).filter(([, part]) => part !== undefined && part !== null);
-  return { type: "function", function: Object.fromEntries(said) as ToolSpec["function"] };
+  const text = json(Object.fromEntries(said), `${at}.function`);
+  return { type: "function", function: JSON.parse(text) as ToolSpec["function"] };
 }
 
 function isObjectSchema(value: unknown): boolean {

@@ -159,7 +159,7 @@ interface ChatCompletionParamsBase {
   temperature?: number | null;
   /** 0..1. */
   top_p?: number | null;
-  /** The same seed, messages and settings give the same answer on the same device. Default: random. */
+  /** The same seed, messages and settings give the same answer on the same device, but for rounding (docs/api.md). Default: random. */
   seed?: number | null;
   /** The text that is completed first ends the answer, and is no part of it. */
   stop?: string | string[] | null;

@@ -46,12 +46,15 @@ export function checkForm<T>(
 
 /** Parses JSON text (UTF-8). @throws InvalidPack */
 export function parseJson(file: string, bytes: Uint8Array | string): unknown {
+  let text = "";
   try {
-    const text =
+    text =
       typeof bytes === "string" ? bytes : new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     return JSON.parse(text);
   } catch (cause) {
-    throw new InvalidPack(`${file} is not valid JSON`, { file }, { cause });
+    // Servers of apps answer with their page where there is no file.
+    const page = /^\s*</.test(text) ? ": it is a web page; is the pack's URL right?" : "";
+    throw new InvalidPack(`${file} is not valid JSON${page}`, { file }, { cause });
   }
 }
 

@@ -1,5 +1,5 @@
 /** The page's end of the protocol: a proxy with one method per entry of {@link Methods}. */
-import { abortError, fromWire, ProtocolMismatch } from "../errors.js";
+import { abortError, fromWire, InvalidRequestError, ProtocolMismatch } from "../errors.js";
 import {
   type Args,
   type Event,
@@ -26,6 +26,13 @@ export interface Client<M extends MethodMap = Methods> {
   call: Calls<M>;
   /** Rejects everything under way, and every later call, with `error`. */
   close(error: Error): void;
+}
+
+/** What can't be sent is what a caller gave: a function, or an object that stands for another. */
+function unsendable(method: string, error: Error): Error {
+  if (error.name !== "DataCloneError") return error;
+  const what = `what was given to ${method} can't be sent to the engine: give plain data`;
+  return new InvalidRequestError(`${what} (${error.message})`, {}, { cause: error });
 }
 
 interface Pending {
@@ -95,7 +102,13 @@ export async function connectClient<M extends MethodMap = Methods>(
           reject(error);
         },
       });
-      port.postMessage({ id, method, args }, transfer);
+      try {
+        port.postMessage({ id, method, args }, transfer);
+      } catch (error) {
+        pending.delete(id);
+        done();
+        reject(unsendable(method, error as Error));
+      }
     });
 
   port.postMessage({ hello: PROTOCOL_VERSION });

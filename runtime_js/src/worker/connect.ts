@@ -1,3 +1,4 @@
+/// <reference types="@webgpu/types" preserve="true" />
 /** Starts an engine somewhere, a worker unless told otherwise, and connects to it. */
 import {
   fromWire,

@@ -33,16 +33,17 @@ export async function sharedWorkerLink(): Promise<Link> {
       { cause },
     );
   }
-  const link = await portLinkTo(worker.port);
+  // Heard from the start: where a policy forbids the worker, it comes at once.
   const failed = new Promise<Error>((resolve) => {
     worker.addEventListener("error", () =>
       resolve(
         new WorkerFailed(
-          "the engine's shared worker failed; is shared_worker.js served beside the package's index.js?",
+          "the engine's shared worker failed; is shared_worker.js served beside the package's index.js, and allowed by the page's Content-Security-Policy?",
         ),
       ),
     );
   });
+  const link = await portLinkTo(worker.port);
   return { ...link, lost: Promise.race([link.lost, failed]) };
 }
 
