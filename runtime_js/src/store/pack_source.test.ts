@@ -148,6 +148,19 @@ describe("a pack's files", () => {
     expect(server.requests).toEqual(["w.bin@1000", "w.bin"]);
   });
 
+  test("a server that sends a file in parts is asked until it has sent all", async () => {
+    const asked: number[] = [];
+    const inParts: SourceOptions["fetch"] = async (_, init) => {
+      const range = new Headers(init?.headers).get("range");
+      const from = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
+      asked.push(from);
+      const status = from > 0 ? 206 : 200;
+      return new Response(data.slice(from, from + SIZE / 5), { status });
+    };
+    expect(same(await source({ fetch: inParts }).read(file), data)).toBe(true);
+    expect(asked).toEqual([0, 1, 2, 3, 4].map((i) => (i * SIZE) / 5));
+  });
+
   test("a stored file that has rotted is noticed when asked to, and fetched again", async () => {
     await source().read(file);
     await store.remove(file.sha256);
