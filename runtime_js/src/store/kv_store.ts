@@ -7,7 +7,7 @@
  */
 import { InvalidKvFile, StaleKvFile, StorageError } from "../errors.js";
 import { newHasher, sha256 } from "./sha256.js";
-import { put, type Reader, type Store } from "./store.js";
+import { plainReader, put, type Reader, type Store } from "./store.js";
 
 /** Every key of a saved prefix begins with this. */
 export const KV = "kv-";
@@ -271,17 +271,6 @@ function parseHeader(bytes: Uint8Array): Header | undefined {
   } catch {
     return undefined;
   }
-}
-
-function plainReader(store: Store, key: string): Omit<Reader, "size"> {
-  return {
-    async read(into, at) {
-      const bytes = await store.read(key, at, into.length);
-      into.set(bytes);
-      return bytes.length;
-    },
-    close() {},
-  };
 }
 
 const AGAIN = "save it again with engine.kv.save, or remove it with engine.kv.delete";

@@ -144,8 +144,84 @@ describe("a pack's files", () => {
     const appender = await store.append(file.sha256);
     await appender?.append(new Uint8Array(1000));
     await appender?.close();
-    expect(same(await source().read(file), data)).toBe(true);
+    const s = source();
+    expect(same(await s.read(file), data)).toBe(true);
     expect(server.requests).toEqual(["w.bin@1000", "w.bin"]);
+    expect(s.fileBytes).toBe(SIZE);
+  });
+
+  test("a stored file that is longer is fetched anew, once", async () => {
+    const appender = await store.append(file.sha256);
+    await appender?.append(new Uint8Array([...data, 0]));
+    await appender?.close();
+    for (let load = 0; load < 2; load++) expect(same(await source().read(file), data)).toBe(true);
+    expect(server.requests).toEqual(["w.bin"]);
+  });
+
+  /** The store, with something happening before it is read for the `at`-th time. */
+  function disturbed(at: number, happens: () => Promise<void>): Store {
+    const watched = new MemoryStore();
+    for (const of of ["size", "get", "append", "remove", "keys"] as const)
+      watched[of] = store[of].bind(store) as never;
+    let reads = 0;
+    watched.read = async (...range) => {
+      if (++reads === at) await happens();
+      return store.read(...range);
+    };
+    watched.open = async (key) => {
+      const size = await store.size(key);
+      const read = async (into: Uint8Array, from: number) => {
+        const bytes = await watched.read(key, from, into.length);
+        into.set(bytes);
+        return bytes.length;
+      };
+      return size === undefined ? undefined : { size, read, close() {} };
+    };
+    return watched;
+  }
+
+  const happenings: [string, () => Promise<void>][] = [
+    ["another tab removes", () => new PackCache(store).discard(file.sha256)],
+    ["the disk refuses", () => Promise.reject(new DOMException("gone", "NotReadableError"))],
+  ];
+  describe.each(happenings)("a stored file that %s", (_, happens) => {
+    test.each([1, 3])("while it is read, at read %d, is fetched", async (at) => {
+      await source().read(file);
+      const s = source({ cache: new PackCache(disturbed(at, happens)) });
+      const whole = new Uint8Array(SIZE);
+      let end = 0;
+      await s.stream(file, {
+        begin: () => {
+          end = 0;
+        },
+        room: async () => new Uint8Array(70_000),
+        bytes: (bytes) => {
+          whole.set(bytes, end);
+          end += bytes.length;
+        },
+      });
+      expect(same(whole, data)).toBe(true);
+      expect([s.fileBytes, s.networkBytes, s.cacheBytes]).toEqual([SIZE, SIZE, (at - 1) * 70_000]);
+      server.requests.length = 0;
+      expect(same(await source().read(file), data)).toBe(true);
+      expect(server.requests).toEqual([]); // it is stored again
+    });
+
+    test("in part, before it is gone on with, is fetched from its start", async () => {
+      const appender = await store.append(file.sha256);
+      await appender?.append(data.slice(0, 1000));
+      await appender?.close();
+      const s = source({ cache: new PackCache(disturbed(1, happens)) });
+      expect(same(await s.read(file), data)).toBe(true);
+      expect([s.fileBytes, s.networkBytes, s.cacheBytes]).toEqual([SIZE, SIZE, 0]);
+      expect(server.requests).toEqual(["w.bin"]);
+    });
+  });
+
+  test("code for hashing that can't be loaded leaves no file locked", async () => {
+    const newHasher = () => Promise.reject(new TypeError("Failed to fetch"));
+    await expect(source({ newHasher }).read(file)).rejects.toThrow("Failed to fetch");
+    expect(await store.append(file.sha256)).toBeDefined();
   });
 
   test("a server that sends a file in parts is asked until it has sent all", async () => {

@@ -20,8 +20,10 @@ describe("MemoryStore", () => {
     await again?.close();
     expect([...((await store.get("x")) as Uint8Array)]).toEqual([1, 2, 3, 4, 5, 6]);
     expect(await store.keys()).toEqual(["x"]);
+    expect([...(await store.read("x", 4, 9))]).toEqual([5, 6]);
     await store.remove("x");
     expect(await store.size("x")).toBeUndefined();
+    expect([...(await store.read("x", 1, 3))]).toEqual([]);
   });
 
   test("opens a blob that nobody writes, reads what fits, and tells where it ends", async () => {

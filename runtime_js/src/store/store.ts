@@ -24,7 +24,7 @@ export interface Store {
   size(key: string): Promise<number | undefined>;
   /** A whole blob, for small ones; undefined when there is none. */
   get(key: string): Promise<Uint8Array | undefined>;
-  /** Bytes [at, at + length) of a blob that nobody appends to. */
+  /** Bytes [at, at + length) of a blob that nobody appends to, or as many of them as it has: it may have been removed. */
   read(key: string, at: number, length: number): Promise<Uint8Array>;
   /** Opens a blob, new or unfinished; undefined when another tab has it open. */
   append(key: string): Promise<Appender | undefined>;
@@ -45,4 +45,16 @@ export async function put(store: Store, key: string, bytes: Uint8Array): Promise
     await appender.close();
   }
   return true;
+}
+
+/** Reads any blob of any store. */
+export function plainReader(store: Store, key: string): Omit<Reader, "size"> {
+  return {
+    async read(into, at) {
+      const bytes = await store.read(key, at, into.length);
+      into.set(bytes);
+      return bytes.length;
+    },
+    close() {},
+  };
 }
