@@ -78,3 +78,14 @@ test("of a blob that another tab is removing, only what is there is read, never 
   await store.remove("x");
   expect(await store.read("x", 0, 6)).toEqual(bytes());
 });
+
+test("a small blob is replaced at once", async () => {
+  await put(store, "x", bytes(1, 2));
+  cache.delete = async () => {
+    throw new Error("then it is missing for a while");
+  };
+  await put(store, "x", bytes(3));
+  expect(await store.get("x")).toEqual(bytes(3));
+  await put(store, "x", bytes());
+  expect(await store.get("x")).toEqual(bytes());
+});

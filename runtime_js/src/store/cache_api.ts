@@ -60,8 +60,9 @@ class CacheStore implements Store {
     return out.subarray(0, filled);
   }
 
-  async append(key: string): Promise<Appender | undefined> {
-    const parts = await this.#parts(key);
+  /** Of a blob that is written anew, the first part takes the place of the old one; there is no other. */
+  async append(key: string, anew?: boolean): Promise<Appender | undefined> {
+    const parts = anew ? [] : await this.#parts(key);
     const { cache } = this;
     let size = parts.reduce((a, b) => a + b, 0);
     let count = parts.length;

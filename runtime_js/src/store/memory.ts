@@ -36,10 +36,10 @@ export class MemoryStore implements Store {
     return { size, ...plainReader(this, key) };
   }
 
-  async append(key: string): Promise<Appender | undefined> {
+  async append(key: string, anew?: boolean): Promise<Appender | undefined> {
     if (this.#open.has(key)) return undefined;
     this.#open.add(key);
-    const pieces = this.#blobs.get(key) ?? [];
+    const pieces = (!anew && this.#blobs.get(key)) || [];
     this.#blobs.set(key, pieces);
     const store = this;
     return {

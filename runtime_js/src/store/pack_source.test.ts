@@ -14,7 +14,7 @@ import { tinyPack } from "../testing/tiny_pack.js";
 import { MemoryStore } from "./memory.js";
 import { PackCache } from "./pack_cache.js";
 import { PackSource, type SourceOptions } from "./pack_source.js";
-import type { Store } from "./store.js";
+import { put, type Store } from "./store.js";
 
 const SIZE = 300_000;
 const data = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (i >> 8)) & 255);
@@ -398,5 +398,78 @@ describe("PackCache", () => {
     server.requests.length = 0;
     await source().manifest();
     expect(server.requests).toEqual(["pack.json"]);
+  });
+
+  test("another tab prunes at any moment while a pack is remembered: nothing of it goes", async () => {
+    const s = source();
+    for (const f of (await s.manifest()).files) await s.read(f);
+    const other = new PackCache(store);
+    const before = await store.keys();
+    const watched = new MemoryStore();
+    for (const of of ["size", "get", "read", "keys"] as const)
+      watched[of] = store[of].bind(store) as never;
+    watched.remove = async (key) => {
+      await store.remove(key);
+      await other.prune();
+    };
+    watched.append = async (...of) => {
+      const appender = await store.append(...of);
+      await other.prune();
+      return (
+        appender && {
+          size: appender.size,
+          append: (bytes) => appender.append(bytes).then(() => other.prune()),
+          close: () => appender.close().then(() => other.prune()),
+        }
+      );
+    };
+    const again = source({ cache: new PackCache(watched), revalidate: true });
+    const manifest = await again.manifest();
+    expect(await store.keys()).toEqual(before);
+    expect(await other.wholePack(base)).toEqual(manifest);
+    const pack = server.files.get("pack.json") as Uint8Array;
+    await other.forget(base);
+    await new PackCache(watched).remember("https://new.test/", pack, manifest);
+    expect(await store.keys()).toHaveLength(3); // the record, pack.json, and that it is whole
+  });
+
+  test("what another tab stores while this one prunes stays", async () => {
+    const s = source();
+    const manifest = await s.manifest();
+    await s.read(manifest.files[0] as PackFile);
+    const get = store.get.bind(store);
+    store.get = async (key) => {
+      store.get = get;
+      const bytes = await get(key);
+      const cache = new PackCache(store);
+      const larger = { ...manifest, files: [file] };
+      await cache.remember("https://new.test/", new Uint8Array(1), larger);
+      await cache.complete(file.sha256);
+      return bytes;
+    };
+    await new PackCache(store).prune();
+    expect(await new PackCache(store).isComplete(file.sha256)).toBe(true);
+  });
+
+  test("a record that can't be read may name anything: nothing is pruned until it can", async () => {
+    const s = source();
+    await s.manifest();
+    const before = await store.keys();
+    const record = before.find((key) => key.startsWith("pack-")) as string;
+    const bytes = (await store.get(record)) as Uint8Array;
+    await put(store, "abc", new Uint8Array(1));
+    for (const broken of [bytes.slice(0, 0), bytes.slice(0, 20)]) {
+      await put(store, record, broken);
+      await new PackCache(store).prune();
+      expect(await store.keys()).toEqual([...before, "abc"]);
+    }
+    await put(store, record, bytes);
+    const get = store.get.bind(store);
+    store.get = () => Promise.reject(new DOMException("just being written", "NotReadableError"));
+    await new PackCache(store).prune();
+    expect(await store.keys()).toEqual([...before, "abc"]);
+    store.get = get;
+    await new PackCache(store).prune();
+    expect(await store.keys()).toEqual(before);
   });
 });

@@ -54,5 +54,16 @@ describe("MemoryStore", () => {
     await expect(put(store, "x", bytes(1, 2, 3, 4, 5))).rejects.toMatchObject({
       name: "QuotaExceededError",
     });
+    expect(await store.keys()).toEqual([]);
+  });
+
+  test("a small blob is replaced without being removed before", async () => {
+    const store = new MemoryStore();
+    await put(store, "x", bytes(1, 2));
+    store.remove = async () => {
+      throw new Error("then it is missing for a while");
+    };
+    await put(store, "x", bytes(3));
+    expect(await store.get("x")).toEqual(bytes(3));
   });
 });
