@@ -6,7 +6,7 @@
  */
 import type { PackManifest } from "../generated/pack.js";
 import { readManifest } from "../program/manifest.js";
-import { KV, removeSaved } from "./kv_store.js";
+import { KV, removeSaved, removeSaves } from "./kv_store.js";
 import { sha256 } from "./sha256.js";
 import { fromJson, put, type Store, toJson } from "./store.js";
 
@@ -85,10 +85,11 @@ export class PackCache {
     );
   }
 
-  /** Removes every blob that no pack names, but for saved prefixes. */
+  /** Removes every blob that no pack names, but for saved prefixes: of these, what broke off. */
   async prune(): Promise<void> {
     // Keys first: what is there has its record by then, so nothing that another tab begins to store is removed.
     const keys = await this.store.keys();
+    await removeSaves(this.store, keys, KV, false);
     const records = await this.#records(keys);
     if (records.includes(undefined)) return; // another tab is just writing it: who knows what it names
     const used = records.flatMap((r) => (r ? [r.manifest, ...r.files.map((f) => f.sha256)] : []));
