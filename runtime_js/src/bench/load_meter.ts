@@ -100,8 +100,8 @@ export class LoadMeter {
           }
         );
       },
-      append: async (key) => {
-        const appender = await store.append(key);
+      append: async (key, anew) => {
+        const appender = await store.append(key, anew);
         return (
           appender && {
             get size() {

@@ -25,10 +25,11 @@ class MemoryCache {
 }
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
+let cache: MemoryCache;
 let store: Store;
 
 beforeEach(async () => {
-  const cache = new MemoryCache();
+  cache = new MemoryCache();
   vi.stubGlobal("caches", { open: async () => cache });
   store = (await openCacheApi()) as Store;
 });
@@ -60,4 +61,31 @@ test("an unfinished blob goes on; an empty one exists; removing leaves nothing",
   await store.remove("x");
   await store.remove("x.ok");
   expect(await store.keys()).toEqual([]);
+});
+
+test("of a blob that another tab is removing, only what is there is read, never zeros for the rest", async () => {
+  const a = await store.append("x");
+  for (const part of [bytes(1, 2, 3), bytes(4), bytes(5, 6)]) await a?.append(part);
+  await a?.close();
+  const url = (await cache.keys()).map((r) => r.url).find((url) => url.endsWith("/1")) as string;
+  const match = cache.match.bind(cache);
+  cache.match = async (asked) => {
+    if (asked === url) await cache.delete(url);
+    return match(asked);
+  };
+  expect(await store.read("x", 1, 5)).toEqual(bytes(2, 3));
+  expect(await store.read("x", 3, 3)).toEqual(bytes());
+  await store.remove("x");
+  expect(await store.read("x", 0, 6)).toEqual(bytes());
+});
+
+test("a small blob is replaced at once", async () => {
+  await put(store, "x", bytes(1, 2));
+  cache.delete = async () => {
+    throw new Error("then it is missing for a while");
+  };
+  await put(store, "x", bytes(3));
+  expect(await store.get("x")).toEqual(bytes(3));
+  await put(store, "x", bytes());
+  expect(await store.get("x")).toEqual(bytes());
 });

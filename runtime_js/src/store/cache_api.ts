@@ -43,22 +43,26 @@ class CacheStore implements Store {
 
   async read(key: string, at: number, length: number): Promise<Uint8Array> {
     const out = new Uint8Array(length);
-    let from = 0;
-    for (const [i, size] of (await this.#parts(key)).entries()) {
-      const begin = Math.max(at, from);
-      const end = Math.min(at + length, from + size);
-      if (begin < end) {
-        const part = await this.cache.match(partUrl(key, i));
-        const bytes = new Uint8Array((await part?.arrayBuffer()) ?? new ArrayBuffer(0));
-        out.set(bytes.subarray(begin - from, end - from), begin - at);
+    let filled = 0;
+    let skip = at;
+    for (let i = 0; filled < length; i++) {
+      const part = await this.cache.match(partUrl(key, i));
+      if (!part) break; // another tab may be removing them
+      const size = Number(part.headers.get("x-nbytes"));
+      if (skip < size) {
+        const bytes = new Uint8Array(await part.arrayBuffer());
+        const wanted = bytes.subarray(skip, skip + length - filled);
+        out.set(wanted, filled);
+        filled += wanted.length;
       }
-      from += size;
+      skip = Math.max(skip - size, 0);
     }
-    return out;
+    return out.subarray(0, filled);
   }
 
-  async append(key: string): Promise<Appender | undefined> {
-    const parts = await this.#parts(key);
+  /** Of a blob that is written anew, the first part takes the place of the old one; there is no other. */
+  async append(key: string, anew?: boolean): Promise<Appender | undefined> {
+    const parts = anew ? [] : await this.#parts(key);
     const { cache } = this;
     let size = parts.reduce((a, b) => a + b, 0);
     let count = parts.length;

@@ -26,7 +26,6 @@ export async function* download(url: string, options: DownloadOptions): AsyncGen
   const { nbytes, signal } = options;
   let at = options.from;
   let failures = 0;
-  let truncated = false;
   while (at < nbytes) {
     const before = at;
     try {
@@ -34,19 +33,18 @@ export async function* download(url: string, options: DownloadOptions): AsyncGen
         at += piece.length;
         yield piece;
       }
-      truncated = at < nbytes;
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
       if (error instanceof MissingFile || error instanceof TruncatedFile) throw error;
       if (error instanceof NetworkError && !retryable(error)) throw error;
-      if (at === before && ++failures >= ATTEMPTS) {
-        throw asNetworkError(url, error);
-      }
       if (at > before) failures = 0;
+      else if (++failures >= ATTEMPTS) throw asNetworkError(url, error);
       await pause(FIRST_PAUSE_MS * 2 ** failures, signal);
       continue;
     }
-    if (at === before || (truncated && ++failures >= ATTEMPTS)) throw truncation(url, at, nbytes);
+    // A server may send a file in parts: it has no more when a part is empty.
+    if (at === before) throw truncation(url, at, nbytes);
+    failures = 0;
   }
 }
 

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { InvalidKvFile, StaleKvFile, StorageError } from "../errors.js";
 import { type KvFormat, KvStore } from "./kv_store.js";
 import { MemoryStore } from "./memory.js";
@@ -184,5 +184,74 @@ test("a save whose record was half written is none, and goes with the next one",
   expect(await saves.open("chat", format)).toBeUndefined();
   await saves.save("chat", format, ids, pieces());
   await keys(store); // nothing is left of the first
+  expect(await readBack(saves, "chat")).toEqual(whole);
+});
+
+test.each([
+  ["one after the other", [0, 1]],
+  ["the later one first", [1, 0]],
+  ["both at once", [0, 0]],
+])("of two saves of a name at once, in two tabs, one is there: they end %s", async (_, order) => {
+  const store = new MemoryStore();
+  const ends: (() => void)[] = [];
+  const saves = order.map((_, i) => {
+    async function* slow(): AsyncGenerator<Uint8Array> {
+      await new Promise<void>((resolve) => {
+        ends[i] = resolve;
+      });
+      yield* pieces();
+    }
+    return new KvStore(store, URL).save("chat", format, ids, slow());
+  });
+  await vi.waitFor(() => expect(Object.keys(ends)).toHaveLength(2));
+  for (const turn of [0, 1]) {
+    const ending = saves.filter((_, i) => order[i] === turn);
+    order.forEach((o, i) => {
+      if (o === turn) ends[i]?.();
+    });
+    await Promise.all(ending);
+  }
+  const saved = new KvStore(store, URL);
+  expect(await readBack(saved, "chat")).toEqual(whole);
+  expect(await saved.list()).toHaveLength(1);
+  await saved.save("chat", format, ids, pieces());
+  await keys(store); // nothing is left of the two
+});
+
+test("a save whose file is removed before it ends is refused, and leaves no record", async () => {
+  const store = new MemoryStore();
+  const saves = new KvStore(store, URL);
+  async function* removed(): AsyncGenerator<Uint8Array> {
+    yield* pieces();
+    for (const key of await store.keys()) await store.remove(key);
+  }
+  await expect(saves.save("chat", format, ids, removed())).rejects.toBeInstanceOf(InvalidKvFile);
+  expect(await store.keys()).toEqual([]);
+});
+
+test("what a closed tab left of a save goes after an hour, what is just being written stays", async () => {
+  const store = new MemoryStore();
+  const saves = new KvStore(store, URL);
+  const now = vi.spyOn(Date, "now");
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    yield content;
+    await new Promise(() => {});
+  }
+  const begun = Date.now();
+  void saves.save("closed", format, ids, endless());
+  await vi.waitFor(async () => expect(await store.keys()).toHaveLength(1));
+  const [closed] = await store.keys();
+  await saves.save("chat", format, ids, pieces());
+  for (const [minutes, left] of [
+    [0, true],
+    [59, true],
+    [61, false],
+  ] as const) {
+    now.mockReturnValue(begun + minutes * 60_000);
+    await new PackCache(store).prune();
+    expect((await store.keys()).includes(closed as string)).toBe(left);
+  }
+  now.mockRestore();
+  await keys(store); // those of the finished one
   expect(await readBack(saves, "chat")).toEqual(whole);
 });

@@ -7,13 +7,16 @@
  */
 import { InvalidKvFile, StaleKvFile, StorageError } from "../errors.js";
 import { newHasher, sha256 } from "./sha256.js";
-import { put, type Reader, type Store } from "./store.js";
+import { fromJson, plainReader, put, type Reader, type Store, toJson } from "./store.js";
 
 /** Every key of a saved prefix begins with this. */
 export const KV = "kv-";
 
 /** Ends the keys of records. */
 const RECORD = ".ok";
+
+/** Longer than a save takes: what has no record after that broke off. */
+const UNFINISHED_MS = 3_600_000;
 
 const MAGIC = 0x564b4257; // "WBKV"
 const VERSION = 1;
@@ -70,6 +73,7 @@ export class KvStore {
    * @param ids of its tokens
    * @param pages their pages, any number of them at a time
    * @throws StorageError
+   * @throws InvalidKvFile when the file is removed meanwhile
    */
   async save(
     name: string,
@@ -82,12 +86,14 @@ export class KvStore {
     try {
       const bytes = await this.#write(file, format, ids, pages);
       const saved: SavedPrefix = { name, tokens: ids.length, bytes };
-      const record = new TextEncoder().encode(JSON.stringify(saved));
-      await put(this.store, file + RECORD, record);
-      await removeAll(this.store, key, file);
+      // Another tab may be saving this name too: what both found is earlier than either, so neither removes the other.
+      const earlier = (await this.store.keys()).filter((k) => k !== file);
+      if ((await this.store.size(file)) !== bytes) throw damaged(name, "its file is missing");
+      await put(this.store, file + RECORD, toJson(saved));
+      await removeSaves(this.store, earlier, key);
       return saved;
     } catch (error) {
-      await removeAll(this.store, file).catch(() => {});
+      await removeSaves(this.store, [file + RECORD], file).catch(() => {});
       if ((error as Error).name !== "QuotaExceededError") throw error;
       throw new StorageError(
         `the browser's storage for this site is too full to save ${quoted(name)}: delete other prefixes ` +
@@ -153,29 +159,40 @@ export class KvStore {
     const found = new Map<string, { file: string; saved: SavedPrefix }>();
     const keys = await this.store.keys();
     for (const key of keys.filter((k) => k.startsWith(prefix) && k.endsWith(RECORD)).sort()) {
-      const saved = parseRecord(await this.store.get(key));
-      if (saved) found.set(saved.name, { file: key.slice(0, -RECORD.length), saved });
+      const saved = fromJson(await this.store.get(key)) as SavedPrefix | undefined;
+      if (saved) found.set(saved.name, { file: key.replace(RECORD, ""), saved });
     }
     return found;
   }
 
   /** Deletes a prefix, if there is one of that name. */
   async delete(name: string): Promise<void> {
-    await removeAll(this.store, await saveKey(this.url, name));
+    await removeSaves(this.store, await this.store.keys(), await saveKey(this.url, name));
   }
 }
 
 /** Removes all that is saved of a pack. */
 export async function removeSaved(store: Store, url: string): Promise<void> {
-  await removeAll(store, await packKey(url));
+  await removeSaves(store, await store.keys(), await packKey(url));
 }
 
-/** Removes what has keys that begin so, but not what has one that begins with `except`. */
-async function removeAll(store: Store, prefix: string, except?: string): Promise<void> {
-  const keys = (await store.keys()).filter((k) => k.startsWith(prefix));
-  // Records first: what an interruption leaves is no save.
-  for (const key of keys.sort((a, b) => Number(b.endsWith(RECORD)) - Number(a.endsWith(RECORD)))) {
-    if (except === undefined || !key.startsWith(except)) await store.remove(key);
+/**
+ * Removes, of `keys`, those that begin so: files that broke off, and saves if they are `finished`. What has no record yet
+ * may be just being written; its key says since when.
+ */
+export async function removeSaves(
+  store: Store,
+  keys: string[],
+  prefix: string,
+  finished = true,
+): Promise<void> {
+  for (const key of keys.filter((k) => k.startsWith(prefix))) {
+    const file = key.replace(RECORD, "");
+    const brokeOff = Number(file.split("-")[3]) < Date.now() - UNFINISHED_MS;
+    if (keys.includes(file + RECORD) ? finished : brokeOff) {
+      await store.remove(file + RECORD); // first: what an interruption leaves is no save
+      await store.remove(file);
+    }
   }
 }
 
@@ -188,17 +205,8 @@ const saveKey = async (url: string, name: string): Promise<string> =>
 
 const quoted = (name: string): string => JSON.stringify(name);
 
-function parseRecord(bytes: Uint8Array | undefined): SavedPrefix | undefined {
-  try {
-    const { name, tokens, bytes: size } = JSON.parse(new TextDecoder().decode(bytes));
-    return typeof name === "string" ? { name, tokens, bytes: size } : undefined;
-  } catch {
-    return undefined; // a crash while writing it: this save broke off
-  }
-}
-
 function encodeHead(header: Header, ids: Int32Array): Uint8Array {
-  const json = new TextEncoder().encode(JSON.stringify(header));
+  const json = toJson(header);
   const bytes = new Uint8Array(12 + json.length + ids.length * 4);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, MAGIC, true);
@@ -237,8 +245,9 @@ async function read(
   if (head.getUint32(0, true) !== MAGIC) throw damaged(name, "its file is none of webbuild's");
   const version = head.getUint32(4, true);
   if (version !== VERSION) throw stale(name, "format version", version, VERSION);
-  const header = parseHeader(await hashed(head.getUint32(8, true)));
-  if (!header) throw damaged(name, "its header can't be read");
+  const header = fromJson(await hashed(head.getUint32(8, true))) as Header | undefined;
+  if (!header || !Number.isSafeInteger(header.tokens) || header.tokens <= 0)
+    throw damaged(name, "its header can't be read");
   for (const field of ["pack", "tier", "dtype", "pageSize", "pageBytes"] as const) {
     if (header[field] !== format[field]) throw stale(name, field, header[field], format[field]);
   }
@@ -261,26 +270,6 @@ async function read(
       if (hasher.digest() !== digest) throw damaged(name, "its SHA-256 differs");
     },
     close: () => reader.close(),
-  };
-}
-
-function parseHeader(bytes: Uint8Array): Header | undefined {
-  try {
-    const header = JSON.parse(new TextDecoder().decode(bytes)) as Header;
-    return Number.isSafeInteger(header.tokens) && header.tokens > 0 ? header : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function plainReader(store: Store, key: string): Omit<Reader, "size"> {
-  return {
-    async read(into, at) {
-      const bytes = await store.read(key, at, into.length);
-      into.set(bytes);
-      return bytes.length;
-    },
-    close() {},
   };
 }
 

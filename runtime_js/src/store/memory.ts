@@ -1,5 +1,5 @@
 /** A store that lives as long as the process: the twin that the others are tested against, and Node's default. */
-import type { Appender, Reader, Store } from "./store.js";
+import { type Appender, plainReader, type Reader, type Store } from "./store.js";
 
 export class MemoryStore implements Store {
   readonly kind = "memory";
@@ -19,7 +19,7 @@ export class MemoryStore implements Store {
   }
 
   async read(key: string, at: number, length: number): Promise<Uint8Array> {
-    const out = new Uint8Array(length);
+    const out = new Uint8Array(Math.max(0, Math.min(length, ((await this.size(key)) ?? 0) - at)));
     let from = 0;
     for (const piece of this.#blobs.get(key) ?? []) {
       const begin = Math.max(at, from);
@@ -33,21 +33,13 @@ export class MemoryStore implements Store {
   async open(key: string): Promise<Reader | undefined> {
     const size = await this.size(key);
     if (size === undefined || this.#open.has(key)) return undefined;
-    return {
-      size,
-      read: async (into, at) => {
-        const length = Math.max(0, Math.min(into.length, ((await this.size(key)) ?? 0) - at));
-        into.set(await this.read(key, at, length));
-        return length;
-      },
-      close() {},
-    };
+    return { size, ...plainReader(this, key) };
   }
 
-  async append(key: string): Promise<Appender | undefined> {
+  async append(key: string, anew?: boolean): Promise<Appender | undefined> {
     if (this.#open.has(key)) return undefined;
     this.#open.add(key);
-    const pieces = this.#blobs.get(key) ?? [];
+    const pieces = (!anew && this.#blobs.get(key)) || [];
     this.#blobs.set(key, pieces);
     const store = this;
     return {

@@ -116,7 +116,7 @@ class OpfsStore implements Store {
     };
   }
 
-  async append(key: string): Promise<Appender | undefined> {
+  async append(key: string, anew?: boolean): Promise<Appender | undefined> {
     const handle = await this.directory.getFileHandle(key, { create: true });
     let access: FileSystemSyncAccessHandle;
     try {
@@ -125,6 +125,7 @@ class OpfsStore implements Store {
       if (isNamed(error, "NoModificationAllowedError")) return undefined;
       throw error;
     }
+    if (anew) access.truncate(0);
     let size = access.getSize();
     return {
       get size() {

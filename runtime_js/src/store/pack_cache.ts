@@ -6,9 +6,9 @@
  */
 import type { PackManifest } from "../generated/pack.js";
 import { readManifest } from "../program/manifest.js";
-import { KV, removeSaved } from "./kv_store.js";
+import { KV, removeSaved, removeSaves } from "./kv_store.js";
 import { sha256 } from "./sha256.js";
-import { put, type Store } from "./store.js";
+import { fromJson, put, type Store, toJson } from "./store.js";
 
 const RECORD = "pack-";
 /** Before the hash of a kernels.json: the tunings that were measured here for its kernels. */
@@ -40,7 +40,10 @@ export class PackCache {
    * the server may have a newer version by now, whose files are others.
    */
   async wholePack(url: string): Promise<PackManifest | undefined> {
-    const [record, names] = await Promise.all([this.#record(url), this.store.keys()]);
+    const [record, names] = await Promise.all([
+      recordKey(url).then((key) => this.#parse(key)),
+      this.store.keys(),
+    ]);
     const keys = new Set(names);
     if (!record || !keys.has(record.manifest + COMPLETE)) return undefined;
     const bytes = await this.store.get(record.manifest);
@@ -49,13 +52,13 @@ export class PackCache {
     return manifest.files.every((f) => keys.has(f.sha256 + COMPLETE)) ? manifest : undefined;
   }
 
-  /** Remembers a pack's manifest and files, before the files are there. */
+  /** Remembers a pack's manifest and files, before any of them is there: another tab may prune at any time. */
   async remember(url: string, bytes: Uint8Array, manifest: PackManifest): Promise<void> {
     const key = await sha256(bytes);
     const files = manifest.files.map(({ sha256, nbytes }) => ({ sha256, nbytes }));
     const record: PackRecord = { url, name: manifest.model.name, manifest: key, files };
+    await put(this.store, await recordKey(url), toJson(record));
     if (await put(this.store, key, bytes)) await this.complete(key);
-    await put(this.store, await recordKey(url), new TextEncoder().encode(JSON.stringify(record)));
   }
 
   /** Removes a pack and the prefixes saved of it; files that another pack uses stay. */
@@ -66,45 +69,43 @@ export class PackCache {
   }
 
   async list(): Promise<CachedPack[]> {
-    const records = await this.#records();
+    const records = await this.#records(await this.store.keys());
     return Promise.all(
-      records.map(async ({ url, name, files }) => {
-        const stored = await Promise.all(files.map((f) => this.store.size(f.sha256)));
-        return {
-          url,
-          name,
-          totalBytes: files.reduce((n, f) => n + f.nbytes, 0),
-          storedBytes: stored.reduce<number>((n, size) => n + (size ?? 0), 0),
-        };
-      }),
+      records
+        .flatMap((r) => r ?? [])
+        .map(async ({ url, name, files }) => {
+          const stored = await Promise.all(files.map((f) => this.store.size(f.sha256)));
+          return {
+            url,
+            name,
+            totalBytes: files.reduce((n, f) => n + f.nbytes, 0),
+            storedBytes: stored.reduce<number>((n, size) => n + (size ?? 0), 0),
+          };
+        }),
     );
   }
 
-  /** Removes every blob that no pack names, but for saved prefixes. */
+  /** Removes every blob that no pack names, but for saved prefixes: of these, what broke off. */
   async prune(): Promise<void> {
-    const records = await this.#records();
-    const used = new Set(records.flatMap((r) => [r.manifest, ...r.files.map((f) => f.sha256)]));
-    for (const key of await this.store.keys()) {
+    // Keys first: what is there has its record by then, so nothing that another tab begins to store is removed.
+    const keys = await this.store.keys();
+    await removeSaves(this.store, keys, KV, false);
+    const records = await this.#records(keys);
+    if (records.includes(undefined)) return; // another tab is just writing it: who knows what it names
+    const used = records.flatMap((r) => (r ? [r.manifest, ...r.files.map((f) => f.sha256)] : []));
+    for (const key of keys) {
       if (key.startsWith(RECORD) || key.startsWith(KV)) continue;
-      const blob = key.endsWith(COMPLETE) ? key.slice(0, -COMPLETE.length) : key;
-      const [tuned] = key.startsWith(TUNED) ? key.slice(TUNED.length).split("-") : [blob];
-      if (!used.has(tuned as string)) await this.store.remove(key);
+      if (!used.some((sha) => key.includes(sha))) await this.store.remove(key);
     }
   }
 
   /** What was kept of a device for the kernels.json of that hash; undefined when nothing was. */
   async tuning(kernels: string, device: string): Promise<unknown> {
-    try {
-      const bytes = await this.store.get(await tunedKey(kernels, device));
-      return bytes && JSON.parse(new TextDecoder().decode(bytes));
-    } catch {
-      return undefined; // half written: as good as not there
-    }
+    return this.#parse(await tunedKey(kernels, device));
   }
 
   async keepTuning(kernels: string, device: string, value: unknown): Promise<void> {
-    const bytes = new TextEncoder().encode(JSON.stringify(value));
-    await put(this.store, await tunedKey(kernels, device), bytes);
+    await put(this.store, await tunedKey(kernels, device), toJson(value));
   }
 
   async isComplete(sha: string): Promise<boolean> {
@@ -120,27 +121,18 @@ export class PackCache {
     await this.store.remove(sha);
   }
 
-  async #record(url: string): Promise<PackRecord | undefined> {
-    return this.#parse(await recordKey(url));
+  /** Of the packs among `keys`; undefined what can't be read. */
+  #records(keys: string[]): Promise<(PackRecord | undefined)[]> {
+    return Promise.all(keys.filter((k) => k.startsWith(RECORD)).map((k) => this.#parse(k)));
   }
 
-  async #records(): Promise<PackRecord[]> {
-    const keys = (await this.store.keys()).filter((k) => k.startsWith(RECORD));
-    const records = await Promise.all(keys.map((k) => this.#parse(k)));
-    return records.filter((r) => r !== undefined);
-  }
-
+  /** Undefined what another tab is just writing, which some browsers refuse to read, and what a crash left a part of. */
   async #parse(key: string): Promise<PackRecord | undefined> {
-    const bytes = await this.store.get(key);
-    try {
-      return bytes && (JSON.parse(new TextDecoder().decode(bytes)) as PackRecord);
-    } catch {
-      return undefined; // a crash while writing it: as good as not there
-    }
+    return fromJson(await this.store.get(key).catch(() => undefined)) as PackRecord | undefined;
   }
 }
 
 const tunedKey = async (kernels: string, device: string): Promise<string> =>
-  `${TUNED}${kernels}-${(await sha256(new TextEncoder().encode(device))).slice(0, 16)}`;
+  `${TUNED}${kernels}-${(await sha256(device)).slice(0, 16)}`;
 
 const recordKey = async (url: string): Promise<string> => RECORD + (await sha256(url));

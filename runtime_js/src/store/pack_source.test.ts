@@ -14,7 +14,7 @@ import { tinyPack } from "../testing/tiny_pack.js";
 import { MemoryStore } from "./memory.js";
 import { PackCache } from "./pack_cache.js";
 import { PackSource, type SourceOptions } from "./pack_source.js";
-import type { Store } from "./store.js";
+import { put, type Store } from "./store.js";
 
 const SIZE = 300_000;
 const data = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (i >> 8)) & 255);
@@ -144,8 +144,97 @@ describe("a pack's files", () => {
     const appender = await store.append(file.sha256);
     await appender?.append(new Uint8Array(1000));
     await appender?.close();
-    expect(same(await source().read(file), data)).toBe(true);
+    const s = source();
+    expect(same(await s.read(file), data)).toBe(true);
     expect(server.requests).toEqual(["w.bin@1000", "w.bin"]);
+    expect(s.fileBytes).toBe(SIZE);
+  });
+
+  test("a stored file that is longer is fetched anew, once", async () => {
+    const appender = await store.append(file.sha256);
+    await appender?.append(new Uint8Array([...data, 0]));
+    await appender?.close();
+    for (let load = 0; load < 2; load++) expect(same(await source().read(file), data)).toBe(true);
+    expect(server.requests).toEqual(["w.bin"]);
+  });
+
+  /** The store, with something happening before it is read for the `at`-th time. */
+  function disturbed(at: number, happens: () => Promise<void>): Store {
+    const watched = new MemoryStore();
+    for (const of of ["size", "get", "append", "remove", "keys"] as const)
+      watched[of] = store[of].bind(store) as never;
+    let reads = 0;
+    watched.read = async (...range) => {
+      if (++reads === at) await happens();
+      return store.read(...range);
+    };
+    watched.open = async (key) => {
+      const size = await store.size(key);
+      const read = async (into: Uint8Array, from: number) => {
+        const bytes = await watched.read(key, from, into.length);
+        into.set(bytes);
+        return bytes.length;
+      };
+      return size === undefined ? undefined : { size, read, close() {} };
+    };
+    return watched;
+  }
+
+  const happenings: [string, () => Promise<void>][] = [
+    ["another tab removes", () => new PackCache(store).discard(file.sha256)],
+    ["the disk refuses", () => Promise.reject(new DOMException("gone", "NotReadableError"))],
+  ];
+  describe.each(happenings)("a stored file that %s", (_, happens) => {
+    test.each([1, 3])("while it is read, at read %d, is fetched", async (at) => {
+      await source().read(file);
+      const s = source({ cache: new PackCache(disturbed(at, happens)) });
+      const whole = new Uint8Array(SIZE);
+      let end = 0;
+      await s.stream(file, {
+        begin: () => {
+          end = 0;
+        },
+        room: async () => new Uint8Array(70_000),
+        bytes: (bytes) => {
+          whole.set(bytes, end);
+          end += bytes.length;
+        },
+      });
+      expect(same(whole, data)).toBe(true);
+      expect([s.fileBytes, s.networkBytes, s.cacheBytes]).toEqual([SIZE, SIZE, (at - 1) * 70_000]);
+      server.requests.length = 0;
+      expect(same(await source().read(file), data)).toBe(true);
+      expect(server.requests).toEqual([]); // it is stored again
+    });
+
+    test("in part, before it is gone on with, is fetched from its start", async () => {
+      const appender = await store.append(file.sha256);
+      await appender?.append(data.slice(0, 1000));
+      await appender?.close();
+      const s = source({ cache: new PackCache(disturbed(1, happens)) });
+      expect(same(await s.read(file), data)).toBe(true);
+      expect([s.fileBytes, s.networkBytes, s.cacheBytes]).toEqual([SIZE, SIZE, 0]);
+      expect(server.requests).toEqual(["w.bin"]);
+    });
+  });
+
+  test("code for hashing that can't be loaded leaves no file locked", async () => {
+    const newHasher = () => Promise.reject(new TypeError("Failed to fetch"));
+    await expect(source({ newHasher }).read(file)).rejects.toThrow("Failed to fetch");
+    expect(await store.append(file.sha256)).toBeDefined();
+  });
+
+  test("a server that sends a file in parts is asked until it has sent all", async () => {
+    const asked: number[] = [];
+    const inParts: SourceOptions["fetch"] = async (_, init) => {
+      const range = new Headers(init?.headers).get("range");
+      const from = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
+      asked.push(from);
+      const status = from > 0 ? 206 : 200;
+      return new Response(data.slice(from, from + SIZE / 5), { status });
+    };
+    expect(same(await source({ fetch: inParts }).read(file), data)).toBe(true);
+    expect(asked).toEqual([0, 1, 2, 3, 4].map((i) => (i * SIZE) / 5));
   });
 
   test("a stored file that has rotted is noticed when asked to, and fetched again", async () => {
@@ -309,5 +398,78 @@ describe("PackCache", () => {
     server.requests.length = 0;
     await source().manifest();
     expect(server.requests).toEqual(["pack.json"]);
+  });
+
+  test("another tab prunes at any moment while a pack is remembered: nothing of it goes", async () => {
+    const s = source();
+    for (const f of (await s.manifest()).files) await s.read(f);
+    const other = new PackCache(store);
+    const before = await store.keys();
+    const watched = new MemoryStore();
+    for (const of of ["size", "get", "read", "keys"] as const)
+      watched[of] = store[of].bind(store) as never;
+    watched.remove = async (key) => {
+      await store.remove(key);
+      await other.prune();
+    };
+    watched.append = async (...of) => {
+      const appender = await store.append(...of);
+      await other.prune();
+      return (
+        appender && {
+          size: appender.size,
+          append: (bytes) => appender.append(bytes).then(() => other.prune()),
+          close: () => appender.close().then(() => other.prune()),
+        }
+      );
+    };
+    const again = source({ cache: new PackCache(watched), revalidate: true });
+    const manifest = await again.manifest();
+    expect(await store.keys()).toEqual(before);
+    expect(await other.wholePack(base)).toEqual(manifest);
+    const pack = server.files.get("pack.json") as Uint8Array;
+    await other.forget(base);
+    await new PackCache(watched).remember("https://new.test/", pack, manifest);
+    expect(await store.keys()).toHaveLength(3); // the record, pack.json, and that it is whole
+  });
+
+  test("what another tab stores while this one prunes stays", async () => {
+    const s = source();
+    const manifest = await s.manifest();
+    await s.read(manifest.files[0] as PackFile);
+    const get = store.get.bind(store);
+    store.get = async (key) => {
+      store.get = get;
+      const bytes = await get(key);
+      const cache = new PackCache(store);
+      const larger = { ...manifest, files: [file] };
+      await cache.remember("https://new.test/", new Uint8Array(1), larger);
+      await cache.complete(file.sha256);
+      return bytes;
+    };
+    await new PackCache(store).prune();
+    expect(await new PackCache(store).isComplete(file.sha256)).toBe(true);
+  });
+
+  test("a record that can't be read may name anything: nothing is pruned until it can", async () => {
+    const s = source();
+    await s.manifest();
+    const before = await store.keys();
+    const record = before.find((key) => key.startsWith("pack-")) as string;
+    const bytes = (await store.get(record)) as Uint8Array;
+    await put(store, "abc", new Uint8Array(1));
+    for (const broken of [bytes.slice(0, 0), bytes.slice(0, 20)]) {
+      await put(store, record, broken);
+      await new PackCache(store).prune();
+      expect(await store.keys()).toEqual([...before, "abc"]);
+    }
+    await put(store, record, bytes);
+    const get = store.get.bind(store);
+    store.get = () => Promise.reject(new DOMException("just being written", "NotReadableError"));
+    await new PackCache(store).prune();
+    expect(await store.keys()).toEqual([...before, "abc"]);
+    store.get = get;
+    await new PackCache(store).prune();
+    expect(await store.keys()).toEqual(before);
   });
 });

@@ -5,7 +5,7 @@ import { readManifest } from "../program/manifest.js";
 import { download, type Fetch, fetchWhole } from "./download.js";
 import type { PackCache } from "./pack_cache.js";
 import { type Hasher, newHasher } from "./sha256.js";
-import type { Appender, Reader } from "./store.js";
+import { type Appender, plainReader, type Reader } from "./store.js";
 
 /** Bytes handed on at a time: large enough for the GPU queue, small beside the weights. */
 const PIECE_BYTES = 8 * 2 ** 20;
@@ -116,73 +116,73 @@ export class PackSource {
   /** Streams a file to `consumer`; resolves when its hash is verified. @throws as {@link read} */
   async stream(file: PackFile, consumer: Consumer): Promise<void> {
     const { cache } = this.options;
-    if (!cache) {
-      await this.#fromNetwork(file, consumer, undefined);
-      return;
-    }
-    if (this.#whole || (await cache.isComplete(file.sha256))) {
-      if (await this.#fromStore(file, consumer)) return;
-    }
-    const appender = await this.#storing(() => cache.store.append(file.sha256));
-    const resumed = appender?.size ?? 0;
+    const key = file.sha256;
+    const stored = cache && (this.#whole || (await cache.isComplete(key)));
+    if (stored && (await this.#fromStore(file, consumer))) return;
+    const hasher = await this.#newHasher(); // before the blob is locked, as it may not arrive
+    const appender = await this.#append(key);
+    const resumed = appender?.size;
     try {
-      await this.#fromNetwork(file, consumer, appender);
+      await this.#fromNetwork(file, consumer, hasher, appender);
     } catch (error) {
       if (!(error instanceof HashMismatch)) throw error;
-      await cache.discard(file.sha256);
-      if (resumed === 0) throw error;
-      this.fileBytes -= file.nbytes;
+      await cache?.discard(key);
+      if (!resumed) throw error;
       // The stored part may be what is broken: once more, from the start.
-      await this.#fromNetwork(
-        file,
-        consumer,
-        await this.#storing(() => cache.store.append(file.sha256)),
-      );
+      await this.#fromNetwork(file, consumer, await this.#newHasher(), await this.#append(key));
     }
   }
 
-  /** @returns false when the stored bytes are not the file's; what is proved to be another is removed */
+  async #append(key: string): Promise<Appender | undefined> {
+    const { cache } = this.options;
+    return cache && this.#storing(() => cache.store.append(key));
+  }
+
+  /** @returns false when the stored bytes are not the file's; what is proved to be another, or not all there, is removed */
   async #fromStore({ sha256: key, nbytes }: PackFile, consumer: Consumer): Promise<boolean> {
     const cache = this.options.cache as PackCache;
     const { store } = cache;
+    const hasher = this.options.verifyCache ? await this.#newHasher() : undefined;
     const reader = await store.open?.(key);
     const size = reader ? reader.size : await store.size(key);
     if (size !== nbytes) {
       reader?.close();
       return false;
     }
-    const hasher = this.options.verifyCache ? await this.#newHasher() : undefined;
     consumer.begin();
-    await this.#replay(key, nbytes, consumer, hasher, reader);
-    if (hasher === undefined || hasher.digest() === key) return true;
-    this.fileBytes -= nbytes;
-    await cache.discard(key);
+    const read = await this.#replay(key, nbytes, consumer, hasher, reader);
+    if (read === nbytes && (hasher === undefined || hasher.digest() === key)) return true;
+    this.fileBytes -= read;
+    await this.#storing(() => cache.discard(key));
     return false;
   }
 
-  /** The first `nbytes` of a stored blob. @param reader of this blob, if it could be opened; is closed */
+  /**
+   * The first `nbytes` of a stored blob.
+   *
+   * @param reader of this blob, if it could be opened; is closed
+   * @returns how many were handed on: fewer when another tab removes it meanwhile, or it can't be read
+   */
   async #replay(
     key: string,
     nbytes: number,
     consumer: Consumer,
     hasher: Hasher | undefined,
     reader: Reader | undefined,
-  ): Promise<void> {
+  ): Promise<number> {
     const { signal, onBytes } = this.options;
-    const { store } = this.options.cache as PackCache;
+    const from = reader ?? plainReader((this.options.cache as PackCache).store, key);
     // What is hashed is not read into memory that may be slow to read from.
     const theirs = reader && !hasher ? consumer.room?.bind(consumer) : undefined;
-    const ours = new Uint8Array(reader && !theirs ? Math.min(PIECE_BYTES, nbytes) : 0);
+    const ours = new Uint8Array(theirs ? 0 : Math.min(PIECE_BYTES, nbytes));
     try {
-      for (let at = 0; at < nbytes; ) {
+      let at = 0;
+      while (at < nbytes) {
         throwIfAborted(signal);
         const room = theirs ? await theirs() : ours;
-        const length = Math.min(reader ? room.length : PIECE_BYTES, nbytes - at);
-        const bytes = reader
-          ? room.subarray(0, await reader.read(room.subarray(0, length), at))
-          : await store.read(key, at, length);
-        if (bytes.length !== length)
-          throw new HashMismatch(`a stored file ends early`, { sha256: key });
+        const bytes = room.subarray(0, nbytes - at);
+        const { length } = bytes;
+        if ((await from.read(bytes, at).catch(() => 0)) < length) break;
         hasher?.update(bytes);
         await consumer.bytes(bytes);
         at += length;
@@ -190,31 +190,32 @@ export class PackSource {
         this.fileBytes += length;
         onBytes?.();
       }
+      return at;
     } finally {
-      reader?.close();
+      from.close();
     }
   }
 
   async #fromNetwork(
     file: PackFile,
     consumer: Consumer,
+    hasher: Hasher,
     appender: Appender | undefined,
   ): Promise<void> {
     const { fetch, cache, signal, onBytes } = this.options;
-    const hasher = await this.#newHasher();
     let out = appender;
     consumer.begin();
     const resumeAt = Math.min(appender?.size ?? 0, file.nbytes);
+    let received = resumeAt;
     // An open appender locks the blob against reading in some browsers.
     if (appender && resumeAt > 0) {
       await appender.close();
       const reader = await cache?.store.open?.(file.sha256);
-      await this.#replay(file.sha256, resumeAt, consumer, hasher, reader);
-      out = await this.#storing(() => (cache as PackCache).store.append(file.sha256));
+      received = await this.#replay(file.sha256, resumeAt, consumer, hasher, reader);
+      out = await this.#append(file.sha256);
     }
     const staging = new Uint8Array(Math.min(PIECE_BYTES, Math.max(file.nbytes - resumeAt, 1)));
     let fill = 0;
-    let received = resumeAt;
     const flush = async () => {
       if (fill === 0) return;
       const bytes = staging.subarray(0, fill);
@@ -228,6 +229,8 @@ export class PackSource {
       await consumer.bytes(bytes);
     };
     try {
+      if (received < resumeAt || (out && out.size !== received))
+        throw new HashMismatch("a stored file changes", { sha256: file.sha256 });
       const url = this.url + file.path;
       const mode: RequestCache = cache ? "no-store" : "default";
       const options = { fetch, signal, from: resumeAt, nbytes: file.nbytes, cache: mode };
@@ -249,6 +252,7 @@ export class PackSource {
       if (hasher.digest() !== file.sha256)
         throw mismatch(file, url, "is not the file that was packed");
     } catch (error) {
+      this.fileBytes -= received;
       // What has arrived is kept for the next time.
       if (out && fill > 0) await out.append(staging.subarray(0, fill)).catch(() => {});
       throw signal.aborted ? abortError(signal) : error;

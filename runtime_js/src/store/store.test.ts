@@ -20,8 +20,10 @@ describe("MemoryStore", () => {
     await again?.close();
     expect([...((await store.get("x")) as Uint8Array)]).toEqual([1, 2, 3, 4, 5, 6]);
     expect(await store.keys()).toEqual(["x"]);
+    expect([...(await store.read("x", 4, 9))]).toEqual([5, 6]);
     await store.remove("x");
     expect(await store.size("x")).toBeUndefined();
+    expect([...(await store.read("x", 1, 3))]).toEqual([]);
   });
 
   test("opens a blob that nobody writes, reads what fits, and tells where it ends", async () => {
@@ -52,5 +54,16 @@ describe("MemoryStore", () => {
     await expect(put(store, "x", bytes(1, 2, 3, 4, 5))).rejects.toMatchObject({
       name: "QuotaExceededError",
     });
+    expect(await store.keys()).toEqual([]);
+  });
+
+  test("a small blob is replaced without being removed before", async () => {
+    const store = new MemoryStore();
+    await put(store, "x", bytes(1, 2));
+    store.remove = async () => {
+      throw new Error("then it is missing for a while");
+    };
+    await put(store, "x", bytes(3));
+    expect(await store.get("x")).toEqual(bytes(3));
   });
 });

@@ -24,25 +24,52 @@ export interface Store {
   size(key: string): Promise<number | undefined>;
   /** A whole blob, for small ones; undefined when there is none. */
   get(key: string): Promise<Uint8Array | undefined>;
-  /** Bytes [at, at + length) of a blob that nobody appends to. */
+  /** Bytes [at, at + length) of a blob that nobody appends to, or as many of them as it has: it may have been removed. */
   read(key: string, at: number, length: number): Promise<Uint8Array>;
-  /** Opens a blob, new or unfinished; undefined when another tab has it open. */
-  append(key: string): Promise<Appender | undefined>;
+  /** Opens a blob, new or unfinished, or to be written anew; undefined when another tab has it open. */
+  append(key: string, anew?: boolean): Promise<Appender | undefined>;
   /** A quicker way to read all of a blob, in stores that have one; undefined where it can't be taken now. */
   open?(key: string): Promise<Reader | undefined>;
   remove(key: string): Promise<void>;
   keys(): Promise<string[]>;
 }
 
-/** Replaces a small blob. @returns false when another tab has it open */
+/** Replaces a small blob, which is there all the time. @returns false when another tab has it open */
 export async function put(store: Store, key: string, bytes: Uint8Array): Promise<boolean> {
-  await store.remove(key);
-  const appender = await store.append(key);
+  const appender = await store.append(key, true);
   if (!appender) return false;
+  let written = false;
   try {
-    if (bytes.length > 0) await appender.append(bytes);
+    await appender.append(bytes);
+    written = true;
   } finally {
     await appender.close();
+    if (!written) await store.remove(key); // nothing, rather than a part of it
   }
   return true;
+}
+
+/** A value as a small blob. */
+export const toJson = (value: unknown): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(value));
+
+/** The value again; undefined when there is none, or a crash left a part of it. */
+export function fromJson(bytes: Uint8Array | undefined): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads any blob of any store. */
+export function plainReader(store: Store, key: string): Omit<Reader, "size"> {
+  return {
+    async read(into, at) {
+      const bytes = await store.read(key, at, into.length);
+      into.set(bytes);
+      return bytes.length;
+    },
+    close() {},
+  };
 }
