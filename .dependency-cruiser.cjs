@@ -86,7 +86,8 @@ module.exports = {
       name: "nothing-unresolved",
       severity: "error",
       from: { pathNot: "\\.test\\.ts$" },
-      to: { couldNotResolve: true, pathNot: "^@webgpu/types$" /* has types alone */ },
+      // A package of types alone has no module.
+      to: { couldNotResolve: true, pathNot: "^@webgpu/types$" },
     },
   ],
   options: {

@@ -18,6 +18,7 @@ from webbuild.schema.check import ITEM_BYTES
 from webbuild.schema.expression import evaluate
 from webbuild.schema.kernels import Kernel
 from webbuild.schema.program import (
+    SOFTWARE_SPLIT_CONTEXT,
     SPLIT_CONTEXT,
     Binding,
     Buffer,
@@ -80,12 +81,20 @@ class StepTraffic:
 
 
 def decode_traffic(
-    program: Program, kernels: Mapping[str, Kernel], tier: str, context: int, rows: int = 1
+    program: Program,
+    kernels: Mapping[str, Kernel],
+    tier: str,
+    context: int,
+    rows: int = 1,
+    *,
+    software: bool = False,
 ) -> StepTraffic:
-    """Counts a step of `rows` sequences of `context` tokens each, the new one included."""
+    """Counts a step of `rows` sequences of `context` tokens each, the new one included, on a GPU
+    or on a software adapter, which decodes in pieces from another context on."""
     chosen = program.tiers[tier]
     count = _Count(program, kernels, chosen, context, rows)
-    split = context >= SPLIT_CONTEXT and "decode_split" in chosen.functions
+    from_context = SOFTWARE_SPLIT_CONTEXT if software else SPLIT_CONTEXT
+    split = context >= from_context and "decode_split" in chosen.functions
     sampler = "sample_plain" if "sample_plain" in chosen.functions else "sample"
     step = ("decode_split" if split else "decode", sampler)
     functions = [chosen.functions[name] for name in step]

@@ -26,10 +26,10 @@ from matplotlib.figure import Figure
 
 from webbuild.native import NativeModel
 from webbuild.native.device import open_device
-from webbuild.schema.program import SPLIT_CONTEXT
+from webbuild.schema.program import SOFTWARE_SPLIT_CONTEXT
 
 CONTEXTS = (128, 512, 1024, 2048, 4096)
-WAYS = {"whole": 10**9, "in pieces": 1, "as the runtime chooses": SPLIT_CONTEXT}
+WAYS = {"whole": 10**9, "in pieces": 1, "as the runtime chooses": SOFTWARE_SPLIT_CONTEXT}
 """From which context on it is cut."""
 CHOSEN = "as the runtime chooses"
 NEAR = 4
@@ -49,7 +49,7 @@ def boundaries(page: int, chunk: int) -> dict[str, int]:
     return {
         "page": 16 * page,
         "prefill chunk": chunk,
-        "cut into pieces": SPLIT_CONTEXT - 1,
+        "cut into pieces": SOFTWARE_SPLIT_CONTEXT - 1,
         "four chunks": 4 * chunk,
     }
 

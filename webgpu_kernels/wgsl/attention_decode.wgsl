@@ -189,12 +189,18 @@ fn attend(x: u32, tid: u32, row: u32) {
 {% for r in range(HEADS) %}
       var score{{ r }} = 0.0f;
 {% endfor %}
-      for (var c = 0u; c < params.chunks; c++) {
-        let k = kv_k[{{ keys("place") }} + c];
+{# Several loads are under way at once: compilers do not unroll these loops. #}
+{% set U = 4 if CHUNKS % 4 == 0 else 2 if CHUNKS % 2 == 0 else 1 %}
+      for (var c = 0u; c < params.chunks; c += {{ U }}u) {
+{% for u in range(U) %}
+        let chunk{{ u }} = kv_k[{{ keys("place") }} + c + {{ u }}u];
+{% endfor %}
+{% for u in range(U) %}
 {% for n in range(QPC) %}
-        let k{{ n }} = {{ quad("k", n) }};
+        let k{{ u }}_{{ n }} = {{ quad("chunk%d" % u, n) }};
 {% for r in range(HEADS) %}
-        score{{ r }} += dot(heads[{{ r * QUADS + n }}u + c * {{ QPC }}u], k{{ n }});
+        score{{ r }} += dot(heads[{{ r * QUADS + n + u * QPC }}u + c * {{ QPC }}u], k{{ u }}_{{ n }});
+{% endfor %}
 {% endfor %}
 {% endfor %}
       }
@@ -243,11 +249,22 @@ fn attend(x: u32, tid: u32, row: u32) {
       sum{{ r }}_{{ q }} *= decays[{{ r }}];
 {% endfor %}
 {% endfor %}
-{% if SLICES > 1 %}
-      for (var i = slice; i < count; i += {{ SLICES }}u) {
-{% else %}
-      for (var i = 0u; i < count; i++) {
-{% endif %}
+{% set S = SLICES if SLICES > 1 else 1 %}
+      var i = {{ "slice" if SLICES > 1 else "0u" }};
+      for (; i + {{ 3 * S }}u < count; i += {{ 4 * S }}u) {
+{% for u in range(4) %}
+        let chunk{{ u }} = kv_v[{{ values("places[i + %du]" % (u * S)) }} + column];
+{% endfor %}
+{% for u in range(4) %}
+{% for q in range(QPC) %}
+        let v{{ u }}_{{ q }} = {{ quad("chunk%d" % u, q) }};
+{% for r in range(HEADS) %}
+        sum{{ r }}_{{ q }} += scores[{{ r * TILE + u * S }}u + i] * v{{ u }}_{{ q }};
+{% endfor %}
+{% endfor %}
+{% endfor %}
+      }
+      for (; i < count; i += {{ S }}u) {
         let v = kv_v[{{ values("places[i]") }} + column];
 {% for q in range(QPC) %}
         let v{{ q }} = {{ quad("v", q) }};

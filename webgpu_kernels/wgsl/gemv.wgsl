@@ -41,19 +41,21 @@ fn team_sum(tid: u32{{ size }}, value: vec4<f32>) -> vec4<f32> {
   let team = tid / {{ LANES }}u;
 {% if subgroups %}
   // Subgroups are powers of two, of any size, and hold consecutive invocations of a workgroup of one dimension: WGSL leaves
-  // that open, but every implementation does it. A subgroup that is larger than a team cannot add for it.
+  // that open, but every implementation does it. One that holds whole teams needs no memory and no barrier.
   var sum = value;
-  var width = 1u;
-  if (subgroup <= {{ LANES }}u) {
-    sum = subgroupAdd(value);
-    width = subgroup;
+  if (subgroup >= {{ LANES }}u) {
+    for (var mask = {{ LANES // 2 }}u; mask > 0u; mask >>= 1u) {
+      sum += subgroupShuffleXor(sum, mask);
+    }
+    return sum;
+  }
+  sum = subgroupAdd(value);
+  workgroupBarrier();
+  if (tid % subgroup == 0u) {
+    partial[tid / subgroup] = sum;
   }
   workgroupBarrier();
-  if (tid % width == 0u) {
-    partial[tid / width] = sum;
-  }
-  workgroupBarrier();
-  let count = {{ LANES }}u / width;
+  let count = {{ LANES }}u / subgroup;
   sum = partial[team * count];
   for (var i = 1u; i < count; i++) {
     sum += partial[team * count + i];
@@ -133,6 +135,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% endfor %}
 {% endfor %}
+{# Compilers keep a loop that begins where they don't know, and put its loads before the weights' or after: so its turns are
+   written out where all lanes take as many, and everything is asked for before anything is waited for. #}
+{% set each = TILE // (SHARE * LANES) %}
+{% if each * SHARE * LANES == TILE and COLUMNS * SHARE >= TEAMS %}
+{% for i in range(each) %}
+  let e{{ i }} = sharer + {{ i * SHARE * LANES }}u;
+{% if RAGGED %}
+  let k{{ i }} = step * {{ TILE }}u + e{{ i }};
+  let at{{ i }} = min(k{{ i }}, {{ VECTORS - 1 }}u);
+  let raw{{ i }} = select({{ value }}(), x[source + at{{ i }}], k{{ i }} == at{{ i }});
+{% else %}
+  let at{{ i }} = step * {{ TILE }}u + e{{ i }};
+  let raw{{ i }} = x[source + at{{ i }}];
+{% endif %}
+{% if norm %}
+  let by{{ i }} = gamma[at{{ i }}];
+{% endif %}
+{% endfor %}
+{% if STEPS > 1 %}
+  workgroupBarrier();
+{% endif %}
+{% for i in range(each) %}
+{% if norm %}
+  square += {{ "dot(raw%d, raw%d)" % (i, i) if wide else "raw%d * raw%d" % (i, i) }};
+{% endif %}
+  staged[column * {{ STAGED }}u + {{ "(e%d %% %du) * %du + e%d / %du" % (i, LOAD_VECTORS, STRIDE, i, LOAD_VECTORS) if grouped else "e%d" % i }}] = raw{{ i }}
+      {{- " * by%d" % i if norm }}{{ " * vec4<f32>(%s)" % (places | join(", ")) if grouped }};
+{% endfor %}
+{% else %}
 {% if STEPS > 1 %}
   workgroupBarrier();
 {% endif %}
@@ -151,6 +182,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     staged[column * {{ STAGED }}u + {{ "(e %% %du) * %du + e / %du" % (LOAD_VECTORS, STRIDE, LOAD_VECTORS) if grouped else "e" }}] = raw
       {{- " * gamma[at]" if norm }}{{ " * vec4<f32>(%s)" % (places | join(", ")) if grouped }};
   }
+{% endif %}
   workgroupBarrier();
 {# v: vector of x, r: row, j: column, g: four rows. #}
 {% if grouped %}

@@ -176,14 +176,20 @@ async def _load(
     return answer, loads
 
 
+#: In what the software adapters that there are say of themselves.
+_SOFTWARE = ("llvmpipe", "swiftshader")
+
+
 def _count(side: _Side, cases: tuple[Case, ...]) -> None:
     """Bytes per decode step. An older pack under an older runtime is not ours to read."""
     with contextlib.suppress(WebbuildError):
         pack = PackFolder.open(side.subject.pack)
-        tier = side.loaded["info"]["tier"]
+        info = side.loaded["info"]
+        about = " ".join(str(value) for value in info["adapter"].values()).lower()
+        software = any(name in about for name in _SOFTWARE)
         for case in cases:
             side.traffic[case.context] = decode_traffic(
-                pack.program, pack.kernels.kernels, tier, case.context
+                pack.program, pack.kernels.kernels, info["tier"], case.context, software=software
             )
 
 

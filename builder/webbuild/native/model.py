@@ -18,7 +18,7 @@ from webbuild.errors import (
 from webbuild.schema.capacity import Capacity
 from webbuild.schema.check import ITEM_BYTES
 from webbuild.schema.expression import evaluate
-from webbuild.schema.program import SPLIT_CONTEXT
+from webbuild.schema.program import SOFTWARE_SPLIT_CONTEXT, SPLIT_CONTEXT
 
 from .choose import advice_of, choose_kernels
 from .device import Device, open_device
@@ -59,7 +59,7 @@ class NativeModel:
         self._functions = program.tiers[tier].functions.keys()
         buffers = {buffer.name: buffer for buffer in program.tiers[tier].buffers}
         self._mask_row_words = int(evaluate(buffers["masks"].shape[-1], maxima))
-        self.split_context = SPLIT_CONTEXT
+        self.split_context = SOFTWARE_SPLIT_CONTEXT if device.software else SPLIT_CONTEXT
         """Tokens of the longest context from which contexts are decoded in pieces."""
         kernels = pack.kernels.kernels
         advice = advice_of(pack.kernels.records, device.kind, tier, kernels.values())

@@ -17,9 +17,12 @@ from .kernels import ScalarType
 
 PROGRAM_VERSION: Literal[5] = 5
 
-SPLIT_CONTEXT = 1024
+SPLIT_CONTEXT = 384
 """Tokens of the longest context from which executors run `decode_split`, where a tier has it:
-decoding in pieces pays from there. The same in runtime_js/src/engine/works.ts."""
+decoding in pieces pays from there, as a workgroup for each KV head leaves most of a GPU with
+nothing to do. The same in runtime_js/src/engine/works.ts."""
+SOFTWARE_SPLIT_CONTEXT = 1024
+"""The same of software adapters, which have few cores."""
 
 Operator = Literal["+", "-", "*", "//", "%", "min", "max"]
 Integer = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1)]

@@ -75,7 +75,8 @@ export function serveBench(port: Port, host: Host): () => void {
       const { tier } = loaded().info();
       const source = await openSource(host, options, signal);
       const program = await readProgram(source, await source.manifest());
-      return contexts.map((context) => decodeTraffic(program, tier, context));
+      const { software } = loaded().executor.gpu;
+      return contexts.map((context) => decodeTraffic(program, tier, context, software));
     },
     unload,
   });

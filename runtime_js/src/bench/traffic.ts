@@ -3,7 +3,7 @@
  * builder/webbuild/traffic.py, which says what a binding means for one step.
  */
 import { PLAIN } from "../engine/sampling.js";
-import { SPLIT_CONTEXT } from "../engine/works.js";
+import { SOFTWARE_SPLIT_CONTEXT, SPLIT_CONTEXT } from "../engine/works.js";
 import type { Kernel } from "../generated/kernels.js";
 import type {
   Binding,
@@ -21,16 +21,18 @@ import type { LaunchTraffic, StepTraffic } from "./types.js";
 /** The sampler's counts and biases: greedy requests use neither. */
 const UNUSED = ["token_counts", "logit_bias", "masks"];
 
-/** Counts a step of one sequence of `context` tokens, the new one included. */
+/** Counts a step of one sequence of `context` tokens, the new one included, on a GPU or a software adapter. */
 export function decodeTraffic(
   model: Pick<Model, "program" | "kernels" | "tier">,
   tierName: string,
   context: number,
+  software = false,
 ): StepTraffic {
   const { program, kernels } = model;
   const tier = model.tier(tierName);
   const count = new Count(program, kernels, tier, context);
-  const split = context >= SPLIT_CONTEXT && Object.hasOwn(tier.functions, "decode_split");
+  const from = software ? SOFTWARE_SPLIT_CONTEXT : SPLIT_CONTEXT;
+  const split = context >= from && Object.hasOwn(tier.functions, "decode_split");
   const sampler = Object.hasOwn(tier.functions, PLAIN) ? PLAIN : "sample";
   const launches = [split ? "decode_split" : "decode", sampler].flatMap(
     (name) => tier.functions[name]?.launches ?? [],

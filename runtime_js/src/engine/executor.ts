@@ -23,7 +23,7 @@ import {
   type SamplingDefaults,
   SamplingRow,
 } from "./sampling.js";
-import { coresHere, PIECE_TOKENS, SOFTWARE_PIECE_TOKENS } from "./works.js";
+import { coresHere, SOFTWARE_PIECE_TOKENS, SOFTWARE_SPLIT_CONTEXT } from "./works.js";
 
 const PLAIN_ONLY = [PLAIN];
 const PLAIN_LOGPROBS = [PLAIN, "logprobs"];
@@ -78,8 +78,7 @@ export class Executor {
       symbols,
       parts.pageSize,
       canSplit,
-      gpu.software ? SOFTWARE_PIECE_TOKENS : PIECE_TOKENS,
-      gpu.software ? coresHere() : 0,
+      ...(gpu.software ? [SOFTWARE_PIECE_TOKENS, coresHere(), SOFTWARE_SPLIT_CONTEXT] : []),
     );
   }
 

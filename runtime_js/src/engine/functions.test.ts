@@ -7,7 +7,7 @@ import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
 import type { Delta, GenerateRequest, SamplingOptions } from "./request.js";
 import { SamplingRow } from "./sampling.js";
-import { SPLIT_CONTEXT } from "./works.js";
+import { SOFTWARE_SPLIT_CONTEXT } from "./works.js";
 
 const never = new AbortController().signal;
 const loaded: LanguageModel[] = [];
@@ -70,7 +70,7 @@ test("or while nobody asks for anything", async () => {
 });
 
 test("decoding in pieces is made ready by the first context that is long enough", async () => {
-  const contextLength = SPLIT_CONTEXT + 16;
+  const contextLength = SOFTWARE_SPLIT_CONTEXT + 16;
   const pack = tinyPack(contextLength);
   replaceJson(pack, "program.json", ({ symbols, inputs, tiers }) => {
     for (const name of ["works", "shared_works", "parts"]) {
@@ -86,9 +86,9 @@ test("decoding in pieces is made ready by the first context that is long enough"
   const { decode, decode_split: launches } = model.info().launches;
   const missing: readonly string[] = ["logprobs", "decode_split"];
   for (const [length, created, unfinished] of [
-    [SPLIT_CONTEXT - 3, decode, missing], // of three tokens the last one makes no step: the context grows by two
-    [SPLIT_CONTEXT - 2, launches, ["logprobs"]],
-    [SPLIT_CONTEXT, 0, ["logprobs"]],
+    [SOFTWARE_SPLIT_CONTEXT - 3, decode, missing], // of three tokens the last one makes no step: the context grows by two
+    [SOFTWARE_SPLIT_CONTEXT - 2, launches, ["logprobs"]],
+    [SOFTWARE_SPLIT_CONTEXT, 0, ["logprobs"]],
   ] as const) {
     const found = await answer(model, null, "x".repeat(length - frame));
     expect(found.created, `${length} tokens`).toBe(created);

@@ -75,7 +75,7 @@ export class Planner {
   readonly #parts: number;
   readonly #tableWidth: number;
 
-  /** canSplit: the program has `decode_split`; pieceTokens: of a piece, at least; cores: of a software adapter, else 0. */
+  /** canSplit: the program has `decode_split`; pieceTokens: of a piece, at least; cores: of a software adapter, else 0; splitContext: from which it decodes in pieces. */
   constructor(
     block: StepBlock,
     symbols: Symbols,
@@ -83,6 +83,7 @@ export class Planner {
     canSplit: boolean,
     pieceTokens = PIECE_TOKENS,
     cores = 0,
+    private readonly splitContext = SPLIT_CONTEXT,
   ) {
     // check.ts has proved that these exist.
     this.#tokenIds = block.i32("token_ids") as Int32Array;
@@ -173,7 +174,7 @@ export class Planner {
     // Contexts are cut in every decode, so that a warm-up runs those kernels too.
     works.clear();
     for (const { sequence } of batch) works.add(sequence.length + 1, sequence.pages);
-    return works.cut() || longest >= SPLIT_CONTEXT ? "decode_split" : "decode";
+    return works.cut() || longest >= this.splitContext ? "decode_split" : "decode";
   }
 
   #check(batch: readonly BatchRow[]): void {

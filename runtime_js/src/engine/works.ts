@@ -3,8 +3,10 @@
  * numbers in the table mean, are those of builder/webbuild/native/works.py.
  */
 
-/** Tokens of the longest context from which decoding in pieces pays. */
-export const SPLIT_CONTEXT = 1024;
+/** Tokens of the longest context from which decoding in pieces pays: a workgroup for each KV head leaves most of a GPU idle. */
+export const SPLIT_CONTEXT = 384;
+/** The same for software adapters. */
+export const SOFTWARE_SPLIT_CONTEXT = 1024;
 /** A work has at least so many positions, if there are: each piece costs a rotation and a merge. */
 export const PIECE_TOKENS = 128;
 /**
