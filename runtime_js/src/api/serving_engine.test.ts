@@ -201,6 +201,7 @@ describe("the three calls", () => {
     await refused(a.prepRecv(tokens, { end: -10 }), InvalidRequestError, "end");
     await refused(a.prepRecv(tokens, { end: 1.5 }), InvalidRequestError, "end");
     await refused(a.prepRecv(tokens, { timeoutMs: 0 }), InvalidRequestError, "timeoutMs");
+    await refused(a.prepRecv(tokens, { roomMs: -1 }), InvalidRequestError, "roomMs");
     await refused(a.prepRecv([]), InvalidRequestError, "messages");
     await refused(a.prepRecv([1, 2.5]), InvalidRequestError, "prompt");
     const messages = [{ role: "user" as const, content: "?" }];

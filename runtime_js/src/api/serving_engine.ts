@@ -31,6 +31,8 @@ export interface PrepRecvOptions extends RequestOptions {
   reserve?: boolean | undefined;
   /** Milliseconds to wait for room, and to hold the pages until they have come and are used. Default 30,000. */
   timeoutMs?: number | undefined;
+  /** Milliseconds to wait for room, if that is to be less. Default `timeoutMs`. */
+  roomMs?: number | undefined;
 }
 
 export interface RemoteSendOptions extends RequestOptions {
@@ -86,7 +88,7 @@ export abstract class ServingEngine {
    *
    * @returns `kvAddr`, plain data, for {@link remoteSend} of another engine; `matched`, how many tokens are cached here;
    *   `tokens`, how many the prompt has
-   * @throws InvalidRequestError, ContextLengthExceeded, TemplateError · KvRefused when there was no room in time ·
+   * @throws InvalidRequestError, ContextLengthExceeded, TemplateError · KvRefused when there was no room in time, or can never be (at once) ·
    *   AbortError, EngineUnloaded, PeerLost, PeerUnknown
    */
   async prepRecv(
@@ -99,15 +101,26 @@ export abstract class ServingEngine {
   ): Promise<PrepRecvResult & { kvAddr: KvAddress }>;
   async prepRecv(
     prompt: Prompt,
-    { end = -1, reserve = true, timeoutMs = TIMEOUT_MS, signal }: PrepRecvOptions = {},
+    {
+      end = -1,
+      reserve = true,
+      timeoutMs = TIMEOUT_MS,
+      roomMs = timeoutMs,
+      signal,
+    }: PrepRecvOptions = {},
   ): Promise<PrepRecvResult> {
-    if (!(timeoutMs > 0)) {
-      throw new InvalidRequestError(`timeoutMs must be more than 0, not ${timeoutMs}`, {
-        param: "timeoutMs",
-      });
+    for (const [param, ms] of Object.entries({ timeoutMs, roomMs })) {
+      if (!(ms > 0))
+        throw new InvalidRequestError(`${param} must be more than 0, not ${ms}`, { param });
     }
     return this.serving.prepRecv(
-      { prompt: parsePrompt(prompt), end, reserve, timeoutMs: Math.min(timeoutMs, LONGEST_MS) },
+      {
+        prompt: parsePrompt(prompt),
+        end,
+        reserve,
+        timeoutMs: Math.min(timeoutMs, LONGEST_MS),
+        roomMs,
+      },
       { signal },
     );
   }

@@ -55,13 +55,17 @@ export class KvExchange {
    */
   async prepRecv(
     prompt: Int32Array,
-    { end, reserve, timeoutMs }: { end: number; reserve: boolean; timeoutMs: number },
+    {
+      end,
+      reserve,
+      ...times
+    }: { end: number; reserve: boolean; timeoutMs: number; roomMs?: number },
     { owner, signal }: { owner: unknown; signal: AbortSignal },
   ): Promise<PrepRecvResult> {
     const wanted = prompt.subarray(0, position(end, prompt.length, "end"));
     const tokens = prompt.length;
     if (!reserve) return { kvAddr: null, matched: this.reservations.matched(wanted), tokens };
-    const reserved = await this.reservations.reserve(wanted, { timeoutMs, owner, signal });
+    const reserved = await this.reservations.reserve(wanted, { ...times, owner, signal });
     return { ...reserved, tokens };
   }
 

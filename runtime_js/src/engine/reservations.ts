@@ -6,6 +6,7 @@
 import { KvRefused, throwIfAborted } from "../errors.js";
 import type { PagePool } from "../kv/page_pool.js";
 import type { Sequence } from "../kv/sequence.js";
+import { fits } from "./admission.js";
 import type { KvMemory } from "./kv_memory.js";
 
 /** Where keys and values are to be sent: plain data, which may go through any hands. */
@@ -92,14 +93,16 @@ export class Reservations {
   /**
    * Reserves the pages of `tokens` that are not cached, when there is room.
    *
-   * @param timeoutMs how long it may wait for room, and then for its content and for whoever uses it
-   * @throws KvRefused when there is no room in that time, AbortError
+   * @param timeoutMs how long it may wait for its content and for whoever uses it
+   * @param roomMs how long it may wait for room; by default as long
+   * @throws KvRefused when there is no room in that time, or never will be: then at once · AbortError
    */
   async reserve(
     tokens: Int32Array,
-    { timeoutMs, owner, signal }: { timeoutMs: number; owner: unknown; signal: AbortSignal },
+    request: { timeoutMs: number; roomMs?: number; owner: unknown; signal: AbortSignal },
   ): Promise<{ kvAddr: KvAddress; matched: number }> {
-    const deadline = performance.now() + timeoutMs;
+    const { timeoutMs, roomMs = timeoutMs, owner, signal } = request;
+    const deadline = performance.now() + roomMs;
     while (true) {
       throwIfAborted(signal);
       const sequence = this.#match(tokens);
@@ -108,20 +111,28 @@ export class Reservations {
       if (matched < tokens.length) sequence.truncate(matched - (matched % this.kv.pageSize));
       const first = sequence.pages.length;
       const lacking = tokens.length - sequence.length;
-      if (
-        this.keeper.spares(this.kv.pagesOf(tokens.length) - first) &&
-        this.kv.reserve(sequence, lacking)
-      ) {
+      const needed = this.kv.pagesOf(tokens.length) - first;
+      if (this.keeper.spares(needed) && this.kv.reserve(sequence, lacking)) {
         return { kvAddr: this.#add(tokens, sequence, matched, first, owner, timeoutMs), matched };
       }
       sequence.release();
-      if (performance.now() > deadline) {
+      if (!this.#mayEverFit(needed, first)) {
+        const { pages } = this.kv.pool;
         throw new KvRefused(
-          `no room for the keys and values of ${lacking} tokens in ${timeoutMs} ms`,
+          `no room for the keys and values of ${lacking} tokens: ${pages} pages are too few for them and a request, whatever runs`,
         );
+      }
+      if (performance.now() > deadline) {
+        throw new KvRefused(`no room for the keys and values of ${lacking} tokens in ${roomMs} ms`);
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
+  }
+
+  /** Whether there would be room if nothing else ran or waited. */
+  #mayEverFit(needed: number, cached: number): boolean {
+    const { pages } = this.kv.pool;
+    return needed + cached <= pages && fits(1, { available: pages, promised: 0, needed });
   }
 
   #match(tokens: Int32Array): Sequence {

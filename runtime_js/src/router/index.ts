@@ -1,5 +1,6 @@
 /** webbuild/router: one chat over several engines, in workers, tabs and on other machines. */
-export { type Job, RoutedEngine, Router, type Strategy } from "./router.js";
+export { RoutedEngine } from "./routed_engine.js";
+export { type Job, Router, type Strategy } from "./router.js";
 export {
   balancedSplit,
   cacheAware,

@@ -1,12 +1,7 @@
 /** Several engines behind one `chat.completions.create`. */
 import type { RequestOptions } from "../api/chat.js";
 import type { ChatPrompt, Prompt } from "../api/prompt.js";
-import type {
-  PrepRecvOptions,
-  RemoteSendOptions,
-  ServingEngine,
-  StartGenerateOptions,
-} from "../api/serving_engine.js";
+import type { ServingEngine, StartGenerateOptions } from "../api/serving_engine.js";
 import type { ChatCompletionStream } from "../api/stream.js";
 import type {
   ChatCompletion,
@@ -14,62 +9,24 @@ import type {
   ChatCompletionCreateParamsNonStreaming,
   ChatCompletionCreateParamsStreaming,
 } from "../api/types.js";
-import { ContextLengthExceeded } from "../errors.js";
+import { isNamed, leastBusy, RoutedEngine, TooFewEngines } from "./routed_engine.js";
+import { RoutedRequest } from "./routed_request.js";
 
 /** A request on its way to an engine: hand `options` on to `startGenerate`, and its `signal` to the other calls. */
 export interface Job {
   /** Messages, with what else the prompt depends on. */
   prompt: Prompt;
-  options: StartGenerateOptions;
+  options: StartGenerateOptions & { signal: AbortSignal };
 }
 
-/** Decides which engines do what, and answers by what `startGenerate` of one of them gives. */
+/**
+ * Decides which engines do what, and answers by what `startGenerate` of one of them gives. Engines that were lost are not
+ * among them for a while (`index` tells which ones these are); when one is lost meanwhile, it is called again without that one.
+ */
 export type Strategy = (
   job: Job,
   engines: readonly RoutedEngine[],
 ) => Promise<ChatCompletion | ChatCompletionStream>;
-
-/** An engine as strategies see it: the three calls, and how busy this router keeps it. */
-export class RoutedEngine {
-  #active = 0;
-
-  constructor(readonly engine: ServingEngine) {}
-
-  /** Calls of this router that are under way: answers, streams that have not ended, sends. */
-  get active(): number {
-    return this.#active;
-  }
-
-  prepRecv(
-    prompt: Prompt,
-    options: PrepRecvOptions & { reserve: false },
-  ): ReturnType<ServingEngine["prepRecv"]>;
-  prepRecv(prompt: Prompt, options?: PrepRecvOptions): ReturnType<ServingEngine["prepRecv"]>;
-  prepRecv(prompt: Prompt, options?: PrepRecvOptions) {
-    return this.engine.prepRecv(prompt, options);
-  }
-
-  remoteSend(
-    prompt: Prompt,
-    { to, ...options }: Omit<RemoteSendOptions, "to"> & { to: RoutedEngine },
-  ): Promise<void> {
-    return this.#during(this.engine.remoteSend(prompt, { ...options, to: to.engine }));
-  }
-
-  startGenerate(
-    prompt: Prompt,
-    options: StartGenerateOptions,
-  ): Promise<ChatCompletion | ChatCompletionStream> {
-    const answer = this.engine.startGenerate(prompt, options);
-    this.#during(answer.then((said) => ("ended" in said ? said.ended : undefined))).catch(() => {});
-    return answer;
-  }
-
-  #during<T>(work: Promise<T>): Promise<T> {
-    this.#active++;
-    return work.finally(() => this.#active--);
-  }
-}
 
 /**
  * Offers what an engine offers, over several of one pack.
@@ -89,7 +46,7 @@ export class Router {
     readonly strategy: Strategy,
   ) {
     if (engines.length === 0) throw new RangeError("a router needs an engine");
-    this.engines = engines.map((engine) => new RoutedEngine(engine));
+    this.engines = engines.map((engine, index) => new RoutedEngine(engine, index));
     this.chat = { completions: { create: this.#create.bind(this) as Create } };
   }
 
@@ -99,23 +56,39 @@ export class Router {
   ): Promise<ChatCompletion | ChatCompletionStream> {
     this.engines[0]?.engine.check(params);
     const { messages: _, ...rest } = params;
-    const prompt = chatPrompt(params);
-    const job = { prompt, options: { ...rest, signal } };
+    const request = new RoutedRequest(this.engines, signal);
+    const job = { prompt: chatPrompt(params), options: { ...rest, signal: request.signal } };
     const { overflow = "error" } = params.webbuild?.context ?? {};
-    if (overflow === "error" || (await this.#fits(prompt, signal))) {
-      return this.strategy(job, this.engines);
-    }
-    return leastBusy(this.engines).startGenerate(prompt, job.options); // which makes it fit
+    return request.answer(async (engines) => {
+      if (overflow !== "error" && !(await fits(job, engines))) return answerAlone(job, engines); // which makes it fit
+      try {
+        return await this.strategy(job, engines);
+      } catch (error) {
+        const isLacking = engines.length < this.engines.length; // else the strategy never works
+        if (!(isLacking && error instanceof TooFewEngines)) throw error;
+        request.release();
+        return answerAlone(job, engines);
+      }
+    });
   }
+}
 
-  async #fits(prompt: Prompt, signal: AbortSignal | undefined): Promise<boolean> {
-    try {
-      await leastBusy(this.engines).prepRecv(prompt, { reserve: false, signal });
-      return true;
-    } catch (error) {
-      if (error instanceof ContextLengthExceeded) return false;
-      throw error;
-    }
+/** The least busy engine does all of it. */
+function answerAlone({ prompt, options }: Job, engines: readonly RoutedEngine[]) {
+  return leastBusy(engines).startGenerate(prompt, options);
+}
+
+/** Whether the context has room for the prompt. */
+async function fits(
+  { prompt, options: { signal } }: Job,
+  engines: readonly RoutedEngine[],
+): Promise<boolean> {
+  try {
+    await leastBusy(engines).prepRecv(prompt, { reserve: false, signal });
+    return true;
+  } catch (error) {
+    if (isNamed(error, "ContextLengthExceeded")) return false;
+    throw error;
   }
 }
 
@@ -129,12 +102,6 @@ function chatPrompt(params: ChatCompletionCreateParams): ChatPrompt {
     ...(reasoning_effort ? { reasoning_effort } : {}),
     ...(template ? { webbuild: { template } } : {}),
   };
-}
-
-/** The one with the fewest requests under way. */
-export function leastBusy(engines: readonly RoutedEngine[]): RoutedEngine {
-  if (engines.length === 0) throw new RangeError("this strategy needs more engines");
-  return engines.reduce((best, engine) => (engine.active < best.active ? engine : best));
 }
 
 /** As of an engine's chat completions. */

@@ -200,6 +200,23 @@ describe("strategies", () => {
     expect(said.choices).toEqual((await from.chat.completions.create(params)).choices);
   });
 
+  test("a prompt that fills an engine's pages is answered, not waited for", async () => {
+    const gpu = await dawn();
+    const options = { worker: false, gpu, contextLength: 64, kvTokens: 64 } as const;
+    const small = await Promise.all([0, 1].map(() => Engine.load(folder, options)));
+    const [from] = small as [Engine];
+    const messages = [{ role: "user" as const, content: "abcdefghijklmnopqrstuvwxyz".repeat(2) }];
+    const params = { messages, temperature: 0, max_tokens: 2 };
+    const spy = vi.spyOn(small[1] as Engine, "prepRecv");
+    const said = await new Router(small, prefillDecode({ long: 8 })).chat.completions.create(
+      params,
+    );
+    const [, reserved] = await Promise.allSettled(spy.mock.results.map(({ value }) => value));
+    expect(reserved).toMatchObject({ status: "rejected", reason: { name: "KvRefused" } });
+    expect(said.choices).toEqual((await from.chat.completions.create(params)).choices);
+    await Promise.all(small.map((engine) => engine.unload()));
+  });
+
   test("what can't be sent is computed where it is needed", async () => {
     const router = new Router(engines, prefillDecode({ long: 8 }));
     const [from] = engines as [Engine];

@@ -1,5 +1,9 @@
 /** Who computes what of a request: each strategy is a few lines over the three calls. Write your own like these. */
-import { leastBusy, type RoutedEngine, type Strategy } from "./router.js";
+import { cachedTokens, isNamed, leastBusy, type RoutedEngine } from "./routed_engine.js";
+import type { Strategy } from "./router.js";
+
+/** Milliseconds that a request waits for room for what another engine could send it: then it queues as others do. */
+const ROOM_MS = 500;
 
 /** Each request goes to the next engine. */
 export function roundRobin(): Strategy {
@@ -15,11 +19,11 @@ export function roundRobin(): Strategy {
  */
 export function prefillDecode({ prefill = 1, long = 256 } = {}): Strategy {
   return async ({ prompt, options }, engines) => {
-    const from = leastBusy(engines.slice(0, prefill));
-    const to = leastBusy(engines.slice(prefill));
     const { signal } = options;
+    const to = leastBusy(engines.filter(({ index }) => index >= prefill)).take(signal);
     const { matched, tokens } = await to.prepRecv(prompt, { reserve: false, signal });
     if (tokens - matched < long) return to.startGenerate(prompt, options);
+    const from = leastBusy(engines.filter(({ index }) => index < prefill));
     const begin = await move(prompt, { from, to, end: -1, signal });
     return to.startGenerate(prompt, { ...options, begin });
   };
@@ -29,11 +33,11 @@ export function prefillDecode({ prefill = 1, long = 256 } = {}): Strategy {
 export function balancedSplit({ share = 0.5, long = 256 } = {}): Strategy {
   let turn = 0;
   return async ({ prompt, options }, engines) => {
-    const to = nth(engines, turn++);
-    const from = leastBusy(engines.filter((engine) => engine !== to));
     const { signal } = options;
+    const to = nth(engines, turn++).take(signal);
     const { matched, tokens } = await to.prepRecv(prompt, { reserve: false, signal });
     if (tokens - matched < long) return to.startGenerate(prompt, options);
+    const from = leastBusy(engines.filter((engine) => engine !== to));
     const end = matched + Math.floor((tokens - matched) * share);
     const begin = await move(prompt, { from, to, end, signal });
     return to.startGenerate(prompt, { ...options, begin });
@@ -44,13 +48,11 @@ export function balancedSplit({ share = 0.5, long = 256 } = {}): Strategy {
 export function kvMigration({ worthwhile = 64 } = {}): Strategy {
   return async ({ prompt, options }, engines) => {
     const { signal } = options;
-    const cached = await Promise.all(
-      engines.map((engine) => engine.prepRecv(prompt, { reserve: false, signal })),
-    );
-    const matched = new Map(engines.map((engine, i) => [engine, cached[i]?.matched ?? 0]));
-    const of = (engine: RoutedEngine) => matched.get(engine) ?? 0;
-    const from = engines.reduce((best, engine) => (of(engine) > of(best) ? engine : best));
-    const to = leastBusy(engines);
+    const cached = await cachedTokens(prompt, engines, signal);
+    const of = (engine: RoutedEngine) => cached.get(engine) ?? 0;
+    const able = [...cached.keys()];
+    const from = able.reduce((best, engine) => (of(engine) > of(best) ? engine : best));
+    const to = leastBusy(able);
     if (from.active <= to.active && of(from) > 0) return from.startGenerate(prompt, options);
     if (of(from) - of(to) < worthwhile) return to.startGenerate(prompt, options);
     const begin = await move(prompt, { from, to, end: of(from), signal });
@@ -62,17 +64,16 @@ export function kvMigration({ worthwhile = 64 } = {}): Strategy {
 export function cacheAware({ tokens = 256 } = {}): Strategy {
   return async ({ prompt, options }, engines) => {
     const { signal } = options;
-    const cached = await Promise.all(
-      engines.map((engine) => engine.prepRecv(prompt, { reserve: false, signal })),
-    );
-    const worth = engines.map(({ active }, i) => (cached[i]?.matched ?? 0) - active * tokens);
-    const best = worth.indexOf(Math.max(...worth));
-    return nth(engines, best).startGenerate(prompt, options);
+    const cached = await cachedTokens(prompt, engines, signal);
+    const worth = (engine: RoutedEngine) => (cached.get(engine) ?? 0) - engine.active * tokens;
+    const best = [...cached.keys()].reduce((a, b) => (worth(b) > worth(a) ? b : a));
+    return best.startGenerate(prompt, options);
   };
 }
 
 /**
- * Has `from` send what `to` lacks of `prompt[0, end)`. If it can't, `to` computes it itself.
+ * Has `from` send what `to` lacks of `prompt[0, end)`. If it can't, or `to` has no room for it beside what it does, `to`
+ * computes it itself. Both are busy with it from the call on.
  *
  * @returns where `to` goes on
  */
@@ -80,14 +81,19 @@ export async function move(
   prompt: Parameters<RoutedEngine["prepRecv"]>[0],
   route: { from: RoutedEngine; to: RoutedEngine; end: number; signal?: AbortSignal | undefined },
 ): Promise<number> {
-  const { from, to, end, signal } = route;
-  const { kvAddr, matched } = await to.prepRecv(prompt, { end, signal });
+  const { end, signal } = route;
+  const [from, to] = [route.from.take(signal), route.to.take(signal)];
+  let begin: number | undefined;
   try {
+    const { kvAddr, matched } = await to.prepRecv(prompt, { end, roomMs: ROOM_MS, signal });
+    begin = matched;
     await from.remoteSend(prompt, { kvAddr, to, signal });
     return kvAddr.end;
   } catch (error) {
-    if (signal?.aborted) throw error;
-    return matched;
+    if (signal?.aborted || (begin === undefined && !isNamed(error, "KvRefused"))) throw error;
+    return begin ?? 0;
+  } finally {
+    from.release(signal);
   }
 }
 

@@ -33,6 +33,8 @@ export interface PrepRecvRequest {
   /** false: only says what is cached. */
   reserve: boolean;
   timeoutMs: number;
+  /** How long to wait for room, if not as long. */
+  roomMs?: number;
 }
 
 export interface RemoteSendRequest {
