@@ -318,6 +318,8 @@ describe("Engine", () => {
     await expect(Engine.load("http://[", { worker: false, gpu })).rejects.toBeInstanceOf(
       InvalidRequestError,
     );
+    const misspelt = { worker: false, gpu, contextLenght: 16 };
+    await expect(Engine.load(folder, misspelt)).rejects.toMatchObject({ param: "contextLenght" });
   });
 });
 

@@ -214,8 +214,31 @@ async function once<T>(
   }
 }
 
+/** All of them: one that is misspelt would be ignored. */
+const OPTIONS: Record<keyof EngineOptions, true> = {
+  draft: true,
+  contextLength: true,
+  maxBatch: true,
+  kvTokens: true,
+  tier: true,
+  revalidate: true,
+  cache: true,
+  verifyCache: true,
+  powerPreference: true,
+  tune: true,
+  yieldMs: true,
+  recovery: true,
+  onProgress: true,
+  signal: true,
+  worker: true,
+  gpu: true,
+};
+
 /** The draft's folder in place of its URL. @throws InvalidRequestError */
 function withDraft({ draft, ...options }: EngineOptions) {
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(OPTIONS, name)) throw invalid(name, "is no option of Engine.load");
+  }
   return draft === undefined ? options : { ...options, draft: packFolder(draft) };
 }
 

@@ -250,3 +250,8 @@ describe("a lost engine", () => {
     expect(d.calls.remoteSend + e.calls.remoteSend).toBe(0);
   });
 });
+
+test("a router without a strategy says so when it is made", () => {
+  const engines = [new Fake("a")] as unknown as ServingEngine[];
+  expect(() => new Router(engines, undefined as unknown as Strategy)).toThrow(/needs a strategy/);
+});

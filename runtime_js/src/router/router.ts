@@ -46,6 +46,8 @@ export class Router {
     readonly strategy: Strategy,
   ) {
     if (engines.length === 0) throw new RangeError("a router needs an engine");
+    if (typeof strategy !== "function")
+      throw new TypeError("a router needs a strategy: roundRobin(), or one of yours");
     this.engines = engines.map((engine, index) => new RoutedEngine(engine, index));
     this.chat = { completions: { create: this.#create.bind(this) as Create } };
   }
