@@ -8,6 +8,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <variant>
@@ -49,12 +50,16 @@ struct MatcherHandle {
 };
 
 std::string text_;
+bool exhausted_ = false;
 
 /** Runs `body`; what it throws becomes the message, and `failed` the answer. */
 template <typename Answer, typename Body>
 Answer guarded(Answer failed, Body body) {
   try {
     return body();
+  } catch (const std::bad_alloc&) {
+    exhausted_ = true;  // no message: it might need memory
+    text_.clear();
   } catch (const std::exception& error) {
     text_ = error.what();
   } catch (...) {
@@ -108,6 +113,8 @@ void settle(MatcherHandle& m) {
 /** What the last call had to say: a message, or text that was asked for. Valid until the next call. */
 API const char* text() { return text_.data(); }
 API int text_size() { return static_cast<int>(text_.size()); }
+/** 1: a call failed as there was no memory left. What was taken never goes back: the caller makes another instance. */
+API int exhausted() { return exhausted_ ? 1 : 0; }
 
 /**
  * @param bytes of all tokens, one after another
@@ -207,11 +214,11 @@ API int matcher_leads(MatcherHandle* m, uint32_t* mask, int32_t* leads, int coun
     return 1;
   });
 }
-/** Leaves in text() what must come next. */
-API int matcher_forced(MatcherHandle* m) {
+/** Leaves in text() what must come next, at most `most` bytes of it. */
+API int matcher_forced(MatcherHandle* m, int most) {
   return guarded(0, [&] {
     settle(*m);
-    text_ = m->chart.matcher.FindJumpForwardString();
+    text_ = m->chart.forced(most);
     return 1;
   });
 }

@@ -1,5 +1,7 @@
 #include "chart.h"
 
+#include <unordered_set>
+
 // The matcher's chart is private to these files of XGrammar, so they are compiled as part of this one.
 #define protected public
 #include "earley_parser.h"
@@ -51,6 +53,41 @@ uint64_t counted(const GrammarMatcher::Impl& impl, const ParserState& state, int
   return whole;
 }
 
+/** Whether a text that ends matches the grammar. None does where each way on needs a rule that needs itself. */
+bool ends(const Grammar::Impl& grammar) {
+  const int32_t root = grammar.GetRootRuleId();
+  using Place = std::pair<int32_t, int32_t>;  // a rule, and a state of its automaton
+  std::vector<bool> ended(grammar.NumRules());
+  std::vector<std::vector<Place>> waiting(grammar.NumRules());  // for the end of a rule
+  std::unordered_set<uint64_t> seen;
+  std::vector<Place> open;
+  const auto reach = [&](Place place) {
+    if (seen.insert(static_cast<uint64_t>(place.first) << 32 | static_cast<uint32_t>(place.second)).second)
+      open.push_back(place);
+  };
+  for (int32_t rule = 0; rule < grammar.NumRules(); ++rule)
+    reach({rule, grammar.per_rule_fsms[rule]->GetFsm().GetStart()});
+  while (!open.empty() && !ended[root]) {
+    const auto [rule, state] = open.back();
+    open.pop_back();
+    const auto& fsm = grammar.per_rule_fsms[rule]->GetFsm();
+    if (fsm.IsEndState(state) && !ended[rule]) {
+      ended[rule] = true;
+      for (const Place& place : waiting[rule]) reach(place);
+    }
+    for (const auto& edge : fsm.GetFsm().GetEdges(state)) {
+      int32_t needed = edge.IsRuleRef() ? edge.GetRefRuleId() : -1;
+      if (edge.IsRepeatRef()) {
+        const auto info = grammar.complete_fsm.GetRepeatEdgeInfo(edge.GetAuxIndex());
+        if (info.Lower() > 0) needed = info.RuleId();
+      }
+      if (needed < 0 || ended[needed]) reach({rule, edge.target});
+      else waiting[needed].push_back({rule, edge.target});
+    }
+  }
+  return ended[root];
+}
+
 }  // namespace
 
 ByteClasses byte_classes(const CompiledGrammar& grammar) {
@@ -85,6 +122,8 @@ CompiledGrammar compile(const Grammar& parsed, const TokenizerInfo& tokens) {
           " hides a part of what it captures (capture_hidden_..., stop_capture), but nobody reads captures"
       );
   }
+  if (!ends(*grammar.ImplPtr()))
+    throw std::runtime_error("no text that ever ends matches the grammar: each way on from root needs a rule that needs itself");
   const auto& fsm = grammar->complete_fsm;
   for (int state = 0; state < fsm.NumStates(); ++state) {
     for (const auto& edge : fsm.GetEdges(state)) {
@@ -126,6 +165,36 @@ bool Chart::accept(const std::string& bytes) {
   auto& impl = *matcher.ImplPtr();
   GrammarMatcher::Impl::SkipExpiredGuard guard(&impl, impl.budget_enforce_pending_);
   return matcher.AcceptString(bytes);
+}
+
+// As GrammarMatcher::FindJumpForwardString does, which has no bound.
+std::string Chart::forced(std::size_t most) {
+  auto& impl = *matcher.ImplPtr();
+  impl.current_token_index_ = static_cast<int32_t>(impl.token_length_history.size());
+  std::string bytes;
+  const auto next = [&] {  // -1: a choice, or nothing
+    int byte = -1;
+    bool spent = false;
+    for (const auto& state : impl.scanable_state_history_[impl.scanable_state_history_.size() - 1]) {
+      spent = spent || impl.IsCharExpiredState(state);
+      if (impl.budget_enforce_pending_ && impl.IsExpiredState(state)) continue;
+      const auto& fsm = impl.grammar_->per_rule_fsms[state.rule_id]->GetFsm().GetFsm();
+      for (const auto& edge : fsm.GetEdges(state.element_id)) {
+        if (!edge.IsCharRange()) continue;
+        if (edge.min != edge.max || (byte >= 0 && byte != edge.min)) return -1;
+        byte = edge.min;
+      }
+    }
+    return spent && byte >= 0 && (byte & 0xc0) != 0x80 ? -1 : byte;
+  };
+  while (bytes.size() < most && !impl.IsCompleted()) {
+    const int byte = next();
+    if (byte < 0) break;
+    bytes += static_cast<char>(byte);
+    impl.Advance(static_cast<uint8_t>(byte));
+  }
+  impl.PopLastStates(static_cast<int32_t>(bytes.size()));
+  return bytes;
 }
 
 enum class Counting { kAlike, kExact, kNow };

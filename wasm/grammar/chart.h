@@ -38,7 +38,7 @@ struct ByteClasses {
 
 ByteClasses byte_classes(const xgrammar::CompiledGrammar& grammar);
 
-/** Makes what was parsed ready for matchers. @throws where a rule of it can't be held to */
+/** Makes what was parsed ready for matchers. @throws where a rule of it can't be held to, or no text that ends matches it */
 xgrammar::CompiledGrammar compile(const xgrammar::Grammar& parsed, const xgrammar::TokenizerInfo&);
 
 class Chart {
@@ -58,6 +58,8 @@ class Chart {
   bool accept(int32_t token);
   /** The same for bytes, taken as one token. */
   bool accept(const std::string& bytes);
+  /** Bytes that must come next whatever is drawn, at most so many: some grammars would force bytes for ever. */
+  std::string forced(std::size_t most);
   /** Calls `each(from, to)` with ranges of bytes; no other byte can be read here. */
   void each_readable(const std::function<void(int, int)>& each) const;
   /** Allows the tokens that the grammar takes whole, by their ids, in `mask`. */

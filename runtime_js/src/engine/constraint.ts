@@ -16,6 +16,11 @@ const FEWEST = 2;
 /** Beginnings of what may follow a forced text; a token that one of them changes is not the text's own. */
 const SEQUELS = ['"', "a", "A", "0", " ", "\n", "-", ".", ",", ":", "{", "}", "[", "]", "<", "é"];
 
+/** Bytes of a forced text that are looked at. Texts may be long, some have no end, and each is tokenized for every sequel. */
+const MOST_FORCED = 2048;
+/** Characters at the end of a text that is longer than that: of what follows the ones before them, they are the beginning. */
+const CUT = 128;
+
 /** How likely a draw ahead must be of use: one that is not costs a step, and one that is a part of it. */
 const LIKELY = 0.95;
 /** Places that are looked at ahead of an answer when it comes to the one before them. */
@@ -87,7 +92,7 @@ export class Constraint implements Place {
    */
   jump(most: number): number[] {
     if (!this.jumps || most < FEWEST) return [];
-    const text = this.matcher.forced();
+    const text = this.matcher.forced(MOST_FORCED);
     if (text.length <= FEWEST) return [];
     const tokens = this.#own(text).slice(0, most);
     if (tokens.length < FEWEST) return [];
@@ -100,10 +105,14 @@ export class Constraint implements Place {
 
   /** Tokens of a text that are its own whatever follows, without its last. */
   #own(text: string): number[] {
-    const tokens = this.encode(text).slice(0, -1);
-    return SEQUELS.reduce((own, sequel) => {
+    // A character at its end that was cut in two is left out.
+    const cut = new TextEncoder().encode(text).length > MOST_FORCED - 4;
+    const head = cut ? text.slice(0, -CUT) : text;
+    const sequels = cut ? [text.slice(-CUT)] : SEQUELS;
+    const tokens = this.encode(head).slice(0, -1);
+    return sequels.reduce((own, sequel) => {
       if (own.length < FEWEST) return own;
-      const longer = this.encode(text + sequel);
+      const longer = this.encode(head + sequel);
       const other = own.findIndex((token, i) => token !== longer[i]);
       return other < 0 ? own : own.slice(0, other);
     }, tokens);

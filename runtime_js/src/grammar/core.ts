@@ -11,6 +11,7 @@ interface Exports {
   free(pointer: Pointer): void;
   text(): Pointer;
   text_size(): number;
+  exhausted(): number;
   vocabulary_new(
     bytes: Pointer,
     ends: Pointer,
@@ -31,7 +32,7 @@ interface Exports {
   matcher_mask(matcher: Pointer, mask: Pointer, cached: number): number;
   matcher_place(matcher: Pointer): number;
   matcher_leads(matcher: Pointer, mask: Pointer, leads: Pointer, count: number): number;
-  matcher_forced(matcher: Pointer): number;
+  matcher_forced(matcher: Pointer, most: number): number;
   matcher_rollback(matcher: Pointer, tokens: number): number;
   matcher_state(matcher: Pointer): number;
 }
@@ -39,6 +40,7 @@ interface Exports {
 /** The engine ran out of stack or memory in the middle of something; what it was working on is lost. */
 export class CoreTrapped extends Error {}
 
+const NO_MEMORY = "the grammar engine is out of memory";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -62,11 +64,13 @@ function besideThis(): URL {
 
 export class Core {
   readonly call: Exports;
-  /** It trapped once: nothing new is begun in it. */
-  trapped = false;
   readonly #stack: number;
 
-  constructor(module: WebAssembly.Module) {
+  /** @param trapped is called when the engine can't go on: nothing new must begin in it, as memory that it has taken never comes back */
+  constructor(
+    module: WebAssembly.Module,
+    private readonly trapped: () => void,
+  ) {
     const view = () => new DataView(this.call.memory.buffer);
     const wasi = {
       environ_sizes_get: (count: Pointer, size: Pointer) => {
@@ -111,24 +115,41 @@ export class Core {
     return new TextDecoder().decode(bytes, { stream: true });
   }
 
-  /**
-   * Runs `body` with a copy of `data` in the engine's memory.
-   * @throws CoreTrapped when the engine can't go on; the instance then serves only what it already has
-   */
-  with<T>(data: Uint8Array | string, body: (pointer: Pointer, size: number) => T): T {
-    const bytes = typeof data === "string" ? encoder.encode(data) : data;
-    const pointer = this.call.malloc(bytes.length + 1);
-    if (pointer === 0) throw new CoreTrapped("the grammar engine is out of memory");
-    this.bytes.set(bytes, pointer);
+  /** Why the last call failed. */
+  failure(): string {
+    return this.call.exhausted() === 0 ? this.text() : this.#trap(NO_MEMORY).message;
+  }
+
+  /** Runs `body`. @throws CoreTrapped when the engine can't go on; the instance then serves only what it already has */
+  run<T>(body: () => T): T {
     try {
-      const result = body(pointer, bytes.length);
-      this.call.free(pointer);
-      return result;
+      return body();
     } catch (error) {
       if (!(error instanceof WebAssembly.RuntimeError || error instanceof RangeError)) throw error;
-      this.trapped = true;
-      this.call.__stack_pointer.value = this.#stack;
-      throw new CoreTrapped(error.message);
+      throw this.#trap(error.message);
     }
+  }
+
+  /** Room for so many bytes. @throws CoreTrapped */
+  room(bytes: number): Pointer {
+    const pointer = this.run(() => this.call.malloc(bytes));
+    if (pointer === 0) throw this.#trap(NO_MEMORY);
+    return pointer;
+  }
+
+  /** Runs `body` with a copy of `data` in the engine's memory. @throws CoreTrapped */
+  with<T>(data: Uint8Array | string, body: (pointer: Pointer, size: number) => T): T {
+    const bytes = typeof data === "string" ? encoder.encode(data) : data;
+    const pointer = this.room(bytes.length + 1);
+    this.bytes.set(bytes, pointer);
+    const result = this.run(() => body(pointer, bytes.length));
+    this.call.free(pointer);
+    return result;
+  }
+
+  #trap(why: string): CoreTrapped {
+    this.call.__stack_pointer.value = this.#stack;
+    this.trapped();
+    return new CoreTrapped(why);
   }
 }

@@ -15,7 +15,7 @@ const AMOUNT = "\\d{1,9}";
 const DURATION_TIME = `T(${AMOUNT}H(${AMOUNT}M)?(${AMOUNT}S)?|${AMOUNT}M(${AMOUNT}S)?|${AMOUNT}S)`;
 const DURATION_DATE = `(${AMOUNT}Y(${AMOUNT}M)?(${AMOUNT}D)?|${AMOUNT}M(${AMOUNT}D)?|${AMOUNT}D)`;
 const POINTER = "(/([^~/]|~[01])*)*";
-const URI = `[a-z][a-z0-9+.-]{1,15}://${LABEL}(\\.${LABEL}){0,5}(:\\d{1,5})?${REST}`;
+const URI = `[a-z][a-z0-9+.-]{1,15}://${LABEL}(\\.${LABEL}){0,5}(:[1-5]?\\d{1,4})?${REST}`;
 
 export const FORMATS: Readonly<Record<string, string>> = {
   date: DAYS,

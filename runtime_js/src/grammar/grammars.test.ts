@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { GrammarError } from "../errors.js";
 import { grammarVocabulary } from "../testing/grammar_vocabulary.js";
 import { allowedTokens, maskOf, observed, random, walk } from "../testing/grammar_walk.js";
 import { SCHEMAS } from "../testing/schemas.js";
+import type { Core } from "./core.js";
 import { type CompiledGrammars, openGrammars } from "./grammars.js";
 import type { CompiledMatcher } from "./matcher.js";
 import type { GrammarSpec, Matcher } from "./spec.js";
@@ -34,16 +35,16 @@ test("a token that isn't allowed changes nothing; stop tokens are allowed at the
   expect(matcher.terminated).toBe(true);
   expect(tokensOf(matcher)).toEqual([vocabulary.end]);
   expect(matcher.accept(vocabulary.end)).toBe(true);
-  expect([tokensOf(matcher), matcher.terminated, matcher.forced(), matcher.accept(0x61)]).toEqual([
-    [],
-    true,
-    "",
-    false,
-  ]);
+  expect([
+    tokensOf(matcher),
+    matcher.terminated,
+    matcher.forced(1000),
+    matcher.accept(0x61),
+  ]).toEqual([[], true, "", false]);
   matcher.rollback(2);
   expect(tokensOf(matcher)).toEqual([0x62, vocabulary.end]);
   matcher.free();
-  expect(() => matcher.forced()).toThrow("freed");
+  expect(() => matcher.forced(1000)).toThrow("freed");
 });
 
 test("a structural tag may name a special token, by id or name; nothing else lets one through", () => {
@@ -144,7 +145,7 @@ test("what is forced is the only way on", () => {
   const matcher = grammars.compile(spec).matcher() as CompiledMatcher;
   let forced = 0;
   for (let at = 0; !matcher.terminated && at < 100; at++) {
-    const text = matcher.forced();
+    const text = matcher.forced(1000);
     for (const byte of new TextEncoder().encode(text)) {
       forced++;
       // Every token that is allowed begins with that byte.
@@ -156,6 +157,50 @@ test("what is forced is the only way on", () => {
   }
   expect(matcher.terminated).toBe(true);
   expect(forced).toBeGreaterThan(10);
+  matcher.free();
+});
+
+test("what is forced is told up to so many bytes, and whole characters, however much there is", () => {
+  const matcher = grammars.compile(regex("a{5000}(é|é日){3}x")).matcher();
+  const before = tokensOf(matcher);
+  expect(matcher.forced(100)).toBe("a".repeat(100));
+  expect(matcher.forced(5003)).toBe(`${"a".repeat(5000)}é`);
+  expect(matcher.forced(9999)).toBe(`${"a".repeat(5000)}é`);
+  expect(tokensOf(matcher)).toEqual(before);
+  matcher.free();
+  const memory = grammars.memoryBytes;
+  const endless: GrammarSpec = { kind: "ebnf", grammar: 'root ::= "yes" | x\nx ::= "a" x' };
+  for (const spec of [endless, regex("(a{10000}){10000}")]) {
+    const matcher = grammars.compile(spec).matcher();
+    expect(matcher.accept(0x61)).toBe(true);
+    expect(matcher.forced(3000)).toBe("a".repeat(3000));
+    matcher.free();
+  }
+  expect(grammars.memoryBytes - memory).toBeLessThan(64 << 20);
+});
+
+test.each([
+  'root ::= "a" root',
+  "root ::= root",
+  'root ::= x "b"\nx ::= "a" y\ny ::= "c" x',
+  'root ::= "a" x{2,3}\nx ::= "b" x | x "c"',
+  'root ::= "a" x+\nx ::= "b" root',
+])("a grammar that no text which ends matches is refused: %s", (grammar) => {
+  const never = /no text that ever ends matches the grammar/;
+  expect(() => grammars.compile({ kind: "ebnf", grammar })).toThrow(never);
+  const tag = JSON.stringify({ type: "structural_tag", format: { type: "grammar", grammar } });
+  expect(() => grammars.compile({ kind: "structural_tag", tag })).toThrow(never);
+});
+
+test.each([
+  ['root ::= root "a" | "a"', "aaa"],
+  ['root ::= "b" x* "c"\nx ::= "a" x', "bc"],
+  ['root ::= "b" x{0,200} "c"\nx ::= "a" x', "bc"],
+  ['root ::= "a" | x\nx ::= "b" x', "a"],
+  ['root ::= "(" root ")" | ""', "(())"],
+])("one that some text matches is not: %s", (grammar, text) => {
+  const matcher = grammars.compile({ kind: "ebnf", grammar }).matcher();
+  expect([type(matcher, text), matcher.accept(vocabulary.end)]).toEqual([true, true]);
   matcher.free();
 });
 
@@ -188,9 +233,9 @@ test("forks and rollbacks: a matcher stands where its tokens say, however they c
       }
       const anew = grammar.matcher();
       for (const token of tokens) expect(anew.accept(token)).toBe(true);
-      expect([tokensOf(matcher), matcher.forced(), matcher.terminated]).toEqual([
+      expect([tokensOf(matcher), matcher.forced(1000), matcher.terminated]).toEqual([
         tokensOf(anew),
-        anew.forced(),
+        anew.forced(1000),
         anew.terminated,
       ]);
       anew.free();
@@ -261,6 +306,43 @@ test("a grammar that nests too deep ends itself alone", () => {
   expect(tokensOf(going)).toContain(0x61);
   going.free();
   grammars.compile(regex("later")).matcher().free();
+});
+
+describe("an engine without memory is left to those who have matchers of it", () => {
+  /** Takes all memory but `left` bytes, which the engine may use once. */
+  function exhaust({ compiled: { core } }: { compiled: { core: Core } }, left: number): void {
+    const room = core.call.malloc(left);
+    for (let size = 256 << 20; size >= 16; size >>= 1) while (core.call.malloc(size) !== 0);
+    core.call.free(room);
+  }
+  const insides = (matcher: Matcher) => matcher as unknown as { compiled: { core: Core } };
+  const going = regex("[a-z]+x{3,200}é");
+  const large = regex("(abc|def){1,90}".repeat(100));
+
+  test.each([
+    ["compiles", 0],
+    ["compiles", 1 << 16],
+    ["reads", 0],
+  ])("when it %s, with %i bytes", async (what, left) => {
+    const small = await openGrammars(vocabulary);
+    const matcher = small.compile(going).matcher();
+    expect(type(matcher, "abc")).toBe(true);
+    exhaust(insides(matcher), left);
+    expect(small.memoryBytes).toBeGreaterThan(500 << 20);
+    const failing = () => {
+      if (what === "compiles") small.compile(large);
+      for (let n = 0; n < 10_000; n++) matcher.accept(0x61);
+    };
+    expect(failing).toThrow(/memory/);
+    expect(small.memoryBytes).toBe(0);
+    const anew = small.compile(going).matcher();
+    expect(insides(anew).compiled.core).not.toBe(insides(matcher).compiled.core); // not what was kept
+    expect(type(anew, "abcxxx")).toBe(true);
+    expect(small.memoryBytes).toBeLessThan(64 << 20);
+    small.compile(large);
+    matcher.free();
+    small.close();
+  });
 });
 
 test("2,000 broken or random grammars: each compiles, or says why not, and the engine goes on", () => {

@@ -60,7 +60,9 @@ export class CompiledGrammars implements Grammars {
     return {
       matcher: () => {
         const compiled = this.#compiled(spec);
-        return new CompiledMatcher(compiled, compiled.core.call.matcher_new(compiled.pointer));
+        const { core, pointer } = compiled;
+        const matcher = this.#guard(spec, () => core.run(() => core.call.matcher_new(pointer)));
+        return new CompiledMatcher(compiled, matcher);
       },
     };
   }
@@ -86,8 +88,8 @@ export class CompiledGrammars implements Grammars {
     }
     const source = sourceOf(spec, this.vocabulary);
     const instance = this.#open();
-    const pointer = this.#guard(spec, instance, () => compile(instance, source));
-    if (pointer === 0) throw new GrammarError(instance.core.text(), { kind: spec.kind });
+    const pointer = this.#guard(spec, () => compile(instance, source));
+    if (pointer === 0) throw new GrammarError(instance.core.failure(), { kind: spec.kind });
     this.compilations++;
     return this.#keep(key, instance, pointer, source.named);
   }
@@ -113,23 +115,28 @@ export class CompiledGrammars implements Grammars {
     return compiled;
   }
 
-  /** A trap ends the compilation alone: whoever has a matcher keeps it, and the next grammar gets a new instance. */
-  #guard<T>(spec: GrammarSpec, instance: Instance, body: () => T): T {
+  /** A trap ends the compilation alone. */
+  #guard<T>(spec: GrammarSpec, body: () => T): T {
     try {
       return body();
     } catch (error) {
       if (!(error instanceof CoreTrapped)) throw error;
-      if (this.#instance === instance) this.#instance = undefined;
       throw new GrammarError(`the grammar is too large or nests too deep (${error.message})`, {
         kind: spec.kind,
       });
     }
   }
 
+  /** What is in an engine that trapped is left to it: whoever has a matcher keeps it, and the next grammar gets a new instance. */
+  #leave(core: Core): void {
+    if (this.#instance?.core === core) this.#instance = undefined;
+    for (const [key, each] of this.#kept) if (each.core === core) this.#kept.delete(key);
+  }
+
   #open(): Instance {
     if (this.#closed) throw new Error("the grammars were closed");
     if (this.#instance) return this.#instance;
-    const core = new Core(this.module);
+    const core: Core = new Core(this.module, () => this.#leave(core));
     const { size, stopTokens } = this.vocabulary;
     const stops = new Set(stopTokens);
     const special = new Uint32Array(Math.ceil(size / 32));
@@ -155,8 +162,9 @@ export class CompiledGrammars implements Grammars {
         ),
       ),
     );
-    if (pointer === 0) throw new GrammarError(`the vocabulary can't be used: ${core.text()}`, {});
-    const scratch = core.call.malloc(Math.ceil(size / 32) * 4);
+    if (pointer === 0)
+      throw new GrammarError(`the vocabulary can't be used: ${core.failure()}`, {});
+    const scratch = core.room(Math.ceil(size / 32) * 4);
     this.#instance = { core, vocabulary: pointer, scratch, special };
     return this.#instance;
   }

@@ -16,20 +16,8 @@ import {
   sequence,
   text,
 } from "./expression.js";
-import { FORMATS } from "./formats.js";
-import {
-  ANY_VALUE,
-  COMMA,
-  characters,
-  jsonRules,
-  list,
-  quoted,
-  STRING,
-  stringCharacter,
-  WS,
-} from "./json_rules.js";
+import { ANY_VALUE, COMMA, jsonRules, list, WS } from "./json_rules.js";
 import { integers, multiples, numbers } from "./numbers.js";
-import { lengths, PatternProblem, regex } from "./regex.js";
 import { disjoint } from "./schema_disjoint.js";
 import {
   type Keywords,
@@ -42,6 +30,7 @@ import {
   TYPE_OF,
 } from "./schema_merge.js";
 import { objectExpression } from "./schema_objects.js";
+import { stringExpression } from "./schema_strings.js";
 
 const TYPES = ["object", "array", "string", "number", "boolean", "null"];
 const MAX_MULTIPLES = 1000;
@@ -197,48 +186,9 @@ export class SchemaCompiler {
     });
   }
 
-  /** The texts of a `pattern` or format within a JSON string. */
-  pattern(pattern: unknown, at: string, keyword: string): Expression {
-    if (typeof pattern !== "string") throw refuse(at, keyword, "must be a string");
-    try {
-      return regex(pattern, stringCharacter);
-    } catch (problem) {
-      if (!(problem instanceof PatternProblem)) throw problem;
-      throw refuse(at, keyword, `is ${JSON.stringify(pattern)}: ${problem.message}`);
-    }
-  }
-
   #string(keywords: Keywords, at: string): Expression {
-    const [min, max] = this.bounds(keywords, "minLength", "maxLength", at);
-    const { pattern, format } = keywords;
-    if (pattern !== undefined || format !== undefined) {
-      if (pattern !== undefined && format !== undefined)
-        throw refuse(at, "format", "together with pattern can't be held to");
-      const keyword = pattern !== undefined ? "pattern" : "format";
-      const known =
-        typeof format === "string" && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
-      if (format !== undefined && known === undefined)
-        throw refuse(
-          at,
-          "format",
-          `${JSON.stringify(format)} isn't known; these are: ${Object.keys(FORMATS).join(", ")}`,
-        );
-      const source = (pattern ?? known) as string;
-      // The pattern's own lengths, counted in characters.
-      const body = this.pattern(source, at, keyword);
-      if (min > 0 || max < Number.POSITIVE_INFINITY) {
-        const [shortest, longest] = lengths(regex(source, (ranges) => ({ kind: "class", ranges })));
-        if (shortest < min || longest > max)
-          throw refuse(
-            at,
-            shortest < min ? "minLength" : "maxLength",
-            `together with ${keyword} can't be held to; say it in a pattern`,
-          );
-      }
-      return quoted(body);
-    }
-    if (min === 0 && max === Number.POSITIVE_INFINITY) return STRING;
-    return quoted(characters(min, max, this.rules));
+    const bounds = this.bounds(keywords, "minLength", "maxLength", at);
+    return stringExpression(keywords, bounds, at, this.rules);
   }
 
   /** Two bounds on a count. */

@@ -62,18 +62,18 @@ export class CompiledMatcher implements Matcher {
   accept(token: number): boolean {
     if (this.#state() & TAKEN) return false;
     if (((this.compiled.hidden[token >> 5] ?? 0) >>> (token & 31)) & 1) return false;
-    return this.#check(this.compiled.core.call.matcher_accept(this.#live(), token)) === 1;
+    return this.#ask((call, matcher) => call.matcher_accept(matcher, token)) === 1;
   }
 
   /** The same for bytes as one token, as {@link forced} gives them. */
   acceptBytes(bytes: Uint8Array): boolean {
     if (this.#state() & TAKEN) return false;
-    const { core } = this.compiled;
-    return (
+    const taken = this.#guard((core) =>
       core.with(bytes, (at, size) =>
-        this.#check(core.call.matcher_accept_bytes(this.#live(), at, size)),
-      ) === 1
+        this.#ask((call, matcher) => call.matcher_accept_bytes(matcher, at, size)),
+      ),
     );
+    return taken === 1;
   }
 
   mask(into: Uint32Array): void {
@@ -90,7 +90,7 @@ export class CompiledMatcher implements Matcher {
   }
 
   get place(): number {
-    return this.#check(this.compiled.core.call.matcher_place(this.#live()));
+    return this.#ask((call, matcher) => call.matcher_place(matcher));
   }
 
   leads(into: Uint32Array, leads: Int32Array): void {
@@ -100,10 +100,9 @@ export class CompiledMatcher implements Matcher {
       leads.fill(0);
       return;
     }
-    const at = core.call.malloc(4 * size);
-    if (at === 0) throw new CoreTrapped("the grammar engine is out of memory");
+    const at = this.#guard(() => core.room(4 * size));
     try {
-      this.#check(core.call.matcher_leads(this.#live(), scratch, at, size));
+      this.#ask((call, matcher) => call.matcher_leads(matcher, scratch, at, size));
       leads.set(new Int32Array(core.call.memory.buffer, at, size));
       hidden.forEach((word, i) => {
         if (word !== 0) for (let b = 0; b < 32; b++) if ((word >>> b) & 1) leads[32 * i + b] = 0;
@@ -119,8 +118,8 @@ export class CompiledMatcher implements Matcher {
       into.fill(0);
       return;
     }
-    const { core, scratch } = this.compiled;
-    this.#check(core.call.matcher_mask(this.#live(), scratch, cached ? 1 : 0));
+    const { scratch } = this.compiled;
+    this.#ask((call, matcher) => call.matcher_mask(matcher, scratch, cached ? 1 : 0));
     this.#copy(into);
   }
 
@@ -134,11 +133,10 @@ export class CompiledMatcher implements Matcher {
     if (used !== 0) into[words - 1] = (into[words - 1] as number) & ((1 << used) - 1);
   }
 
-  forced(): string {
+  forced(most: number): string {
     if (this.#state() & TAKEN) return "";
-    const { core } = this.compiled;
-    if (core.call.matcher_forced(this.#live()) === 0) throw this.#failed();
-    return core.wholeText();
+    this.#ask((call, matcher) => call.matcher_forced(matcher, most), 0);
+    return this.compiled.core.wholeText();
   }
 
   get terminated(): boolean {
@@ -153,11 +151,14 @@ export class CompiledMatcher implements Matcher {
   }
 
   rollback(tokens: number): void {
-    if (this.compiled.core.call.matcher_rollback(this.#live(), tokens) === 0) throw this.#failed();
+    this.#ask((call, matcher) => call.matcher_rollback(matcher, tokens), 0);
   }
 
   fork(): CompiledMatcher {
-    return new CompiledMatcher(this.compiled, this.compiled.core.call.matcher_fork(this.#live()));
+    return new CompiledMatcher(
+      this.compiled,
+      this.#ask((call, matcher) => call.matcher_fork(matcher), 0),
+    );
   }
 
   free(): void {
@@ -176,12 +177,26 @@ export class CompiledMatcher implements Matcher {
     return this.compiled.core.call.matcher_state(this.#live());
   }
 
-  #check(answer: number): number {
-    if (answer < 0) throw this.#failed();
+  /** @throws GrammarError where the answer is `failed` */
+  #ask(question: (call: Core["call"], matcher: Pointer) => number, failed = -1): number {
+    const matcher = this.#live();
+    const answer = this.#guard((core) => core.run(() => question(core.call, matcher)));
+    if (answer === failed) throw this.#failed();
     return answer;
   }
 
+  /** A trap ends this answer alone. */
+  #guard<T>(body: (core: Core) => T): T {
+    try {
+      return body(this.compiled.core);
+    } catch (error) {
+      throw error instanceof CoreTrapped ? failure(error.message) : error;
+    }
+  }
+
   #failed(): GrammarError {
-    return new GrammarError(`the grammar engine failed: ${this.compiled.core.text()}`, {});
+    return failure(this.compiled.core.failure());
   }
 }
+
+const failure = (why: string) => new GrammarError(`the grammar engine failed: ${why}`, {});

@@ -25,11 +25,11 @@ import {
   WS,
 } from "./json_rules.js";
 import { type Keywords, refuse, type Schema, step } from "./schema_merge.js";
+import { patternExpression } from "./schema_strings.js";
 
 interface Compiler {
   rules: Rules;
   value(schema: Schema, at: string): Expression;
-  pattern(pattern: unknown, at: string, keyword: string): Expression;
   bounds(keywords: Keywords, low: string, high: string, at: string): [number, number];
 }
 
@@ -118,7 +118,7 @@ function otherEntry(
         "patternProperties",
         "can be held to with one pattern, and without propertyNames",
       );
-    const key = compiler.pattern(pattern, step(at, "patternProperties"), pattern);
+    const key = patternExpression(pattern, step(at, "patternProperties"), pattern);
     const taken = named.find((name) => new RegExp(pattern, "u").test(name));
     if (taken !== undefined)
       throw refuse(

@@ -74,8 +74,11 @@ export interface Matcher {
    * @param leads i32[vocabulary]
    */
   leads(into: Uint32Array, leads: Int32Array): void;
-  /** Text that must come next whatever is drawn; "" if there is a choice. */
-  forced(): string;
+  /**
+   * Text that must come next whatever is drawn; "" if there is a choice.
+   * @param most bytes that it has at most; what they cut in two is left out
+   */
+  forced(most: number): string;
   /** A stop token was taken, or nothing but an end may follow. */
   readonly terminated: boolean;
   /** Takes back the last `tokens` tokens. */

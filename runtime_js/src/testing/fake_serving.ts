@@ -117,7 +117,7 @@ function twinOf(ask: Ask, model: typeof fakeNext, matcher: PatternMatcher | unde
     const used = penalty === 0 ? [] : counts;
     let id = model(tokens, { seed, index, counts: used, bias });
     if (matcher) {
-      const text = ask.grammar?.drawn || forced.length > 0 ? "" : matcher.forced();
+      const text = ask.grammar?.drawn || forced.length > 0 ? "" : matcher.forced(1000);
       const most = Math.min(maxTokens - index, length - tokens.length) - 1;
       if (text.length > 2 && most > 1) forced.push(...encode(text).slice(0, -1).slice(0, most));
       matcher.mask(mask);

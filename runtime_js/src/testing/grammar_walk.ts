@@ -70,11 +70,12 @@ function draw(tokens: number[], rng: () => number): number {
   return best;
 }
 
-const CLOSING = new Set([...'"}],:nt0123456789'].map((c) => c.charCodeAt(0)));
+const CLOSING = '"}],:nt0123456789';
 
 /**
  * The bytes of an answer, drawn until the grammar ends. From `wander` tokens on, what closes is preferred.
  * @param each is asked at every token, before it is drawn
+ * @param closing what closes, as characters
  * @returns undefined if there was no end after 3,000 tokens
  */
 export function walk(
@@ -83,7 +84,9 @@ export function walk(
   rng: () => number,
   wander: number,
   each: (taken: number) => void = () => {},
+  closing = CLOSING,
 ): Uint8Array | undefined {
+  const closers = new Set([...closing].map((c) => c.charCodeAt(0)));
   const bytes: number[] = [];
   for (let taken = 0; taken < 3000; taken++) {
     each(taken);
@@ -94,9 +97,9 @@ export function walk(
       );
     if (taken >= wander) {
       const stop = tokens.find((token) => vocabulary.stopTokens.includes(token));
-      const closing = tokens.filter((token) => CLOSING.has(token));
+      const close = tokens.filter((token) => closers.has(token));
       if (stop !== undefined) tokens = [stop];
-      else if (closing.length > 0 && rng() < 0.8) tokens = closing;
+      else if (close.length > 0 && rng() < 0.8) tokens = close;
     }
     const token = draw(tokens, rng);
     if (!matcher.accept(token)) throw new Error(`the mask allows ${token}, the matcher does not`);

@@ -84,10 +84,10 @@ export class PatternMatcher implements Matcher {
     }
   }
 
-  forced(): string {
+  forced(most: number): string {
     this.#check();
     let end = this.#at;
-    while (this.classes[end]?.length === 1) end++;
+    while (this.classes[end]?.length === 1 && end < this.#at + most) end++;
     return this.classes.slice(this.#at, end).join("");
   }
 
