@@ -222,10 +222,11 @@ export class Guesses {
     this.#all.guessed += guesses;
     this.#all.right += right;
     const rows = draws.length;
+    const pays = draws.every(({ generation }) => generation.spec.speculation === "auto");
     if (promptTokens > 0) {
-      if (guesses === 0) this.#speculation.prompts(promptTokens, ms);
+      if (guesses === 0) this.#speculation.prompts(promptTokens, ms, pays && rows > 0);
     } else if (rows === 0) return;
-    else if (guesses === 0) this.#speculation.plain(rows, ms, steady);
+    else if (guesses === 0) this.#speculation.plain(rows, ms, steady, pays);
     else {
       const step = { rows, tokens: rows + guesses, gained, ms };
       this.#speculation.checked({ ...step, origin, lag, asked });

@@ -267,6 +267,21 @@ describe("Speculation", () => {
     expect(chosen(measured(11), 4, four, 12)).toEqual([3, 3, 3, 3]);
   });
 
+  test("what requests that don't guess take is nobody's to lose", () => {
+    // The draft has to read a text first, for 4 plain steps' time; the account begins with 2.
+    const candidates = [{ rate: 1, most: 15, lag: 2000, left: 3000 }];
+    const sources: Source[] = [{ origin: "draft", candidates, cost: 0.1 }];
+    const chosenAfter = (pays: boolean) => {
+      const speculation = new Speculation();
+      for (let i = 0; i < 3; i++) speculation.plain(1, BASE, true);
+      speculation.prompts(50, 10, pays);
+      for (let i = 0; i < 1000; i++) speculation.plain(1, BASE, true, pays);
+      return speculation.choose(1, sources, 15);
+    };
+    expect(chosenAfter(false)).toBeUndefined();
+    expect(chosenAfter(true)).toMatchObject({ origin: "draft" });
+  });
+
   test("others who share the step don't pay for it", () => {
     const one = [{ rate: 1, most: 3 }];
     expect(chosen(measured(10.5), 4, one, 12)).toEqual([3]);

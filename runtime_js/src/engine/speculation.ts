@@ -9,8 +9,8 @@
 export const DEPTHS = [1, 3, 7, 15] as const;
 export const MOST_GUESSES = 15;
 
-/** Part of the time of plain steps and prompts that may be lost. */
-const LOSS = 0.01;
+/** Part of the time of plain steps and prompts that may be lost, of requests that may guess. */
+const LOSS = 0.02;
 /** Plain steps' time that is in the account at first, and at most. */
 const FIRST_CREDIT = 2;
 const MOST_CREDIT = 24;
@@ -149,16 +149,25 @@ export class Speculation {
   /** What is asked next whether it pays. */
   #asks: Origin = "draft";
 
-  /** A step with so many tokens of prompts took `ms`. */
-  prompts(tokens: number, ms: number): void {
+  /** A step with so many tokens of prompts took `ms`. @param pays as of {@link plain} */
+  prompts(tokens: number, ms: number, pays = true): void {
     this.#prompts.add(ms / tokens);
     const base = this.#plain[1]?.value;
-    if (base !== undefined && this.#account !== undefined) this.#book(LOSS * ms, base);
+    if (pays && base !== undefined && this.#account !== undefined) this.#book(LOSS * ms, base);
   }
 
-  /** A step of `rows` requests with a token each took `ms`. @param steady whether another was under way when it was submitted */
-  plain(rows: number, ms: number, steady: boolean): void {
+  /**
+   * A step of `rows` requests with a token each took `ms`.
+   *
+   * @param steady whether another was under way when it was submitted
+   * @param pays whether all of them may guess: what others take is not theirs to lose
+   */
+  plain(rows: number, ms: number, steady: boolean, pays = true): void {
     const mean = this.#mean(this.#plain, rows);
+    if (!pays) {
+      if (steady) mean.add(ms);
+      return;
+    }
     this.#sincePlain++;
     // What the GPU waited for after a step with guesses is that step's.
     if (!steady) {
