@@ -92,7 +92,7 @@ def read_rope(values: Mapping[str, Any], head_dim: int) -> Rope:
             raise InvalidConfigError(
                 f"config.json: low_freq_factor ({low}) must be less than high_freq_factor ({high})"
             )
-        # At the top level it wins, as in transformers.
+        # Some configs have it at the top level; transformers then ignores the other one.
         original = values.get("original_max_position_embeddings")
         context = number("original_max_position_embeddings", original)
         if original is not None and original != context:
