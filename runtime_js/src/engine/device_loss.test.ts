@@ -221,10 +221,13 @@ describe("a lost device", () => {
     for (const turns of [0, 1, 3, 10, 30]) {
       const broken = fragile(await dawn(), onDemand().calls);
       const { model } = await open(broken.gpu);
-      const live = answer(model, ask("abc"));
+      const live = answer(model, ask("abc", {}, 200));
       live.catch(() => {});
       await loseNow(broken);
-      for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+      const recovering = () => model.deviceState().state === "recovering";
+      for (let i = 0; i < turns && recovering(); i++) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
       model.unload();
       await expect(live).rejects.toMatchObject({ name: "EngineUnloaded" });
       await expect.poll(() => broken.devices.length).toBeGreaterThan(0);
