@@ -2,9 +2,10 @@
 export { ChatCompletions, type RequestOptions } from "./api/chat.js";
 export { Completions } from "./api/completions.js";
 export type * from "./api/embeddings.js";
-export { Engine, type EngineOptions, packFolder } from "./api/engine.js";
+export { Engine, type EngineOptions } from "./api/engine.js";
 export type { SavedPrompts } from "./api/kv.js";
 export { Models, ModelsPage } from "./api/models.js";
+export { packFolder } from "./api/pack_address.js";
 export { type JoinOptions, Peers, type SharedEngine } from "./api/peers.js";
 export type { ChatPrompt, Prompt, PromptSettings } from "./api/prompt.js";
 export { RemoteEngine } from "./api/remote_engine.js";

@@ -13,9 +13,10 @@ import {
   MissingFile,
 } from "../index.js";
 import { dawn } from "../testing/host.js";
+import { FileServer } from "../testing/http_server.js";
 import { tinyPack } from "../testing/tiny_pack.js";
 import type { Port } from "../worker/protocol.js";
-import { packFolder } from "./engine.js";
+import { addresses, packFolder } from "./pack_address.js";
 import type { ChatCompletionChunk } from "./types.js";
 
 const messages = [{ role: "user" as const, content: "hi" }];
@@ -311,6 +312,26 @@ describe("Engine", () => {
     for (const port of [port1, port2]) port.close();
   });
 
+  test("a server that asks who it is gets the query and the headers, a broken file's rest too", async () => {
+    const server = new FileServer(tinyPack());
+    const base = await server.start();
+    server.admits = ({ url, headers }) =>
+      headers.authorization === "Bearer me" && url?.split("?")[1] === "sig=1";
+    const [largest] = [...server.files].sort(([, a], [, b]) => b.length - a.length);
+    server.faults.set(largest?.[0] as string, { dropAfter: 100, times: 1 });
+    const headers = { Authorization: "Bearer me" };
+    const at = { worker: false, gpu };
+    const loaded = await Engine.load(`${base}?sig=1`, { ...at, headers });
+    expect(server.requests).toContain(`${largest?.[0]}@100`);
+    expect((await Engine.listCached(at)).map((p) => p.url)).toContain(base);
+    await loaded.unload();
+    await Engine.deleteCached(`${base}?sig=2`, at);
+    const refused = await Engine.load(`${base}?sig=2`, { ...at, headers }).catch((e) => e);
+    expect(refused).toMatchObject({ name: "NetworkError", data: { status: 403 } });
+    expect(refused.message).not.toContain("sig=2");
+    await server.stop();
+  });
+
   test("what is no pack is named", async () => {
     await expect(
       Engine.load(join(folder, "nothing"), { worker: false, gpu }),
@@ -333,4 +354,30 @@ test("pack URLs", () => {
     expect(packFolder(url)).toBe("https://a.b/c/");
   }
   expect(packFolder("/tmp/x y")).toBe("file:///tmp/x%20y/");
+});
+
+test("what goes with requests for a pack's files", () => {
+  const url = "https://a.b/c/";
+  expect(addresses("https://a.b/c/pack.json#x", {})).toEqual({ url });
+  const headers = new Headers({ Authorization: "Bearer x" });
+  const asked = { headers: { authorization: "Bearer x" }, credentials: "include" };
+  expect(addresses("https://a.b/c?sig=1&of=2", { headers, credentials: "include" })).toEqual({
+    url,
+    requests: { [url]: { query: "?sig=1&of=2", ...asked } },
+  });
+  // A secret for one server is none of another's.
+  const [near, far] = ["https://a.b/d/", "https://d.b/d/"];
+  expect(addresses(url, { headers, credentials: "include", draft: `${far}?x` })).toEqual({
+    url,
+    draft: far,
+    requests: { [url]: asked, [far]: { query: "?x" } },
+  });
+  expect(addresses(url, { headers, draft: near }).requests).toEqual({
+    [url]: { headers: asked.headers },
+    [near]: { headers: asked.headers },
+  });
+  const spaced = { headers: { "a b": "c" } };
+  expect(() => addresses(url, spaced)).toThrow(expect.objectContaining({ param: "headers" }));
+  const misspelt = { credentials: "yes" as RequestCredentials };
+  expect(() => addresses(url, misspelt)).toThrow(expect.objectContaining({ param: "credentials" }));
 });

@@ -8,18 +8,17 @@ import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "..
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
 import { Embeddings } from "./embeddings.js";
-import { invalid } from "./fields.js";
+import { defined, invalid } from "./fields.js";
 import { SavedPrompts } from "./kv.js";
+import { type AddressOptions, addresses, type PackAddresses, packFolder } from "./pack_address.js";
 import { Peers } from "./peers.js";
 import { type Prompt, type PromptSettings, parsePrompt, parseTokens } from "./prompt.js";
 import { type RemoteSendOptions, ServingEngine } from "./serving_engine.js";
 
-export interface EngineOptions extends Omit<LoadOptions, "url" | "draft">, ConnectOptions {
-  /**
-   * A smaller pack with the same tokenizer (its folder or its pack.json), which guesses tokens for requests that ask for
-   * `speculation`. It takes memory of its own, KV pages for as many positions among them.
-   */
-  draft?: string | URL | undefined;
+export interface EngineOptions
+  extends Omit<LoadOptions, keyof PackAddresses>,
+    AddressOptions,
+    ConnectOptions {
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Ends the load; it rejects with AbortError. What has arrived stays cached. */
   signal?: AbortSignal | undefined;
@@ -50,18 +49,19 @@ export class Engine extends ServingEngine {
   /**
    * Loads a pack: from the cache without touching the network when it is there, else from its URL.
    *
-   * @param packUrl the pack's folder or its pack.json
+   * @param packUrl the pack's folder or its pack.json; a query goes with every request for its files
    * @throws NoWebGPU, AdapterLimit, OutOfMemory, DeviceError, DeviceLostError · MissingFile, TruncatedFile, HashMismatch,
    *   UnsupportedFormatVersion, InvalidPack, TokenizerError, DraftMismatch · NetworkError, AbortError, InvalidRequestError · WorkerFailed,
    *   ProtocolMismatch
    */
   static async load(packUrl: string | URL, options: EngineOptions = {}): Promise<Engine> {
-    const { onProgress, signal, worker, gpu, ...load } = withDraft(options);
-    const url = packFolder(packUrl);
+    checkNames(options);
+    const { onProgress, signal, worker, gpu, draft, headers, credentials, ...load } = options;
+    const at = addresses(packUrl, { draft, headers, credentials });
     if (signal?.aborted) throw abortError(signal);
     const connection = await connect({ worker, gpu }, signal);
     try {
-      const info = await connection.call.load(defined({ url, ...load }), {
+      const info = await connection.call.load(defined({ ...at, ...load }), {
         signal,
         onEvent: onProgress,
       });
@@ -74,9 +74,10 @@ export class Engine extends ServingEngine {
 
   /** Says whether a pack fits this device, and if not why, without loading its weights. @throws as {@link load}, but not for the device */
   static async canRun(packUrl: string | URL, options: EngineOptions = {}): Promise<CanRunReport> {
-    const { onProgress: _, signal, worker, gpu, ...load } = withDraft(options);
-    const url = packFolder(packUrl);
-    const ask = ({ call }: Connection) => call.canRun(defined({ url, ...load }), { signal });
+    checkNames(options);
+    const { onProgress, signal, worker, gpu, draft, headers, credentials, ...load } = options;
+    const at = addresses(packUrl, { draft, headers, credentials });
+    const ask = ({ call }: Connection) => call.canRun(defined({ ...at, ...load }), { signal });
     return once({ worker, gpu }, ask, signal);
   }
 
@@ -217,6 +218,8 @@ async function once<T>(
 /** All of them: one that is misspelt would be ignored. */
 const OPTIONS: Record<keyof EngineOptions, true> = {
   draft: true,
+  headers: true,
+  credentials: true,
   contextLength: true,
   maxBatch: true,
   kvTokens: true,
@@ -234,34 +237,8 @@ const OPTIONS: Record<keyof EngineOptions, true> = {
   gpu: true,
 };
 
-/** The draft's folder in place of its URL. @throws InvalidRequestError */
-function withDraft({ draft, ...options }: EngineOptions) {
+function checkNames(options: EngineOptions): void {
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(OPTIONS, name)) throw invalid(name, "is no option of Engine.load");
   }
-  return draft === undefined ? options : { ...options, draft: packFolder(draft) };
-}
-
-/** Drops undefined fields, which callers may write and the engine's options don't know. */
-function defined<T extends object>(options: T): T {
-  return Object.fromEntries(
-    Object.entries(options).filter(([, value]) => value !== undefined),
-  ) as T;
-}
-
-/** The folder of a pack, absolute, with a trailing slash. @throws InvalidRequestError */
-export function packFolder(packUrl: string | URL): string {
-  const { document, location } = globalThis as { document?: Document; location?: Location };
-  const base =
-    document?.baseURI ?? location?.href ?? `file://${globalThis.process?.cwd?.() ?? ""}/`;
-  let url: URL;
-  try {
-    url = new URL(packUrl, base);
-  } catch {
-    throw new InvalidRequestError(`${packUrl} is not a URL of a pack`, { param: "packUrl" });
-  }
-  url.hash = "";
-  url.search = "";
-  url.pathname = url.pathname.replace(/pack\.json$/, "").replace(/\/*$/, "/");
-  return url.href;
 }

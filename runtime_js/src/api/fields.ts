@@ -70,3 +70,10 @@ export class Fields {
 /** A value in an error's words. */
 export const show = (value: unknown): string =>
   typeof value === "string" ? JSON.stringify(value) : String(value);
+
+/** Drops undefined fields, which callers may write and the engine's options don't know. */
+export function defined<T extends object>(options: T): T {
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as T;
+}

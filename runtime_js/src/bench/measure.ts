@@ -1,5 +1,5 @@
 /** A whole benchmark in one call: what `webbuild bench PACK` does, in the caller's own page. */
-import { packFolder } from "../api/engine.js";
+import { type AddressOptions, addresses } from "../api/pack_address.js";
 import type { LoadOptions } from "../engine/load.js";
 import type { LoadProgress } from "../engine/progress.js";
 import { abortError, InvalidRequestError, throwIfAborted } from "../errors.js";
@@ -31,7 +31,9 @@ export interface MeasureProgress {
   round?: number;
 }
 
-export interface MeasureOptions extends Pick<LoadOptions, "tier" | "powerPreference"> {
+export interface MeasureOptions
+  extends Pick<LoadOptions, "tier" | "powerPreference">,
+    Pick<AddressOptions, "headers" | "credentials"> {
   /** What to measure: see {@link benchCases}. */
   cases: readonly Case[];
   /** Times that each case is measured; the best counts (default 3). */
@@ -54,14 +56,14 @@ export async function measurePack(
   packUrl: string | URL,
   options: MeasureOptions,
 ): Promise<BenchReport> {
-  const { cases, rounds = 3, onProgress, signal, gpu, ...load } = options;
+  const { cases, rounds = 3, onProgress, signal, gpu, headers, credentials, ...load } = options;
   const [first] = cases;
   if (!first) throw new InvalidRequestError("there is no case to measure", { param: "cases" });
   if (!Number.isInteger(rounds) || rounds < 1) {
     throw new InvalidRequestError(`rounds ${rounds}: at least 1`, { param: "rounds" });
   }
   if (signal) throwIfAborted(signal);
-  const pack = packFolder(packUrl);
+  const at = addresses(packUrl, { headers, credentials });
   const bench = await Bench.open(gpu);
   const stop = () => bench.close(abortError(signal));
   signal?.addEventListener("abort", stop, { once: true });
@@ -75,7 +77,7 @@ export async function measurePack(
     const loads: Findings["loads"] = [];
     const loadOnce = async (): Promise<LoadReport> => {
       now("load");
-      const report = await bench.load({ url: pack, contextLength, ...load }, (progress) =>
+      const report = await bench.load({ ...at, contextLength, ...load }, (progress) =>
         now("load", { load: progress }),
       );
       loads.push({ start: report.parts?.networkBytes ? "cold" : "cached", report });
@@ -116,7 +118,7 @@ export async function measurePack(
     done++;
     now("bandwidth");
     const where = hostName();
-    return benchReport({ where, pack, bandwidth, loaded, loads, cases: found, profile });
+    return benchReport({ where, pack: at.url, bandwidth, loaded, loads, cases: found, profile });
   } finally {
     signal?.removeEventListener("abort", stop);
     bench.close();

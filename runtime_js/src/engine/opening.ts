@@ -6,6 +6,7 @@ import type { Available } from "../gpu/requirements.js";
 import type { Capacity, Symbols } from "../gpu/sizes.js";
 import { type Model, readModel } from "../program/check.js";
 import { type FileRole, fileOf } from "../program/manifest.js";
+import { fetchWith, type PackRequest } from "../store/download.js";
 import { PackCache } from "../store/pack_cache.js";
 import { PackSource } from "../store/pack_source.js";
 import type { Host } from "./host.js";
@@ -19,6 +20,8 @@ export interface LoadOptions {
    * memory of its own, KV pages for as many positions among them. Default: none.
    */
   draft?: string;
+  /** What goes with requests for files, by the folder of the pack; default: nothing. */
+  requests?: Record<string, PackRequest>;
   /** Most tokens of prompt and answer together; default: the pack's. */
   contextLength?: number;
   /** Most requests that run at once, at most the pack's limit; default: 8. The others wait. */
@@ -30,7 +33,7 @@ export interface LoadOptions {
   kvTokens?: number;
   /** A tier by name, instead of the best that the adapter can run. */
   tier?: string;
-  /** Ask the server for a newer version of a cached pack. */
+  /** Ask the server for a newer version of a cached pack; the cached one is taken when the server can't be reached. */
   revalidate?: boolean;
   /** Keep the pack in the browser's storage (default true). */
   cache?: boolean;
@@ -66,13 +69,13 @@ export function abortedWith(signal: AbortSignal): {
 /** A pack's source with the store that the host has. */
 export async function openSource(
   host: Host,
-  options: Pick<LoadOptions, "url" | "cache" | "revalidate" | "verifyCache">,
+  options: Pick<LoadOptions, "url" | "requests" | "cache" | "revalidate" | "verifyCache">,
   signal: AbortSignal,
   onBytes?: () => void,
 ): Promise<PackSource> {
   const store = options.cache === false ? undefined : await host.openStore();
   return new PackSource(options.url, {
-    fetch: host.fetch,
+    fetch: fetchWith(host.fetch, options.requests?.[options.url] ?? {}),
     cache: store && new PackCache(store),
     signal,
     revalidate: options.revalidate ?? false,

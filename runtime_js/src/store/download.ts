@@ -3,6 +3,23 @@ import { abortError, MissingFile, NetworkError, TruncatedFile, throwIfAborted } 
 
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
+/** What goes with every request for a pack's files. Stands in no error and in no name of the store: it may be secret. */
+export interface PackRequest {
+  /** Behind each address, with its question mark. */
+  query?: string;
+  headers?: Record<string, string>;
+  credentials?: RequestCredentials;
+}
+
+export function fetchWith(fetch: Fetch, { query = "", headers, credentials }: PackRequest): Fetch {
+  return (url, init) =>
+    fetch(url + query, {
+      ...init,
+      headers: { ...headers, ...(init?.headers as Record<string, string> | undefined) },
+      ...(credentials && { credentials }),
+    });
+}
+
 /** Failures in a row, without a byte between them, before giving up. */
 const ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 250;
@@ -114,7 +131,8 @@ function asNetworkError(url: string, error: unknown): Error {
   );
 }
 
-function retryable(error: NetworkError): boolean {
+/** The server did not answer, or not for good. */
+export function retryable(error: NetworkError): boolean {
   const status = error.data["status"] as number | undefined;
   return status === undefined || status >= 500 || status === 429 || status === 408;
 }

@@ -74,6 +74,23 @@ describe("a pack's files", () => {
     expect(server.requests).toEqual(["pack.json"]);
   });
 
+  test("without an answer to revalidating, what is stored whole is taken", async () => {
+    const first = source();
+    for (const f of (await first.manifest()).files) await first.read(f);
+    const ask = () => source({ revalidate: true }).manifest();
+    server.faults.set("pack.json", { status: 503 });
+    expect(await ask()).toEqual(await first.manifest());
+    // The server's word on it is another matter, and so is a pack of which a part is missing.
+    server.faults.set("pack.json", { status: 403 });
+    await expect(ask()).rejects.toMatchObject({ name: "NetworkError", data: { status: 403 } });
+    server.faults.set("pack.json", { status: 404 });
+    await expect(ask()).rejects.toMatchObject({ name: "MissingFile" });
+    server.faults.set("pack.json", { status: 503 });
+    const [some] = (await first.manifest()).files;
+    await store.remove(`${some?.sha256}.ok`);
+    await expect(ask()).rejects.toMatchObject({ name: "NetworkError", data: { status: 503 } });
+  });
+
   test("a pack stored in part is asked for again: the server may have a newer one", async () => {
     const first = source();
     const [some] = (await first.manifest()).files;

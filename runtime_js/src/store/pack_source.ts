@@ -1,8 +1,8 @@
 /** A pack's files, from the store or the network, every byte hashed on its way. */
-import { abortError, HashMismatch, throwIfAborted } from "../errors.js";
+import { abortError, HashMismatch, NetworkError, throwIfAborted } from "../errors.js";
 import type { PackFile, PackManifest } from "../generated/pack.js";
 import { readManifest } from "../program/manifest.js";
-import { download, type Fetch, fetchWhole } from "./download.js";
+import { download, type Fetch, fetchWhole, retryable } from "./download.js";
 import type { PackCache } from "./pack_cache.js";
 import { type Hasher, newHasher } from "./sha256.js";
 import { type Appender, plainReader, type Reader } from "./store.js";
@@ -25,7 +25,7 @@ export interface SourceOptions {
   /** undefined: nothing is kept. */
   cache: PackCache | undefined;
   signal: AbortSignal;
-  /** Ask the server for a newer pack.json even when one is stored. */
+  /** Ask the server for a newer pack.json even when one is stored; that one is taken when there is no answer. */
   revalidate: boolean;
   /** Hash stored files again before using them. */
   verifyCache: boolean;
@@ -77,18 +77,30 @@ export class PackSource {
   /** pack.json, stored or fetched. */
   async manifest(): Promise<PackManifest> {
     const { cache, fetch, revalidate, signal } = this.options;
-    if (cache && !revalidate) {
-      const stored = await cache.wholePack(this.url).catch(() => undefined);
-      this.#whole = stored !== undefined;
-      if (stored) return stored;
-    }
+    const stored = revalidate ? undefined : await this.#stored();
+    if (stored) return stored;
     // Its code arrives beside pack.json; if it can't, the next file says so.
     if (!revalidate) this.#newHasher().catch(() => {});
-    const bytes = await fetchWhole(`${this.url}pack.json`, fetch, signal);
+    let bytes: Uint8Array;
+    try {
+      bytes = await fetchWhole(`${this.url}pack.json`, fetch, signal);
+    } catch (error) {
+      const offline = revalidate && error instanceof NetworkError && retryable(error);
+      const stored = offline ? await this.#stored() : undefined;
+      if (stored) return stored;
+      throw error;
+    }
     this.networkBytes += bytes.length;
     const manifest = readManifest(bytes);
     if (cache) await this.#storing(() => cache.remember(this.url, bytes, manifest));
     return manifest;
+  }
+
+  /** pack.json of a pack that is stored whole. */
+  async #stored(): Promise<PackManifest | undefined> {
+    const stored = await this.options.cache?.wholePack(this.url).catch(() => undefined);
+    this.#whole = stored !== undefined;
+    return stored;
   }
 
   /** Removes what an older version of the pack left in the store. */

@@ -1,5 +1,5 @@
 /** A local HTTP server with ranges and faults, for what a network can do to a download. */
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export interface Fault {
@@ -21,6 +21,8 @@ export class FileServer {
   /** `/name` or `/name@from` of every request. */
   readonly requests: string[] = [];
   readonly faults = new Map<string, Fault>();
+  /** Whom it answers with more than status 403. */
+  admits: (request: IncomingMessage) => boolean = () => true;
   #server: Server | undefined;
 
   constructor(readonly files: Map<string, Uint8Array>) {}
@@ -28,13 +30,14 @@ export class FileServer {
   /** @returns the base URL */
   async start(): Promise<string> {
     const server = createServer((request, response) => {
-      const name = (request.url ?? "").slice(1);
+      const name = (request.url ?? "").replace(/\?.*/, "").slice(1);
       const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? "");
       this.requests.push(range ? `${name}@${range[1]}` : name);
       const fault = this.#fault(name);
       const body = fault.replaceBy ?? this.files.get(name);
-      if (fault.status || !body) {
-        response.writeHead(fault.status ?? 404).end();
+      const status = this.admits(request) ? fault.status : 403;
+      if (status || !body) {
+        response.writeHead(status ?? 404).end();
         return;
       }
       const from = range && !fault.noRanges ? Number(range[1]) : 0;

@@ -9,7 +9,7 @@ import type { Port } from "./protocol.js";
 import { engineHandlers, free, type Holder, type Loaded, loadFor } from "./server.js";
 
 /** How the first who asks has it read; makes no other engine. */
-const READING = ["cache", "revalidate", "verifyCache"];
+const READING = ["cache", "revalidate", "verifyCache", "requests"];
 
 /** A model that is being loaded or is loaded, until the last page has left. */
 class SharedModel {
