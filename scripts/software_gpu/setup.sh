@@ -73,6 +73,24 @@ cp -al /usr/lib/chromium "$dir/chromium" 2>/dev/null ||
 rm -f "$dir/chromium/libvk_swiftshader.so"
 cp -L "/usr/lib/$(gcc -print-multiarch)/libvulkan.so.1" "$dir/chromium/libvk_swiftshader.so"
 
+# 4. Mesa's compiler for AMD GPUs, for figures and tests of what it makes of kernels: see amd.sh.
+mkdir -p "$dir/amd"
+gcc -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden \
+  -o "$dir/amd/libno_commands_driver.so" "$here/no_commands_driver.c" -ldl
+cat >"$dir/amd/icd.json" <<JSON
+{
+  "file_format_version": "1.0.0",
+  "ICD": { "library_path": "$dir/amd/libno_commands_driver.so", "api_version": "1.4.305" }
+}
+JSON
+cat >"$dir/amd.sh" <<ENV
+export NO_COMMANDS_DRIVER="$libraries/libvulkan_radeon.so"
+export VK_DRIVER_FILES="$dir/amd/icd.json"
+export VK_ICD_FILENAMES="$dir/amd/icd.json"
+export XDG_RUNTIME_DIR="$dir"
+unset VK_INSTANCE_LAYERS
+ENV
+
 cat >"$dir/env.sh" <<ENV
 export CHROMIUM_LAVAPIPE="$dir/chromium/chromium"
 export VK_DRIVER_FILES="$dir/lavapipe_icd.json"

@@ -1,0 +1,83 @@
+"""What kernels become on GPUs that this machine does not have."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from scripts.figures.machine_code import MachineCode, NoCompilerError, compile_for, kernels_of
+from webbuild.schema import Kernel
+
+MOST_REGISTERS = 128
+"""Of kernels that read weights for one row: so many leave a SIMD unit of an RDNA 2 eight subgroups,
+whose loads hide each other's waits."""
+
+
+def compiled(gpu: str, kernels: dict[str, Kernel]) -> dict[str, MachineCode]:
+    try:
+        return compile_for(gpu, kernels)
+    except NoCompilerError as error:
+        pytest.skip(str(error))
+
+
+users = cache(kernels_of)
+
+
+@pytest.mark.parametrize(("gpu", "tier"), [("RAVEN", "f32"), ("VANGOGH", "f16"), ("NAVI31", "f16")])
+def test_kernels_have_registers_enough(gpu: str, tier: str) -> None:
+    told = users("llama-3.2-1b", "q4f16_1", tier)
+    code = compiled(gpu, {key: kernel for key, (kernel, _) in told.items()})
+    assert {told[key][0].name: one.spilled for key, one in code.items() if one.spilled} == {}
+    single = {
+        f"{kernel.name} {key}": code[key].registers
+        for key, (kernel, functions) in told.items()
+        if "decode" in functions and "columns" not in kernel.name
+    }
+    assert len(single) == 7
+    assert {name: many for name, many in single.items() if many > MOST_REGISTERS} == {}
+
+
+def test_a_kernel_that_spills_is_told() -> None:
+    """400 sums at once, which depend on each other's ends."""
+    count = 400
+    lines = [f"var s{i} = x[i + {i}u * 64u];" for i in range(count)]
+    loop = [f"s{i} = fma(s{i}, s{(i + 7) % count}, s{(i * 3 + 1) % count});" for i in range(count)]
+    wgsl = "\n".join(
+        [
+            "@group(0) @binding(0) var<storage, read> x: array<f32>;",
+            "@group(0) @binding(1) var<storage, read_write> y: array<f32>;",
+            "@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) at: vec3<u32>) {",
+            "let i = at.x;",
+            *lines,
+            "for (var turn = 0u; turn < arrayLength(&x); turn++) {",
+            *loop,
+            "}",
+            *(f"y[i + {i}u * 64u] = s{i};" for i in range(count)),
+            "}",
+        ]
+    )
+    kernel = Kernel(
+        name="many",
+        origin="library",
+        wgsl=wgsl,
+        entry_point="main",
+        workgroup_size=(64, 1, 1),
+        bindings=("read", "read_write"),
+    )
+    many = compiled("VANGOGH", {"many": kernel})["many"]
+    assert many.spilled > 100
+    assert many.registers == 256
+
+
+def test_what_dawn_refuses_is_told() -> None:
+    kernel = Kernel(
+        name="wrong",
+        origin="library",
+        wgsl="@compute @workgroup_size(64) fn main() { let a = b; }",
+        entry_point="main",
+        workgroup_size=(64, 1, 1),
+        bindings=(),
+    )
+    with pytest.raises(ValueError, match="unresolved value 'b'"):
+        compiled("VANGOGH", {"wrong": kernel})
