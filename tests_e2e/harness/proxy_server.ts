@@ -30,9 +30,13 @@ export interface Fault {
 export interface Exchange {
   method: string;
   path: string;
+  /** With its question mark. */
+  query: string;
   status: number;
   /** The request's Range header. */
   range: string | undefined;
+  /** Its Authorization header. */
+  authorization: string | undefined;
   /** Body bytes sent to the browser. */
   bytes: number;
 }
@@ -48,13 +52,15 @@ export class ProxyServer {
 
   constructor(readonly upstream: string) {
     this.#server = createServer((request, response) => {
-      const path = new URL(request.url ?? "/", "http://proxy").pathname;
+      const { pathname: path, search: query } = new URL(request.url ?? "/", "http://proxy");
       const fault = this.#take(path);
       const exchange: Exchange = {
         method: request.method ?? "GET",
         path,
+        query,
         status: 0,
         range: request.headers.range,
+        authorization: request.headers.authorization,
         bytes: 0,
       };
       this.exchanges.push(exchange);

@@ -52,6 +52,29 @@ async function shardOf(
   return { path: `/${PACK}${path}`, size: nbytes, before };
 }
 
+test("a pack's query and headers go with each request, from every kind of worker", async ({
+  page,
+  server,
+}) => {
+  for (const worker of [true, "shared", false] as const) {
+    server.reset();
+    await page.evaluate(
+      async ([pack, worker]) => {
+        const headers = { Authorization: "Bearer me" };
+        const options = { worker, headers, cache: false };
+        await (await webbuild.Engine.load(`${pack}?sig=1`, options)).unload();
+      },
+      [PACK, worker] as const,
+    );
+    const asked = server.exchanges.filter(({ path }) => path.startsWith(`/${PACK}`));
+    expect(asked.length).toBeGreaterThan(5);
+    for (const one of asked) {
+      expect(one).toMatchObject({ query: "?sig=1", authorization: "Bearer me" });
+      expect(one.status).toBeLessThan(400);
+    }
+  }
+});
+
 test("a second load reads nothing from the network", async ({ page, server }) => {
   const { path, size } = await shardOf(server);
   const first = await loadAndAsk(page);
