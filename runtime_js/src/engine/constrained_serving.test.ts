@@ -23,7 +23,10 @@ test("a token takes a write and a submit, those at new places more, and creates 
   await loadTiny(8, 512);
   const ask: Ask = { content: "warm", maxTokens: 30, grammar: CHOICE.repeat(40) };
   await submit(ask).done;
-  for (const beside of [0, 3]) {
+  // Alone, answers of this grammar after the one that met its places; on a busy machine some results are there before the
+  // host would draw ahead of them.
+  let mostAhead = 0;
+  for (const beside of [0, 0, 0, 0, 0, 3]) {
     const before = model.stats();
     const all = Array.from({ length: 1 + beside }, (_, i) => {
       return submit({ ...ask, content: `${String.fromCharCode(65 + i)} other`, maxTokens: 30 + i });
@@ -35,8 +38,7 @@ test("a token takes a write and a submit, those at new places more, and creates 
     const since = (name: "steps" | "submits" | "writeBuffers") => after[name] - before[name];
     const masks = after.constrained.masks - before.constrained.masks;
     const ahead = after.constrained.aheadDraws - before.constrained.aheadDraws;
-    // Alone, the first answer of this grammar after the one that met its places.
-    if (beside === 0) expect(ahead).toBeGreaterThan(15);
+    if (beside === 0) mostAhead = Math.max(mostAhead, ahead);
     expect(masks + ahead).toBeGreaterThanOrEqual(30 + beside);
     expect(since("submits")).toBe(since("steps") + masks);
     // Of a place that is met for the first time a row, and where its tokens lead.
@@ -46,6 +48,7 @@ test("a token takes a write and a submit, those at new places more, and creates 
       expect(after[name]).toBe(before[name]);
     }
   }
+  expect(mostAhead).toBeGreaterThan(15);
   expect(PatternMatcher.live).toBe(0);
 });
 
