@@ -224,7 +224,7 @@ def test_the_longest_text_and_the_prompt_are_sentence_transformers(tmp_path: Pat
     assert open_source(str(tmp_path)).longest_text is None
     write("tokenizer_config.json", model_max_length=300)
     assert open_source(str(tmp_path)).longest_text == 300
-    write("sentence_roberta_config.json", max_seq_length=128)
+    write("sentence_roberta_config.json", max_seq_length=128, do_lower_case=True)
     write(
         "config_sentence_transformers.json",
         prompts={"query": "query: ", "text": ""},
@@ -232,6 +232,7 @@ def test_the_longest_text_and_the_prompt_are_sentence_transformers(tmp_path: Pat
     )
     source = open_source(str(tmp_path))
     assert (source.longest_text, source.default_prompt) == (128, "query: ")
+    assert source.lowers_case
 
 
 def _source(folder: Path, modules: list[str] | None, pooling: dict[str, Any]) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ from webbuild.errors import (
     UnsupportedConfigError,
 )
 from webbuild.models import Decoder, parameters, read_config, read_decoder
-from webbuild.reference import TINY
+from webbuild.reference import TINY, TINY_ENCODERS
 
 LLAMA = TINY["llama-gqa"]
 QWEN2 = TINY["qwen2-tied"]
@@ -134,6 +134,8 @@ def test_a_tied_head_has_no_weight_of_its_own() -> None:
          | {"max_position_embeddings": 32768}, "sliding"),
         (QWEN2 | {"use_sliding_window": True, "sliding_window": 128}, "sliding"),
         (QWEN2 | {"layer_types": ["full_attention", "sliding_attention"]}, "sliding"),
+        (QWEN2 | {"use_sliding_window": True, "max_position_embeddings": 8192}, "window 4096"),
+        (QWEN2 | {"layer_types": ["full_attention", "chunked_attention"]}, "chunked"),
         (QWEN2 | {"is_causal": False}, "is_causal"),
         (QWEN2 | {"use_bidirectional_attention": True}, "is_causal"),
         (LLAMA | {"model_type": "mistral", "sliding_window": 16}, "model_type is 'mistral'"),
@@ -141,6 +143,10 @@ def test_a_tied_head_has_no_weight_of_its_own() -> None:
                   "rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "yarn"),
         (LLAMA | {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
          "partial_rotary_factor"),
+        (QWEN2 | {"rope_parameters": {"full_attention": {"rope_type": "default",
+                                                         "rope_theta": 1e6}}}, "full_attention"),
+        (LLAMA | {"per_layer_config": {"0": {"rms_norm_eps": 0.1}}}, "per_layer_config"),
+        (TINY_ENCODERS["bert"] | {"quantization_config": {"quant_method": "x"}}, "quantised"),
     ],
 )  # fmt: skip
 def test_unsupported_configs_are_named(config: dict[str, Any], said: str) -> None:

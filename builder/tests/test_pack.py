@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from webbuild.errors import InvalidOptionError, NotAPackError, PackDamagedError
 from webbuild.inspect import inspect_pack
 from webbuild.models import PAGE_SIZE, parameters, read_config
 from webbuild.pack import PackOptions, Reporter, pack_model
+from webbuild.pack.pack import _copy_texts
 from webbuild.quantize import get_quantization
 from webbuild.schema.pack import PackGrammar, PackManifest
 from webbuild.sources import open_source
@@ -191,6 +194,9 @@ def test_a_template_for_tools_is_packed(tmp_path: Path) -> None:
     # The same head twice, as some tools save a tied one; and code that is not run.
     tied = {**CONFIG, "tie_word_embeddings": True, "auto_map": {"AutoModel": "x.X"}}
     (model / "config.json").write_text(json.dumps(tied))
+    (model / "special_tokens_map.json").write_text('{"bos_token": "!"}')
+    generation = {"num_beams": 1, "no_repeat_ngram_size": 3, "typical_p": 0.5, "do_sample": False}
+    (model / "generation_config.json").write_text(json.dumps(generation))
     tensors = random_tensors()
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
     write_safetensors(model / "model.safetensors", tensors)
@@ -211,7 +217,27 @@ def test_a_template_for_tools_is_packed(tmp_path: Path) -> None:
         {"name": "tool_use", "template": "{{ tools }}"},
     ]
     assert config | {"chat_template": None} == source.tokenizer_config | {"chat_template": None}
-    assert [line[:40] for line in said] == ["the model brings code of its own (auto_m"]
+    assert config["bos_token"] == "!"
+    added = json.loads((out / "tokenizer.json").read_text())["added_tokens"]
+    assert added[-1]["content"] == "!" and len(added) == 4
+    assert [line[:40] for line in said] == [
+        "generation_config.json sets no_repeat_ng",
+        "the model brings code of its own (auto_m",
+    ]
+
+
+def test_templates_that_a_file_replaces_are_not_packed(tmp_path: Path) -> None:
+    model, out = write_model(tmp_path / "model"), tmp_path / "out"
+    config = model / "tokenizer_config.json"
+    named = [{"name": name, "template": name} for name in ("default", "tool_use")]
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": named}))
+    out.mkdir()
+    source = open_source(str(model))
+    job: Any = SimpleNamespace(source=source, template=source.chat_template)
+    roles = [file.role for file in _copy_texts(job, out)]
+    assert len(roles) == len(contents(out)) == 4
+    assert (out / "tokenizer.json").read_bytes() == (model / "tokenizer.json").read_bytes()
+    assert "chat_template" not in json.loads((out / config.name).read_text())
 
 
 # --- failures -----------------------------------------------------------------------------------
@@ -266,8 +292,13 @@ FAILURES: dict[str, tuple[Damage, str, str]] = {
     ),
     "an adapter": (
         lambda folder: (folder / "config.json").rename(folder / "adapter_config.json"),
-        "MissingFileError",
+        "InvalidConfigError",
         "merge_and_unload()",
+    ),
+    "an adapter beside its model": (
+        lambda folder: (folder / "adapter_config.json").write_text("{}"),
+        "InvalidConfigError",
+        "remove adapter_config.json",
     ),
     "no weights": (
         lambda folder: (folder / "model.safetensors").unlink(),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from transformers import BertTokenizer, PreTrainedTokenizerFast
 
 from checkpoints import CONFIG, random_tensors, write_model, write_safetensors
 from hub_server import COMMIT, FakeHub, running
@@ -24,6 +26,7 @@ from webbuild.errors import (
     ModelNotFoundError,
     RevisionNotFoundError,
     SafetensorsError,
+    UnsupportedTokenizerError,
 )
 from webbuild.models import read_config
 from webbuild.sources import aliases, open_source
@@ -117,6 +120,89 @@ def test_chat_templates(model: Path) -> None:
             template(bad)
     with pytest.raises(ChatTemplateError, match=r"does not parse \(line 2\)"):
         template("x\n{% for %}")
+
+
+@pytest.mark.parametrize(
+    ("files", "embedded", "expected"),
+    [
+        (["chat_template"], ["default", "tool_use"], ("chat_template.jinja", None)),
+        (["additional_chat_templates/tool_use"], "x", ("x", "tool_use.jinja")),
+        (["chat_template", "additional_chat_templates/default"], None, ("default.jinja", None)),
+        ([], {"default": "a", "tool_use": "b"}, ("a", "b")),
+    ],
+)
+def test_templates_in_files_win(
+    model: Path, files: list[str], embedded: object, expected: tuple[str | None, str | None]
+) -> None:
+    """As transformers' get_chat_template; the second for requests with tools, if it is another."""
+    (model / "chat_template.jinja").unlink()
+    (model / "additional_chat_templates").mkdir()
+    for name in files:
+        path = model / f"{name}.jinja"
+        path.write_text(path.name)
+    if isinstance(embedded, list):
+        embedded = [{"name": name, "template": name} for name in embedded]
+    (model / "tokenizer_config.json").write_text(json.dumps({"chat_template": embedded}))
+    source = open_source(str(model))
+    assert (source.chat_template, source.tool_template) == expected
+
+
+NEW = {"content": "<new>", "lstrip": True, "special": True}
+END = {"content": "<|im_end|>", "lstrip": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "more"),
+    [
+        ({"added_tokens_decoder": {"2": {**END, "rstrip": False, "normalized": False}}}, {}),
+        ({"bos_token": None, "pad_token": "!"}, {}),
+        ({"extra_special_tokens": ["#", "$"]}, {}),
+        ({}, {"special_tokens_map.json": {"bos_token": END, "eos_token": "<|bos|>"}}),
+        ({}, {"added_tokens.json": {"b": 100, "<|im_end|>": 2}}),
+        ({"added_tokens_decoder": {}}, {"special_tokens_map.json": {"eos_token": "<|bos|>"}}),
+    ],
+)
+def test_special_tokens_are_those_of_transformers(
+    model: Path, changes: dict[str, object], more: dict[str, object]
+) -> None:
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    for name, value in {"tokenizer_config.json": {**config, **changes}, **more}.items():
+        (model / name).write_text(json.dumps(value))
+    theirs = PreTrainedTokenizerFast.from_pretrained(model)
+    source = open_source(str(model))
+    named = {key: source.tokenizer_config.get(key) for key in ("bos_token", "eos_token")}
+    text = {key: v["content"] if isinstance(v, dict) else v for key, v in named.items()}
+    assert text == {key: theirs.special_tokens_map.get(key) for key in named}
+    ours = Tokenizer.from_str(json.dumps(source.tokenizer))
+    said = "a  <|im_end|> b!#$ <|bos|>"
+    assert ours.encode(said).ids == theirs.encode(said)
+    assert ours.decode(ours.encode(said).ids) == theirs.decode(theirs.encode(said), True)
+
+
+@pytest.mark.parametrize("place", ["added_tokens.json", "tokenizer_config.json"])
+def test_added_tokens_without_an_id_are_named(model: Path, place: str) -> None:
+    value = {"<new>": 300} if place[0] == "a" else {"added_tokens_decoder": {"300": NEW}}
+    (model / place).write_text(json.dumps(value))
+    with pytest.raises(UnsupportedTokenizerError, match="adds '<new>'"):
+        _ = open_source(str(model)).tokenizer
+    (model / "special_tokens_map.json").write_text('{"pad_token": "<new>"}')
+    (model / "tokenizer_config.json").write_text('{"pad_token": "<new>"}')
+    assert len(open_source(str(model)).tokenizer["added_tokens"]) == 3
+
+
+@pytest.mark.parametrize("changes", [{}, {"do_lower_case": False, "strip_accents": True}])
+def test_a_bert_tokenizer_normalises_as_its_config_says(
+    model: Path, changes: dict[str, object]
+) -> None:
+    words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Hé", "He", "he")
+    theirs = BertTokenizer({word: i for i, word in enumerate(words)}, **changes)
+    config = {"tokenizer_class": "BertTokenizer", **changes}
+    (model / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer = json.loads(theirs.backend_tokenizer.to_str())
+    tokenizer["normalizer"] |= {"lowercase": False, "strip_accents": False}
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    ours = Tokenizer.from_str(json.dumps(open_source(str(model)).tokenizer))
+    assert ours.encode("Hé").ids == theirs.encode("Hé")
 
 
 def test_names_that_are_nothing(tmp_path: Path) -> None:

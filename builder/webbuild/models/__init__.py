@@ -66,6 +66,10 @@ def read_config(config: Mapping[str, Any]) -> ModelConfig:
                     f"config.json contradicts itself: architectures says {architecture}, whose "
                     f"model_type is {usual!r}, but model_type is {kind!r}; correct one of them"
                 )
+            if config.get("quantization_config"):
+                raise UnsupportedConfigError(
+                    "the checkpoint is already quantised (quantization_config): give the original"
+                )
             return family.read(HfConfig(config))
     known = ", ".join(name for family in FAMILIES for name in family.architectures)
     raise UnsupportedArchitectureError(

@@ -17,6 +17,11 @@ _MOST = 1 << 24
 #: Layers are compiled one after another.
 MOST_LAYERS = 1024
 
+#: What transformers takes where a config has no sliding_window; null means none.
+_WINDOW = 4096
+#: Names of layers that see all of it.
+_WHOLE_CONTEXT = ("full_attention", "attention")
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderConfig:
@@ -140,14 +145,19 @@ def read_decoder(
     )
 
 
-def refuse_sliding_window(hf: HfConfig, window: object) -> None:
-    """Raises UnsupportedConfigError if some layer may not see the whole context."""
-    layer_types = hf.values.get("layer_types")
-    slides = isinstance(layer_types, list) and "sliding_attention" in layer_types
+def refuse_sliding_window(hf: HfConfig, used: bool = True) -> None:
+    """Raises UnsupportedConfigError if some layer may not see the whole context.
+
+    used: whether `sliding_window` counts.
+    """
+    types = hf.values.get("layer_types")
+    slides = isinstance(types, list) and any(kind not in _WHOLE_CONTEXT for kind in types)
+    window = hf.values.get("sliding_window", _WINDOW) if used else None
     context = hf.positive("max_position_embeddings")
     if slides or (window is not None and not (isinstance(window, int) and window >= context)):
         raise UnsupportedConfigError(
-            f"the model uses sliding-window attention (window {window}, context {context}), "
+            f"the model uses sliding-window attention (window {window}, context {context}"
+            f"{f', layer_types {types}' if slides else ''}), "
             "which webbuild does not implement: choose a release without it"
         )
 
@@ -173,14 +183,12 @@ def _refuse_unsupported(hf: HfConfig) -> None:
         raise UnsupportedConfigError(
             f"hidden_act is {activation!r}: webbuild implements silu for this architecture"
         )
-    if hf.values.get("quantization_config"):
-        raise UnsupportedConfigError(
-            "the checkpoint is already quantised (quantization_config): give the original one"
-        )
     if not hf.optional("is_causal", True) or hf.optional("use_bidirectional_attention", False):
         raise UnsupportedConfigError(
             "the model lets tokens attend to later ones (is_causal, use_bidirectional_attention): "
             "webbuild runs this architecture as a generator of text"
         )
-    if hf.optional("partial_rotary_factor", 1.0) != 1.0:
-        raise UnsupportedConfigError("partial_rotary_factor is not implemented")
+    if hf.values.get("per_layer_config"):
+        raise UnsupportedConfigError(
+            "the layers differ in their settings (per_layer_config), which is not implemented"
+        )

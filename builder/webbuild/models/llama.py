@@ -5,13 +5,10 @@ from __future__ import annotations
 from .config import DecoderConfig, HfConfig, architecture_of, read_decoder, refuse_sliding_window
 from .family import Family
 
-# What transformers' MistralConfig takes when the key is absent; null means none.
-_MISTRAL_WINDOW = 4096
-
 
 def _read(hf: HfConfig) -> DecoderConfig:
     if architecture_of(hf.values) == "MistralForCausalLM":
-        refuse_sliding_window(hf, hf.values.get("sliding_window", _MISTRAL_WINDOW))
+        refuse_sliding_window(hf)
         return read_decoder(hf, family="llama")
     bias = hf.optional("attention_bias", False)
     return read_decoder(

@@ -7,8 +7,7 @@ from .family import Family
 
 
 def _read(hf: HfConfig) -> DecoderConfig:
-    window = hf.values.get("sliding_window") if hf.optional("use_sliding_window", False) else None
-    refuse_sliding_window(hf, window)
+    refuse_sliding_window(hf, hf.optional("use_sliding_window", False))
     return read_decoder(hf, family="qwen2", qkv_bias=True)
 
 

@@ -9,8 +9,7 @@ _HEAD_DIM = 128  # transformers' default where the config has none
 
 
 def _read(hf: HfConfig) -> DecoderConfig:
-    window = hf.values.get("sliding_window") if hf.optional("use_sliding_window", False) else None
-    refuse_sliding_window(hf, window)
+    refuse_sliding_window(hf, hf.optional("use_sliding_window", False))
     bias = hf.optional("attention_bias", False)
     return read_decoder(
         hf,

@@ -78,7 +78,13 @@ def read_rope(values: Mapping[str, Any], head_dim: int) -> Rope:
             )
         return float(value)
 
-    if scaling.get("partial_rotary_factor") not in (None, 1):
+    if any(isinstance(value, Mapping) for value in scaling.values()):
+        raise UnsupportedConfigError(
+            f"kinds of layers have rotations of their own ({', '.join(scaling)}), which is not "
+            "implemented"
+        )
+    partial = scaling.get("partial_rotary_factor", values.get("partial_rotary_factor"))
+    if partial not in (None, 1):
         raise UnsupportedConfigError("partial_rotary_factor is not implemented")
     theta = number("rope_theta", values.get("rope_theta") or _DEFAULT_THETA)
     kind = scaling.get("rope_type") or scaling.get("type") or "default"

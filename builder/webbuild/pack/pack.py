@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -19,6 +20,7 @@ import webbuild
 from webbuild.errors import InvalidOptionError
 from webbuild.models import DecoderConfig, EncoderConfig, ModelConfig, parameters, read_config
 from webbuild.pack.embedding import embedding_info
+from webbuild.pack.generation import not_followed
 from webbuild.pack.grammars import read_grammars
 from webbuild.pack.output import (
     MANIFEST,
@@ -200,6 +202,11 @@ def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) 
         reporter.warn("no end-of-sequence token is named: generation ends at its token limit")
     if not encodes and template is None:
         reporter.warn("the model has no chat template: only plain completions will work")
+    if not encodes and (ignored := not_followed(source.generation_config)):
+        reporter.warn(
+            f"generation_config.json sets {', '.join(ignored)}, which webbuild does not do: "
+            "answers are those of the model without"
+        )
     for parameter in wanted:
         quantization.stored(parameter)  # raises if the shape does not divide
     if source.config.get("auto_map"):
@@ -221,6 +228,11 @@ def _check(source: ModelSource, quantization: Quantization, reporter: Reporter) 
         some = ", ".join(unused[:4]) + (", …" if len(unused) > 4 else "")
         reporter.warn(f"{len(unused)} of the checkpoint's tensors are not used: {some}")
     embedding = embedding_info(source, model) if isinstance(model, EncoderConfig) else None
+    if encodes and source.lowers_case:
+        reporter.warn(
+            "sentence-transformers makes every text of this model lower-case (do_lower_case): your "
+            "page has to do it itself"
+        )
     if encodes and source.default_prompt is not None:
         reporter.warn(
             "sentence-transformers puts its default prompt before every text of this model: your "
@@ -254,20 +266,28 @@ def _model_info(job: _Job, name: str) -> ModelInfo:
 
 
 def _copy_texts(job: _Job, folder: Path) -> Iterator[PackFile]:
-    """Tokenizer files as they are, and the chat template as a file of its own; one for requests
-    with tools is in tokenizer_config.json, wherever it was."""
+    """Tokenizer files, as they are where nothing else is meant, and the chat template as a file of
+    its own; one for requests with tools is in tokenizer_config.json, wherever it was."""
     source = job.source
-    config = source.folder / "tokenizer_config.json"
+    config = dict(source.tokenizer_config)
     tools = None if job.template is None else source.tool_template
     if tools is not None:
         named = {"default": job.template, "tool_use": tools}
-        listed = [{"name": name, "template": text} for name, text in named.items()]
-        written = {**source.tokenizer_config, "chat_template": listed}
-        (folder / config.name).write_text(json.dumps(written, ensure_ascii=False), "utf-8")
-        yield _pack_file(_hash(folder / config.name), "tokenizer_config")
+        config["chat_template"] = [{"name": name, "template": t} for name, t in named.items()]
+    elif not isinstance(config.get("chat_template"), str):
+        config.pop("chat_template", None)  # several, of which another file's is taken
+    texts: list[tuple[str, dict[str, Any], FileRole]] = [
+        ("tokenizer.json", source.tokenizer, "tokenizer"),
+        ("tokenizer_config.json", config, "tokenizer_config"),
+    ]
+    for name, value, role in texts:
+        given = source.folder / name
+        if given.is_file() and json.loads(given.read_text("utf-8")) == value:
+            shutil.copyfile(given, folder / name)
+        else:
+            (folder / name).write_text(json.dumps(value, ensure_ascii=False), "utf-8")
+        yield _pack_file(_hash(folder / name), role)
     copies: list[tuple[Path | None, str, FileRole]] = [
-        (source.folder / "tokenizer.json", "tokenizer.json", "tokenizer"),
-        (None if tools else config, "tokenizer_config.json", "tokenizer_config"),
         (source.folder / "generation_config.json", "generation_config.json", "generation_config"),
         (source.license_file, "LICENSE", "license"),
     ]

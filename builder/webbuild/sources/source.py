@@ -22,6 +22,7 @@ from webbuild.errors import (
 from webbuild.sources.aliases import aliases
 from webbuild.sources.hub import Repository
 from webbuild.sources.safetensors import Tensor, read_header
+from webbuild.sources.tokenizer import as_loaded
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -29,8 +30,11 @@ SINGLE = "model.safetensors"
 #: Everything but the weights that a pack may hold or be made from; patterns, as the Hub takes them.
 SMALL_FILES = (
     "config.json",
+    "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
     "generation_config.json",
     "additional_chat_templates/*.jinja",
@@ -69,12 +73,13 @@ class ModelSource:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.json. Raises MissingFileError or InvalidConfigError."""
+        """config.json. Raises MissingFileError or InvalidConfigError, for an adapter too: with
+        peft, transformers adds it to the model, whether that is beside it or elsewhere."""
         if (self.folder / "adapter_config.json").is_file():
-            return self._json(
-                "config.json",
-                "it is an adapter (LoRA): merge it into its model with peft's merge_and_unload(), "
-                "save_pretrained() that, and pack the result",
+            raise InvalidConfigError(
+                f"{self.folder} holds an adapter (LoRA): merge it into its model with peft's "
+                "merge_and_unload(), save_pretrained() that, and pack the result; if the weights "
+                "here are merged already, remove adapter_config.json"
             )
         return self._json("config.json")
 
@@ -85,8 +90,12 @@ class ModelSource:
 
     @cached_property
     def tokenizer_config(self) -> dict[str, Any]:
-        """tokenizer_config.json, or empty."""
-        return self._json_or_empty("tokenizer_config.json")
+        """tokenizer_config.json, or empty. Where it does not list the added tokens, as before
+        transformers 4.34, special_tokens_map.json has the last word, as there."""
+        config = self._json_or_empty("tokenizer_config.json")
+        if "added_tokens_decoder" in config:
+            return config
+        return {**config, **self._json_or_empty("special_tokens_map.json")}
 
     @cached_property
     def modules(self) -> list[str]:
@@ -125,10 +134,20 @@ class ModelSource:
     def longest_text(self) -> int | None:
         """Most tokens of a text that sentence-transformers gives the model, if it says: its own
         file's ``max_seq_length``, else the tokenizer's ``model_max_length``, as it does."""
-        files = sorted(path.name for path in self.folder.glob("sentence_*_config.json"))
-        lengths = [self._json(name).get("max_seq_length") for name in files]
+        lengths = [config.get("max_seq_length") for config in self._sentence_configs]
         lengths.append(self.tokenizer_config.get("model_max_length"))
         return next((n for n in lengths if type(n) is int and n > 0), None)
+
+    @cached_property
+    def lowers_case(self) -> bool:
+        """Whether sentence-transformers makes texts lower-case, whatever the tokenizer does."""
+        return any(config.get("do_lower_case") for config in self._sentence_configs)
+
+    @cached_property
+    def _sentence_configs(self) -> list[dict[str, Any]]:
+        return [
+            self._json(path.name) for path in sorted(self.folder.glob("sentence_*_config.json"))
+        ]
 
     @cached_property
     def default_prompt(self) -> str | None:
@@ -140,38 +159,35 @@ class ModelSource:
 
     @cached_property
     def tokenizer(self) -> dict[str, Any]:
-        """tokenizer.json, parsed. Raises MissingFileError or InvalidConfigError."""
-        return self._json(
+        """tokenizer.json, parsed, as transformers has it. Raises MissingFileError,
+        InvalidConfigError or UnsupportedTokenizerError."""
+        tokenizer = self._json(
             "tokenizer.json",
             "webbuild needs the fast tokenizer's file: load the model's tokenizer with "
             "transformers.AutoTokenizer and save_pretrained() it into the folder",
         )
+        legacy = self._json_or_empty("added_tokens.json")
+        try:
+            return as_loaded(tokenizer, self.tokenizer_config, legacy)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise InvalidConfigError(
+                f"{self.folder / 'tokenizer.json'} is no tokenizer: {error!r}"
+            ) from None
 
     @cached_property
     def chat_template(self) -> str | None:
         """The Jinja chat template, or None for a base model.
 
-        chat_template.jinja wins over tokenizer_config.json, as in transformers; of a list of named
-        templates the one called "default" is taken. Raises ChatTemplateError if it does not parse.
+        Of several it is the one named "default". Raises ChatTemplateError if it does not parse.
         """
-        template = self._find_template()
-        if template is not None:
-            _check_template(template)
-        return template
+        return self._template("default")
 
     @cached_property
     def tool_template(self) -> str | None:
         """Another chat template for requests with tools, which some models have: the one named
-        "tool_use", of a file of its own or of the list in tokenizer_config.json.
-
-        Raises ChatTemplateError if it does not parse.
+        "tool_use". Raises ChatTemplateError if it does not parse.
         """
-        path = self.folder / "additional_chat_templates" / "tool_use.jinja"
-        template = _read_template(path) if path.is_file() else self._named_templates.get("tool_use")
-        if not isinstance(template, str):
-            return None
-        _check_template(template)
-        return template
+        return self._template("tool_use")
 
     @cached_property
     def license_file(self) -> Path | None:
@@ -228,29 +244,39 @@ class ModelSource:
             )
         return [SINGLE]
 
-    def _find_template(self) -> str | None:
-        path = self.folder / "chat_template.jinja"
-        if path.is_file():
-            return _read_template(path)
-        template = self.tokenizer_config.get("chat_template")
-        if template is None or isinstance(template, str):
-            return template
-        default = self._named_templates.get("default")
-        if not isinstance(default, str):
+    def _template(self, name: str) -> str | None:
+        template = self._templates.get(name)
+        if template is not None:
+            _check_template(template)
+        return template
+
+    @cached_property
+    def _templates(self) -> Mapping[str, str]:
+        """Chat templates by name. Files win over tokenizer_config.json, a default one over all
+        that is there, as in transformers."""
+        more = sorted((self.folder / "additional_chat_templates").glob("*.jinja"))
+        paths = {"default": self.folder / "chat_template.jinja", **{p.stem: p for p in more}}
+        files = {name: _read_template(path) for name, path in paths.items() if path.is_file()}
+        return files if "default" in files else {**self._embedded_templates(), **files}
+
+    def _embedded_templates(self) -> dict[str, str]:
+        """Those of tokenizer_config.json: one, or several by name."""
+        given = self.tokenizer_config.get("chat_template")
+        if given is None:
+            return {}
+        if isinstance(given, str):
+            given = {"default": given}
+        try:
+            listed = not isinstance(given, dict)
+            named = {e["name"]: e["template"] for e in given} if listed else given
+        except (TypeError, KeyError):
+            named = {}
+        if "default" not in named or not all(isinstance(text, str) for text in named.values()):
             raise ChatTemplateError(
                 f"{self.folder / 'tokenizer_config.json'}: chat_template must be a string or a "
                 "list with a template named 'default'"
             )
-        return default
-
-    @cached_property
-    def _named_templates(self) -> dict[str, Any]:
-        """Those of a list in tokenizer_config.json; empty where there is none."""
-        templates = self.tokenizer_config.get("chat_template")
-        try:
-            return {entry["name"]: entry["template"] for entry in templates or []}
-        except (TypeError, KeyError):
-            return {}
+        return named
 
     def _json_or_empty(self, name: str) -> dict[str, Any]:
         return self._json(name) if (self.folder / name).is_file() else {}
