@@ -22,6 +22,25 @@ import { MAX_AHEAD, RunAhead } from "./run_ahead.js";
 import type { GenerationResult } from "./scheduler.js";
 
 describe("Scheduler", () => {
+  test("pages that are cached and to be held as well are none to spare", async () => {
+    const w = world({ pages: 16 });
+    const sequence = w.kv.take(40) as Sequence;
+    w.kv.keep(
+      sequence,
+      Int32Array.from({ length: 40 }, (_, i) => i % 7),
+    );
+    sequence.release();
+    const asked = submit(w, { prompt: [1, 2, 3], maxTokens: 4 });
+    await turns();
+    const cached = w.kv.take(0) as Sequence;
+    cached.adopt(w.kv.tree.match(Int32Array.from({ length: 40 }, (_, i) => i % 7)));
+    expect([w.scheduler.spares(10), w.scheduler.spares(10, cached)]).toEqual([true, false]);
+    expect(w.scheduler.spares(2, cached)).toBe(true);
+    cached.release();
+    await drain(w);
+    expectClean(w, [asked]);
+  });
+
   test("many mixed requests at once get what each gets alone, in shared steps", async () => {
     const w = world({ slots: 4 });
     const below = random(1);

@@ -227,9 +227,9 @@ export class Scheduler {
     this.#wake();
   }
 
-  /** Whether those that run, and one more, can do without so many pages for now. */
-  spares(pages: number): boolean {
-    return this.#running.spares(pages);
+  /** Whether those that run, and one more, can do without so many pages for now, and without those of a sequence. */
+  spares(pages: number, sequence?: Sequence): boolean {
+    return this.#running.spares(pages, sequence);
   }
 
   /** Rejects everything under way and everything that comes later. */
