@@ -331,6 +331,39 @@ describe("Scheduler", () => {
     expectClean(w, all);
   });
 
+  test("rates are of what was computed and drawn: neither cached nor forced tokens count", async () => {
+    const w = world({ slots: 1 });
+    const prompt = Array.from({ length: 12 }, (_, i) => i);
+    const rates = () => {
+      const { prefillTokensPerSecond, decodeTokensPerSecond } = w.scheduler.stats();
+      return [prefillTokensPerSecond, decodeTokensPerSecond];
+    };
+    const all = [submit(w, { prompt, maxTokens: 5 })];
+    await drain(w); // a step takes a millisecond
+    expect(rates()).toEqual([12_000, 1000]);
+    all.push(submit(w, { prompt, maxTokens: 5 }));
+    await drain(w);
+    expect(rates()).toEqual([1000, 1000]);
+    all.push(submit(w, { prompt, maxTokens: 20, grammar: { classes: "abcdefg[hi][jk][lm]" } }));
+    await drain(w);
+    expect(rates()).toEqual([1000, 1000]);
+    for (const asked of all) expectTwin(asked);
+    expectClean(w, all);
+  });
+
+  test("an error that is nobody's is told to all, now and later", async () => {
+    const w = world();
+    const all = [submit(w, { prompt: [1, 2] }), submit(w, { prompt: [3] })];
+    w.runner.missing = () => {
+      throw new RangeError("a mistake");
+    };
+    await turns();
+    all.push(submit(w, { prompt: [4] }));
+    await turns();
+    for (const asked of all) expect(asked.settled).toMatchObject({ message: "a mistake" });
+    expectClean(w, all);
+  });
+
   test("a listener that throws fails its own request", async () => {
     const w = world();
     const bad = submit(w, { prompt: [1] }, () => {
