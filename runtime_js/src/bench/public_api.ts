@@ -58,18 +58,15 @@ export class PublicSubject {
       logit_bias: Object.fromEntries(this.ends.map((id) => [String(id), -100])),
     });
     const stats = await this.engine.stats();
-    const { prompt_tokens, completion_tokens, prompt_tokens_details } = answer.usage as {
+    const { prompt_tokens, completion_tokens } = answer.usage as {
       prompt_tokens: number;
       completion_tokens: number;
-      prompt_tokens_details?: { cached_tokens?: number }; // of builds with a prefix cache
     };
-    const first = (prompt_tokens * 1000) / stats.prefillTokensPerSecond;
-    const computed = prompt_tokens - (prompt_tokens_details?.cached_tokens ?? 0);
     return {
       promptTokens: prompt_tokens,
       completionTokens: completion_tokens,
-      // As if all of it had been computed.
-      prefill: (first * prompt_tokens) / computed,
+      // As if all of it had been computed: what was cached is not in the rate.
+      prefill: (prompt_tokens * 1000) / stats.prefillTokensPerSecond,
       decode: ((completion_tokens - 1) * 1000) / stats.decodeTokensPerSecond,
       detail: null,
     };

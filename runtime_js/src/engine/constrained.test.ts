@@ -1,5 +1,6 @@
 /** Answers that must match a grammar, on a GPU of numbers: masks, jumps, and what is left when they end. */
 import { describe, expect, test } from "vitest";
+import { GrammarError } from "../errors.js";
 import { FakeRunner } from "../testing/fake_runner.js";
 import {
   type Ask,
@@ -192,6 +193,36 @@ describe("constrained answers", () => {
     expectClean(w, [asked, other]);
     expect(PatternMatcher.live).toBe(0);
   });
+
+  test.each(["place", "leads"] as const)(
+    "a grammar engine that can't tell %s fails the answers that ask it, and nobody else",
+    async (question) => {
+      let last = -1;
+      for (let fails = true; fails; ) {
+        const w = world();
+        let asked = 0;
+        last++;
+        PatternMatcher.fails = (of) =>
+          of === question && ++asked > last ? new GrammarError("no memory") : undefined;
+        try {
+          const grammar = { classes: "[ab][cd][ef][gh]", tail: "qrst" };
+          const held = submit(w, { prompt, maxTokens: 20, grammar });
+          const free = submit(w, { prompt: [2], maxTokens: 30 });
+          await drain(w);
+          fails = asked > last;
+          expect(held.settled, `after ${last}`).toMatchObject(
+            fails ? { name: "GrammarError" } : { completionTokens: 20 },
+          );
+          expectTwin(free);
+          expectClean(w, [held, free]);
+        } finally {
+          PatternMatcher.fails = () => undefined;
+        }
+      }
+      expect(last).toBeGreaterThan(2);
+      expect(PatternMatcher.live).toBe(0);
+    },
+  );
 
   test("a listener that throws while forced tokens are told fails its own request", async () => {
     const w = world();

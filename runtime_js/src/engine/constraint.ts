@@ -126,7 +126,12 @@ export class Constraint implements Place {
   /** Whether the draw after so many that are not read is likely to be made by the right mask, without the host. */
   foresees(unread: number, masks: MaskBuffer): boolean {
     const table = tableIn(masks);
-    const row = table.find(this);
+    let row: MaskRow | undefined;
+    try {
+      row = table.find(this);
+    } catch {
+      // The grammar engine can't go on: the mask that it is asked for next says so.
+    }
     if (!row || this.#blind === this.place) return false;
     const later = unread > 1 ? table.trustAfter(row) : 1;
     return row.trust * later ** (unread - 1) >= LIKELY;
@@ -142,6 +147,8 @@ export class Constraint implements Place {
   /**
    * Has the row of this place lead on, or once an answer has come here again more of its tokens lead to rows, so that steps may run ahead
    * when one does.
+   *
+   * @throws GrammarError when the grammar engine can't go on
    */
   learn(masks: MaskBuffer): void {
     const table = tableIn(masks);

@@ -221,3 +221,28 @@ test("kernels for few rows run in the steps that they are for, once they are rea
   texts[0]?.push(8);
   expect(await step([[0, [8]]])).toEqual({ missing: [], drawn: [next(0)] });
 });
+
+test("what is finished after steps have used it gives them back their params", async () => {
+  const { executor } = await loadTiny();
+  const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
+  const sampling = new SamplingRow({ temperature: 0, ...options }, {}, 0n);
+  const pool = new PagePool(8);
+  const texts = [[5], [9]];
+  const sequences = texts.map((_, slot) => new Sequence(pool, 4, slot));
+  await executor.prepare("decode");
+  const expectNext = async () => {
+    const batch = sequences.map((sequence, i) => {
+      sequence.reserve(1);
+      const tokens = Int32Array.from(texts[i]?.slice(-1) as number[]);
+      return { sequence, tokens, outs: [{ index: 0, sampling, drawIndex: 0 }] };
+    });
+    const words = (await executor.step(batch, ["sample"])) as Uint32Array;
+    expect([words[0], words[64]]).toEqual(texts.map(nextToken));
+    for (const text of texts) text.push(3);
+  };
+  await expectNext();
+  const scratch = new Sequence(pool, 4, 0);
+  scratch.reserve(1);
+  await executor.finish("decode", scratch);
+  await expectNext();
+});

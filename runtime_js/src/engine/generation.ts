@@ -68,9 +68,10 @@ export class Generation implements Ranked {
   ended = false;
   /** Prompt tokens found in the prefix cache when it first ran. */
   cachedTokens: number | undefined;
-  /** Milliseconds at which it first ran, and at which its first token arrived. */
+  /** Milliseconds at which it first ran, and at which the first token that was drawn arrived; tokens that were added before it. */
   began: number | undefined;
   first: number | undefined;
+  forcedFirst = 0;
   /** Filled anew for each step. */
   readonly #row: BatchRow;
   readonly #one = new Int32Array(1);
@@ -298,7 +299,7 @@ export class Generation implements Ranked {
       if (finish || this.ended) return finish;
     }
     if (this.#context.full) this.#slide(); // all draws are read: none goes beyond
-    return this.jump(now);
+    return this.jump();
   }
 
   /** Draws that are not read were made by a wrong mask: they are forgotten, with what was computed after them. */
@@ -317,7 +318,7 @@ export class Generation implements Ranked {
    *
    * @returns why it ends with them, if it does
    */
-  jump(now: number): FinishReason | undefined {
+  jump(): FinishReason | undefined {
     const { constraint, options, sampling } = this.spec;
     if (!constraint || options.logprobs !== null) return undefined;
     // One is left to be drawn: what follows the last one is settled there.
@@ -327,7 +328,7 @@ export class Generation implements Ranked {
       this.#drawn++;
       this.jumped++;
       this.uncounted = sampling.usesPenalties;
-      const finish = this.#add(id, [], now);
+      const finish = this.#add(id, []);
       if (finish || this.ended) return finish;
     }
     return undefined;
@@ -369,16 +370,19 @@ export class Generation implements Ranked {
     const goesOn = eos.has(id) || (constraint?.take(id, masks) ?? true);
     const logprobs =
       options.logprobs === null ? [] : [readLogprobs(row, options.logprobs, this.#bytes)];
-    const finish = this.#add(id, logprobs, now);
+    if (this.first === undefined) {
+      this.first = now;
+      this.forcedFirst = this.completionTokens;
+    }
+    const finish = this.#add(id, logprobs);
     if (!goesOn && this.awaits) this.#stray();
     return finish;
   }
 
   /** The same of a token whose constraint has taken it. */
-  #add(id: number, logprobs: TokenLogprobs[], now: number): FinishReason | undefined {
+  #add(id: number, logprobs: TokenLogprobs[]): FinishReason | undefined {
     const { eos, maxTokens, constraint } = this.spec;
     this.#context.push(id);
-    this.first ??= now;
     if (eos.has(id)) {
       this.onDelta({ text: this.#stops.flush(), tokens: 1, logprobs: [] });
       return "stop";

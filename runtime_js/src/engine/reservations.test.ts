@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { KvRefused } from "../errors.js";
+import type { Sequence } from "../kv/sequence.js";
 import { KvMemory } from "./kv_memory.js";
 import { type PageKeeper, Reservations } from "./reservations.js";
 
@@ -44,6 +45,16 @@ describe("room that there never will be", () => {
     expect((await waiting).matched).toBe(0);
     reservations.clear("the test is over");
   });
+});
+
+test("asking for room, and what is cached, has nothing of others evicted sooner", async () => {
+  const { reservations, reserve, kv } = open(() => false);
+  const sequence = kv.take(8) as Sequence;
+  kv.keep(sequence, tokens(8));
+  sequence.release();
+  expect(reservations.matched(tokens(12))).toBe(8);
+  await expect(reserve(12, { timeoutMs: 600_000, roomMs: 30 })).rejects.toBeInstanceOf(KvRefused);
+  expect(kv.tree.counters.lookups).toBe(0);
 });
 
 test("waiting for room may end before the pages would be given back", async () => {

@@ -37,8 +37,8 @@ export interface PageWriter {
 /** Who counts pages: the scheduler. */
 export interface PageKeeper {
   readonly kv: KvMemory;
-  /** Whether running requests can do without so many pages. */
-  spares(pages: number): boolean;
+  /** Whether running requests can do without so many pages, and without those of the sequence. */
+  spares(pages: number, sequence: Sequence): boolean;
   /** The sequence's pages are in use until `letGo`; `drop` is called when a request can't do without them. */
   keep(sequence: Sequence, drop: () => void): void;
   letGo(sequence: Sequence): void;
@@ -112,7 +112,7 @@ export class Reservations {
       const first = sequence.pages.length;
       const lacking = tokens.length - sequence.length;
       const needed = this.kv.pagesOf(tokens.length) - first;
-      if (this.keeper.spares(needed) && this.kv.reserve(sequence, lacking)) {
+      if (this.keeper.spares(needed, sequence) && this.kv.reserve(sequence, lacking)) {
         return { kvAddr: this.#add(tokens, sequence, matched, first, owner, timeoutMs), matched };
       }
       sequence.release();
@@ -132,12 +132,13 @@ export class Reservations {
   /** Whether there would be room if nothing else ran or waited. */
   #mayEverFit(needed: number, cached: number): boolean {
     const { pages } = this.kv.pool;
-    return needed + cached <= pages && fits(1, { available: pages, promised: 0, needed });
+    return fits(1, { available: pages - cached, promised: 0, needed });
   }
 
+  /** What is cached of them. Whoever asks again and again, or only asks, has others' prefixes evicted no sooner. */
   #match(tokens: Int32Array): Sequence {
     const sequence = this.kv.take(0) as Sequence;
-    sequence.adopt(this.kv.tree.match(tokens));
+    sequence.adopt(this.kv.tree.match(tokens, false));
     return sequence;
   }
 

@@ -120,9 +120,9 @@ export class Running {
     }, 0);
   }
 
-  /** Whether those that run, and one more, can do without so many pages for now. */
-  spares(pages: number): boolean {
-    const available = this.kv.available(this.#sequences());
+  /** Whether those that run, and one more, can do without so many pages for now, and without those of a sequence. */
+  spares(pages: number, sequence?: Sequence): boolean {
+    const available = this.kv.available([...this.#sequences(), ...(sequence ? [sequence] : [])]);
     return fits(this.#all.length + 1, { available, promised: this.#promised(), needed: pages });
   }
 

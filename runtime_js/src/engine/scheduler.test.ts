@@ -22,6 +22,25 @@ import { MAX_AHEAD, RunAhead } from "./run_ahead.js";
 import type { GenerationResult } from "./scheduler.js";
 
 describe("Scheduler", () => {
+  test("pages that are cached and to be held as well are none to spare", async () => {
+    const w = world({ pages: 16 });
+    const sequence = w.kv.take(40) as Sequence;
+    w.kv.keep(
+      sequence,
+      Int32Array.from({ length: 40 }, (_, i) => i % 7),
+    );
+    sequence.release();
+    const asked = submit(w, { prompt: [1, 2, 3], maxTokens: 4 });
+    await turns();
+    const cached = w.kv.take(0) as Sequence;
+    cached.adopt(w.kv.tree.match(Int32Array.from({ length: 40 }, (_, i) => i % 7)));
+    expect([w.scheduler.spares(10), w.scheduler.spares(10, cached)]).toEqual([true, false]);
+    expect(w.scheduler.spares(2, cached)).toBe(true);
+    cached.release();
+    await drain(w);
+    expectClean(w, [asked]);
+  });
+
   test("many mixed requests at once get what each gets alone, in shared steps", async () => {
     const w = world({ slots: 4 });
     const below = random(1);
@@ -309,6 +328,39 @@ describe("Scheduler", () => {
     await drain(w);
     for (const asked of all) expectTwin(asked);
     expect(prepare.mock.calls).toEqual([["decode:seqs4"]]);
+    expectClean(w, all);
+  });
+
+  test("rates are of what was computed and drawn: neither cached nor forced tokens count", async () => {
+    const w = world({ slots: 1 });
+    const prompt = Array.from({ length: 12 }, (_, i) => i);
+    const rates = () => {
+      const { prefillTokensPerSecond, decodeTokensPerSecond } = w.scheduler.stats();
+      return [prefillTokensPerSecond, decodeTokensPerSecond];
+    };
+    const all = [submit(w, { prompt, maxTokens: 5 })];
+    await drain(w); // a step takes a millisecond
+    expect(rates()).toEqual([12_000, 1000]);
+    all.push(submit(w, { prompt, maxTokens: 5 }));
+    await drain(w);
+    expect(rates()).toEqual([1000, 1000]);
+    all.push(submit(w, { prompt, maxTokens: 20, grammar: { classes: "abcdefg[hi][jk][lm]" } }));
+    await drain(w);
+    expect(rates()).toEqual([1000, 1000]);
+    for (const asked of all) expectTwin(asked);
+    expectClean(w, all);
+  });
+
+  test("an error that is nobody's is told to all, now and later", async () => {
+    const w = world();
+    const all = [submit(w, { prompt: [1, 2] }), submit(w, { prompt: [3] })];
+    w.runner.missing = () => {
+      throw new RangeError("a mistake");
+    };
+    await turns();
+    all.push(submit(w, { prompt: [4] }));
+    await turns();
+    for (const asked of all) expect(asked.settled).toMatchObject({ message: "a mistake" });
     expectClean(w, all);
   });
 

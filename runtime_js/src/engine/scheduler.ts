@@ -227,9 +227,9 @@ export class Scheduler {
     this.#wake();
   }
 
-  /** Whether those that run, and one more, can do without so many pages for now. */
-  spares(pages: number): boolean {
-    return this.#running.spares(pages);
+  /** Whether those that run, and one more, can do without so many pages for now, and without those of a sequence. */
+  spares(pages: number, sequence?: Sequence): boolean {
+    return this.#running.spares(pages, sequence);
   }
 
   /** Rejects everything under way and everything that comes later. */
@@ -284,6 +284,9 @@ export class Scheduler {
       }
       if (this.#ahead.outruns) this.#learn();
       if (this.idle) this.onIdle();
+    } catch (error) {
+      // Nobody's: whoever waits is told, instead of waiting for ever. A lost device says so itself.
+      if (!this.#runner.gpu.failure()) this.stop(error as Error);
     } finally {
       this.#pumping = false;
     }
@@ -296,8 +299,12 @@ export class Scheduler {
 
   /** While the GPU is busy: masks that steps which run ahead may need. */
   #learn(): void {
-    for (const { spec, ended } of this.#running.all) {
-      if (!ended) spec.constraint?.learn(this.#runner.masks);
+    for (const generation of [...this.#running.all]) {
+      try {
+        if (!generation.ended) generation.spec.constraint?.learn(this.#runner.masks);
+      } catch (error) {
+        this.#end(generation, error as Error);
+      }
     }
   }
 
@@ -371,7 +378,7 @@ export class Scheduler {
     this.#counts.lookedUp += spec.cache ? promptTokens : 0;
     this.#counts.cached += generation.cachedTokens;
     try {
-      const finish = generation.jump(generation.began);
+      const finish = generation.jump();
       if (finish && !generation.ended) this.#finish(generation, finish);
     } catch (error) {
       this.#end(generation, error as Error);
@@ -564,7 +571,7 @@ export class Scheduler {
     const waiting = this.#waiting.indexOf(generation);
     if (waiting >= 0) this.#waiting.splice(waiting, 1);
     else this.#running.vacate(generation);
-    this.#counts.ended(generation, generation, this.now());
+    this.#counts.ended(generation, this.now());
     const { resolve, reject, dispose } = this.#requests.get(generation) as Request;
     this.#requests.delete(generation);
     dispose();

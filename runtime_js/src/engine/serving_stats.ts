@@ -18,9 +18,9 @@ export interface ServingStats {
   completionTokens: number;
   /** Tokens that have arrived, those of running requests among them. */
   drawnTokens: number;
-  /** Prompt tokens per second until the first token, of the last request; 0 before one. */
+  /** Prompt tokens that were computed, not cached, per second until the first token was drawn, of the last request; 0 before one. */
   prefillTokensPerSecond: number;
-  /** Tokens per second after the first one, of the last request; 0 before one. */
+  /** Tokens per second after the first one that was drawn, of the last request; 0 before one. */
   decodeTokensPerSecond: number;
   /** Requests in a step, on average; 0 before one. */
   meanBatch: number;
@@ -54,6 +54,17 @@ interface Now extends Pick<ServingStats, "waiting" | "running" | "speculation" |
   evictedPages: number;
   /** Milliseconds that steps took on the host so far. */
   hostMs: { readonly plan: number; readonly encode: number };
+}
+
+/** A request that ended. Times are in milliseconds; undefined where it did not come so far. */
+interface Ended {
+  promptTokens: number;
+  cachedTokens: number | undefined;
+  completionTokens: number;
+  began: number | undefined;
+  /** When the first token that was drawn arrived, and tokens that were added before it. */
+  first: number | undefined;
+  forcedFirst: number;
 }
 
 /** Sums that {@link ServingStats} are made of. */
@@ -120,18 +131,14 @@ export class ServingCounts {
     };
   }
 
-  /** A request ended. Times are in milliseconds; undefined where it did not come so far. */
-  ended(
-    { promptTokens, completionTokens }: { promptTokens: number; completionTokens: number },
-    { began, first }: { began: number | undefined; first: number | undefined },
-    now: number,
-  ): void {
+  ended(request: Ended, now: number): void {
+    const { promptTokens, completionTokens, cachedTokens = 0, began, first, forcedFirst } = request;
     this.requests++;
     this.promptTokens += promptTokens;
     this.completionTokens += completionTokens;
     if (began === undefined || first === undefined) return;
-    this.prefillRate = rate(promptTokens, first - began);
-    this.decodeRate = rate(completionTokens - 1, now - first);
+    this.prefillRate = rate(promptTokens - cachedTokens, first - began);
+    this.decodeRate = rate(completionTokens - forcedFirst - 1, now - first);
   }
 }
 

@@ -159,7 +159,8 @@ export class Player {
   }
 
   /**
-   * Of these functions, one launch per pipeline: enough to make a driver compile all of them.
+   * Of these functions, one launch per pipeline: enough to make a driver compile all of them. Their uniform blocks are the
+   * functions' own, which so have to write them again.
    *
    * @param seen pipelines to leave out; those of the launches are added
    */
@@ -179,6 +180,7 @@ export class Player {
         add(i, pipeline, fn.grids.slice(3 * i, 3 * i + 3));
         for (const { kernel, grid } of fn.few[i] ?? []) add(i, fn.fewPipelines.get(kernel), grid);
       });
+      fn.computedFor.length = 0;
       return ready({ ...fn, own, bindGroups, grids, few: own.map(() => []) });
     });
   }

@@ -79,6 +79,19 @@ test("what was used longest ago goes first, its end before its beginning", () =>
   expect(left).toEqual([8, 0, 4]);
 });
 
+test("what is only looked at goes as early as before", () => {
+  const pool = new PagePool(9);
+  const tree = new RadixTree(pool, SIZE);
+  for (const word of ["aaaa", "bbbb"]) cache(tree, pool, word);
+  const before = { ...tree.counters };
+  const { length, pages } = tree.match(ids("aaaa"), false);
+  expect(length).toBe(4);
+  for (const page of pages) pool.release(page);
+  expect(tree.counters).toEqual(before);
+  tree.evict(1);
+  expect(["aaaa", "bbbb"].map((w) => cached(tree, pool, w))).toEqual([0, 4]);
+});
+
 test("another policy keeps what was matched most often", () => {
   const pool = new PagePool(9);
   const tree = new RadixTree(pool, SIZE, 9, leastFrequentlyUsed);

@@ -22,7 +22,7 @@ export interface Match {
 
 /** Counts since the tree was made. */
 export interface CacheCounters {
-  /** Calls of `match`, the tokens they asked for, and those that were found. */
+  /** Calls of `match` that use what they find, the tokens they asked for, and those that were found. */
   lookups: number;
   askedTokens: number;
   matchedTokens: number;
@@ -85,9 +85,11 @@ export class RadixTree {
   /**
    * The longest cached beginning of `tokens`, in time proportional to them. Whoever wants logits asks for all tokens but the
    * last: one must be computed.
+   *
+   * @param uses false: it is only looked at, and evicted no later for that
    */
-  match(tokens: ArrayLike<number>): Match {
-    const now = ++this.#time;
+  match(tokens: ArrayLike<number>, uses = true): Match {
+    const now = uses ? ++this.#time : 0;
     const { pool, pageSize } = this;
     const pages: number[] = [];
     let node = this.#root;
@@ -99,15 +101,19 @@ export class RadixTree {
       const whole = Math.floor((at + common) / pageSize) - Math.floor(at / pageSize);
       for (let i = 0; i < whole; i++) pages.push(child.pages[i] as number);
       at += common;
-      child.lastUse = now;
-      child.uses++;
+      if (uses) {
+        child.lastUse = now;
+        child.uses++;
+      }
       node = child;
       if (common < child.edge.length) break;
     }
     for (const page of pages) pool.retain(page);
-    this.counters.lookups++;
-    this.counters.askedTokens += tokens.length;
-    this.counters.matchedTokens += at;
+    if (uses) {
+      this.counters.lookups++;
+      this.counters.askedTokens += tokens.length;
+      this.counters.matchedTokens += at;
+    }
     const rest = at % pageSize;
     if (rest === 0) return { length: at, pages };
     const page = this.#pageAt(node, Math.floor(at / pageSize));

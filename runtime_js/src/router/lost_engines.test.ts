@@ -115,6 +115,18 @@ describe("an engine without room for what is sent", () => {
     expect(active()).toEqual([0, 0]);
   });
 
+  test("an abort meanwhile is told as such", async () => {
+    const { fakes, ask, active } = routed("pd", prefillDecode());
+    const controller = new AbortController();
+    const refuse = () => {
+      controller.abort();
+      return new KvRefused("no room");
+    };
+    Object.defineProperty(fakes[1], "full", { get: refuse });
+    await expect(ask(controller.signal)).rejects.toMatchObject({ name: "AbortError" });
+    expect(active()).toEqual([0, 0]);
+  });
+
   test("what is wrong with the request is said", async () => {
     const { fakes, ask } = routed("pd", prefillDecode());
     fakes[1].full = new InvalidRequestError("no such position");

@@ -90,8 +90,8 @@ export async function move(
     await from.remoteSend(prompt, { kvAddr, to, signal });
     return kvAddr.end;
   } catch (error) {
-    if (signal?.aborted || (begin === undefined && !isNamed(error, "KvRefused"))) throw error;
-    return begin ?? 0;
+    if (begin === undefined && !isNamed(error, "KvRefused")) throw error;
+    return begin ?? 0; // of a request that was aborted meanwhile, `to` says so
   } finally {
     from.release(signal);
   }

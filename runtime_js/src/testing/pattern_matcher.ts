@@ -21,6 +21,8 @@ export class PatternMatcher implements Matcher {
   static live = 0;
   /** Tokens that are said to lead to the beginning, wherever they lead. */
   static misleads: (id: number) => boolean = () => false;
+  /** What is thrown instead of an answer to a question, if anything is. */
+  static fails: (question: "place" | "leads") => Error | undefined = () => undefined;
   /** Numbers of all there were. */
   static readonly #grammars = new Map<string, number>();
   #at = 0;
@@ -44,6 +46,11 @@ export class PatternMatcher implements Matcher {
 
   #check(): void {
     if (this.#freed) throw new Error("the matcher was freed");
+  }
+
+  #answer(question: "place" | "leads"): void {
+    const error = PatternMatcher.fails(question);
+    if (error) throw error;
   }
 
   accept(token: number): boolean {
@@ -72,10 +79,12 @@ export class PatternMatcher implements Matcher {
 
   /** Places of the tail are one. */
   get place(): number {
+    this.#answer("place");
     return 1 + Math.min(this.#at, this.classes.length);
   }
 
   leads(into: Uint32Array, leads: Int32Array): void {
+    this.#answer("leads");
     this.mask(into);
     const next = 1 + Math.min(this.#at + 1, this.classes.length);
     for (let id = 0; id < this.letters.size; id++) {

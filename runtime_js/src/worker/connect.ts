@@ -85,6 +85,7 @@ export async function connectWorker<M extends MethodMap = Methods>(
   });
   worker.addEventListener("error", ({ message }) => {
     reject(new WorkerFailed(`${what} failed${message ? `: ${message}` : `; ${hint}`}`));
+    worker.terminate(); // what it holds is of no use any more
   });
   try {
     const client = connectClient<M>(worker as unknown as Port, failed);
@@ -104,11 +105,17 @@ export async function connectWorker<M extends MethodMap = Methods>(
 
 /** Connects to an engine that others may use too: the connection's end is not the engine's. */
 async function connectLink(linking: Promise<Link>, given?: Promise<never>): Promise<Connection> {
-  linking.then(
-    (link) => given?.catch(() => link.close()),
-    () => {},
-  );
-  const { port, lost, close: leave } = await unless(given, linking);
+  const {
+    port,
+    lost,
+    close: leave,
+  } = await unless(given, linking).catch((error: unknown) => {
+    linking.then(
+      (late) => late.close(),
+      () => {},
+    );
+    throw error;
+  });
   const failed = lost.then(ours);
   try {
     const { call, close } = await unless(given, connectClient(port, failed));

@@ -62,8 +62,11 @@ class OwnModel implements Holder {
 /** Serves an engine of its own on a port. @returns frees the engine */
 export function serve(port: Port, host: Host): () => void {
   const own = new OwnModel(host);
-  dispatch(port, engineHandlers(host, own, {}));
-  return () => own.unload();
+  const abort = dispatch(port, engineHandlers(host, own, {}));
+  return () => {
+    abort(new EngineUnloaded("the engine was unloaded")); // what still waits, such as for room
+    own.unload();
+  };
 }
 
 /** @param page stands for who calls: what is reserved for it goes with it */
