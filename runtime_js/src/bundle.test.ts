@@ -1,6 +1,6 @@
 /** The built package in its hosts: plain Node, a bundler, a server that renders pages. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -103,6 +103,28 @@ describe("the built package", () => {
     expect(
       outputFiles.some((f) => /new URL\("\.\/worker\.js", ?import\.meta\.url\)/.test(f.text)),
     ).toBe(true);
+  });
+
+  test("names only files of its own where bundlers look for files", () => {
+    const named = readdirSync(dist)
+      .filter((file) => file.endsWith(".js"))
+      .flatMap((file) => [
+        ...readFileSync(join(dist, file), "utf8").matchAll(
+          /new URL\("([^"]+)", ?import\.meta\.url/g,
+        ),
+      ])
+      .map(([, path = ""]) => path);
+    expect(named).toContain("grammar.wasm");
+    for (const path of named) expect(existsSync(join(dist, path)), path).toBe(true);
+  });
+
+  test("is found by `import` and by `require`", () => {
+    const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      exports: Record<string, string | Record<string, string>>;
+    };
+    for (const [name, entry] of Object.entries(exports)) {
+      if (typeof entry !== "string") expect(Object.keys(entry), name).toEqual(["types", "default"]);
+    }
   });
 
   test("names no Node module that a browser's bundler would look for", () => {

@@ -56,10 +56,11 @@ export async function compileCore(url = besideThis()): Promise<WebAssembly.Modul
 }
 
 function besideThis(): URL {
-  const built = new URL("grammar.wasm", import.meta.url);
-  return import.meta.url.endsWith(".ts")
-    ? new URL("../../dist/grammar.wasm", import.meta.url)
-    : built;
+  const here = import.meta.url;
+  // Not relative as the other one: bundlers would look for that file in the package, and some fail without it.
+  return here.endsWith(".ts")
+    ? new URL(here.replace("src/grammar/core.ts", "dist/grammar.wasm"))
+    : new URL("grammar.wasm", import.meta.url);
 }
 
 export class Core {

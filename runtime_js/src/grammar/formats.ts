@@ -10,7 +10,7 @@ const LABEL = "[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?";
 const BYTE = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const GROUP = "[0-9a-f]{1,4}";
 const IN_PATH = "([A-Za-z0-9._~!$&()*+,;=:@-]|%[0-9A-F]{2})";
-const REST = `(/${IN_PATH}*)*(\\?(${IN_PATH}|[/?])*)?(#(${IN_PATH}|[/?])*)?`;
+const REST = `(/(${IN_PATH}|/)*)?(\\?(${IN_PATH}|[/?])*)?(#(${IN_PATH}|[/?])*)?`;
 const AMOUNT = "\\d{1,9}";
 const DURATION_TIME = `T(${AMOUNT}H(${AMOUNT}M)?(${AMOUNT}S)?|${AMOUNT}M(${AMOUNT}S)?|${AMOUNT}S)`;
 const DURATION_DATE = `(${AMOUNT}Y(${AMOUNT}M)?(${AMOUNT}D)?|${AMOUNT}M(${AMOUNT}D)?|${AMOUNT}D)`;

@@ -30,7 +30,7 @@ import {
   TYPE_OF,
 } from "./schema_merge.js";
 import { objectExpression } from "./schema_objects.js";
-import { stringExpression } from "./schema_strings.js";
+import { matchesAll, stringExpression } from "./schema_strings.js";
 
 const TYPES = ["object", "array", "string", "number", "boolean", "null"];
 const MAX_MULTIPLES = 1000;
@@ -181,7 +181,8 @@ export class SchemaCompiler {
       if (keyword === "exclusiveMaximum") return (value as number) < (says as number);
       if (keyword === "minLength") return [...(value as string)].length >= (says as number);
       if (keyword === "maxLength") return [...(value as string)].length <= (says as number);
-      if (keyword === "pattern") return new RegExp(says as string, "u").test(value as string);
+      if (keyword === "multipleOf") return (value as number) % (says as number) === 0;
+      if (keyword === "pattern") return matchesAll(value as string, says, at);
       throw refuse(at, keyword, "beside enum or const can't be held to; list what is meant");
     });
   }
@@ -254,7 +255,7 @@ export class SchemaCompiler {
       throw refuse(
         at,
         lower.length > 0 ? "minimum" : "maximum",
-        "(or another bound) has more than 9 digits before or 6 after the point",
+        "(or another bound) has more than 15 digits before the point or 6 after it",
       );
     return within;
   }

@@ -97,20 +97,26 @@ export interface Bound {
   exclusive: boolean;
 }
 
+/** No number is so great. */
+const GREATEST = 1e115;
+/** Numbers from here on have no fractions, as a double has no digits left for them. */
+const MOST_WITH_FRACTION = 1e9;
+const MOST_WHOLE = 10 ** MAX_DIGITS - 1;
+
 /**
  * Numbers within bounds, without exponents and with few digits after the point.
  * @returns undefined when a bound has too many digits for that
  */
 export function numbers(min: Bound | undefined, max: Bound | undefined): Expression | undefined {
+  if (min && min.value <= -GREATEST) return numbers(undefined, max);
+  if (max && max.value >= GREATEST) return numbers(min, undefined);
   if (!min && !max) return NUMBER;
+  if ([min, max].some((bound) => bound && Math.abs(bound.value) >= MOST_WITH_FRACTION))
+    return large(min, max);
   const low = min?.value ?? Number.NEGATIVE_INFINITY;
   const high = max?.value ?? Number.POSITIVE_INFINITY;
   for (const bound of [low, high]) {
-    if (
-      Number.isFinite(bound) &&
-      (Math.abs(bound) >= 1e9 || !/^-?\d+(\.\d{1,6})?$/.test(`${bound}`))
-    )
-      return undefined;
+    if (Number.isFinite(bound) && !/^-?\d+(\.\d{1,6})?$/.test(`${bound}`)) return undefined;
   }
   const zero: Bound = { value: 0, exclusive: false };
   const positive = low < 0 || !min ? zero : min;
@@ -129,6 +135,24 @@ export function numbers(min: Bound | undefined, max: Bound | undefined): Express
       : NOTHING,
     high >= 0 ? magnitudes(positive, max) : NOTHING,
   );
+}
+
+/** Of bounds of which one is large: whole numbers, and those with fractions as far as they go. */
+function large(min: Bound | undefined, max: Bound | undefined): Expression | undefined {
+  const from = min
+    ? min.exclusive
+      ? Math.floor(min.value) + 1
+      : Math.ceil(min.value)
+    : -MOST_WHOLE;
+  const to = max ? (max.exclusive ? Math.ceil(max.value) - 1 : Math.floor(max.value)) : MOST_WHOLE;
+  if (from > MOST_WHOLE || to < -MOST_WHOLE) return undefined;
+  const whole = integers(Math.max(from, -MOST_WHOLE), Math.min(to, MOST_WHOLE));
+  const near = MOST_WITH_FRACTION - 1;
+  const low = min && min.value > -near ? min : { value: -near, exclusive: false };
+  const high = max && max.value < near ? max : { value: near, exclusive: false };
+  if (low.value > high.value) return whole;
+  const decimals = numbers(low, high);
+  return decimals && choice(whole, decimals);
 }
 
 /** Decimals from `min`, not negative, to `max`. */

@@ -2,6 +2,7 @@
  * ECMAScript regular expressions as grammar expressions. The whole text is matched: a pattern that JSON Schema would look for
  * anywhere in a text gives texts that consist of it alone, which are valid too.
  */
+import type { Condition } from "./automaton.js";
 import {
   choice,
   complement,
@@ -39,6 +40,7 @@ const ANY: Ranges = complement([
   [0x0d, 0x0d],
   [0x2028, 0x2029],
 ]);
+const ANYTHING = repeat({ kind: "class", ranges: [[0, 0x10ffff]] }, 0);
 const CONTROL: Record<string, number> = { t: 9, n: 10, v: 11, f: 12, r: 13, 0: 0 };
 const CLASSES: Record<string, Ranges> = {
   d: DIGIT,
@@ -56,16 +58,46 @@ const MAX_DEPTH = 100;
  * @throws PatternProblem
  */
 export function regex(pattern: string, character: (ranges: Ranges) => Expression): Expression {
+  const parser = parserOf(pattern, character);
+  const { expression } = parser.parse();
+  if (parser.ahead.length > 0) throw new PatternProblem("lookahead can't be held to");
+  return expression;
+}
+
+/**
+ * The same as conditions that all must hold, with a class for each character. Lookaheads at its beginning are conditions of their own;
+ * beside them there may be more behind the pattern, where it has no `$`.
+ *
+ * @param anywhere there may be more before it and behind it, where it has no `^` and `$`
+ * @throws PatternProblem
+ */
+export function conditionsOf(pattern: string, anywhere: boolean): Condition[] {
+  const parser = parserOf(pattern, (ranges) => ({ kind: "class", ranges }));
+  const { expression, begun, ended } = parser.parse();
+  const looks = parser.ahead.length > 0;
+  const before = anywhere && !begun && !looks ? [ANYTHING] : [];
+  const behind = (anywhere || looks) && !ended ? [ANYTHING] : [];
+  const more = before.length + behind.length > 0;
+  const whole = more ? sequence(...before, expression, ...behind) : expression;
+  return [{ expression: whole, negated: false }, ...parser.ahead];
+}
+
+function parserOf(pattern: string, character: (ranges: Ranges) => Expression): Parser {
+  compiled(pattern);
+  return new Parser(pattern, character);
+}
+
+/** @throws PatternProblem */
+export function compiled(pattern: string): RegExp {
   try {
-    new RegExp(pattern, "u");
+    return new RegExp(pattern, "u");
   } catch {
     try {
-      new RegExp(pattern); // what only the older syntax allows, such as \- outside of a class
+      return new RegExp(pattern); // what only the older syntax allows, such as \- outside of a class
     } catch (error) {
       throw new PatternProblem((error as Error).message);
     }
   }
-  return new Parser(pattern, character).parse();
 }
 
 /** How many characters (of `regex` with one class a character) an expression has. */
@@ -92,14 +124,17 @@ export function lengths(e: Expression): [number, number] {
   }
 }
 
-/** `begun`: a `^` was at its beginning; `ended`: a `$` at its end. */
+/** `begun`: a `^` was at its beginning; `ended`: a `$` at its end, of one of its options at least; `mixed`: not of all of them. */
 interface Part {
   expression: Expression;
   begun: boolean;
   ended: boolean;
+  mixed: boolean;
 }
 
 class Parser {
+  /** Lookaheads at the beginning. */
+  readonly ahead: Condition[] = [];
   readonly #chars: string[];
   #at = 0;
   #depth = 0;
@@ -111,31 +146,35 @@ class Parser {
     this.#chars = [...pattern];
   }
 
-  parse(): Expression {
-    const { expression } = this.#choice(true);
+  parse(): Part {
+    const part = this.#choice(true);
     if (this.#at < this.#chars.length) throw new PatternProblem("unmatched )");
-    return expression;
+    return part;
   }
 
   /** @param start whether nothing can come before it, so that `^` is true */
   #choice(start: boolean): Part {
     if (++this.#depth > MAX_DEPTH) throw new PatternProblem(`groups nest deeper than ${MAX_DEPTH}`);
-    const options: Expression[] = [];
-    let [begun, ended] = [false, false];
-    do {
-      const option = this.#sequence(start);
-      options.push(option.expression);
-      begun ||= option.begun;
-      ended ||= option.ended;
-    } while (this.#take("|"));
+    const options: Part[] = [];
+    do options.push(this.#sequence(start));
+    while (this.#take("|"));
     this.#depth--;
-    const expression = options.length === 1 ? (options[0] as Expression) : choice(...options);
-    return { expression, begun, ended };
+    const [only, ...others] = options as [Part, ...Part[]];
+    if (others.length === 0) return only;
+    if (this.#depth === 0 && this.ahead.length > 0)
+      throw new PatternProblem("lookahead in one of several options can't be held to");
+    const ended = options.some((option) => option.ended);
+    return {
+      expression: choice(...options.map(({ expression }) => expression)),
+      begun: options.some((option) => option.begun),
+      ended,
+      mixed: ended && options.some((option) => option.mixed || !option.ended),
+    };
   }
 
   #sequence(start: boolean): Part {
     const parts: Expression[] = [];
-    let [begun, ended] = [false, false];
+    let [begun, ended, mixed] = [false, false, false];
     while (this.#at < this.#chars.length && !this.#next("|") && !this.#next(")")) {
       if (ended && !this.#next("$")) throw new PatternProblem("$ before the end can't be held to");
       if (this.#take("^")) {
@@ -148,16 +187,31 @@ class Parser {
         ended = true;
         continue;
       }
+      if (start && parts.length === 0 && this.#depth === 1 && this.#lookahead()) continue;
       const atom = this.#atom(start && parts.length === 0);
       const [min, max] = this.#quantifier();
       if ((min !== 1 || max !== 1) && (atom.begun || atom.ended))
         throw new PatternProblem("^ or $ in a group that repeats can't be held to");
       begun ||= atom.begun;
       ended = atom.ended;
+      mixed ||= atom.mixed;
       parts.push(min === 1 && max === 1 ? atom.expression : repeat(atom.expression, min, max));
     }
     const expression = parts.length === 1 ? (parts[0] as Expression) : sequence(...parts);
-    return { expression, begun, ended };
+    return { expression, begun, ended, mixed };
+  }
+
+  /** Whether there was one. */
+  #lookahead(): boolean {
+    const opened = this.#chars.slice(this.#at, this.#at + 3).join("");
+    if (opened !== "(?=" && opened !== "(?!") return false;
+    this.#at += 3;
+    const { expression, ended, mixed } = this.#choice(true);
+    if (!this.#take(")")) throw new PatternProblem("unmatched (");
+    if (mixed) throw new PatternProblem("$ in one option of a lookahead can't be held to");
+    const whole = ended ? expression : sequence(expression, ANYTHING);
+    this.ahead.push({ expression: whole, negated: opened === "(?!" });
+    return true;
   }
 
   #atom(first: boolean): Part {
@@ -166,6 +220,7 @@ class Parser {
       expression: this.character(ranges),
       begun: false,
       ended: false,
+      mixed: false,
     });
     if (c === "(") {
       if (this.#take("?")) {

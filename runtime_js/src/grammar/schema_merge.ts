@@ -1,5 +1,6 @@
 /** A JSON Schema with its `allOf`, and what stands beside a `$ref`, merged into one set of keywords. */
 import { GrammarError } from "../errors.js";
+import { SchemaNames } from "./schema_names.js";
 
 export type Schema = boolean | Keywords;
 export type Keywords = Record<string, unknown>;
@@ -10,11 +11,12 @@ export interface Node {
   choices: { keyword: "anyOf" | "oneOf"; options: Schema[]; at: string }[];
 }
 
-/** What says nothing about which values are valid. */
+/** What says nothing about which values are valid; OpenAPI's `discriminator` says again what a `oneOf` does. */
 const ANNOTATIONS = new Set(
-  "title description default examples example deprecated readOnly writeOnly $comment $schema $id $defs definitions contentMediaType contentEncoding".split(
-    " ",
-  ),
+  (
+    "title description default examples example deprecated readOnly writeOnly $comment $schema $id $anchor $defs definitions " +
+    "contentMediaType contentEncoding contentSchema discriminator"
+  ).split(" "),
 );
 const OBJECT =
   "properties required additionalProperties unevaluatedProperties patternProperties propertyNames minProperties maxProperties";
@@ -66,21 +68,26 @@ export function both(a: Schema | undefined, b: Schema | undefined): Schema {
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 export class SchemaMerger {
-  constructor(private readonly root: unknown) {}
+  readonly #names: SchemaNames;
+
+  constructor(root: unknown) {
+    this.#names = new SchemaNames(root);
+  }
 
   /**
    * What a `$ref` names.
    * @throws GrammarError
    */
   resolve(ref: unknown, at: string): { schema: Schema; at: string } {
-    if (typeof ref !== "string" || !/^#(\/|$)/.test(ref))
+    const named = typeof ref === "string" ? this.#names.find(ref) : undefined;
+    if (!named)
       throw refuse(
         at,
         "$ref",
-        `is ${JSON.stringify(ref)}: only references within the schema, "#/…", can be followed`,
+        `is ${JSON.stringify(ref)}: only references within the schema, "#/…", an "$id" or an "$anchor" of it, can be followed`,
       );
-    let found: unknown = this.root;
-    const path = ref === "#" ? [] : ref.slice(2).split("/");
+    let { schema: found } = named;
+    const path = named.pointer.split("/").slice(1);
     for (const part of path) {
       let key = part;
       try {
@@ -91,7 +98,7 @@ export class SchemaMerger {
         throw refuse(at, "$ref", `names ${ref}, which the schema doesn't have`);
       found = (found as Keywords)[key];
     }
-    return { schema: found as Schema, at: ref.slice(1) };
+    return { schema: found as Schema, at: named.at + named.pointer };
   }
 
   /** @returns `false` if nothing is valid */
@@ -113,7 +120,10 @@ export class SchemaMerger {
     const choices: Node["choices"] = [];
     for (const [keyword, value] of Object.entries(schema)) {
       if (value === undefined || ANNOTATIONS.has(keyword) || keyword.startsWith("x-")) continue;
-      if (keyword === "uniqueItems" && value === false) continue;
+      if (keyword === "uniqueItems" && (value === false || Number(schema["maxItems"] ?? 2) < 2))
+        continue;
+      if (keyword === "not" && value === false) continue;
+      if (keyword === "not" && (value === true || same(value, {}))) return false; // how zod writes `never`
       if (!KNOWN.has(keyword)) throw refuse(at, keyword, "can't be held to");
       if (keyword === "$ref") {
         const target = this.resolve(value, at);
@@ -125,6 +135,8 @@ export class SchemaMerger {
       } else if (keyword === "anyOf" || keyword === "oneOf") {
         const options = list(value, at, keyword) as Schema[];
         choices.push({ keyword, options, at: step(at, keyword) });
+      } else if (keyword === "pattern" && typeof value !== "string") {
+        throw refuse(at, keyword, "must be a string");
       } else if (keyword === "const") {
         members.push({ keywords: { enum: [value] }, choices: [] });
       } else {
@@ -185,6 +197,8 @@ function mergeOne(keyword: string, a: unknown, b: unknown, at: string): unknown 
     case "maxItems":
     case "maxProperties":
       return Math.min(a as number, b as number);
+    case "pattern":
+      return [...new Set([a, b].flat())]; // strings, which flatten() has seen to
     default:
       throw refuse(
         at,

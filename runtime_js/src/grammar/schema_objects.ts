@@ -24,6 +24,7 @@ import {
   STRING,
   WS,
 } from "./json_rules.js";
+import { compiled } from "./regex.js";
 import { type Keywords, refuse, type Schema, step } from "./schema_merge.js";
 import { patternExpression } from "./schema_strings.js";
 
@@ -119,7 +120,7 @@ function otherEntry(
         "can be held to with one pattern, and without propertyNames",
       );
     const key = patternExpression(pattern, step(at, "patternProperties"), pattern);
-    const taken = named.find((name) => new RegExp(pattern, "u").test(name));
+    const taken = named.find((name) => compiled(pattern).test(name));
     if (taken !== undefined)
       throw refuse(
         at,

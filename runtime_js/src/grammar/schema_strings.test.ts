@@ -100,6 +100,15 @@ const ZOD: Record<string, z.ZodType> = {
     .regex(/^[a-z"]+$/),
   maxAndStart: z.string().startsWith("ab").max(6),
   longEmail: z.email().max(254),
+  shortEmail: z.email().max(20),
+  startAndEnd: z.string().startsWith("0x").endsWith("0"),
+  startAndRegex: z
+    .string()
+    .startsWith("x0")
+    .regex(/^[a-z\d]+$/),
+  includesTwice: z.string().includes("x").includes("0").max(40),
+  emailOfOne: z.email().endsWith("@x.com"),
+  longUrl: z.url().max(2048),
   trimmed: z.string().trim(),
   length: z.string().length(3),
   nonempty: z.string().nonempty(),
@@ -121,8 +130,7 @@ test.each(Object.entries(ZOD))("values of zod's %s", (_, type) => {
 test.each<[string, z.ZodType, string]>([
   ["a lookahead and \\p of a format that isn't known", z.emoji(), "/pattern"],
   ["a format without a pattern that isn't known", z.jwt(), "/format"],
-  ["two patterns", z.string().startsWith("a").endsWith("b"), "/pattern"],
-  ["a length over several open parts", z.email().max(20), "/maxLength"],
+  ["a length over several open parts", z.url().max(40), "/maxLength"],
 ])("zod's %s is refused by name", (_, type, pointer) => {
   expect(refusal(z.toJSONSchema(type))).toBe(pointer);
 });
@@ -136,7 +144,7 @@ describe("a pattern and a format", () => {
   });
 
   test("the format is, where the pattern can't be and says no more", () => {
-    const schema = { type: "string", pattern: "^(?=.*-)[^]*$", format: "date" };
+    const schema = { type: "string", pattern: "^(?!.*(?=/))[^]*$", format: "date" };
     expect([allows(schema, "2024-02-29"), allows(schema, "2023-02-29")]).toEqual([true, false]);
   });
 
@@ -148,8 +156,8 @@ describe("a pattern and a format", () => {
   });
 
   test.each<[unknown, string]>([
-    [{ type: "string", pattern: "^(?=2024)", format: "date" }, "/pattern"], // says more
-    [{ type: "string", pattern: "^(?=a)", format: "nobody-knows" }, "/pattern"],
+    [{ type: "string", pattern: "(?<=2024)", format: "date" }, "/pattern"], // says more
+    [{ type: "string", pattern: "(?<=a)", format: "nobody-knows" }, "/pattern"],
     [{ type: "string", pattern: "(", format: "date" }, "/pattern"],
     [{ type: "string", pattern: 5, format: "date" }, "/pattern"],
   ])("%j is refused", (schema, pointer) => expect(refusal(schema)).toBe(pointer));
@@ -169,6 +177,43 @@ test("lengths beside a pattern are counted in characters, escapes as one", () =>
     "/minLength",
   );
   expect(refusal({ type: "string", pattern: "^aa$", minLength: 3 })).toBe("");
-  expect(refusal({ type: "string", pattern: "^a+b+$", minLength: 3 })).toBe("/minLength");
-  expect(refusal({ type: "string", pattern: "^(ab?)+$", maxLength: 3 })).toBe("/maxLength");
+  const open = { type: "string", pattern: "^(ab?)+b+$", minLength: 3, maxLength: 5 };
+  const ofOpen = ["ab", "abb", "aab", "ababb", "aaaab", "abbbbb", "aba"];
+  expect(ofOpen.filter((text) => allows(open, text))).toEqual(["abb", "aab", "ababb", "aaaab"]);
+  expect(refusal({ ...open, maxLength: 5000 })).toBe("/minLength");
+});
+
+test("of a long URL no part is cut short before others", () => {
+  const schema = { type: "string", format: "uri", minLength: 1, maxLength: 2083 }; // pydantic's HttpUrl
+  const path = `https://a.example.org/${"long-name/".repeat(10)}`;
+  const texts = [path, `${path}?q=${"x".repeat(100)}#end`, "http://a"];
+  expect(texts.map((text) => allows(schema, text))).toEqual([true, true, true]);
+  expect(allows(schema, `${path}${"y".repeat(2083)}`)).toBe(false);
+});
+
+describe("patterns together, and lookaheads", () => {
+  const allOf = [{ pattern: "^a" }, { pattern: "b$" }, { pattern: 'c"\\n' }];
+  test.each<[object, string[], string[]]>([
+    [{ allOf }, ['ac"\nb', 'aé\nc"\n\nxb'], ['ac"\n', 'bc"\nb', "ab"]],
+    [{ allOf: [{ pattern: "a" }, { pattern: "b" }], maxLength: 3 }, ["ab", "bxa"], ["aa", "axxb"]],
+    [{ pattern: "^(?=.*\\d)(?=.*[a-z]).{4,6}$" }, ["abc1", "1AAAAb"], ["abcd", "a1", "abcdef1"]],
+    [{ pattern: "^(?!.*--)[a-z-]+$" }, ["a-b-c", "-"], ["a--b", ""]],
+    [
+      { pattern: "^(?!^[-+.]*$)[+-]?0*\\d*\\.?\\d*$" },
+      ["-1.5", "0", ".5"],
+      ["", "-", "+.", "1.5.2"],
+    ], // pydantic's Decimal
+    [{ pattern: "^(?=a$|b$)[^]" }, ["a", "b"], ["c", "ab"]],
+    [{ pattern: "^(?=2024)", format: "date" }, ["2024-02-29"], ["2023-01-01", "2024"]],
+  ])("%j", (schema, valid, invalid) => {
+    const typed = { type: "string", ...schema };
+    expect(valid.filter((text) => !allows(typed, text))).toEqual([]);
+    expect(invalid.filter((text) => allows(typed, text))).toEqual([]);
+  });
+
+  test("say which of listed values are left", () => {
+    const values = { enum: ["a-b", "c-d", "x"], pattern: "^[a-z]\\-[a-z]$" }; // \- is of the older syntax
+    expect(allows(values, "a-b")).toBe(true);
+    expect(allows(values, "x")).toBe(false);
+  });
 });

@@ -63,6 +63,12 @@ export const SCHEMAS: unknown[] = [
   { type: "number", exclusiveMaximum: -0.5 },
   { type: "number", minimum: 99.9, maximum: 100.1 },
   { type: "number", exclusiveMinimum: 3, maximum: 3.000001 },
+  { type: "number", minimum: -3.4028234663852886e38, maximum: 3.4028234663852886e38 },
+  { type: "number", minimum: -1.7976931348623157e308, maximum: 1.7976931348623157e308 },
+  { type: "number", minimum: 0, maximum: 1e12 },
+  { type: "number", exclusiveMinimum: 1.6e12 },
+  { type: "number", minimum: -2.5e9, exclusiveMaximum: -1.5 },
+  { enum: [5, 7, 10.5, 15], multipleOf: 5 },
   // strings
   { type: "string", minLength: 3 },
   { type: "string", maxLength: 4 },
@@ -107,6 +113,7 @@ export const SCHEMAS: unknown[] = [
   { type: "array", minItems: 3, maxItems: 3, items: { enum: ["a", "b"] } },
   { items: { type: "null" }, minItems: 1 },
   { type: "array", uniqueItems: false, items: {} },
+  { type: "array", uniqueItems: true, items: { type: "string" }, maxItems: 1 },
   // objects
   {
     type: "object",
@@ -172,6 +179,11 @@ export const SCHEMAS: unknown[] = [
   { type: "object", properties: { never: false, a: { type: "integer" } } },
   {
     type: "object",
+    properties: { never: { not: {} }, a: { not: false } },
+    additionalProperties: { not: {} },
+  },
+  {
+    type: "object",
     properties: { 'a"b\\': { type: "null" }, "\n": { type: "null" } },
     required: ['a"b\\', "\n"],
   },
@@ -186,6 +198,11 @@ export const SCHEMAS: unknown[] = [
       shape("circle", { radius: { type: "number", minimum: 0 } }),
       shape("square", { side: { type: "integer" } }),
     ],
+  },
+  {
+    $defs: { cat: shape("cat", { lives: { type: "integer" } }), dog: shape("dog", {}) },
+    discriminator: { propertyName: "kind", mapping: { cat: "#/$defs/cat", dog: "#/$defs/dog" } },
+    oneOf: [{ $ref: "#/$defs/cat" }, { $ref: "#/$defs/dog" }],
   },
   {
     oneOf: [
@@ -316,6 +333,32 @@ export const SCHEMAS: unknown[] = [
         ],
       },
     },
+  },
+  {
+    $id: "Tree",
+    type: "object",
+    properties: {
+      leaf: { type: "boolean" },
+      trees: { type: "array", items: { $ref: "Tree" }, maxItems: 2 },
+    },
+    required: ["leaf"],
+  },
+  {
+    $defs: {
+      Link: { $id: "Link", type: "object", properties: { next: { $ref: "Link" } } },
+      no: { $anchor: "n", type: "null" },
+    },
+    anyOf: [{ $ref: "Link" }, { $ref: "#n" }],
+  },
+  {
+    $id: "https://example.org/whole.json",
+    $defs: { part: { $id: "part.json", type: "object", properties: { "a/b": { type: "null" } } } },
+    type: "array",
+    prefixItems: [
+      { $ref: "part.json" },
+      { $ref: "https://example.org/part.json#/properties/a~1b" },
+    ],
+    minItems: 2,
   },
   // what a tool or a form looks like
   {
