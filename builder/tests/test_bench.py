@@ -116,6 +116,7 @@ def test_sides(pack: Path, runtime: Path, older: Path) -> None:
         (["PACK", "--in", "netscape"], "Usage", "netscape"),
         (["PACK", "--plot", "x.jpeg"], "InvalidOptionError", ".svg or .png"),
         (["PACK", "--json", "nowhere/x.json"], "InvalidOptionError", "no folder"),
+        (["PACK", "--json", "."], "InvalidOptionError", "cannot be written"),
         (["PACK", "--runtime", "nowhere"], "RuntimeNotFoundError", "index.js"),
         (["PACK", "--runtime", "OLDER"], "RuntimeNotFoundError", "only the second may be older"),
         (["PACK", "--runtime-b", "OLDER", "--context", "8"], "InvalidOptionError", "use --prompt"),

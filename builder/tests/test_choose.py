@@ -40,6 +40,20 @@ def test_what_records_of_an_adapter_are_kept_by(case: dict[str, Any]) -> None:
     assert adapter_kind(*case["info"]) == AdapterKind(*case["kind"])
 
 
+@pytest.mark.parametrize(
+    ("info", "software"),
+    [
+        (("mesa", "llvmpipe", "", ""), True),
+        (("google", "swiftshader", "", "SwiftShader Device (LLVM 10.0.0)"), True),
+        (("", "", "", "llvmpipe (LLVM 15.0.6, 256 bits)"), True),
+        (("apple", "metal-3", "", "Apple M2"), False),
+        (("", "", "", ""), False),
+    ],
+)
+def test_software_adapters_are_told(info: tuple[str, str, str, str], software: bool) -> None:
+    assert adapter_kind(*info).software is software
+
+
 def test_wgpu_adapters_have_the_vendors_of_browsers() -> None:
     info = {
         "vendor": "NVIDIA",

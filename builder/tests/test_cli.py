@@ -14,7 +14,7 @@ from webbuild.cli import run
 from webbuild.errors import ModelNotFoundError
 from webbuild.sources import aliases
 
-COMMANDS = ("pack", "synth", "serve", "inspect", "bench")
+COMMANDS = ("pack", "synth", "serve", "inspect", "verify", "bench", "tune")
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +33,9 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_arguments_show_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 2
     captured = capsys.readouterr()
-    assert "Usage: webbuild" in captured.out + captured.err
+    assert captured.err.startswith("Usage: webbuild")
+    assert "\n  webbuild" in captured.err or "\n    webbuild pack" in captured.err
+    assert "..." not in captured.err.partition("Commands:")[2]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,6 +83,39 @@ def test_bugs_are_told_from_mistakes(
     monkeypatch.setattr("webbuild.sources.open_source", fail)
     assert run(["pack", str(write_model(tmp_path))]) == 1
     assert "error[Internal]: ZeroDivisionError: oops; this is a bug" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/a/config.json"),
+            "/a/config.json cannot be use",
+        ),
+        (OSError(28, "No space left on device"), "a write failed: No space left on device; free"),
+    ],
+)
+def test_what_the_system_refuses_is_no_bug(
+    error: OSError,
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("webbuild.sources.open_source", fail)
+    assert run(["pack", str(write_model(tmp_path))]) == 2
+    assert f"error[FileAccessError]: {words}" in capsys.readouterr().err
+
+
+def test_what_comes_next_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_model(tmp_path)
+    assert run(["synth", str(source), "-o", str(tmp_path / "my model"), "-q"]) == 0
+    assert capsys.readouterr().out == ""
+    assert run(["synth", str(source), "-o", str(tmp_path / "my model"), "--force"]) == 0
+    assert f"Next: webbuild pack '{tmp_path}/my model'\n" in capsys.readouterr().out
 
 
 def test_help_does_not_wait_for_the_compiler() -> None:

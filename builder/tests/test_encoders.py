@@ -23,7 +23,7 @@ from webbuild.errors import (
 )
 from webbuild.models import EncoderConfig, parameters, read_config
 from webbuild.native import NativeEncoder, NativeModel
-from webbuild.pack import PackOptions
+from webbuild.pack import PackOptions, Reporter
 from webbuild.pack.embedding import embedding_info
 from webbuild.reference import (
     ENCODER_BOUNDS,
@@ -104,8 +104,9 @@ def test_what_cannot_be_embedded_is_refused(folder: Path) -> None:
 def test_verify_measures_both_tiers(folder: Path) -> None:
     said: list[str] = []
     source, pack = prepare(CASES[1], folder)
-    verify_pack(pack, None, said.append)
-    verify_pack(pack, source, said.append)
+    quiet = Reporter(quiet=True)
+    verify_pack(pack, None, said.append, quiet)
+    verify_pack(pack, source, said.append, quiet)
     assert [line[:5] for line in said] == ["f16: ", "f32: "] * 2
     assert "max relative error of the vectors" in said[0]
 

@@ -83,6 +83,7 @@ def test_broken_headers(tmp_path: Path, what: str) -> None:
         (b"", "truncated"),
         (b"\x10\0\0\0\0\0\0\0{}", "truncated"),
         (b"\xff\xff\xff\xff\xff\0\0\0{}", "over the format's limit"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (b"\x02\0\0\0\0\0\0\0[]", "no JSON object"),
         (b"\x02\0\0\0\0\0\0\0{x", "not valid JSON"),
         (b"\x01\0\0\0\0\0\0\0\xff", "not valid JSON"),

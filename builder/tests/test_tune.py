@@ -20,7 +20,7 @@ from yarl import URL
 
 from webbuild.browser import open_browser
 from webbuild.cli import run
-from webbuild.errors import BenchmarkFailedError, InvalidOptionError
+from webbuild.errors import BenchmarkFailedError, InvalidOptionError, OutputNotWritableError
 from webbuild.pack import Reporter
 from webbuild.schema.tuning import AdapterKind
 from webbuild.tune import RunnerOptions, TuneOptions, command, rules, tune
@@ -239,6 +239,21 @@ def test_bad_options(
     error = capsys.readouterr().err
     assert "error[InvalidOptionError]" in error
     assert words in error
+
+
+def test_rules_that_fail_are_refused_by_name(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.py"
+    rules.write_text("this is no Python")
+    options = TuneOptions(None, (SHAPE,), RunnerOptions(), out=tmp_path / "db", rules=(rules,))
+    with pytest.raises(InvalidOptionError, match=r"rules\.py: SyntaxError: .*mend the file"):
+        tune(options, Reporter(quiet=True))
+
+
+def test_records_that_could_not_be_kept_are_not_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    options = TuneOptions(None, (SHAPE,), RunnerOptions(), out=tmp_path / "file" / "db.json")
+    with pytest.raises(OutputNotWritableError, match=r"cannot write .*db\.json"):
+        tune(options, Reporter(quiet=True))
 
 
 def test_a_broken_database_is_not_overwritten(tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ class WebbuildError(Exception):
     """Base of all errors that a user can cause and mend. The message says what to do."""
 
 
+class FileAccessError(WebbuildError):
+    """The system does not let a file be read or written; `OSError` becomes this at the end."""
+
+
 # --- finding the model -------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -142,10 +143,17 @@ def check_outputs(options: BenchOptions) -> None:
     for path in (options.json_file, options.trace, options.plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise InvalidOptionError(f"{path.parent} is no folder: make it first")
+        if path is not None and (path.is_dir() or not os.access(_nearest(path), os.W_OK)):
+            raise InvalidOptionError(f"{path} cannot be written: name another file")
     if options.plot is not None:
         if options.plot.suffix not in (".svg", ".png"):
             raise InvalidOptionError(f"--plot {options.plot}: the name ends in .svg or .png")
         require_plots()
+
+
+def _nearest(path: Path) -> Path:
+    """The file, or the folder that it will be in."""
+    return path if path.exists() else path.absolute().parent
 
 
 def require_plots() -> None:

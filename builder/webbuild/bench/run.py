@@ -12,6 +12,7 @@ from typing import Any
 from webbuild.errors import BenchmarkFailedError, WebbuildError
 from webbuild.schema.bench_report import REPORT_VERSION, BenchReport, CaseReport, LoadReport
 from webbuild.schema.folder import PackFolder
+from webbuild.schema.tuning import adapter_kind
 from webbuild.traffic import StepTraffic, decode_traffic
 
 from .agent import Agent, chromium_agent, dawn_agent
@@ -176,20 +177,20 @@ async def _load(
     return answer, loads
 
 
-#: In what the software adapters that there are say of themselves.
-_SOFTWARE = ("llvmpipe", "swiftshader")
-
-
 def _count(side: _Side, cases: tuple[Case, ...]) -> None:
     """Bytes per decode step. An older pack under an older runtime is not ours to read."""
     with contextlib.suppress(WebbuildError):
         pack = PackFolder.open(side.subject.pack)
         info = side.loaded["info"]
-        about = " ".join(str(value) for value in info["adapter"].values()).lower()
-        software = any(name in about for name in _SOFTWARE)
+        fields = ("vendor", "architecture", "device", "description")
+        kind = adapter_kind(*(str(info["adapter"].get(name, "")) for name in fields))
         for case in cases:
             side.traffic[case.context] = decode_traffic(
-                pack.program, pack.kernels.kernels, info["tier"], case.context, software=software
+                pack.program,
+                pack.kernels.kernels,
+                info["tier"],
+                case.context,
+                software=kind.software,
             )
 
 

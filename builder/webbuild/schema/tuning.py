@@ -29,6 +29,11 @@ class AdapterKind:
     vendor: str
     architecture: str
 
+    @property
+    def software(self) -> bool:
+        """Whether it is one of the software adapters that `adapter_kind` tells."""
+        return self in _SOFTWARE.values()
+
 
 #: Software adapters by a part of their names: whoever runs them, and whichever ids they claim
 #: (browsers take Mesa's only under SwiftShader's).

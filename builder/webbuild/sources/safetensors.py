@@ -24,6 +24,13 @@ from webbuild.errors import SafetensorsError
 #: Longest header that the reference implementation reads.
 MAX_HEADER = 100_000_000
 
+#: How the text begins that stands for a large file in a clone without Git LFS.
+LFS_POINTER = b"version https://git-lfs"
+IS_POINTER = (
+    "is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder, or download the "
+    "model again"
+)
+
 _ITEMSIZE = {
     type_name: nbytes
     for nbytes, type_names in {
@@ -103,6 +110,9 @@ def read_header(path: Path) -> dict[str, Tensor]:
         if len(prefix) < 8:
             raise SafetensorsError(f"{path} is truncated: {size} bytes hold no header; {_AGAIN}")
         length = int.from_bytes(prefix, "little")
+        if prefix + file.read(len(LFS_POINTER) - 8) == LFS_POINTER:
+            raise SafetensorsError(f"{path} {IS_POINTER}")
+        file.seek(8)
         if length > MAX_HEADER:
             raise SafetensorsError(f"{path}: header of {length} bytes is over the format's limit")
         if 8 + length > size:

@@ -21,7 +21,7 @@ from webbuild.errors import (
 )
 from webbuild.sources.aliases import aliases
 from webbuild.sources.hub import Repository
-from webbuild.sources.safetensors import Tensor, read_header
+from webbuild.sources.safetensors import IS_POINTER, LFS_POINTER, Tensor, read_header
 from webbuild.sources.tokenizer import as_loaded
 
 INDEX = "model.safetensors.index.json"
@@ -285,8 +285,11 @@ class ModelSource:
         path = self.folder / name
         if not path.is_file():
             raise MissingFileError(f"{self.folder} lacks {name}: {advice}")
+        data = path.read_bytes()
+        if data.startswith(LFS_POINTER):
+            raise InvalidConfigError(f"{path} {IS_POINTER}")
         try:
-            value = json.loads(path.read_text("utf-8"))
+            value = json.loads(data.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise InvalidConfigError(f"{path} is not valid JSON: {error}") from None
         if not isinstance(value, dict):

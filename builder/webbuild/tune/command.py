@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import runpy
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from webbuild.errors import InvalidOptionError
 from webbuild.pack import Reporter
+from webbuild.pack.output import named_write_errors
 from webbuild.schema.folder import PackFolder
+from webbuild.tables import show
 from webgpu_kernels.attrs import BadAttributeError
 from webgpu_kernels.launch import Tier
 from webgpu_kernels.records import RecordsError, TuningRecord, merge, read_records, write_records
@@ -60,8 +62,14 @@ def tune(options: TuneOptions, reporter: Reporter) -> Outcome:
     for path in options.rules:
         if not path.is_file():
             raise InvalidOptionError(f"--rules {path}: there is no such file")
-        runpy.run_path(str(path))
+        try:
+            runpy.run_path(str(path))
+        except Exception as error:
+            raise InvalidOptionError(
+                f"--rules {path}: {type(error).__name__}: {error}; mend the file"
+            ) from error
     known = _read(options.out)
+    _check_writable(options.out)
     ops, tvm_ops = _ops(options, reporter)
     outcome = Outcome()
     interrupted = False
@@ -71,7 +79,6 @@ def tune(options: TuneOptions, reporter: Reporter) -> Outcome:
         interrupted = True
     finally:
         if outcome.records:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
             write_records(options.out, merge(known, outcome.records))
     for line in (*outcome.refused, *outcome.skipped):
         reporter.warn(line)
@@ -117,6 +124,14 @@ def _read(path: Path) -> list[TuningRecord]:
         return read_records(path)
     except RecordsError as error:
         raise InvalidOptionError(f"--out: {error}") from None
+
+
+def _check_writable(path: Path) -> None:
+    """Raises OutputNotWritableError or DiskFullError now, not when measurements are to be kept."""
+    with named_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.part"):
+            pass
 
 
 def _ops(options: TuneOptions, reporter: Reporter) -> tuple[list[Op], list[TvmOp]]:
@@ -189,7 +204,7 @@ def _print(outcome: Outcome) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for title in ("kernel", "tier", "tuning"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for title in ("µs", "default µs", "ratio"):
         table.add_column(title, justify="right")
     for record in outcome.records:
@@ -201,4 +216,4 @@ def _print(outcome: Outcome) -> None:
             f"{record.baseline:,.1f}",
             f"{record.baseline / record.microseconds:.2f}",
         )
-    Console(highlight=False).print(table)
+    show(table, width=140)
