@@ -184,16 +184,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 {% endif %}
   workgroupBarrier();
-{# v: vector of x, r: row, j: column, g: four rows. #}
-{% if grouped %}
+{# v: vector of x, r: row, j: column, g: four rows. With many columns a loop over v: unrolled, its text is long to compile. #}
+{% set rolled = many and grouped %}
+{# A group's products are added up and scaled once; where these are so many sums more that few subgroups would find
+   registers, weights are scaled instead. #}
+{% set scaled = rolled and COLUMNS * TEAM_ROWS * (matrices | length) >= 32 %}
+{% set total = "product" if grouped and not scaled else "sum" %}
+{% if total == "product" %}
 {% for p in matrices %}
 {% for j in range(COLUMNS * TEAM_ROWS // 4) %}
   var {{ p }}product{{ j }} = vec4<f32>();
 {% endfor %}
 {% endfor %}
 {% endif %}
-{# With many columns a loop over v: unrolled, its text is long to compile. #}
-{% set rolled = many and grouped %}
 {% for v in (["v"] if rolled else range(LOAD_VECTORS * LOADS)) %}
   {{ "for (var v = 0u; v < %du; v++) {" % LOAD_VECTORS if rolled else "{" }}
 {% for j in range(COLUMNS) %}
@@ -202,19 +205,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for p in matrices %}
 {% for r in range(TEAM_ROWS) %}
 {% if rolled %}
-    let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}{{ "[v / 2u] >> (v % 2u * 16u)" if q4 else "[v]" }});
+    let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}{{ "[v / 2u] >> (v % 2u * 16u)" if q4 else "[v]" }}){{ " * %ss%d" % (p, r) if scaled }};
 {% elif grouped %}
     let {{ p }}w{{ r }} = weights({{ p }}words{{ r }}.{{ "xyzw"[v // (SHIFTS | length)] }}{{ SHIFTS[v % (SHIFTS | length)] }});
 {% endif %}
 {% for j in range(COLUMNS) %}
 {% set w = "%sw%d" % (p, r) if grouped else "%sw%d_%d" % (p, r, v) %}
-    {{ p }}{{ "product" if grouped else "sum" }}{{ j * (TEAM_ROWS // 4) + r // 4 }}.{{ "xyzw"[r % 4] }} += {{ ("dot(%s, x%d)" if wide else "%s * x%d") % (w, j) }};
+    {{ p }}{{ total }}{{ j * (TEAM_ROWS // 4) + r // 4 }}.{{ "xyzw"[r % 4] }} += {{ ("dot(%s, x%d)" if wide else "%s * x%d") % (w, j) }};
 {% endfor %}
 {% endfor %}
 {% endfor %}
   }
 {% endfor %}
-{% if grouped %}
+{% if total == "product" %}
 {% for p in matrices %}
 {% for j in range(COLUMNS * TEAM_ROWS // 4) %}
 {% set r = 4 * (j % (TEAM_ROWS // 4)) %}
