@@ -7,7 +7,7 @@ from typing import Any
 
 from webbuild.errors import UnsupportedTokenizerError
 
-_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+_FLAGS = ("single_word", "lstrip", "rstrip", "special", "normalized")
 #: What transformers takes a special token for that is named and nothing more.
 _SPECIAL = {**dict.fromkeys(_FLAGS, False), "special": True}
 _NAMED = tuple(f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
@@ -49,9 +49,10 @@ def _added(
             for text, index in legacy.items()
             if text not in added
         }
+    counted = _FLAGS if tokenizer.get("normalizer") else _FLAGS[:-1]
     for token in listed.values():
         content = token["content"]
-        flags = {flag: token[flag] for flag in _FLAGS if flag in token}
+        flags = {flag: token[flag] for flag in counted if flag in token}
         if content in added:
             added[content] = {**added[content], **flags}
         elif content in ids:

@@ -126,7 +126,7 @@ test("requests without limits take a sampler of their own, which the load makes 
   expect(await answer(greedy, null, "hi", unlimited)).toEqual({ text: plain, created: 0 });
   expect((await answer(greedy, 2, "hi", unlimited)).text).toBe(plain);
 
-  const nucleus = await loadBoth({ temperature: 1, top_p: 0.9 });
+  const nucleus = await loadBoth({ do_sample: true, temperature: 1, top_p: 0.9 });
   expect(nucleus.executor.unfinished).toEqual(["decode", "logprobs", "sample_plain"]);
   // What is ready does it too.
   expect((await answer(nucleus, null, "hi", unlimited)).text).toBe(whole);

@@ -15,12 +15,15 @@ export interface TextParts {
   defaults: SamplingDefaults;
 }
 
-/** Sampling settings of requests that name none: the pack's generation_config.json, if it has one. */
+/** Sampling settings of requests that name none: the pack's generation_config.json, if it has one. As in transformers, it means greedy unless it says `do_sample`. */
 export async function readDefaults(
   source: PackSource,
   manifest: PackManifest,
 ): Promise<SamplingDefaults> {
-  return (await readJson(source, manifest, "generation_config")) as SamplingDefaults;
+  if (fileOf(manifest, "generation_config") === undefined) return {};
+  const given = await readJson(source, manifest, "generation_config");
+  const { do_sample, ...own } = given as SamplingDefaults & { do_sample?: unknown };
+  return do_sample === true ? own : { ...own, temperature: 0 };
 }
 
 /** @param defaults of {@link readDefaults} */
