@@ -74,7 +74,7 @@ export class EmbeddingModel {
     this.#built = built;
     this.#about = manifest.embedding as EmbeddingInfo;
     this.#width = manifest.model.hidden_size;
-    this.#deviceWatchers = new Watchers(() => this.#recovery.state);
+    this.#deviceWatchers = new Watchers(() => this.deviceState());
     this.#recovery = new Recovery<Built<void, Encoder>>(losses, {
       suspend: () => {},
       rebuild: again,
@@ -118,7 +118,12 @@ export class EmbeddingModel {
     return this.tokenizer.encode(text);
   }
 
-  /** Tells of the device's state now and whenever it is another. @returns rejects when `signal` ends it */
+  /** Whether there is a device, and what has become of lost ones. */
+  deviceState(): DeviceState {
+    return this.#recovery.state;
+  }
+
+  /** Tells of {@link deviceState} now and whenever it is another. @returns rejects when `signal` ends it */
   watchDevice(tell: (state: DeviceState) => void, signal: AbortSignal): Promise<never> {
     return this.#deviceWatchers.watch(0, tell, signal);
   }

@@ -3,7 +3,7 @@ import type { Sequence } from "../kv/sequence.js";
 import { fits, waitsForPrefix } from "./admission.js";
 import type { Generation } from "./generation.js";
 import type { KvMemory } from "./kv_memory.js";
-import { AGEING_MS, insertRanked } from "./rank.js";
+import { AGEING_MS, byRank, insertRanked } from "./rank.js";
 
 /** What keeps a sampler's settings for each slot. */
 export interface Sampler {
@@ -95,10 +95,12 @@ export class Running {
     return "begun";
   }
 
-  #mayBegin({ spec, tokens }: Generation, sequence: Sequence): "begun" | "full" | "later" {
+  #mayBegin(generation: Generation, sequence: Sequence): "begun" | "full" | "later" {
     const { kv } = this;
+    const { spec, tokens } = generation;
+    // Nobody waits for one behind it: that may get no tokens for long.
     const computing = this.#all
-      .filter((other) => other.spec.cache && other.prefills)
+      .filter((other) => other.spec.cache && other.prefills && byRank(other, generation) < 0)
       .map(({ spec, sequence }) => ({
         prompt: spec.prompt,
         computed: (sequence as Sequence).length,

@@ -202,6 +202,28 @@ describe("Scheduler", () => {
     expectClean(w, [...all, again]);
   });
 
+  test("whoever comes first waits for nobody behind it to compute the same beginning", async () => {
+    const w = world({ slots: 16, chunk: 8, pages: 256 });
+    const shared = Array.from({ length: 60 }, (_, i) => (i * 7) % FAKE_VOCAB);
+    const late = submit(w, { prompt: [...shared, 1], maxTokens: 1 });
+    const all = [late];
+    // Short prompts, which go before what is left of the long one.
+    const next = async (priority: number, prompt: number[]) => {
+      all.push(submit(w, { prompt, priority, maxTokens: 1 }));
+      await turns();
+      w.runner.arrive();
+      return all.at(-1) as Asked;
+    };
+    for (let i = 0; i < 4; i++) await next(1, [i, 1, 2, 3, 4, 5, 6, 7]);
+    const first = await next(2, [...shared, 2]);
+    for (let i = 4; i < 40; i++) await next(1, [i, 1, 2, 3, 4, 5, 6, 7]);
+    await turns();
+    expect([late.settled, first.settled]).toEqual([undefined, expect.anything()]);
+    await drain(w);
+    for (const asked of all) expectTwin(asked);
+    expectClean(w, all);
+  });
+
   test("priority goes first, and whoever has waited long enough before it", async () => {
     const w = world({ slots: 1 });
     const order: number[] = [];

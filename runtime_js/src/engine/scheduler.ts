@@ -162,6 +162,11 @@ export class Scheduler {
     return this.#compiles || this.#exclusive.runs;
   }
 
+  /** Whether every request rejects, now and later. */
+  get stopped(): boolean {
+    return this.#stopped !== undefined;
+  }
+
   /** Sampler slots and steps that are in use. */
   get used(): { slots: number; steps: number } {
     return { slots: this.#running.usedSlots, steps: this.#underWay.length + (this.#held ? 1 : 0) };

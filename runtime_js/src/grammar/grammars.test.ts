@@ -204,6 +204,33 @@ test.each([
   matcher.free();
 });
 
+test("a token that is looked at and taken back leaves no trace in the places after another", () => {
+  const any: GrammarSpec = { kind: "json_schema", schema: JSON.stringify({ type: "object" }) };
+  const compiled = grammars.compile(any);
+  for (let seed = 0; seed < 20; seed++) {
+    const rng = random(seed);
+    const matcher = compiled.matcher();
+    const tokens: number[] = [];
+    for (let i = 0; i < 30 && !matcher.terminated; i++) {
+      const allowed = tokensOf(matcher).filter((token) => token !== vocabulary.end);
+      const one = () => allowed[Math.floor(rng() * allowed.length)] as number;
+      if (allowed.length === 0) break;
+      expect(matcher.accept(one())).toBe(true);
+      expect(matcher.place).toBeGreaterThan(0);
+      matcher.rollback(1);
+      const token = one();
+      expect(matcher.accept(token)).toBe(true);
+      tokens.push(token);
+      const fresh = compiled.matcher();
+      for (const id of tokens) fresh.accept(id);
+      expect(tokensOf(matcher), `after ${tokens}`).toEqual(tokensOf(fresh));
+      expect(matcher.place).toBe(fresh.place);
+      fresh.free();
+    }
+    matcher.free();
+  }
+});
+
 test("forks and rollbacks: a matcher stands where its tokens say, however they came", () => {
   let checked = 0;
   for (let seed = 0; seed < 25; seed++) {

@@ -152,6 +152,8 @@ export class CompiledMatcher implements Matcher {
 
   rollback(tokens: number): void {
     this.#ask((call, matcher) => call.matcher_rollback(matcher, tokens), 0);
+    // The engine keeps keys of the rows of its chart: those of what was taken back are forgotten when it is asked, and not when others come.
+    this.#ask((call, matcher) => call.matcher_place(matcher));
   }
 
   fork(): CompiledMatcher {

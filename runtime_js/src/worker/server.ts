@@ -41,6 +41,11 @@ export function free({ model, serving }: Loaded): void {
   model.unload();
 }
 
+/** Whether a model can't answer any more, such as one whose device is lost for good. */
+export function isOver({ model, serving }: Loaded): boolean {
+  return serving ? model.scheduler.stopped : model.deviceState().state === "lost";
+}
+
 /** One page's own. */
 class OwnModel implements Holder {
   loaded: Loaded | undefined;

@@ -54,6 +54,21 @@ describe("pages that share engines", () => {
     expect((await c.call.stats(null)).requests).toBe(3);
   });
 
+  test("whoever loads again after the device was lost for good gets another, though others have the lost one", async () => {
+    const { page, devices } = await place();
+    const [a, b] = [await page(), await page()];
+    const options = { recovery: { losses: 0 } };
+    await Promise.all([a.load(options), b.load(options)]);
+    devices[0]?.destroy();
+    await expect(a.call.generate(ask("hi"))).rejects.toMatchObject({ name: "DeviceLostError" });
+    await a.load(options);
+    expect(await a.call.generate(ask("hi"))).toMatchObject({ completionTokens: 24 });
+    await expect(b.call.generate(ask("hi"))).rejects.toMatchObject({ name: "DeviceLostError" });
+    await b.load(options);
+    expect(await b.call.generate(ask("hi"))).toMatchObject({ completionTokens: 24 });
+    expect(devices).toHaveLength(2);
+  });
+
   test("other options make another engine", async () => {
     const { page, devices } = await place();
     const [a, b] = [await page(), await page()];

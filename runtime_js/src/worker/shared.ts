@@ -6,7 +6,7 @@ import { EngineUnloaded, HostUnsupported, rejectOnAbort } from "../errors.js";
 import { pairLocks } from "../peer/pair_locks.js";
 import { dispatch } from "./dispatch.js";
 import type { Port } from "./protocol.js";
-import { engineHandlers, free, type Holder, type Loaded, loadFor } from "./server.js";
+import { engineHandlers, free, type Holder, isOver, type Loaded, loadFor } from "./server.js";
 
 /** How the first who asks has it read; makes no other engine. */
 const READING = ["cache", "revalidate", "verifyCache", "requests"];
@@ -131,7 +131,9 @@ export class SharedEngines {
     const entries = Object.entries(options).filter(([name]) => !READING.includes(name));
     const key = JSON.stringify(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
     const known = this.#models.get(key);
-    if (known) return known;
+    const { loaded } = known ?? {};
+    // One that is over stays for the pages that have it; whoever loads again gets another.
+    if (known && !(loaded && isOver(loaded))) return known;
     const model = new SharedModel(this.host, options, () => {
       if (this.#models.get(key) === model) this.#models.delete(key);
     });
