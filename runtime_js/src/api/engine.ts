@@ -8,7 +8,7 @@ import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "..
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
 import { Embeddings } from "./embeddings.js";
-import { invalid } from "./fields.js";
+import { invalid, namesIn } from "./fields.js";
 import { SavedPrompts } from "./kv.js";
 import { Peers } from "./peers.js";
 import { type Prompt, type PromptSettings, parsePrompt, parseTokens } from "./prompt.js";
@@ -236,7 +236,7 @@ const OPTIONS: Record<keyof EngineOptions, true> = {
 
 /** The draft's folder in place of its URL. @throws InvalidRequestError */
 function withDraft({ draft, ...options }: EngineOptions) {
-  for (const name of Object.keys(options)) {
+  for (const name of namesIn(options)) {
     if (!Object.hasOwn(OPTIONS, name)) throw invalid(name, "is no option of Engine.load");
   }
   return draft === undefined ? options : { ...options, draft: packFolder(draft) };
