@@ -1,6 +1,15 @@
 /** The built package in its hosts: plain Node, a bundler, a server that renders pages. */
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -126,6 +135,43 @@ describe("the built package", () => {
       if (typeof entry !== "string") expect(Object.keys(entry), name).toEqual(["types", "default"]);
     }
   });
+
+  test("has types that TypeScript checks with all that they import", async () => {
+    const modules = join(folder, "node_modules");
+    mkdirSync(join(modules, "webbuild"), { recursive: true });
+    symlinkSync(dist, join(modules, "webbuild", "dist"));
+    for (const name of ["package.json", "types"])
+      symlinkSync(join(root, name), join(modules, "webbuild", name));
+    symlinkSync(join(root, "../node_modules/@webgpu"), join(modules, "@webgpu"));
+    const page = `import { Engine } from "webbuild";
+      import { createFetch } from "webbuild/http";
+      createFetch(await Engine.load("/", { gpu: navigator.gpu }));
+      // @ts-expect-error
+      await Engine.load("/", { gpu: 5 });`;
+    writeFileSync(join(folder, "page.mts"), page);
+    const lib = ["dom", "dom.iterable", "es2022"];
+    const compilerOptions = { module: "nodenext", target: "es2022", strict: true, noEmit: true };
+    const checks = {
+      skipLibCheck: false,
+      exactOptionalPropertyTypes: true,
+      preserveSymlinks: true,
+    };
+    const config = { compilerOptions: { ...compilerOptions, ...checks, lib, types: [] } };
+    writeFileSync(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({ ...config, files: ["page.mts"] }),
+    );
+    const tsc = join(root, "../node_modules/typescript/bin/tsc");
+    const { stdout } = await run(process.execPath, [tsc, "-p", folder]).catch((error) => error);
+    expect(stdout).toBe("");
+    // From 6 on its own library has WebGPU's types, and others contradict them.
+    const { imports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      imports: { "#webgpu": Record<string, string> };
+    };
+    const [condition, file = ""] = Object.entries(imports["#webgpu"])[0] ?? [];
+    expect(condition).toBe("types@>=6");
+    expect(readFileSync(join(root, file), "utf8")).not.toContain("<reference");
+  }, 60_000);
 
   test("names no Node module that a browser's bundler would look for", () => {
     for (const name of ["index", "worker", "shared_worker", "inline", "links", "extension"]) {

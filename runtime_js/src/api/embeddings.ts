@@ -4,7 +4,7 @@ import { InvalidRequestError } from "../errors.js";
 import type { Calls } from "../worker/client.js";
 import type { Methods } from "../worker/protocol.js";
 import type { RequestOptions } from "./chat.js";
-import { Fields, invalid, isRecord, show } from "./fields.js";
+import { Fields, invalid, isRecord, namesIn, show } from "./fields.js";
 
 /** How a text becomes a vector; what OpenAI's API does not have. */
 export interface EmbeddingOptions {
@@ -93,7 +93,7 @@ export class Embeddings {
 /** @throws InvalidRequestError */
 export function parseEmbedding(params: EmbeddingCreateParams): EmbedRequest {
   if (!isRecord(params)) throw invalid("params", "must be an object");
-  for (const name of Object.keys(params)) {
+  for (const name of namesIn(params)) {
     if (EXTENSIONS.includes(name))
       throw invalid(name, `is no parameter: give it as webbuild.${name}`);
     if (!KNOWN.includes(name)) throw invalid(name, "is no parameter of embeddings.create");
@@ -118,7 +118,7 @@ export function parseEmbedding(params: EmbeddingCreateParams): EmbedRequest {
 
 function parseOptions(options: unknown): Pick<EmbedRequest, "pooling" | "normalize" | "truncate"> {
   if (!isRecord(options)) throw invalid("webbuild", "must be an object");
-  const unknown = Object.keys(options).find((name) => !EXTENSIONS.includes(name));
+  const unknown = namesIn(options).find((name) => !EXTENSIONS.includes(name));
   if (unknown !== undefined)
     throw invalid(`webbuild.${unknown}`, "is no parameter of embeddings.create");
   const pooling = options["pooling"] ?? undefined;

@@ -8,7 +8,7 @@ import { abortError, EngineUnloaded, InvalidRequestError, PeerUnknown } from "..
 import type { CachedPack } from "../store/pack_cache.js";
 import { type Connection, type ConnectOptions, connect } from "../worker/connect.js";
 import { Embeddings } from "./embeddings.js";
-import { defined, invalid } from "./fields.js";
+import { defined, invalid, namesIn } from "./fields.js";
 import { SavedPrompts } from "./kv.js";
 import { type AddressOptions, addresses, type PackAddresses, packFolder } from "./pack_address.js";
 import { Peers } from "./peers.js";
@@ -238,7 +238,7 @@ const OPTIONS: Record<keyof EngineOptions, true> = {
 };
 
 function checkNames(options: EngineOptions): void {
-  for (const name of Object.keys(options)) {
+  for (const name of namesIn(options)) {
     if (!Object.hasOwn(OPTIONS, name)) throw invalid(name, "is no option of Engine.load");
   }
 }

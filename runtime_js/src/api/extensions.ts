@@ -1,6 +1,6 @@
 /** Checks what stands under `webbuild`, the key for everything that is not OpenAI's. */
 import type { GenerateRequest, Overflow, SamplingOptions, Speculates } from "../engine/request.js";
-import { Fields, invalid, isRecord, show } from "./fields.js";
+import { Fields, invalid, isRecord, namesIn, show } from "./fields.js";
 import { optional } from "./generation_fields.js";
 import { EXTENSIONS, EXTENSIONS_KEY } from "./parameters.js";
 import { parseResponseFormat } from "./response_format.js";
@@ -38,8 +38,8 @@ export interface Extensions {
 export function parseExtensions(value: unknown): Extensions {
   if (value === undefined || value === null) return { request: {}, sampling: {} };
   if (!isRecord(value)) throw invalid(EXTENSIONS_KEY, "must be an object");
-  for (const key of Object.keys(value)) {
-    if (!(EXTENSIONS as readonly string[]).includes(key) && value[key] !== undefined)
+  for (const key of namesIn(value)) {
+    if (!(EXTENSIONS as readonly string[]).includes(key))
       throw invalid(at(key), "is not an extension of this engine");
   }
   const read = new Fields(value, at(""));
@@ -94,7 +94,7 @@ function parseSpeculation(value: unknown): { speculation?: Speculates } {
   if (value === undefined || value === null) return {};
   if (value === "off" || value === "auto") return { speculation: value };
   if (!isRecord(value)) throw invalid(at("speculation"), 'must be "off", "auto" or {tokens, from}');
-  for (const key of Object.keys(value)) {
+  for (const key of namesIn(value)) {
     if (key !== "tokens" && key !== "from")
       throw invalid(at(`speculation.${key}`), "is not a parameter of this engine");
   }
@@ -115,7 +115,7 @@ function parseSpeculation(value: unknown): { speculation?: Speculates } {
 function parseContext(value: unknown): { overflow?: Overflow; summarise?: Summarise } {
   if (value === undefined || value === null) return {};
   if (!isRecord(value)) throw invalid(at("context"), "must be {overflow}");
-  for (const key of Object.keys(value)) {
+  for (const key of namesIn(value)) {
     if (key !== "overflow")
       throw invalid(at(`context.${key}`), "is not a parameter of this engine");
   }

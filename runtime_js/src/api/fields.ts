@@ -22,6 +22,12 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** The names of a record's fields; one that is undefined is absent, as JSON would have it. */
+export const namesIn = (record: object): string[] =>
+  Object.entries(record)
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => name);
+
 /** Typed access to optional scalars; null counts as absent, as in OpenAI's API. */
 export class Fields {
   /** @param prefix of the names in errors, for fields of a field: `webbuild.` */

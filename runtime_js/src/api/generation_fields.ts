@@ -1,6 +1,6 @@
 /** Fields that chat completions and text completions have in common. */
 import type { GenerateRequest, SamplingOptions } from "../engine/request.js";
-import { Fields, invalid, isRecord, show } from "./fields.js";
+import { Fields, invalid, isRecord, namesIn, show } from "./fields.js";
 
 const MAX_CHOICES = 128;
 
@@ -47,7 +47,7 @@ export function parseStreamOptions(value: unknown, stream: boolean): boolean {
   if (value === undefined || value === null) return false;
   if (!stream) throw invalid("stream_options", "is only allowed with stream: true");
   if (!isRecord(value)) throw invalid("stream_options", "must be an object");
-  for (const key of Object.keys(value)) {
+  for (const key of namesIn(value)) {
     if (key !== "include_usage" && key !== "include_obfuscation")
       throw invalid(`stream_options.${key}`, "is not a parameter of this engine");
   }

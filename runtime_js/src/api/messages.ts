@@ -1,6 +1,6 @@
 /** Checks the messages of a conversation, and turns them into what chat templates take. */
 import type { TemplateMessage } from "../text/chat_template.js";
-import { invalid, isRecord, show } from "./fields.js";
+import { invalid, isRecord, namesIn, show } from "./fields.js";
 
 /** Messages as chat templates take them. @param at where they were given @throws InvalidRequestError */
 export function parseMessages(value: unknown, at = "messages"): TemplateMessage[] {
@@ -14,7 +14,7 @@ const FIELDS: ReadonlyMap<unknown, readonly string[]> = new Map([
   ["system", ["name"]],
   ["developer", ["name"]],
   ["user", ["name"]],
-  ["tool", ["tool_call_id"]],
+  ["tool", ["name", "tool_call_id"]],
   ["assistant", ["name", "reasoning_content", "refusal", "tool_calls"]],
 ]);
 
@@ -46,7 +46,7 @@ function parseMessage(message: unknown, at: string): TemplateMessage {
     case "tool": {
       const id = message["tool_call_id"];
       if (typeof id !== "string") throw invalid(`${at}.tool_call_id`, "must be a string");
-      return { role: "tool", content: required(content, at), tool_call_id: id };
+      return { role: "tool", content: required(content, at), tool_call_id: id, ...named };
     }
     case "assistant": {
       const calls = parseToolCalls(message["tool_calls"], `${at}.tool_calls`);
@@ -93,7 +93,7 @@ function parseContent(content: unknown, at: string, refusals: boolean): string |
     if (!isRecord(part) || !(type === "text" || (refusals && type === "refusal"))) {
       throw invalid(`${at}[${i}]`, 'must be {type: "text", text}: this model reads text only');
     }
-    for (const key of Object.keys(part)) {
+    for (const key of namesIn(part)) {
       if (key !== "type" && key !== type)
         throw invalid(`${at}[${i}].${key}`, "is not a field that this engine knows in such a part");
     }

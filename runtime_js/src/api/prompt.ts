@@ -1,6 +1,6 @@
 /** Prompts as they are given beside chats: messages, a text, or token ids. */
 import type { Prompt as EnginePrompt, PromptRequest } from "../engine/request.js";
-import { invalid, isRecord, show } from "./fields.js";
+import { invalid, isRecord, namesIn, show } from "./fields.js";
 import { parseMessages } from "./messages.js";
 import { parseRequest } from "./request.js";
 import type {
@@ -39,8 +39,8 @@ export function settingsOf(prompt: Prompt): {
   if (!isRecord(prompt)) return { given: prompt as Exclude<Prompt, ChatPrompt>, settings: {} };
   const { messages: given, ...settings } = prompt as unknown as ChatPrompt;
   const names = [
-    ...Object.keys(prompt).filter((name) => !CHAT_KEYS.includes(name)),
-    ...Object.keys(settings.webbuild ?? {})
+    ...namesIn(prompt).filter((name) => !CHAT_KEYS.includes(name)),
+    ...namesIn(settings.webbuild ?? {})
       .filter((name) => name !== "template")
       .map((name) => `webbuild.${name}`),
   ];

@@ -25,7 +25,7 @@ describe("a chat completion request", () => {
             { id: "c1", type: "function", function: { name: "f", arguments: '{"x":1}' } },
           ],
         },
-        { role: "tool", content: "2", tool_call_id: "c1" },
+        { role: "tool", content: "2", tool_call_id: "c1", name: "f" },
       ],
       model: "x",
       user: "u",
@@ -68,7 +68,7 @@ describe("a chat completion request", () => {
                 { id: "c1", type: "function", function: { name: "f", arguments: { x: 1 } } },
               ],
             },
-            { role: "tool", content: "2", tool_call_id: "c1" },
+            { role: "tool", content: "2", tool_call_id: "c1", name: "f" },
           ],
           maxTokens: 9,
           stop: ["END"],
@@ -99,6 +99,21 @@ describe("a chat completion request", () => {
     expect(seeds()).toEqual([undefined, undefined, undefined]);
     const [first, second] = parseRequest({ messages, n: 2, max_tokens: 4 }).choices;
     expect(second).toEqual(first);
+  });
+
+  test("undefined is absent, wherever it stands", () => {
+    const none = undefined;
+    const part = { type: "text", text: "hi", cache_control: none };
+    const schema = { name: "s", schema: {}, other: none };
+    const given = {
+      messages: [{ role: "user", content: [part], other: none }],
+      stream: true,
+      stream_options: { include_usage: true, other: none },
+      response_format: { type: "json_schema", json_schema: schema, other: none },
+      webbuild: { context: { overflow: "error", other: none }, other: none },
+      other: none,
+    };
+    expect(parseRequest(given)).toEqual(parseRequest(JSON.parse(JSON.stringify(given))));
   });
 
   test("null is absent, as in OpenAI's API", () => {

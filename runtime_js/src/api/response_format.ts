@@ -1,6 +1,6 @@
 /** What an answer must look like: OpenAI's `response_format`, and forms of our own, as a grammar. */
 import type { GrammarSpec, PackedGrammar } from "../grammar/spec.js";
-import { invalid, isRecord, json, show } from "./fields.js";
+import { invalid, isRecord, json, namesIn, show } from "./fields.js";
 
 /** Of each form: its fields beside `type`, and the grammar they say; none: any text. */
 const FORMS: Record<
@@ -64,7 +64,7 @@ export function parseResponseFormat(
 /** `{name, schema, strict, description}`; without a schema it is any JSON. Answers match it whether `strict` or not. */
 function parseSchema(value: unknown, at: string): GrammarSpec {
   if (!isRecord(value)) throw invalid(at, "must be {name, schema}");
-  for (const key of Object.keys(value)) {
+  for (const key of namesIn(value)) {
     if (!["name", "description", "schema", "strict"].includes(key))
       throw invalid(`${at}.${key}`, "is not a parameter of this engine");
   }
@@ -85,7 +85,7 @@ function parseSchema(value: unknown, at: string): GrammarSpec {
 }
 
 function only(value: Record<string, unknown>, at: string, fields: readonly string[]): void {
-  for (const key of Object.keys(value)) {
+  for (const key of namesIn(value)) {
     if (key !== "type" && !fields.includes(key))
       throw invalid(`${at}.${key}`, `is no field of type ${show(value["type"])}`);
   }

@@ -57,6 +57,8 @@ describe("what a request says about tools", () => {
     [{ tools: [fn("a", { description: 1 })] }, "tools[0].function.description"],
     [{ tools: [fn("a", { parameters: { type: "string" } })] }, "tools[0].function.parameters"],
     [{ tools: [fn("a", { strict: "yes" })] }, "tools[0].function.strict"],
+    [{ tools: [fn("a", { params: {} })] }, "tools[0].function.params"],
+    [{ tools: [{ ...fn("a"), name: "a" }] }, "tools[0].name"],
     [{ tools, tool_choice: "any" }, "tool_choice"],
     [{ tool_choice: "auto" }, "tool_choice"],
     [{ tools, tool_choice: fn("c") }, "tool_choice.function.name"],

@@ -1,9 +1,11 @@
 /** Checks what a request says about tools. */
 import type { GenerateRequest } from "../engine/request.js";
 import type { ToolChoice, ToolSpec } from "../text/tools.js";
-import { invalid, isRecord, json, show } from "./fields.js";
+import { invalid, isRecord, json, namesIn, show } from "./fields.js";
 
 const MAX_TOOLS = 128;
+const FIELDS = ["name", "description", "parameters", "strict"];
+const UNKNOWN = "is not a field that this engine knows of a function";
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 
 /** With `tool_choice: "none"` the model is not told of its tools. @throws InvalidRequestError naming the parameter */
@@ -42,6 +44,12 @@ function toolOf(tool: unknown, at: string): ToolSpec {
     throw invalid(`${at}.type`, `must be "function", not ${show(tool["type"])}`);
   const given = tool["function"];
   if (!isRecord(given)) throw invalid(`${at}.function`, "must be an object with a name");
+  for (const name of namesIn(tool)) {
+    if (name !== "type" && name !== "function") throw invalid(`${at}.${name}`, UNKNOWN);
+  }
+  for (const name of namesIn(given)) {
+    if (!FIELDS.includes(name)) throw invalid(`${at}.function.${name}`, UNKNOWN);
+  }
   const { name, description, parameters, strict } = given;
   if (typeof name !== "string" || !NAME.test(name)) {
     throw invalid(

@@ -50,7 +50,13 @@ export type ChatCompletionMessageParam =
       /** Not in OpenAI's API: what the model thought before it; templates that know thinking may show it again. */
       reasoning_content?: string | null;
     }
-  | { role: "tool"; content: string | TextPart[]; tool_call_id: string };
+  | {
+      role: "tool";
+      content: string | TextPart[];
+      tool_call_id: string;
+      /** Not in OpenAI's types: the function, for templates that read it; LangChain's agents send it. */
+      name?: string;
+    };
 
 export interface ContextParams {
   /**

@@ -3,6 +3,8 @@ import type { Fetch } from "../store/download.js";
 import type { Hasher } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
 
+export type {} from "#webgpu"; // whoever has types of this package has WebGPU's: they lead here
+
 export interface Host {
   gpu: GPU | undefined;
   fetch: Fetch;

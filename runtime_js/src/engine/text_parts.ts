@@ -15,7 +15,10 @@ export interface TextParts {
   defaults: SamplingDefaults;
 }
 
-/** Sampling settings of requests that name none: the pack's generation_config.json, if it has one. As in transformers, it means greedy unless it says `do_sample`. */
+/**
+ * Sampling settings of requests that name none: the pack's generation_config.json, if it has one. `do_sample: false` means greedy; one that
+ * does not name it leaves that open, as servers take it: many are written by programs that know only the end tokens.
+ */
 export async function readDefaults(
   source: PackSource,
   manifest: PackManifest,
@@ -23,7 +26,7 @@ export async function readDefaults(
   if (fileOf(manifest, "generation_config") === undefined) return {};
   const given = await readJson(source, manifest, "generation_config");
   const { do_sample, ...own } = given as SamplingDefaults & { do_sample?: unknown };
-  return do_sample === true ? own : { ...own, temperature: 0 };
+  return do_sample === false ? { ...own, temperature: 0 } : own;
 }
 
 /** @param defaults of {@link readDefaults} */

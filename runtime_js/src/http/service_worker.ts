@@ -28,7 +28,8 @@ const LOOK_MS = 2000;
 worker.addEventListener("install", () => void worker.skipWaiting());
 worker.addEventListener("activate", (event) => event.waitUntil(worker.clients.claim()));
 worker.addEventListener("message", (event) => {
-  if ((event.data as PageMessage).webbuild === "claim") event.waitUntil(worker.clients.claim());
+  if ((event.data as PageMessage | null)?.webbuild === "claim")
+    event.waitUntil(worker.clients.claim());
 });
 worker.addEventListener("fetch", (event) => {
   const base = new URL(path, worker.registration.scope).href;

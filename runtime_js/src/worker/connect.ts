@@ -1,4 +1,3 @@
-/// <reference types="@webgpu/types" preserve="true" />
 /** Starts an engine somewhere, a worker unless told otherwise, and connects to it. */
 import {
   fromWire,

@@ -1,6 +1,6 @@
 /** Checks a request of the Responses API, and turns it into a chat completion's. Nothing is silently ignored. */
 import { InvalidRequestError } from "../../errors.js";
-import { Fields, invalid, isRecord, show } from "../fields.js";
+import { Fields, invalid, isRecord, namesIn, show } from "../fields.js";
 import { checkParameters, EXTENSIONS_KEY, type Fate } from "../parameters.js";
 import { type ParsedRequest, parseRequest } from "../request.js";
 import type { ChatCompletionMessageParam } from "../types.js";
@@ -158,10 +158,10 @@ function checkStreamOptions(value: unknown, stream: boolean): void {
   if (value === undefined || value === null) return;
   if (!stream) throw invalid("stream_options", "is only allowed with stream: true");
   if (!isRecord(value)) throw invalid("stream_options", "must be an object");
-  for (const [name, option] of Object.entries(value)) {
+  for (const name of namesIn(value)) {
     if (name !== "include_obfuscation")
       throw invalid(`stream_options.${name}`, "is not a parameter of this engine");
-    if (option)
+    if (value[name])
       throw invalid(
         "stream_options.include_obfuscation",
         "must be false: there are no packets to hide sizes of",
@@ -182,7 +182,7 @@ function includesLogprobs(value: unknown): boolean {
 function formatOf(value: unknown): ResponseObject["text"]["format"] {
   if (value === undefined || value === null) return { type: "text" };
   if (!isRecord(value)) throw invalid("text", "must be an object");
-  for (const name of Object.keys(value)) {
+  for (const name of namesIn(value)) {
     if (name !== "format" && name !== "verbosity")
       throw invalid(`text.${name}`, "is not a parameter of this engine");
   }
@@ -201,8 +201,8 @@ function formatOf(value: unknown): ResponseObject["text"]["format"] {
 function effortOf(value: unknown): ResponseObject["reasoning"]["effort"] {
   if (value === undefined || value === null) return null;
   if (!isRecord(value)) throw invalid("reasoning", "must be {effort}");
-  for (const [name, option] of Object.entries(value)) {
-    if (name !== "effort" && option !== null)
+  for (const name of namesIn(value)) {
+    if (name !== "effort" && value[name] !== null)
       throw invalid(`reasoning.${name}`, "is not supported: thinking is told as it is");
   }
   return (value["effort"] ?? null) as ResponseObject["reasoning"]["effort"];

@@ -186,6 +186,13 @@ describe("parseResponse", () => {
     }
   });
 
+  test("undefined is absent", () => {
+    const reasoning = { effort: null, summary: undefined };
+    const text = { format: { type: "text" }, other: undefined };
+    const parsed = parseResponse({ input: "hi", reasoning, text }, new ResponseHistory());
+    expect(parsed.chat).toEqual(parseResponse({ input: "hi" }, new ResponseHistory()).chat);
+  });
+
   test("one assistant's turn is one message", () => {
     const call = { type: "function_call" as const, name: "f", arguments: "{}" };
     expect(
