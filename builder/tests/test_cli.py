@@ -118,6 +118,28 @@ def test_what_comes_next_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFix
     assert f"Next: webbuild pack '{tmp_path}/my model'\n" in capsys.readouterr().out
 
 
+_BUSY = """
+import asyncio, os, signal, sys, time
+from webbuild import __main__ as command
+
+async def work():
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    time.sleep(0.2)
+    print("went on")
+
+command.run = lambda arguments: asyncio.run(work())
+command.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_is_heard_where_nothing_waits(name: str) -> None:
+    """As when the native executor computes for minutes within asyncio."""
+    done = subprocess.run([sys.executable, "-c", _BUSY, name], capture_output=True, text=True)
+    assert "KeyboardInterrupt" in done.stderr
+    assert done.stdout == ""
+
+
 def test_help_does_not_wait_for_the_compiler() -> None:
     code = (
         "import sys; from webbuild.cli import run; code = run(['pack', '--help']); "

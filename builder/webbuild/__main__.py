@@ -9,14 +9,17 @@ from types import FrameType
 from webbuild.cli import run
 
 
-def _terminate(signal_number: int, _frame: FrameType | None) -> None:
-    """Ends like Ctrl-C does, so that nothing half-written stays behind."""
+def _interrupt(signal_number: int, _frame: FrameType | None) -> None:
+    """Ends what runs, so that nothing half-written stays behind."""
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _interrupt)
+    # With Python's own handler asyncio would only cancel, which work between awaits never hears.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
 
 
