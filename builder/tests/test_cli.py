@@ -120,7 +120,7 @@ def test_what_comes_next_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFix
 
 _BUSY = """
 import asyncio, signal, sys, time
-from webbuild import __main__ as command
+from webbuild import __main__ as command, cli
 
 async def work():
     signal.raise_signal(getattr(signal, sys.argv[1]))
@@ -128,7 +128,20 @@ async def work():
     print("went on")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
-command.run = lambda arguments: asyncio.run(work())
+cli.run = lambda arguments: asyncio.run(work())
+command.main()
+"""
+
+_EARLY = """
+import sys
+from webbuild import __main__ as command
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "webbuild.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
 command.main()
 """
 
@@ -139,6 +152,11 @@ def test_ctrl_c_is_heard_where_nothing_waits(name: str) -> None:
     done = subprocess.run([sys.executable, "-c", _BUSY, name], capture_output=True, text=True)
     assert done.stdout == "", done.stderr
     assert "KeyboardInterrupt" in done.stderr
+
+
+def test_ctrl_c_while_parts_are_imported_shows_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", _EARLY], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_help_does_not_wait_for_the_compiler() -> None:

@@ -6,8 +6,6 @@ import signal
 import sys
 from types import FrameType
 
-from webbuild.cli import run
-
 
 def _interrupt(signal_number: int, _frame: FrameType | None) -> None:
     """Ends what runs, so that nothing half-written stays behind."""
@@ -20,6 +18,10 @@ def main() -> None:
     # With Python's own handler asyncio would only cancel, which work between awaits never hears.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
+    try:
+        from webbuild.cli import run  # seconds, from a cold disk
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 
 
