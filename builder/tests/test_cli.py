@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,28 @@ def test_ctrl_c_is_heard_where_nothing_waits(name: str) -> None:
 def test_ctrl_c_while_parts_are_imported_shows_no_traceback() -> None:
     done = subprocess.run([sys.executable, "-c", _EARLY], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_tables_are_printed_in_any_locale(encoding: str) -> None:
+    code = "from webbuild import __main__ as command, cli; cli.run = print; command.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "3 × 4"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode(encoding).strip() == f"['3 {'?' if encoding == 'ascii' else '×'} 4']"
+
+
+def test_a_reader_that_goes_away_ends_the_command() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "webbuild", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
+        assert command.stdout and command.stderr
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 1
 
 
 def test_help_does_not_wait_for_the_compiler() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from types import FrameType
@@ -18,6 +19,9 @@ def main() -> None:
     # With Python's own handler asyncio would only cancel, which work between awaits never hears.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # tables hold × and –, which some locales lack
     try:
         from webbuild.cli import run  # seconds, from a cold disk
     except KeyboardInterrupt:
