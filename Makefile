@@ -112,7 +112,7 @@ $(stamps)/python: pyproject.toml requirements.lock scripts/setup_python.sh
 	@mkdir -p $(@D) && touch $@
 
 $(stamps)/node: package-lock.json package.json */package.json examples/*/package.json
-	@command -v npm >/dev/null || { echo "webbuild needs Node 20 or newer, with npm" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "webbuild needs Node 20.19 or newer, with npm" >&2; exit 1; }
 	@echo "Installing npm packages (versions from package-lock.json)" >&2
 	@npm ci --no-audit --no-fund --loglevel=error
 	@mkdir -p $(@D) && touch $@

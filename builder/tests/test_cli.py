@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,69 @@ def test_what_comes_next_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out == ""
     assert run(["synth", str(source), "-o", str(tmp_path / "my model"), "--force"]) == 0
     assert f"Next: webbuild pack '{tmp_path}/my model'\n" in capsys.readouterr().out
+
+
+_BUSY = """
+import asyncio, signal, sys, time
+from webbuild import __main__ as command, cli
+
+async def work():
+    signal.raise_signal(getattr(signal, sys.argv[1]))
+    time.sleep(0.2)
+    print("went on")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+cli.run = lambda arguments: asyncio.run(work())
+command.main()
+"""
+
+_EARLY = """
+import sys
+from webbuild import __main__ as command
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "webbuild.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+command.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_is_heard_where_nothing_waits(name: str) -> None:
+    """As when the native executor computes for minutes within asyncio."""
+    done = subprocess.run([sys.executable, "-c", _BUSY, name], capture_output=True, text=True)
+    assert done.stdout == "", done.stderr
+    assert "KeyboardInterrupt" in done.stderr
+
+
+def test_ctrl_c_while_parts_are_imported_shows_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", _EARLY], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_tables_are_printed_in_any_locale(encoding: str) -> None:
+    code = "from webbuild import __main__ as command, cli; cli.run = print; command.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "3 × 4"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode(encoding).strip() == f"['3 {'?' if encoding == 'ascii' else '×'} 4']"
+
+
+def test_a_reader_that_goes_away_ends_the_command() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "webbuild", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
+        assert command.stdout and command.stderr
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 1
 
 
 def test_help_does_not_wait_for_the_compiler() -> None:

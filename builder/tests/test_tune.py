@@ -213,6 +213,16 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.Monk
     assert "interrupted: 1 records kept" in text
 
 
+def test_ctrl_c_ends_the_command_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.asynccontextmanager
+    async def opened(options: RunnerOptions, say: object) -> AsyncIterator[FakeRunner]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(command, "open_runner", opened)
+    assert run(["tune", "--shape", SHAPE, "-o", str(tmp_path / "db.json")]) == 130
+
+
 def _calls_of(shape: str) -> list[list[str]]:
     runner = FakeRunner()
     searched(runner, make_jobs([parse_shape(shape, "f32")], ADAPTER, (), Outcome()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -461,10 +462,12 @@ def tune(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command line and returns the exit code: 0, 2 for input errors, 130 for Ctrl-C."""
+    """Runs the command line and returns the exit code: 0, 2 for input errors, 130 for Ctrl-C, 1 for
+    bugs and where nobody reads what is printed."""
     debug = "--debug" in arguments
     try:
-        cli.main(_debug_first(arguments), prog_name="webbuild", standalone_mode=False)
+        code = cli.main(_debug_first(arguments), prog_name="webbuild", standalone_mode=False)
+        sys.stdout.flush()
     except WebbuildError as error:
         if debug:
             raise
@@ -473,18 +476,17 @@ def run(arguments: Sequence[str]) -> int:
         return _fail("Interrupted", "nothing was kept", EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         return _fail("Interrupted", "nothing was kept", EXIT_INTERRUPTED)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return EXIT_USER_ERROR
     except click.UsageError as error:
         context = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
         return _fail("Usage", error.format_message() + context)
-    except BrokenPipeError:
-        # The reader of a pipe went away; there is nobody to tell.
+    except (BrokenPipeError, SystemExit):
+        # The reader of a pipe went away (of which click and rich make the latter), and what was
+        # under way may not have been done; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        return 1
     except Exception as error:
         if debug:
             raise
@@ -496,7 +498,7 @@ def run(arguments: Sequence[str]) -> int:
             "and report the traceback",
             1,
         )
-    return 0
+    return code if isinstance(code, int) else 0  # what click makes of its Exit
 
 
 #: Errors that name no file: no space, a quota, a file that is too large.

@@ -162,7 +162,7 @@ def print_report(
     """Prints the report of a pack to stdout. Raises what `inspect_pack` raises."""
     report = inspect_pack(folder, verify=verify, contexts=contexts)
     if as_json:
-        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        print(json.dumps(report.to_json(), indent=2))  # ASCII, whatever the locale is
         return
     show(_render(report), width=110)
 

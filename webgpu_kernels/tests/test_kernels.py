@@ -25,6 +25,8 @@ from .device import Device, evaluate
 pytestmark = pytest.mark.gpu
 GUARD = 1000
 TIERS: tuple[Tier, ...] = ("f16", "f32")
+#: Ops whose kernels have tests of their own, in test_sampling.py.
+APART = ("sample", "logprobs")
 ROWS = [row for row in KERNELS if row.attrs.op in MAKERS]
 
 
@@ -49,15 +51,18 @@ def check_limits(launch: KernelLaunch, symbols: dict[str, int]) -> None:
     assert all(0 <= evaluate(e, symbols) <= MAX_GRID for e in launch.grid)
 
 
-def close(got: np.ndarray, want: np.ndarray, precision: float = 1e-5) -> None:
+def close(got: np.ndarray, want: np.ndarray, precision: float = 1e-5, what: str = "it") -> None:
     """Relative to the largest value: `precision`, or f16's rounding where the result is stored
-    so."""
+    so. what: how a failure calls the values."""
     tolerance = 1e-3 if got.dtype == np.float16 else precision
     wide = want.astype(np.float64)
     known = np.isfinite(wide)
     strange = np.count_nonzero(np.isfinite(got) != known)
-    assert strange == 0, f"{strange} of {got.size} not finite, or finite where nothing is written"
-    np.testing.assert_allclose(got, wide, rtol=0, atol=tolerance * np.abs(wide[known]).max())
+    assert strange == 0, (
+        f"{what}: {strange} of {got.size} not finite, or finite where nothing is written"
+    )
+    atol = tolerance * np.abs(wide[known]).max()
+    np.testing.assert_allclose(got, wide, rtol=0, atol=atol, err_msg=what)
 
 
 def close_int8(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray], most: float) -> None:
@@ -122,9 +127,10 @@ def check_case(
     values = {name: got[name][: size[name]].reshape(case.want[name].shape) for name in size}
     wanted = case.want | (case.settle(values) if case.settle else {})
     for name, want in wanted.items():
-        assert (got[name][size[name] :] == 7).all()
+        what = f"{name} of {', '.join(launch.name for launch in launches)}"
+        assert (got[name][size[name] :] == 7).all(), f"{what}: written beyond its end"
         if want.dtype != np.uint32:
-            close(values[name], want, precision)
+            close(values[name], want, precision, what)
     if "kv_k" in wanted and wanted["kv_k"].dtype == np.uint32:
         attrs = case.attrs
         close_int8(values, wanted, 2 + case.symbols["tokens"] * attrs["KV"] * attrs["D"] / 200)
@@ -281,5 +287,8 @@ def test_positions_of_a_step_lie_in_one_page(page_size: int, served: bool) -> No
 
 def test_every_row_has_an_oracle_and_cases() -> None:
     for row in KERNELS:
-        assert callable(getattr(oracle, row.oracle))
+        assert callable(getattr(oracle, row.oracle)), f"{row.name}: write oracle.{row.oracle}"
         assert row.attrs.op in OPS
+        if row.attrs.op not in APART:
+            assert row.attrs.op in MAKERS, f"{row.name} is not tested: add {row.attrs.op} to MAKERS"
+            assert row.name in SHAPES, f"{row.name} is not tested: add it to SHAPES"

@@ -138,7 +138,9 @@ def _job(row: Kernel, op: Op, adapter: Adapter, outcome: Outcome) -> Job | None:
     base = lowered[0][1]
     given = problem(op.attrs, op.tier, base.rows)
     if given is None or any(binding.name not in given.arrays for binding in base.bindings):
-        note(outcome.skipped, f"{row.name}: nobody has written how to make its inputs")
+        note(
+            outcome.skipped, f"{row.name}: not tuned, as nobody has written how to make its inputs"
+        )
         return None
     cases = list(_cases(lowered, given, adapter))
     if len(cases) < 2:

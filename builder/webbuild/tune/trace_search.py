@@ -185,7 +185,8 @@ def make_tvm_jobs(ops: Iterable[TvmOp], adapter: Adapter, seed: int, outcome: Ou
             continue
         if not can_make_inputs(op):
             note(
-                outcome.skipped, f"{op.key}: it reads indices, which nobody has written how to make"
+                outcome.skipped,
+                f"{op.key}: not tuned, as nobody has written how to make the indices it reads",
             )
             continue
         search = TraceSearch(op, adapter, seed)
