@@ -39,7 +39,8 @@ test.each(["before it is there", "before it greets", "after"])(
     });
     const connecting = connect({ worker: () => leading }, controller.signal);
     if (when !== "before it is there") lead(link);
-    await turn();
+    if (when === "after") await connecting;
+    else await turn();
     controller.abort();
     lead(link);
     if (when === "after") {
