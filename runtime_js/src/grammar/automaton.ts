@@ -30,10 +30,12 @@ interface Rest {
 
 /** Each is a rule, a tenth of a millisecond of compiling. */
 const MAX_STATES = 1000;
+/** Characters of all that is left of conditions, some tenths of a second. */
+const MAX_WORK = 2_000_000;
 
 /**
  * @param character one character of a set of code points
- * @returns the texts that all conditions hold for, in rules that are added; undefined if that takes too many states
+ * @returns the texts that all conditions hold for, in rules that are added; undefined if that takes too much
  */
 export function together(
   conditions: readonly Condition[],
@@ -42,8 +44,10 @@ export function together(
 ): Expression | undefined {
   const prefix = `t${rules.size}`;
   const known = new Map<string, Rest>();
+  let work = 0;
   const restOf = (expression: Expression): Rest => {
     const key = JSON.stringify(expression);
+    work += key.length;
     let rest = known.get(key);
     if (!rest) {
       const cuts = new Set([0]);
@@ -85,7 +89,7 @@ export function together(
     return rule(name);
   };
   for (const { name, state } of states.values()) {
-    if (states.size > MAX_STATES) return undefined;
+    if (states.size > MAX_STATES || work > MAX_WORK) return undefined;
     const starts = [...new Set(state.flatMap(({ cuts }) => [...cuts]))].sort((a, b) => a - b);
     const steps = new Map<string, { ranges: [number, number][]; next: readonly Rest[] }>();
     for (const [i, from] of starts.entries()) {
