@@ -373,6 +373,7 @@ export class Executor {
    */
   async finish(name: string, scratch: Sequence): Promise<void> {
     await this.prepare(name);
+    this.#copyNow(scratch.pool); // the page may be one that is still to be copied
     await this.#warmUp([this.#functions.get(name)], scratch, 1);
   }
 

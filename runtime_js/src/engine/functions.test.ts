@@ -246,3 +246,26 @@ test("what is finished after steps have used it gives them back their params", a
   await executor.finish("decode", scratch);
   await expectNext();
 });
+
+test("before something is finished, pages are copied: it may write to those", async () => {
+  const { executor } = await loadTiny();
+  const options = { frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logprobs: null };
+  const sampling = new SamplingRow({ temperature: 0, ...options }, {}, 0n);
+  const pool = new PagePool(2);
+  const next = async (sequence: Sequence, tokens: number[]) => {
+    const out = { index: tokens.length - 1, sampling, drawIndex: 0 };
+    const batch = [{ sequence, tokens: Int32Array.from(tokens), outs: [out] }];
+    return ((await executor.step(batch, ["sample"])) as Uint32Array)[0];
+  };
+  const first = new Sequence(pool, 4, 0);
+  first.reserve(2);
+  expect(await next(first, [5, 7])).toBe(nextToken([5, 7]));
+  const second = first.fork(0);
+  second.reserve(1); // a page of its own, to be copied before the next step
+  first.release();
+  const scratch = new Sequence(pool, 4, 0);
+  await executor.finish("decode", scratch);
+  expect(pool.takeCopies()).toEqual([]);
+  scratch.release();
+  expect(await next(second, [9])).toBe(nextToken([5, 7, 9]));
+});
