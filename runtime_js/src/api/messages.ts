@@ -128,11 +128,14 @@ function parseToolCalls(value: unknown, at: string): NonNullable<TemplateMessage
   });
 }
 
-/** OpenAI sends arguments as JSON text; templates print them as JSON, so they take the parsed value. */
+/**
+ * OpenAI sends arguments as JSON text; templates print them as JSON, so they take the parsed value. Calls without any come
+ * as an empty text from some models and clients.
+ */
 function parseArguments(value: unknown, at: string): unknown {
   if (typeof value !== "string") throw invalid(at, "must be a string of JSON");
   try {
-    return JSON.parse(value);
+    return JSON.parse(value || "{}");
   } catch {
     throw invalid(at, "must be valid JSON");
   }

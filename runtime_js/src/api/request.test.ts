@@ -23,6 +23,7 @@ describe("a chat completion request", () => {
           content: null,
           tool_calls: [
             { id: "c1", type: "function", function: { name: "f", arguments: '{"x":1}' } },
+            { id: "c2", type: "function", function: { name: "g", arguments: "" } },
           ],
         },
         { role: "tool", content: "2", tool_call_id: "c1", name: "f" },
@@ -66,6 +67,7 @@ describe("a chat completion request", () => {
               content: null,
               tool_calls: [
                 { id: "c1", type: "function", function: { name: "f", arguments: { x: 1 } } },
+                { id: "c2", type: "function", function: { name: "g", arguments: {} } },
               ],
             },
             { role: "tool", content: "2", tool_call_id: "c1", name: "f" },
