@@ -13,11 +13,12 @@ import argparse
 import json
 
 from scripts.figures.machine_code import GPUS, compile_for, kernels_of
+from webbuild.sources.aliases import aliases
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default="llama-3.2-1b", help="an alias of a model")
+    parser.add_argument("model", nargs="?", default="llama-3.2-1b", choices=aliases())
     parser.add_argument("--quant", default="q4f16_1")
     parser.add_argument("--tier", default="f16", choices=("f16", "f32"))
     parser.add_argument("--gpus", nargs="+", default=GPUS, help="Mesa's names: RADV_FORCE_FAMILY")
