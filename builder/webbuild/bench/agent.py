@@ -55,8 +55,12 @@ class RemoteAgent:
         number = next(self._ids)
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = (future, listener)
-        await self._send(json.dumps({"id": number, "method": method, "args": args}))
-        return await future
+        try:
+            with contextlib.suppress(ConnectionError):  # `end` will be called
+                await self._send(json.dumps({"id": number, "method": method, "args": args}))
+            return await future
+        finally:
+            self._waiting.pop(number, None)
 
     def url(self, folder: Path) -> str:
         """How the agent names a folder; with a trailing slash."""
@@ -65,13 +69,13 @@ class RemoteAgent:
     def receive(self, text: str | bytes) -> None:
         """A message has come."""
         message = json.loads(text)
-        future, listener = self._waiting[message["id"]]
+        future, listener = self._waiting.get(message["id"], (None, None))
+        if future is None or future.done():
+            return  # nobody waits any more
         if "event" in message:
             if listener:
                 listener(message["event"])
-            return
-        del self._waiting[message["id"]]
-        if "error" in message:
+        elif "error" in message:
             error = message["error"]
             future.set_exception(BenchmarkFailedError(f"{error['name']}: {error['message']}"))
         else:
@@ -83,7 +87,6 @@ class RemoteAgent:
         for future, _ in self._waiting.values():
             if not future.done():
                 future.set_exception(BenchmarkFailedError(why))
-        self._waiting.clear()
 
 
 class PageChannel:
@@ -97,6 +100,7 @@ class PageChannel:
         self._gone = gone
         self._heartbeat = heartbeat
         self._agent: RemoteAgent | None = None
+        self._closed = False
         self.opened: asyncio.Future[web.WebSocketResponse]
         self.opened = asyncio.get_running_loop().create_future()
 
@@ -108,17 +112,22 @@ class PageChannel:
             await socket.close(message=b"Another page is being measured.")
             return socket
         self.opened.set_result(socket)
-        async for message in socket:
-            if message.type == WSMsgType.TEXT and self._agent:
-                self._agent.receive(message.data)
-        if self._agent:
-            self._agent.end(self._gone)
+        try:
+            async for message in socket:
+                if message.type == WSMsgType.TEXT and self._agent:
+                    self._agent.receive(message.data)
+        finally:
+            self._closed = True
+            if self._agent:
+                self._agent.end(self._gone)
         return socket
 
     async def agent(self, urls: Mapping[Path, str]) -> RemoteAgent:
         """The first page, once there is one. urls: how it names folders."""
         socket = await self.opened
         self._agent = RemoteAgent(socket.send_str, urls)
+        if self._closed:
+            self._agent.end(self._gone)
         return self._agent
 
 

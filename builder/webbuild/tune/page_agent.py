@@ -43,7 +43,7 @@ async def page_agent(
     app.router.add_get(f"/{token}/", page)
     app.router.add_get(f"/{token}/channel", channel.serve)
     app.add_subapp(f"/{token}/runtime", folder_app(runtime, any_origin=False))
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         try:
