@@ -89,3 +89,14 @@ test("a small blob is replaced at once", async () => {
   await put(store, "x", bytes());
   expect(await store.get("x")).toEqual(bytes());
 });
+
+test("of a blob that was removed while it was appended to, nothing is left behind", async () => {
+  const a = await store.append("x");
+  await a?.append(bytes(1));
+  await store.remove("x"); // by another tab
+  await a?.append(bytes(2));
+  await a?.close();
+  expect(await store.size("x")).toBeUndefined();
+  await store.remove("x");
+  expect(await store.keys()).toEqual([]);
+});

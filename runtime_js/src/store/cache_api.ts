@@ -84,9 +84,12 @@ class CacheStore implements Store {
   }
 
   async remove(key: string): Promise<void> {
-    const parts = await this.#parts(key);
-    // From the end: what an interruption leaves is a shorter blob, not one with a hole.
-    for (let i = parts.length - 1; i >= 0; i--) await this.cache.delete(partUrl(key, i));
+    // All there are, as one that another tab appends to meanwhile has a hole where those before were removed.
+    const begin = partUrl(key, "");
+    const urls = (await this.cache.keys()).map(({ url }) => url).filter((u) => u.startsWith(begin));
+    const number = (url: string) => Number(url.slice(begin.length));
+    // From the end: what an interruption leaves is a shorter blob.
+    for (const url of urls.sort((a, b) => number(b) - number(a))) await this.cache.delete(url);
   }
 
   async keys(): Promise<string[]> {
@@ -99,5 +102,5 @@ class CacheStore implements Store {
   }
 }
 
-const partUrl = (key: string, part: number): string =>
+const partUrl = (key: string, part: number | ""): string =>
   `${ORIGIN}${encodeURIComponent(key)}/${part}`;
