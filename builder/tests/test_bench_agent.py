@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientWebSocketResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from webbuild.bench.agent import PageChannel, RemoteAgent
-from webbuild.errors import BenchmarkFailedError
+from webbuild.api.backends import browser
+from webbuild.bench.agent import PageChannel, RemoteAgent, chromium_agent
+from webbuild.errors import ApiFailedError, BenchmarkFailedError
 
 Check = Callable[[RemoteAgent, ClientWebSocketResponse], Awaitable[None]]
 
@@ -19,7 +21,7 @@ def measuring(check: Check) -> None:
     """Runs `check` with an agent and the page's end of its channel."""
 
     async def run() -> None:
-        channel = PageChannel("the page went away")
+        channel = PageChannel(lambda _: "the page went away")
         app = web.Application()
         app.router.add_get("/channel", channel.serve)
         async with TestClient(TestServer(app)) as client, asyncio.timeout(10):
@@ -62,7 +64,7 @@ def test_what_is_no_message_ends_calls() -> None:
 
 def test_a_page_that_went_away_before_it_was_asked_is_gone() -> None:
     async def run() -> None:
-        channel = PageChannel("the page went away")
+        channel = PageChannel(lambda _: "the page went away")
         app = web.Application()
         app.router.add_get("/channel", channel.serve)
         async with TestClient(TestServer(app)) as client, asyncio.timeout(10):
@@ -83,5 +85,22 @@ def test_a_call_while_the_page_closes_says_so() -> None:
         agent = RemoteAgent(send, {})
         with pytest.raises(BenchmarkFailedError, match="the page went away"):
             await agent.call("kernels", None)
+
+    asyncio.run(run())
+
+
+@pytest.mark.gpu
+def test_a_runtime_that_does_not_start_is_told(tmp_path: Path) -> None:
+    for name in ("bench.js", "index.js"):
+        (tmp_path / name).write_text("export const broken = ;")
+
+    async def run() -> None:
+        async with asyncio.timeout(30):
+            with pytest.raises(BenchmarkFailedError, match="the runtime does not start"):
+                async with chromium_agent(tmp_path, [tmp_path]) as agent:
+                    await agent.call("kernels", None)
+            with pytest.raises(ApiFailedError, match="the runtime does not start"):
+                async with browser(tmp_path, tmp_path):
+                    pass
 
     asyncio.run(run())

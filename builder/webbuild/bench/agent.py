@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from aiohttp import WSMsgType, web
 
 from webbuild.errors import BenchmarkFailedError
-from webbuild.hosts import LARGEST_MESSAGE, NodeWithDawn, browser_at, page_with
+from webbuild.hosts import LARGEST_MESSAGE, NodeWithDawn, browser_at, page_with, why_gone
 from webbuild.serve import folder_app
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -92,11 +92,13 @@ class RemoteAgent:
 class PageChannel:
     """The WebSocket of a page that measures: the first page becomes an agent, others are sent away.
 
-    gone: what calls raise once the page is gone. heartbeat: seconds within which it must answer;
-    for a page that no process of ours watches.
+    gone: what calls say once the page's channel has closed. heartbeat: seconds within which it
+    must answer; for a page that no process of ours watches.
     """
 
-    def __init__(self, gone: str, heartbeat: float | None = None) -> None:
+    def __init__(
+        self, gone: Callable[[web.WebSocketResponse], str], heartbeat: float | None = None
+    ) -> None:
         self._gone = gone
         self._heartbeat = heartbeat
         self._agent: RemoteAgent | None = None
@@ -119,7 +121,7 @@ class PageChannel:
         finally:
             self._closed = True
             if self._agent:
-                self._agent.end(self._gone)
+                self._agent.end(self._gone(socket))
         return socket
 
     async def agent(self, urls: Mapping[Path, str]) -> RemoteAgent:
@@ -127,7 +129,7 @@ class PageChannel:
         socket = await self.opened
         self._agent = RemoteAgent(socket.send_str, urls)
         if self._closed:
-            self._agent.end(self._gone)
+            self._agent.end(self._gone(socket))
         return self._agent
 
 
@@ -138,7 +140,7 @@ async def chromium_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Ag
     runtime: the build whose agent runs; one of `folders`, which the page can read.
     """
     names = {folder: f"folder{number}" for number, folder in enumerate(dict.fromkeys(folders))}
-    channel = PageChannel("the page went away: its browser crashed, or ran out of memory")
+    channel = PageChannel(why_gone)
 
     app = web.Application()
     app.router.add_get("/", page_with(_IN_PAGE.replace("RUNTIME", names[runtime])))

@@ -33,7 +33,8 @@ async def page_agent(
     Raises CannotServeError; calls raise BenchmarkFailedError once the page is gone.
     """
     token = secrets.token_urlsafe(12)
-    channel = PageChannel("the page went away: keep it in front, and the screen on", heartbeat=30)
+    gone = "the page went away: keep it in front, and the screen on"
+    channel = PageChannel(lambda _: gone, heartbeat=30)
 
     async def page(_: web.Request) -> web.Response:
         text = _PAGE.read_text("utf-8")
