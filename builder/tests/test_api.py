@@ -138,6 +138,15 @@ def test_answers_pass_through_as_they_come() -> None:
     behind(check)
 
 
+def test_a_body_that_is_not_utf8_is_refused_not_changed() -> None:
+    async def check(script: Script, client: ClientSession) -> None:
+        response = await client.post(CHAT, data='{"é": 1}'.encode("latin-1"), headers=KEY)
+        assert await code_of(response) == (400, "invalid_json")
+        assert script.asked.empty()
+
+    behind(check)
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_client_that_leaves_cancels_its_request(begun: bool) -> None:
     async def check(script: Script, client: ClientSession) -> None:

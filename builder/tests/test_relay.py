@@ -8,11 +8,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType, WSServerHandshakeError, web
+from aiohttp import (
+    ClientSession,
+    ClientWebSocketResponse,
+    WSCloseCode,
+    WSMsgType,
+    WSServerHandshakeError,
+    web,
+)
 from aiohttp.test_utils import TestClient, TestServer
 
 from webbuild.relay import MAX_FRAME, MAX_ROOMS, NOBODY_CAME, OTHER_LEFT, Relay
-from webbuild.serve import make_app
+from webbuild.serve import _serve, make_app
 
 ROOM = "/relay/a-secret-of-16-or-more"
 
@@ -183,5 +190,22 @@ def test_without_the_option_there_is_no_relay(pack: Path) -> None:
             with pytest.raises(WSServerHandshakeError) as refused:
                 await client.ws_connect(ROOM)
             assert refused.value.status == 404
+
+    asyncio.run(run())
+
+
+def test_the_server_ends_though_two_are_in_a_room(pack: Path) -> None:
+    async def run() -> None:
+        url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        app = make_app(pack, relay=Relay())
+        say = lambda said: url.set_result(said.split()[3])  # noqa: E731
+        serving = asyncio.create_task(_serve(app, pack, "127.0.0.1", 0, say))
+        async with ClientSession(await url) as client:
+            a, b = [await client.ws_connect(ROOM) for _ in range(2)]
+            reading = [asyncio.create_task(side.receive()) for side in (a, b)]
+            serving.cancel()  # as Ctrl-C does
+            done, _ = await asyncio.wait([serving], timeout=10)
+            assert done
+            await asyncio.wait(reading)
 
     asyncio.run(run())

@@ -46,9 +46,16 @@ _PAGE = """\
   socket.onmessage = ({ data }) => hear(JSON.parse(data));
   await new Promise((resolve) => (socket.onopen = resolve));
   const channel = { send: (message) => socket.send(JSON.stringify(message)), listen };
-  SCRIPT
+  try {
+    SCRIPT
+  } catch (error) {
+    console.error(error);
+    socket.close(FAILED);
+  }
 </script>
 """
+#: Closes the channel of a page whose script fails, of those that are an application's own.
+_FAILED = 4000
 
 _IN_NODE = f"""\
 import {{ createRequire }} from "node:module";
@@ -80,12 +87,20 @@ _NO_DAWN = 44
 
 def page_with(script: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The handler of a page that runs `script`, a module's body; `channel` beside it is its own."""
-    html = _PAGE.replace("CHANNEL", _CHANNEL).replace("SCRIPT", script)
+    html = _PAGE.replace("CHANNEL", _CHANNEL).replace("FAILED", str(_FAILED))
+    html = html.replace("SCRIPT", script)
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(text=html, content_type="text/html", headers=ISOLATION)
 
     return page
+
+
+def why_gone(channel: web.WebSocketResponse) -> str:
+    """What to tell of a page of `page_with` whose channel has closed."""
+    if channel.close_code == _FAILED:
+        return "the runtime does not start in the browser: build it again, or update the browser"
+    return "the page went away: its browser crashed, or ran out of memory"
 
 
 @contextlib.asynccontextmanager

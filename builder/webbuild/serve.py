@@ -123,7 +123,9 @@ def serve_folder(
 async def _serve(
     app: web.Application, folder: Path, host: str, port: int, say: Callable[[str], None]
 ) -> None:
-    async with listening(web.AppRunner(app, access_log=None), host, port) as url:
+    # Rooms of the relay, and slow downloads, are not waited for.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    async with listening(runner, host, port) as url:
         say(f"Serving {folder} at {url}  (Ctrl-C stops)")
         await asyncio.Event().wait()
 

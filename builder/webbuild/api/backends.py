@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 
 from webbuild.api.agent import ApiAgent
 from webbuild.errors import ApiFailedError
-from webbuild.hosts import LARGEST_MESSAGE, NodeWithDawn, browser_at, page_with
+from webbuild.hosts import LARGEST_MESSAGE, NodeWithDawn, browser_at, page_with, why_gone
 from webbuild.serve import folder_app
 
 # The first message says what became of the load, the others are answers.
@@ -99,7 +99,7 @@ async def browser(runtime: Path, pack: Path) -> AsyncIterator[Loaded]:
         async for message in socket:
             if message.type == WSMsgType.TEXT:
                 loaded.receive(message.data)
-        loaded.end("the page went away: its browser crashed, or ran out of memory")
+        loaded.end(why_gone(socket))
         return socket
 
     app = web.Application()

@@ -92,7 +92,10 @@ def make_front(backend: Backend, access: Access) -> web.AppRunner:
 
 async def _answer(request: web.Request, agent: ApiAgent) -> web.StreamResponse:
     """Passes a request on and its answer back. Raises AgentGoneError before the answer began."""
-    body = (await request.read()).decode("utf-8", "replace")
+    try:
+        body = (await request.read()).decode()
+    except UnicodeDecodeError as error:
+        raise _RefusedError(400, f"the body is not UTF-8: {error}", "invalid_json") from None
     headers = [("content-type", request.headers.get("Content-Type", "application/json"))]
     async with agent.ask(request.method, request.path_qs, headers, body) as answer:
         head = await answer.head()

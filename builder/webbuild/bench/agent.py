@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from aiohttp import WSMsgType, web
 
 from webbuild.errors import BenchmarkFailedError
-from webbuild.hosts import LARGEST_MESSAGE, NodeWithDawn, browser_at, page_with
+from webbuild.hosts import LARGEST_MESSAGE, NodeWithDawn, browser_at, page_with, why_gone
 from webbuild.serve import folder_app
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -55,8 +55,12 @@ class RemoteAgent:
         number = next(self._ids)
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = (future, listener)
-        await self._send(json.dumps({"id": number, "method": method, "args": args}))
-        return await future
+        try:
+            with contextlib.suppress(ConnectionError):  # `end` will be called
+                await self._send(json.dumps({"id": number, "method": method, "args": args}))
+            return await future
+        finally:
+            self._waiting.pop(number, None)
 
     def url(self, folder: Path) -> str:
         """How the agent names a folder; with a trailing slash."""
@@ -65,13 +69,13 @@ class RemoteAgent:
     def receive(self, text: str | bytes) -> None:
         """A message has come."""
         message = json.loads(text)
-        future, listener = self._waiting[message["id"]]
+        future, listener = self._waiting.get(message["id"], (None, None))
+        if future is None or future.done():
+            return  # nobody waits any more
         if "event" in message:
             if listener:
                 listener(message["event"])
-            return
-        del self._waiting[message["id"]]
-        if "error" in message:
+        elif "error" in message:
             error = message["error"]
             future.set_exception(BenchmarkFailedError(f"{error['name']}: {error['message']}"))
         else:
@@ -83,20 +87,22 @@ class RemoteAgent:
         for future, _ in self._waiting.values():
             if not future.done():
                 future.set_exception(BenchmarkFailedError(why))
-        self._waiting.clear()
 
 
 class PageChannel:
     """The WebSocket of a page that measures: the first page becomes an agent, others are sent away.
 
-    gone: what calls raise once the page is gone. heartbeat: seconds within which it must answer;
-    for a page that no process of ours watches.
+    gone: what calls say once the page's channel has closed. heartbeat: seconds within which it
+    must answer; for a page that no process of ours watches.
     """
 
-    def __init__(self, gone: str, heartbeat: float | None = None) -> None:
+    def __init__(
+        self, gone: Callable[[web.WebSocketResponse], str], heartbeat: float | None = None
+    ) -> None:
         self._gone = gone
         self._heartbeat = heartbeat
         self._agent: RemoteAgent | None = None
+        self._closed = False
         self.opened: asyncio.Future[web.WebSocketResponse]
         self.opened = asyncio.get_running_loop().create_future()
 
@@ -108,17 +114,22 @@ class PageChannel:
             await socket.close(message=b"Another page is being measured.")
             return socket
         self.opened.set_result(socket)
-        async for message in socket:
-            if message.type == WSMsgType.TEXT and self._agent:
-                self._agent.receive(message.data)
-        if self._agent:
-            self._agent.end(self._gone)
+        try:
+            async for message in socket:
+                if message.type == WSMsgType.TEXT and self._agent:
+                    self._agent.receive(message.data)
+        finally:
+            self._closed = True
+            if self._agent:
+                self._agent.end(self._gone(socket))
         return socket
 
     async def agent(self, urls: Mapping[Path, str]) -> RemoteAgent:
         """The first page, once there is one. urls: how it names folders."""
         socket = await self.opened
         self._agent = RemoteAgent(socket.send_str, urls)
+        if self._closed:
+            self._agent.end(self._gone(socket))
         return self._agent
 
 
@@ -129,7 +140,7 @@ async def chromium_agent(runtime: Path, folders: list[Path]) -> AsyncIterator[Ag
     runtime: the build whose agent runs; one of `folders`, which the page can read.
     """
     names = {folder: f"folder{number}" for number, folder in enumerate(dict.fromkeys(folders))}
-    channel = PageChannel("the page went away: its browser crashed, or ran out of memory")
+    channel = PageChannel(why_gone)
 
     app = web.Application()
     app.router.add_get("/", page_with(_IN_PAGE.replace("RUNTIME", names[runtime])))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from webbuild.bench.agent import Agent
-from webbuild.errors import BenchmarkFailedError
 from webbuild.schema.tuning import AdapterKind
 
 from .case import KernelCase, Measurement
@@ -28,7 +27,7 @@ class AgentRunner:
     @classmethod
     async def open(cls, agent: Agent, samples: int = SAMPLES) -> Self:
         """Asks the agent for its adapter. Raises BenchmarkFailedError."""
-        found = await _call(agent, "kernelAdapter", None)
+        found = await agent.call("kernelAdapter", None)
         adapter = Adapter(
             AdapterKind(found["vendor"], found["architecture"]),
             found["description"],
@@ -48,15 +47,8 @@ class AgentRunner:
         }
         return [
             Measurement(one["seconds"], one["median"], one["difference"], one["failure"])
-            for one in await _call(self._agent, "kernels", problem)
+            for one in await self._agent.call("kernels", problem)
         ]
-
-
-async def _call(agent: Agent, method: str, args: Any) -> Any:
-    try:
-        return await agent.call(method, args)
-    except ConnectionError as error:
-        raise BenchmarkFailedError(f"the page is gone: {error}") from None
 
 
 def _case(case: KernelCase) -> dict[str, Any]:

@@ -33,7 +33,8 @@ async def page_agent(
     Raises CannotServeError; calls raise BenchmarkFailedError once the page is gone.
     """
     token = secrets.token_urlsafe(12)
-    channel = PageChannel("the page went away: keep it in front, and the screen on", heartbeat=30)
+    gone = "the page went away: keep it in front, and the screen on"
+    channel = PageChannel(lambda _: gone, heartbeat=30)
 
     async def page(_: web.Request) -> web.Response:
         text = _PAGE.read_text("utf-8")
@@ -43,7 +44,7 @@ async def page_agent(
     app.router.add_get(f"/{token}/", page)
     app.router.add_get(f"/{token}/channel", channel.serve)
     app.add_subapp(f"/{token}/runtime", folder_app(runtime, any_origin=False))
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         try:

@@ -225,7 +225,7 @@ describe("a loaded model on Dawn", () => {
     });
   });
 
-  test("what is no token, and an answer of none, are refused, as other engines send what they like", async () => {
+  test("what is no token, an answer of none, and too many log-probabilities are refused, as other engines send what they like", async () => {
     const refused = (overrides: Parameters<typeof run>[0], param: string) =>
       expect(run(overrides)).rejects.toMatchObject({ name: "InvalidRequestError", param });
     await refused({ sampling: { logitBias: [[260, 1]] } }, "logit_bias");
@@ -233,6 +233,8 @@ describe("a loaded model on Dawn", () => {
     await refused({ messages: [5, -1, 5] }, "prompt");
     await refused({ maxTokens: 0 }, "max_tokens");
     await refused({ maxTokens: Number.NaN }, "max_tokens");
+    for (const logprobs of [-1, 0.5, 21, 1e9, Number.NaN])
+      await refused({ sampling: { logprobs } }, "top_logprobs");
   });
 });
 

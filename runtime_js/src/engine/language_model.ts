@@ -480,7 +480,11 @@ export class LanguageModel {
         },
       );
     }
-    if (sampling.logprobs !== null && !this.executor.has("logprobs")) {
+    const { logprobs } = sampling;
+    if (logprobs !== null && !(Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= 20)) {
+      throw new InvalidRequestError("top_logprobs must be 0 to 20", { param: "top_logprobs" });
+    }
+    if (logprobs !== null && !this.executor.has("logprobs")) {
       throw new InvalidRequestError("this pack was made without log-probabilities", {
         param: "logprobs",
       });

@@ -1,5 +1,5 @@
 /** Requests and answers as messages, for where whoever asks can't hold the engine: service workers, servers. */
-import type { ErrorBody } from "./error_body.js";
+import { type ErrorBody, errorBody, HttpError } from "./error_body.js";
 import type { Fetch, Head } from "./fetch.js";
 
 /** A request as plain data. */
@@ -59,7 +59,7 @@ export function serveRequests(
 }
 
 async function answer(
-  { url, method, headers, body }: WireRequest,
+  asked: WireRequest,
   fetch: Fetch,
   tell: (what: Answer) => void,
   { signal, early }: { signal: AbortSignal; early: boolean },
@@ -70,8 +70,11 @@ async function answer(
     told = true;
   };
   try {
-    const init = { method, headers, signal, ...(body === "" ? {} : { body }) };
-    const response = await fetch(url, init, early ? begin : undefined);
+    const request = toRequest(asked);
+    const response =
+      request instanceof Request
+        ? await fetch(request, { signal }, early ? begin : undefined)
+        : request;
     if (told && !response.ok) {
       const { error } = (await response.json()) as ErrorBody;
       return tell({ error: error.message });
@@ -87,5 +90,17 @@ async function answer(
     tell({ end: true });
   } catch (error) {
     if (!signal.aborted) tell({ error: (error as Error).message });
+  }
+}
+
+/** The request, or the answer to what none can be made of: it is the asker's mistake, not this side's end. */
+function toRequest({ url, method, headers, body }: WireRequest): Request | Response {
+  try {
+    const init = { method, headers, ...(body === "" || method === "GET" ? {} : { body }) };
+    return new Request(new URL(url, "http://localhost"), init);
+  } catch (error) {
+    const what = `this is no request: ${(error as Error).message}`;
+    const { status, body } = errorBody(new HttpError(400, what, "invalid_request"));
+    return Response.json(body, { status });
   }
 }

@@ -89,3 +89,41 @@ test("a small blob is replaced at once", async () => {
   await put(store, "x", bytes());
   expect(await store.get("x")).toEqual(bytes());
 });
+
+test("of a blob that was removed while it was appended to, nothing is left behind", async () => {
+  const a = await store.append("x");
+  await a?.append(bytes(1));
+  await store.remove("x"); // by another tab
+  await a?.append(bytes(2));
+  await a?.close();
+  expect(await store.size("x")).toBeUndefined();
+  await store.remove("x");
+  expect(await store.keys()).toEqual([]);
+});
+
+test("one tab at a time appends to a blob, so that parts of two don't mix", async () => {
+  const held = new Set<string>();
+  const locks = {
+    async request(name: string, _: unknown, hold: (lock: object | null) => Promise<void>) {
+      await null; // as browsers do
+      if (held.has(name)) return hold(null);
+      held.add(name);
+      await hold({});
+      await new Promise((resolve) => setTimeout(resolve)); // a process knows it later
+      held.delete(name);
+    },
+  };
+  vi.stubGlobal("navigator", { locks });
+  const a = await store.append("x");
+  expect(await store.append("x")).toBeUndefined();
+  expect(await put(store, "y", bytes(1))).toBe(true);
+  await a?.append(bytes(1));
+  await a?.close();
+  expect(await put(store, "x", bytes(2))).toBe(true);
+  const { match } = cache;
+  cache.match = () => Promise.reject(new Error("no more"));
+  await expect(store.append("x")).rejects.toThrow("no more");
+  cache.match = match;
+  await (await store.append("x"))?.close();
+  expect([...held]).toEqual([]);
+});

@@ -62,7 +62,15 @@ class CacheStore implements Store {
 
   /** Of a blob that is written anew, the first part takes the place of the old one; there is no other. */
   async append(key: string, anew?: boolean): Promise<Appender | undefined> {
-    const parts = anew ? [] : await this.#parts(key);
+    const release = await take(`${CACHE}.store.${key}`);
+    if (!release) return undefined;
+    let parts: number[];
+    try {
+      parts = anew ? [] : await this.#parts(key);
+    } catch (error) {
+      await release();
+      throw error;
+    }
     const { cache } = this;
     let size = parts.reduce((a, b) => a + b, 0);
     let count = parts.length;
@@ -78,15 +86,22 @@ class CacheStore implements Store {
       },
       append: store,
       async close() {
-        if (count === 0) await store(new Uint8Array(0)); // so that an empty blob exists
+        try {
+          if (count === 0) await store(new Uint8Array(0)); // so that an empty blob exists
+        } finally {
+          await release();
+        }
       },
     };
   }
 
   async remove(key: string): Promise<void> {
-    const parts = await this.#parts(key);
-    // From the end: what an interruption leaves is a shorter blob, not one with a hole.
-    for (let i = parts.length - 1; i >= 0; i--) await this.cache.delete(partUrl(key, i));
+    // All there are, as one that another tab appends to meanwhile has a hole where those before were removed.
+    const begin = partUrl(key, "");
+    const urls = (await this.cache.keys()).map(({ url }) => url).filter((u) => u.startsWith(begin));
+    const number = (url: string) => Number(url.slice(begin.length));
+    // From the end: what an interruption leaves is a shorter blob.
+    for (const url of urls.sort((a, b) => number(b) - number(a))) await this.cache.delete(url);
   }
 
   async keys(): Promise<string[]> {
@@ -99,5 +114,28 @@ class CacheStore implements Store {
   }
 }
 
-const partUrl = (key: string, part: number): string =>
+const partUrl = (key: string, part: number | ""): string =>
   `${ORIGIN}${encodeURIComponent(key)}/${part}`;
+
+/**
+ * Takes a lock, as caches have none: parts of two tabs would take the place of each other.
+ *
+ * @returns lets go of it; undefined when another tab has it. Where there are no locks (outside of https) anybody gets it
+ */
+async function take(name: string): Promise<(() => Promise<void>) | undefined> {
+  const locks = globalThis.navigator?.locks as LockManager | undefined;
+  if (!locks) return async () => {};
+  return new Promise((resolve, reject) => {
+    const hold = (lock: Lock | null) => {
+      if (!lock) return resolve(undefined);
+      return new Promise<void>((letGo) => {
+        resolve(async () => {
+          letGo();
+          await request; // before that Chromium refuses it, also to this tab
+        });
+      });
+    };
+    const request = locks.request(name, { ifAvailable: true }, hold);
+    request.catch(reject);
+  });
+}

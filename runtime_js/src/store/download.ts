@@ -24,6 +24,9 @@ export function fetchWith(fetch: Fetch, { query = "", headers, credentials }: Pa
 const ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 250;
 
+/** Milliseconds without a byte after which a connection counts as broken: some never end by themselves. */
+const STALL_MS = 60_000;
+
 export interface DownloadOptions {
   fetch: Fetch;
   signal: AbortSignal;
@@ -74,7 +77,8 @@ export async function fetchWhole(
   for (let attempt = 1; ; attempt++) {
     throwIfAborted(signal);
     try {
-      const response = await fetch(url, { signal, cache: "no-cache" });
+      const inTime = AbortSignal.any([signal, AbortSignal.timeout(STALL_MS)]);
+      const response = await fetch(url, { signal: inTime, cache: "no-cache" });
       checkStatus(url, response);
       return new Uint8Array(await response.arrayBuffer());
     } catch (error) {
@@ -94,7 +98,13 @@ async function* request(
   const { fetch, signal, nbytes, cache } = options;
   throwIfAborted(signal);
   const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
-  const response = await fetch(url, { headers, signal, cache });
+  const leaving = new AbortController();
+  const either = AbortSignal.any([signal, leaving.signal]);
+  const asked = fetch(url, { headers, signal: either, cache });
+  const response = await unlessStalled(url, asked).catch((error: unknown) => {
+    leaving.abort();
+    throw error;
+  });
   if (response.status === 416) throw truncation(url, at, nbytes);
   checkStatus(url, response);
   if (!response.body) return;
@@ -103,7 +113,7 @@ async function* request(
   const reader = response.body.getReader();
   try {
     while (true) {
-      const { done, value } = await reader.read();
+      const { done, value } = await unlessStalled(url, reader.read());
       if (done) return;
       throwIfAborted(signal);
       const skipped = Math.min(skip, value.length);
@@ -112,6 +122,20 @@ async function* request(
     }
   } finally {
     await reader.cancel().catch(() => {}); // stops the transfer when the consumer leaves early
+  }
+}
+
+/** @throws NetworkError */
+async function unlessStalled<T>(url: string, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const stalled = new Promise<never>((_, reject) => {
+    const error = new NetworkError(`${url}: no byte came in ${STALL_MS / 1000} s`, { url });
+    timer = setTimeout(() => reject(error), STALL_MS);
+  });
+  try {
+    return await Promise.race([work, stalled]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -159,7 +159,9 @@ export class KvStore {
     const found = new Map<string, { file: string; saved: SavedPrefix }>();
     const keys = await this.store.keys();
     for (const key of keys.filter((k) => k.startsWith(prefix) && k.endsWith(RECORD)).sort()) {
-      const saved = fromJson(await this.store.get(key)) as SavedPrefix | undefined;
+      // Some browsers refuse to read what another tab is just writing.
+      const bytes = await this.store.get(key).catch(() => undefined);
+      const saved = fromJson(bytes) as SavedPrefix | undefined;
       if (saved) found.set(saved.name, { file: key.replace(RECORD, ""), saved });
     }
     return found;

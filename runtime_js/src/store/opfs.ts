@@ -125,8 +125,14 @@ class OpfsStore implements Store {
       if (isNamed(error, "NoModificationAllowedError")) return undefined;
       throw error;
     }
-    if (anew) access.truncate(0);
-    let size = access.getSize();
+    let size: number;
+    try {
+      if (anew) access.truncate(0);
+      size = access.getSize();
+    } catch (error) {
+      access.close(); // else the file stays locked as long as this worker lives
+      throw error;
+    }
     return {
       get size() {
         return size;
@@ -140,8 +146,11 @@ class OpfsStore implements Store {
         size += written;
       },
       async close() {
-        access.flush();
-        access.close();
+        try {
+          access.flush();
+        } finally {
+          access.close();
+        }
       },
     };
   }

@@ -74,7 +74,9 @@ export class PackCache {
       records
         .flatMap((r) => r ?? [])
         .map(async ({ url, name, files }) => {
-          const stored = await Promise.all(files.map((f) => this.store.size(f.sha256)));
+          // Some browsers don't tell of what another tab is just writing.
+          const sizes = files.map((f) => this.store.size(f.sha256).catch(() => 0));
+          const stored = await Promise.all(sizes);
           return {
             url,
             name,

@@ -129,7 +129,7 @@ export class PackSource {
   async stream(file: PackFile, consumer: Consumer): Promise<void> {
     const { cache } = this.options;
     const key = file.sha256;
-    const stored = cache && (this.#whole || (await cache.isComplete(key)));
+    const stored = cache && (this.#whole || (await this.#storing(() => cache.isComplete(key))));
     if (stored && (await this.#fromStore(file, consumer))) return;
     const hasher = await this.#newHasher(); // before the blob is locked, as it may not arrive
     const appender = await this.#append(key);
@@ -138,16 +138,22 @@ export class PackSource {
       await this.#fromNetwork(file, consumer, hasher, appender);
     } catch (error) {
       if (!(error instanceof HashMismatch)) throw error;
-      await cache?.discard(key);
+      await this.#discard(key);
       if (!resumed) throw error;
       // The stored part may be what is broken: once more, from the start.
-      await this.#fromNetwork(file, consumer, await this.#newHasher(), await this.#append(key));
+      const again = await this.#newHasher();
+      await this.#fromNetwork(file, consumer, again, await this.#append(key, true));
     }
   }
 
-  async #append(key: string): Promise<Appender | undefined> {
+  async #append(key: string, anew?: boolean): Promise<Appender | undefined> {
     const { cache } = this.options;
-    return cache && this.#storing(() => cache.store.append(key));
+    return cache && this.#storing(() => cache.store.append(key, anew));
+  }
+
+  async #discard(key: string): Promise<void> {
+    const { cache } = this.options;
+    if (cache) await this.#storing(() => cache.discard(key));
   }
 
   /** @returns false when the stored bytes are not the file's; what is proved to be another, or not all there, is removed */
@@ -156,7 +162,7 @@ export class PackSource {
     const { store } = cache;
     const hasher = this.options.verifyCache ? await this.#newHasher() : undefined;
     const reader = await store.open?.(key);
-    const size = reader ? reader.size : await store.size(key);
+    const size = reader ? reader.size : await this.#storing(() => store.size(key));
     if (size !== nbytes) {
       reader?.close();
       return false;
@@ -165,7 +171,7 @@ export class PackSource {
     const read = await this.#replay(key, nbytes, consumer, hasher, reader);
     if (read === nbytes && (hasher === undefined || hasher.digest() === key)) return true;
     this.fileBytes -= read;
-    await this.#storing(() => cache.discard(key));
+    await this.#discard(key);
     return false;
   }
 
@@ -221,22 +227,23 @@ export class PackSource {
     let received = resumeAt;
     // An open appender locks the blob against reading in some browsers.
     if (appender && resumeAt > 0) {
-      await appender.close();
+      await this.#storing(() => appender.close());
       const reader = await cache?.store.open?.(file.sha256);
       received = await this.#replay(file.sha256, resumeAt, consumer, hasher, reader);
       out = await this.#append(file.sha256);
     }
     const staging = new Uint8Array(Math.min(PIECE_BYTES, Math.max(file.nbytes - resumeAt, 1)));
     let fill = 0;
+    const close = () => this.#storing(async () => out?.close().then(() => true));
     const flush = async () => {
       if (fill === 0) return;
       const bytes = staging.subarray(0, fill);
       fill = 0;
       hasher.update(bytes);
       if (out && !(await this.#storing(() => (out as Appender).append(bytes).then(() => true)))) {
-        await out.close();
+        await close();
         out = undefined;
-        await cache?.discard(file.sha256);
+        await this.#discard(file.sha256);
       }
       await consumer.bytes(bytes);
     };
@@ -267,11 +274,10 @@ export class PackSource {
       this.fileBytes -= received;
       // What has arrived is kept for the next time.
       if (out && fill > 0) await out.append(staging.subarray(0, fill)).catch(() => {});
+      await close();
       throw signal.aborted ? abortError(signal) : error;
-    } finally {
-      await out?.close();
     }
-    if (out) await this.#storing(() => (cache as PackCache).complete(file.sha256));
+    if (await close()) await this.#storing(() => (cache as PackCache).complete(file.sha256));
   }
 
   /** Runs a write to the store; a full or broken store ends caching, never the load. */
