@@ -350,6 +350,7 @@ test("hostile Markdown becomes harmless", async ({ page, pageErrors }) => {
 
 for (const [size, viewport] of Object.entries({
   phone: { width: 360, height: 740 },
+  "desktop at 400 %": { width: 320, height: 256 },
   desktop: { width: 1280, height: 800 },
 })) {
   test(`accessible and unclipped on a ${size}, light and dark`, async ({ page, server }) => {
