@@ -152,11 +152,21 @@ test("buttons that go leave the focus to what comes next", async ({ page, server
       await page.getByRole("button", { name: "Regenerate" }).waitFor();
     }
   }
+});
 
-  // A load that is cancelled can be started again.
+test("a load can be cancelled and started again, from the keyboard alone", async ({
+  page,
+  server,
+}) => {
   server.breakPath("/packs/demo/params_shard_0.bin", { stallAfter: 100_000 });
-  await page.goto(`${server.url}?pack=packs/demo/../demo/`);
+  await page.goto(server.url);
+  await page.getByRole("button", { name: "Cancel" }).focus();
+  await page.keyboard.press("Enter");
   await expect(page.getByRole("button", { name: "Load", exact: true })).toBeFocused();
+  server.repair();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
+  await expect(message(page)).toBeFocused();
 });
 
 test("what is typed outlives a reload", async ({ page, server }) => {
