@@ -1,6 +1,6 @@
 // The conversation: turns, and the one answer that may be streaming.
 
-import { type Signal, signal } from "@preact/signals";
+import { effect, type Signal, signal } from "@preact/signals";
 import { tokens } from "./format.js";
 import { answerFailed, type LoadedEngine, model } from "./model.js";
 import { samplingFields, settings } from "./settings.js";
@@ -33,6 +33,13 @@ export const turns = signal<readonly Turn[]>([]);
 export const answering = signal(false);
 /** What a screen reader is told; an answer is announced once, whole. */
 export const announcement = signal("");
+
+effect(() => {
+  const { phase } = model.value;
+  if (phase === "asking") announcement.value = "Load this model?";
+  if (phase === "loading") announcement.value = "Loading the model";
+  if (phase === "ready") announcement.value = "The model is ready";
+});
 
 let current: AbortController | null = null;
 let nextId = 0;

@@ -33,7 +33,12 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
 
 /** Safe HTML for a Markdown text; never images, forms, styles or scripts. */
 export function renderMarkdown(text: string): string {
-  const html = marked.parse(text, { async: false });
+  let html: string;
+  try {
+    html = marked.parse(text, { async: false });
+  } catch {
+    html = escapeHtml(text); // thousands of nested quotes are too deep for the stack
+  }
   return DOMPurify.sanitize(html, ALLOWED);
 }
 

@@ -71,10 +71,13 @@ export function cancelLoading(): void {
   loading?.abort();
 }
 
-/** To be told when an answer failed: some errors take the engine with them. */
+/** Errors that take the engine with them. */
+export const FATAL = ["DeviceLostError", "WorkerFailed", "EngineUnloaded"];
+
+/** To be told when an answer failed. */
 export function answerFailed(error: unknown): void {
-  const fatal = ["DeviceLostError", "WorkerFailed", "EngineUnloaded"];
-  if (error instanceof WebbuildError && fatal.includes(error.name)) {
+  if (model.value.phase !== "ready") return; // another pack takes its place
+  if (error instanceof WebbuildError && FATAL.includes(error.name)) {
     engine = null;
     fail(model.value.packUrl, error);
   }

@@ -8,7 +8,15 @@ test("nothing stored, or nonsense, gives the defaults", () => {
 });
 
 test("what is valid is kept, the rest falls back", () => {
-  const stored = { temperature: 1.5, topP: 7, topK: "40", seed: "-1", theme: "dark", x: 1 };
+  const stored = {
+    temperature: 1.5,
+    topP: 7,
+    topK: "40",
+    maxTokens: 2.5,
+    seed: "-1",
+    theme: "dark",
+    x: 1,
+  };
   expect(parseSettings(JSON.stringify(stored))).toEqual({
     ...DEFAULTS,
     temperature: 1.5,

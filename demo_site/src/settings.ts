@@ -46,9 +46,10 @@ export function parseSettings(stored: string | null): Settings {
   } catch {
     return settings;
   }
-  for (const [name, { min, max }] of Object.entries(RANGES)) {
+  for (const [name, { min, max, step }] of Object.entries(RANGES)) {
     const value = found[name];
-    if (typeof value === "number" && value >= min && value <= max) {
+    const whole = step !== 1 || Number.isInteger(value);
+    if (typeof value === "number" && value >= min && value <= max && whole) {
       settings[name as keyof typeof RANGES] = value;
     }
   }

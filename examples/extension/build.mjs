@@ -1,6 +1,6 @@
 // `node examples/extension/build.mjs FOLDER [PACK]`: the example with the built package and a pack (the demo's) beside it.
 
-import { cpSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -21,6 +21,10 @@ const FILES = [
  * @param {string} [pack]
  */
 export function buildExtension(folder, pack = join(root, "demo_site/public/packs/demo")) {
+  const isBuilt = existsSync(join(folder, "webbuild/extension.js"));
+  if (existsSync(folder) && readdirSync(folder).length > 0 && !isBuilt) {
+    throw new Error(`${folder} holds something else: name a new folder`);
+  }
   rmSync(folder, { recursive: true, force: true });
   for (const name of FILES) cpSync(join(here, name), join(folder, name));
   cpSync(join(root, "demo_site/dist/webbuild"), join(folder, "webbuild"), { recursive: true });

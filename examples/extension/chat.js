@@ -11,6 +11,9 @@ const engine = await Engine.load("packs/demo/", {
   onProgress: ({ phase, loadedBytes, totalBytes }) => {
     status.textContent = `Loading: ${phase}, ${loadedBytes} of ${totalBytes} bytes`;
   },
+}).catch((error) => {
+  status.textContent = String(error);
+  throw error;
 });
 status.textContent = `${engine.info.model.name} is ready`;
 form.elements[1].disabled = false;
@@ -18,10 +21,14 @@ form.elements[1].disabled = false;
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   answer.textContent = "";
-  const stream = await engine.chat.completions.create({
-    messages: [{ role: "user", content: form.elements.question.value }],
-    temperature: 0,
-    stream: true,
-  });
-  for await (const chunk of stream) answer.append(chunk.choices[0]?.delta.content ?? "");
+  try {
+    const stream = await engine.chat.completions.create({
+      messages: [{ role: "user", content: form.elements.question.value }],
+      temperature: 0,
+      stream: true,
+    });
+    for await (const chunk of stream) answer.append(chunk.choices[0]?.delta.content ?? "");
+  } catch (error) {
+    status.textContent = String(error);
+  }
 });

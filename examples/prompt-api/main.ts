@@ -5,6 +5,7 @@ const [form, called, answer, usage] = ["form", "#called", "#answer", "#usage"].m
   document.querySelector(s),
 );
 const progress = document.querySelector("progress") as HTMLProgressElement;
+const problem = document.querySelector("[role=alert]") as HTMLParagraphElement;
 
 /** In place of a weather service. */
 const getWeather: LanguageModelTool = {
@@ -33,15 +34,27 @@ async function start() {
 }
 
 const loading = start();
+loading.catch(show);
+
+function show(error: unknown) {
+  problem.textContent = String(error);
+}
+
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const session = await (await loading).clone(); // each question stands alone
   const question = String(new FormData(event.target as HTMLFormElement).get("question"));
   let text = "";
+  problem.textContent = "";
   called?.replaceChildren();
-  for await (const piece of session.promptStreaming(question)) {
-    text += piece;
-    if (answer) answer.textContent = text;
+  try {
+    const session = await (await loading).clone(); // each question stands alone
+    for await (const piece of session.promptStreaming(question)) {
+      text += piece;
+      if (answer) answer.textContent = text;
+    }
+    if (usage) usage.textContent = `${session.contextUsage} of ${session.contextWindow} tokens`;
+    session.destroy();
+  } catch (error) {
+    show(error);
   }
-  if (usage) usage.textContent = `${session.contextUsage} of ${session.contextWindow} tokens`;
 });

@@ -2,7 +2,7 @@ import { createRoot } from "react-dom/client";
 import { useChat } from "./use_chat.js";
 
 function Chat() {
-  const { messages, answering, ask, stop } = useChat("/packs/demo/");
+  const { messages, answering, problem, ask, stop } = useChat("/packs/demo/");
   return (
     <main>
       <ol>
@@ -24,6 +24,7 @@ function Chat() {
           </button>
         )}
       </form>
+      <p role="alert">{problem}</p>
     </main>
   );
 }

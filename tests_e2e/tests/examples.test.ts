@@ -59,6 +59,21 @@ test("React chat: an answer streams, and stops when told", async ({ page, server
   await expect(page.locator("[data-role=user]")).toHaveCount(2);
 });
 
+test.describe("without its pack", () => {
+  test.use({ allowedErrors: /404/ });
+
+  test("React chat: says what is missing, and tries again", async ({ page, server }) => {
+    server.breakPath("/packs/demo/pack.json", { status: 404 });
+    await page.goto(`${server.url}examples/react-chat/`);
+    await ask(page, "What is the sky?");
+    await expect(page.getByRole("alert")).toContainText("pack.json does not exist");
+    server.repair();
+    await ask(page, "What is the sky?");
+    await expect(page.locator("[data-role=assistant]")).toHaveText(/\S/);
+    await expect(page.getByRole("alert")).toBeEmpty();
+  });
+});
+
 test("Node script: prints an answer", async () => {
   const script = join(root, "examples/node-script/main.mjs");
   const shipped = join(root, "demo_site/public/packs/demo");

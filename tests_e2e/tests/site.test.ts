@@ -118,6 +118,102 @@ test("settings reach the request and survive a reload", async ({ page, server })
   await expect(page.getByLabel("Seed")).toHaveValue("7");
 });
 
+test("numbers that a request would refuse become those that it takes", async ({ page, server }) => {
+  await open(page, server.url);
+  await page.getByRole("button", { name: "Model and settings" }).click();
+  for (const [label, typed, taken] of [
+    ["Max tokens", "2.5", "3"],
+    ["Max tokens", "99999", "4096"],
+    ["Top-k", "-1", "0"],
+    ["Top-p", "", "0.95"],
+  ] as const) {
+    const field = page.getByLabel(`${label}, as a number`);
+    await field.fill(typed);
+    await field.blur();
+    await expect(field).toHaveValue(taken);
+  }
+});
+
+test("buttons that go leave the focus to what comes next", async ({ page, server }) => {
+  endless(server);
+  await open(page, server.url);
+  await expect(message(page)).toBeFocused();
+  for (const [name, after] of [
+    ["What is webbuild?", "Stop"],
+    ["Regenerate", "Stop"],
+    ["New chat", "What is webbuild?"],
+  ] as const) {
+    await page.getByRole("button", { name }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: after }).waitFor();
+    await expect(message(page)).toBeFocused();
+    if (after === "Stop") {
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: "Regenerate" }).waitFor();
+    }
+  }
+});
+
+test("a load can be cancelled and started again, from the keyboard alone", async ({
+  page,
+  server,
+}) => {
+  server.breakPath("/packs/demo/params_shard_0.bin", { stallAfter: 100_000 });
+  await page.goto(server.url);
+  await page.getByRole("button", { name: "Cancel" }).focus();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("button", { name: "Load", exact: true })).toBeFocused();
+  server.repair();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
+  await expect(message(page)).toBeFocused();
+});
+
+test("what is typed outlives a reload", async ({ page, server }) => {
+  await open(page, server.url);
+  await message(page).fill("half a question");
+  await page.reload();
+  await expect(message(page)).toHaveValue("half a question");
+  await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
+  await ask(page, "What is 7 + 7?");
+  await page.reload();
+  await expect(message(page)).toHaveValue("");
+});
+
+test("text that is written from right to left begins on the right", async ({ page, server }) => {
+  await open(page, server.url);
+  await ask(page, "مرحبا بالعالم");
+  const bubble = page.locator(".bubble").last();
+  await expect(bubble).toHaveCSS("direction", "rtl");
+  await ask(page, "Hello!");
+  await expect(bubble).toHaveCSS("direction", "ltr");
+});
+
+test("the end of an answer stays above the bar, with the dashboard open", async ({
+  page,
+  server,
+}) => {
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await open(page, server.url);
+  for (let i = 0; i < 5; i++) await ask(page, "What is 17 + 25?");
+  const gap = () =>
+    page.evaluate(() => {
+      const [end, bar] = [".turn:last-child", ".bottom-bar"].map((name) =>
+        document.querySelector(name)?.getBoundingClientRect(),
+      );
+      return (bar?.top ?? 0) - (end?.bottom ?? 0);
+    });
+  expect(await gap()).toBeGreaterThanOrEqual(0);
+  await page.getByText("What the engine is doing").click();
+  await expect(page.getByText(/0 running, 0 waiting/)).toBeVisible();
+  await expect.poll(gap).toBeGreaterThanOrEqual(0);
+  // Nor does it cover a small window.
+  await page.setViewportSize({ width: 640, height: 400 });
+  await page.evaluate(() => scrollTo(0, 0));
+  await expect(page.locator(".top-bar")).toBeInViewport({ ratio: 1 });
+  await expect(page.locator(".bottom-bar")).not.toBeInViewport();
+});
+
 test("an answer can be stopped, from the keyboard alone", async ({ page, server }) => {
   endless(server); // the demo model's answers take a tenth of a second
   await open(page, server.url);
@@ -166,6 +262,29 @@ test("another pack is checked, and loaded only when told to", async ({ page, ser
   expect(server.exchanges.filter(({ path }) => path.endsWith(".bin"))).toEqual([]);
   await page.getByRole("button", { name: "Load", exact: true }).click();
   await expect(page.locator(".status-line")).toContainText("GPU memory");
+});
+
+test("another pack can be loaded in the middle of an answer", async ({ page, server }) => {
+  endless(server);
+  await page.addInitScript(() => {
+    localStorage.setItem("webbuild.settings", JSON.stringify({ maxTokens: 1900 }));
+  });
+  await open(page, server.url);
+  await page.getByRole("button", { name: "Model and settings" }).click();
+  await page.getByLabel("Load another pack by URL").fill(`${server.url}packs/demo/`);
+  await page.keyboard.press("Escape");
+  await page.evaluate(() => {
+    new MutationObserver(() => {
+      if (document.querySelector(".card.failed")) document.title = "It failed";
+    }).observe(document.body, { subtree: true, childList: true, attributes: true });
+  });
+  await page.getByRole("button", { name: "What is webbuild?" }).click();
+  await page.getByRole("button", { name: "Model and settings" }).click();
+  await page.getByRole("button", { name: "Check" }).click();
+  await page.getByRole("button", { name: "Load", exact: true }).click();
+  await expect(page.locator(".status-line")).toContainText("GPU memory");
+  await expect(answers(page).last()).toContainText("the engine was unloaded");
+  await expect(page).toHaveTitle("webbuild chat");
 });
 
 test.describe("a pack that is not there", () => {
@@ -228,11 +347,20 @@ test("hostile Markdown becomes harmless", async ({ page, pageErrors }) => {
   expect(links.tags).toEqual(["a", "br", "code", "p", "pre", "strong"]);
   expect(links.hrefs).toEqual([null, "https://example.org"]);
   expect(links.code).toBe("<b>code</b>\n");
+  // Deeper than the parser's stack, and so shown as it is.
+  const deep = ">".repeat(20_000);
+  const shown = await page.evaluate((text) => {
+    // biome-ignore lint/suspicious/noExplicitAny: the bundle's global
+    const html = (globalThis as any).markdown.renderMarkdown(text);
+    return new DOMParser().parseFromString(html, "text/html").body.textContent;
+  }, deep);
+  expect(shown).toBe(deep);
   expect(pageErrors).toEqual([]);
 });
 
 for (const [size, viewport] of Object.entries({
   phone: { width: 360, height: 740 },
+  "desktop at 400 %": { width: 320, height: 256 },
   desktop: { width: 1280, height: 800 },
 })) {
   test(`accessible and unclipped on a ${size}, light and dark`, async ({ page, server }) => {

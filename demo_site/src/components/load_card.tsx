@@ -1,6 +1,8 @@
+import { useEffect, useRef } from "preact/hooks";
 import { bytes, duration } from "../format.js";
 import {
   cancelLoading,
+  FATAL,
   load,
   type ModelState,
   model,
@@ -15,9 +17,18 @@ import { NoWebGpu, Reasons } from "./no_web_gpu.js";
 /** What stands between the visitor and a model: a check, a question, a download, or why not. */
 export function LoadCard() {
   const state = model.value;
+  const { phase } = state;
+  const card = useRef<HTMLElement>(null);
+  // The button that was pressed has gone, and with it the focus: it goes to what can be done now.
+  useEffect(() => {
+    const waits = phase !== "checking" && phase !== "loading";
+    if (waits && document.activeElement === document.body) {
+      card.current?.querySelector("button")?.focus();
+    }
+  }, [phase]);
   if (state.phase === "ready") return null;
   return (
-    <section class={`card ${state.phase}`} aria-label="Model">
+    <section ref={card} class={`card ${state.phase}`} aria-label="Model">
       {content(state)}
     </section>
   );
@@ -41,9 +52,16 @@ function content(state: Exclude<ModelState, { phase: "ready" }>) {
       return (
         <>
           <h2>
-            <Icon name="warning" /> The model could not be loaded
+            <Icon name="warning" /> The model{" "}
+            {FATAL.includes(state.error.name) ? "has stopped" : "could not be loaded"}
           </h2>
           <p role="alert">{state.error.message}</p>
+          {state.error.name === "NetworkError" && (
+            <p class="note">
+              Is this device online, and the server? Another host’s must allow cross-origin
+              requests.
+            </p>
+          )}
           <Buttons packUrl={state.packUrl} again="Try again" />
         </>
       );

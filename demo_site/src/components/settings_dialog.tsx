@@ -53,6 +53,8 @@ function ModelSection({ onOpen }: { onOpen: () => void }) {
             id="pack-url"
             type="url"
             required
+            pattern="https:.*|http://(localhost|127\.0\.0\.1)\b.*"
+            title="https://… or http://localhost…"
             placeholder="https://example.org/packs/llama-3.2-1b/"
             aria-describedby="pack-help"
             value={url}
@@ -111,6 +113,7 @@ function PromptSection() {
       </h3>
       <textarea
         id="system-prompt"
+        dir="auto"
         rows={3}
         value={settings.value.systemPrompt}
         onInput={(event) => change({ systemPrompt: event.currentTarget.value })}
@@ -170,9 +173,11 @@ function SamplingSection() {
 function Slider({ name, label, help }: { name: Range; label: string; help: string }) {
   const { min, max, step } = RANGES[name];
   const value = settings.value[name];
-  const set = (text: string) => {
-    const number = Number(text);
-    if (text !== "" && number >= min && number <= max) change({ [name]: number });
+  const set = (field: HTMLInputElement) => {
+    const typed = field.valueAsNumber;
+    const number = Math.min(max, Math.max(min, step === 1 ? Math.round(typed) : typed));
+    if (!Number.isNaN(number)) change({ [name]: number });
+    field.value = String(settings.value[name]); // what counts, where that is not what was typed
   };
   return (
     <div class="field slider">
@@ -182,14 +187,14 @@ function Slider({ name, label, help }: { name: Range; label: string; help: strin
         type="number"
         aria-label={`${label}, as a number`}
         {...{ min, max, step, value }}
-        onChange={(event) => set(event.currentTarget.value)}
+        onChange={(event) => set(event.currentTarget)}
       />
       <input
         id={`${name}-slider`}
         type="range"
         aria-describedby={`${name}-help`}
         {...{ min, max, step, value }}
-        onInput={(event) => set(event.currentTarget.value)}
+        onInput={(event) => set(event.currentTarget)}
       />
       <small id={`${name}-help`}>{help}</small>
     </div>

@@ -37,7 +37,9 @@ function Question({ turn }: { turn: Turn }) {
   return (
     <>
       <h2 class="visually-hidden">You</h2>
-      <p class="bubble">{turn.text}</p>
+      <p class="bubble" dir="auto">
+        {turn.text}
+      </p>
     </>
   );
 }
@@ -58,12 +60,12 @@ function Answer({ turn, last }: { turn: Turn; last: boolean }) {
           <span class="visually-hidden">Reading the prompt…</span>
         </p>
       ) : html === undefined ? (
-        <div class="markdown">
+        <div class="markdown" dir="auto">
           <p>{text}</p>
         </div>
       ) : (
         // renderMarkdown has sanitised it
-        <div class="markdown" dangerouslySetInnerHTML={{ __html: html }} />
+        <div class="markdown" dir="auto" dangerouslySetInnerHTML={{ __html: html }} />
       )}
       {status === "failed" && (
         <p class="error" role="alert">
@@ -111,15 +113,19 @@ function Stats({ stats, stopped }: { stats: AnswerStats | null; stopped: boolean
 }
 
 function CopyButton({ text }: { text: string }) {
-  const [copied, setCopied] = useState(false);
+  const [label, setLabel] = useState("Copy");
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 1500);
+    try {
+      await navigator.clipboard.writeText(text);
+      setLabel("Copied");
+    } catch {
+      setLabel("Not allowed to copy");
+    }
+    setTimeout(() => setLabel("Copy"), 1500);
   };
   return (
     <button type="button" class="quiet" onClick={copy}>
-      <Icon name={copied ? "check" : "copy"} /> {copied ? "Copied" : "Copy"}
+      <Icon name={label === "Copied" ? "check" : "copy"} /> {label}
     </button>
   );
 }
@@ -128,6 +134,8 @@ function CopyButton({ text }: { text: string }) {
 function FollowTheEnd({ turn }: { turn: Turn }) {
   const end = useRef<HTMLDivElement>(null);
   const [following, setFollowing] = useState(true);
+  const [barHeight, setBarHeight] = useState(0);
+  const showEnd = () => end.current?.scrollIntoView({ block: "end" });
 
   useEffect(() => {
     if (!end.current) return;
@@ -139,23 +147,31 @@ function FollowTheEnd({ turn }: { turn: Turn }) {
     return () => observer.disconnect();
   }, []);
 
+  // The bar that covers the end grows with a draft, and with the dashboard.
+  useEffect(() => {
+    const bar = document.querySelector<HTMLElement>(".bottom-bar");
+    if (!bar) return;
+    const observer = new ResizeObserver(() => {
+      document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
+      setBarHeight(bar.offsetHeight);
+    });
+    observer.observe(bar);
+    return () => observer.disconnect();
+  }, []);
+
   const text = turn.text.value;
   const status = turn.status.value;
-  // When the text grows.
+  // When the text grows, or the bar.
   useEffect(() => {
-    if (following) end.current?.scrollIntoView({ block: "end" });
-  }, [text, status]);
+    if (following) showEnd();
+  }, [text, status, barHeight]);
   // A new turn is always shown, once.
-  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [turn.id]);
+  useEffect(showEnd, [turn.id]);
 
   return (
     <div ref={end} class="end">
       {!following && (
-        <button
-          type="button"
-          class="to-end"
-          onClick={() => end.current?.scrollIntoView({ block: "end" })}
-        >
+        <button type="button" class="to-end" onClick={showEnd}>
           <Icon name="down" />
           <span class="visually-hidden">Scroll to the end</span>
         </button>
