@@ -7,7 +7,7 @@ import { Composer } from "./composer.js";
 import type { Dashboard as DashboardOfModel } from "./dashboard.js";
 import { Icon } from "./icons.js";
 import { LoadCard } from "./load_card.js";
-import { SettingsDialog } from "./settings_dialog.js";
+import type { SettingsDialog as DialogOfSettings } from "./settings_dialog.js";
 import { StatusLine } from "./status_line.js";
 import { TurnList } from "./turn_list.js";
 import { Welcome } from "./welcome.js";
@@ -21,10 +21,17 @@ effect(() => {
   });
 });
 
+/** The dialog comes, and opens, when it is first asked for. */
+const settingsDialog = signal<typeof DialogOfSettings | undefined>(undefined);
+
 export function App() {
   const Dashboard = dashboard.value;
+  const SettingsDialog = settingsDialog.value;
   const dialog = useRef<HTMLDialogElement>(null);
-  const openSettings = () => dialog.current?.showModal();
+  const openSettings = async () => {
+    if (dialog.current) dialog.current.showModal();
+    else settingsDialog.value = (await import("./settings_dialog.js")).SettingsDialog;
+  };
   const { phase, packUrl } = model.value;
   const ready = phase === "ready";
   const other = packUrl !== "" && packUrl !== EMBEDDED_PACK;
@@ -67,7 +74,7 @@ export function App() {
         <StatusLine />
         {Dashboard && <Dashboard />}
       </footer>
-      <SettingsDialog dialog={dialog} />
+      {SettingsDialog && <SettingsDialog dialog={dialog} />}
       <div class="visually-hidden" role="status" aria-live="polite">
         {announcement}
       </div>

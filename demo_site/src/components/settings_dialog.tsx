@@ -1,5 +1,5 @@
 import type { RefObject } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { bytes, tokens } from "../format.js";
 import { type LoadedEngine, model, openPack } from "../model.js";
 import { EMBEDDED_PACK } from "../pack.js";
@@ -10,6 +10,7 @@ import { adapterName } from "./status_line.js";
 /** A native modal dialog: it holds the focus, closes on Escape and gives the focus back. */
 export function SettingsDialog({ dialog }: { dialog: RefObject<HTMLDialogElement | null> }) {
   const close = () => dialog.current?.close();
+  useEffect(() => dialog.current?.showModal(), [dialog]);
   return (
     <dialog ref={dialog} class="settings" aria-labelledby="settings-title" closedby="any">
       <div class="settings-body">
