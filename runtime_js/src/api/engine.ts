@@ -55,16 +55,11 @@ export class Engine extends ServingEngine {
    *   ProtocolMismatch
    */
   static async load(packUrl: string | URL, options: EngineOptions = {}): Promise<Engine> {
-    checkNames(options);
-    const { onProgress, signal, worker, gpu, draft, headers, credentials, ...load } = options;
-    const at = addresses(packUrl, { draft, headers, credentials });
+    const { load, via, onProgress, signal } = parted(packUrl, options);
     if (signal?.aborted) throw abortError(signal);
-    const connection = await connect({ worker, gpu }, signal);
+    const connection = await connect(via, signal);
     try {
-      const info = await connection.call.load(defined({ ...at, ...load }), {
-        signal,
-        onEvent: onProgress,
-      });
+      const info = await connection.call.load(load, { signal, onEvent: onProgress });
       return new Engine(connection, info);
     } catch (error) {
       connection.close(error as Error);
@@ -74,11 +69,8 @@ export class Engine extends ServingEngine {
 
   /** Says whether a pack fits this device, and if not why, without loading its weights. @throws as {@link load}, but not for the device */
   static async canRun(packUrl: string | URL, options: EngineOptions = {}): Promise<CanRunReport> {
-    checkNames(options);
-    const { onProgress, signal, worker, gpu, draft, headers, credentials, ...load } = options;
-    const at = addresses(packUrl, { draft, headers, credentials });
-    const ask = ({ call }: Connection) => call.canRun(defined({ ...at, ...load }), { signal });
-    return once({ worker, gpu }, ask, signal);
+    const { load, via, signal } = parted(packUrl, options);
+    return once(via, ({ call }) => call.canRun(load, { signal }), signal);
   }
 
   /** Packs in this browser's storage, whole or in part. */
@@ -237,8 +229,12 @@ const OPTIONS: Record<keyof EngineOptions, true> = {
   gpu: true,
 };
 
-function checkNames(options: EngineOptions): void {
+/** What the engine is told, how it is reached, and what stays here. @throws InvalidRequestError */
+function parted(packUrl: string | URL, options: EngineOptions) {
   for (const name of namesIn(options)) {
     if (!Object.hasOwn(OPTIONS, name)) throw invalid(name, "is no option of Engine.load");
   }
+  const { onProgress, signal, worker, gpu, draft, headers, credentials, ...load } = options;
+  const at = addresses(packUrl, { draft, headers, credentials });
+  return { load: defined({ ...at, ...load }), via: { worker, gpu }, onProgress, signal };
 }

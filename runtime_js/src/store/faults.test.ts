@@ -4,11 +4,12 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { PackFile } from "../generated/pack.js";
 import { random } from "../testing/grammar_walk.js";
 import { FileServer } from "../testing/http_server.js";
+import { sourceAt } from "../testing/pack_source.js";
 import { tinyPack } from "../testing/tiny_pack.js";
 import { KvStore } from "./kv_store.js";
 import { MemoryStore } from "./memory.js";
 import { PackCache } from "./pack_cache.js";
-import { PackSource, type SourceOptions } from "./pack_source.js";
+import type { SourceOptions } from "./pack_source.js";
 import { type Appender, put, type Store } from "./store.js";
 
 const data = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 31 + (i >> 8)) & 255);
@@ -85,16 +86,7 @@ function faulty(store: MemoryStore, fails: (operation: string) => boolean): Stor
   };
 }
 
-function source(store: Store, options: Partial<SourceOptions> = {}): PackSource {
-  return new PackSource(base, {
-    fetch: (url, init) => fetch(url, init),
-    cache: new PackCache(store),
-    signal: new AbortController().signal,
-    revalidate: false,
-    verifyCache: false,
-    ...options,
-  });
-}
+const source = (store: Store, options?: Partial<SourceOptions>) => sourceAt(base, store, options);
 
 /** What is marked complete and has its size is right, and nothing is locked. */
 async function check(store: MemoryStore): Promise<void> {

@@ -10,10 +10,11 @@ import {
 } from "../errors.js";
 import type { PackFile } from "../generated/pack.js";
 import { FileServer } from "../testing/http_server.js";
+import { sourceAt } from "../testing/pack_source.js";
 import { tinyPack } from "../testing/tiny_pack.js";
 import { MemoryStore } from "./memory.js";
 import { PackCache } from "./pack_cache.js";
-import { PackSource, type SourceOptions } from "./pack_source.js";
+import type { PackSource, SourceOptions } from "./pack_source.js";
 import { put, type Store } from "./store.js";
 
 const SIZE = 300_000;
@@ -36,16 +37,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-function source(options: Partial<SourceOptions> = {}): PackSource {
-  return new PackSource(base, {
-    fetch: (url, init) => fetch(url, init),
-    cache: new PackCache(store),
-    signal: new AbortController().signal,
-    revalidate: false,
-    verifyCache: false,
-    ...options,
-  });
-}
+const source = (options?: Partial<SourceOptions>) => sourceAt(base, store, options);
 
 const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 
