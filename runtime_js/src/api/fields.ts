@@ -23,10 +23,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** The names of a record's fields; one that is undefined is absent, as JSON would have it. */
-export const namesIn = (record: object): string[] =>
-  Object.entries(record)
-    .filter(([, value]) => value !== undefined)
-    .map(([name]) => name);
+export const namesIn = (record: object): string[] => Object.keys(defined(record));
 
 /** Typed access to optional scalars; null counts as absent, as in OpenAI's API. */
 export class Fields {
@@ -74,8 +71,14 @@ export class Fields {
 }
 
 /** A value in an error's words. */
-export const show = (value: unknown): string =>
-  typeof value === "string" ? JSON.stringify(value) : String(value);
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  try {
+    return String(value);
+  } catch {
+    return Object.prototype.toString.call(value); // it has a toString of its own, which is none
+  }
+}
 
 /** Drops undefined fields, which callers may write and the engine's options don't know. */
 export function defined<T extends object>(options: T): T {

@@ -176,6 +176,8 @@ describe("a chat completion request", () => {
     [{ max_completion_tokens: "5" }, "max_completion_tokens"],
     [{ max_tokens: 1, max_completion_tokens: 2 }, "max_tokens"],
     [{ temperature: -0.1 }, "temperature"],
+    [{ temperature: { toString: false } }, "temperature"],
+    [{ temperature: [Object.create(null)] }, "temperature"],
     [{ temperature: Number.NaN }, "temperature"],
     [{ temperature: "hot" }, "temperature"],
     [{ top_p: 1.1 }, "top_p"],
