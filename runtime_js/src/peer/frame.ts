@@ -1,8 +1,15 @@
 /**
  * Messages as bytes, for transports that carry nothing else: u32 little-endian, the length of a JSON text; the text (UTF-8),
- * `{message, bytes: [[path, length], …]}`; then the bytes of each `Uint8Array` that stood at `path` in the message.
+ * `{message, bytes: [[path, length], …]}`; then the bytes of each `Uint8Array` that stood at `path` in the message. A long
+ * frame goes in parts: 0xffffffff, u32 little-endian how many bytes follow in later parts; then bytes of the frame.
  */
 import { PeerLost } from "../errors.js";
+
+/** Bytes of a frame, as many as a relay takes in one message. */
+const MAX_FRAME = 16 << 20;
+/** Bytes of a part. Over the slowest link worth having, 50 kB/s, one takes less than the time after which silence is an end. */
+const PART = 256 << 10;
+const IN_PARTS = 0xffffffff;
 
 type Path = (string | number)[];
 
@@ -34,6 +41,58 @@ export function encodeFrame(message: unknown): Uint8Array<ArrayBuffer> {
     at += bytes.length;
   }
   return frame;
+}
+
+/** What is sent of a frame, in order: itself or its parts. @throws PeerLost when it is longer than a relay takes */
+export function* partsOf(frame: Uint8Array<ArrayBuffer>): Generator<Uint8Array<ArrayBuffer>> {
+  if (frame.length > MAX_FRAME) {
+    throw new PeerLost(`a message of ${frame.length} bytes is more than a relay takes`);
+  }
+  if (frame.length <= PART) yield frame;
+  else {
+    for (let at = 0; at < frame.length; at += PART) {
+      const bytes = frame.subarray(at, at + PART);
+      const part = new Uint8Array(8 + bytes.length);
+      const head = new DataView(part.buffer);
+      head.setUint32(0, IN_PARTS, true);
+      head.setUint32(4, frame.length - at - bytes.length, true);
+      part.set(bytes, 8);
+      yield part;
+    }
+  }
+}
+
+/** Frames out of what arrives of them. */
+export class FrameReader {
+  #frame: Uint8Array<ArrayBuffer> | undefined;
+  #left = 0;
+
+  /** The frame that is complete with this. @throws PeerLost when it can't be what `partsOf` gave */
+  push(data: ArrayBuffer): ArrayBuffer | undefined {
+    const head = new DataView(data);
+    if (data.byteLength < 8 || head.getUint32(0, true) !== IN_PARTS) {
+      if (this.#frame) throw new PeerLost("the other side began a frame within another");
+      return data;
+    }
+    const bytes = new Uint8Array(data, 8);
+    const left = head.getUint32(4, true);
+    if (!this.#frame) {
+      if (bytes.length + left > MAX_FRAME) {
+        throw new PeerLost(`the other side began a frame of ${bytes.length + left} bytes`);
+      }
+      this.#frame = new Uint8Array(bytes.length + left);
+      this.#left = this.#frame.length;
+    }
+    if (bytes.length === 0 || bytes.length + left !== this.#left) {
+      throw new PeerLost("the other side sent a part that does not follow");
+    }
+    this.#frame.set(bytes, this.#frame.length - this.#left);
+    this.#left = left;
+    if (left > 0) return undefined;
+    const { buffer } = this.#frame;
+    this.#frame = undefined;
+    return buffer;
+  }
 }
 
 /** The arrays of the message are views of `frame`. @throws PeerLost when it can't be what `encodeFrame` wrote */

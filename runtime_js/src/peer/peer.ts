@@ -19,7 +19,7 @@ import type { Args, Event, MethodMap, Port, Result } from "../worker/protocol.js
 import type { Card } from "./address.js";
 import type { Link } from "./link.js";
 
-export const PEER_VERSION = 1;
+export const PEER_VERSION = 2;
 
 type Message =
   | { hello: number; card: Card }

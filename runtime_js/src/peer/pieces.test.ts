@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { AbortError } from "../errors.js";
+import { AbortError, PeerTimeout } from "../errors.js";
 import { sendPieces } from "./pieces.js";
 
 const never = new AbortController().signal;
@@ -27,7 +27,7 @@ describe("sendPieces", () => {
             under -= bytes.length;
           },
           never,
-          window,
+          { windowBytes: window },
         );
         expect(indices).toEqual(sizes.map((_, i) => i));
         expect(under).toBe(0);
@@ -56,7 +56,7 @@ describe("sendPieces", () => {
         if (index === 1) throw new RangeError("full");
       },
       never,
-      8,
+      { windowBytes: 8 },
     );
     await expect(sending).rejects.toThrow(new RangeError("full"));
     expect(events).toEqual(["read 0", "read 1", "read 2", "sent 1", "closed", "sent 0"]);
@@ -71,9 +71,41 @@ describe("sendPieces", () => {
         if (++sent === 3) controller.abort();
       },
       controller.signal,
-      1,
+      { windowBytes: 1 },
     );
     await expect(sending).rejects.toBeInstanceOf(AbortError);
     expect(sent).toBe(3);
+  });
+
+  test("may take long as a whole, if now and then a piece is taken", async () => {
+    let taken = 0;
+    let way = Promise.resolve(); // one after another, as over a slow link
+    const send = () => {
+      way = way.then(async () => {
+        await new Promise((done) => setTimeout(done, 25));
+        taken++;
+      });
+      return way;
+    };
+    const sizes = Array.from({ length: 12 }, () => 1);
+    await sendPieces(of(sizes), send, never, { windowBytes: 8, silentMs: 150 });
+    expect(taken).toBe(12);
+  });
+
+  test("an end at which none is taken any more is given up by name, with all that is on its way", async () => {
+    let hanging = 0;
+    const send = ({ index }: { index: number }, signal: AbortSignal) =>
+      index < 2
+        ? Promise.resolve()
+        : new Promise<void>((_, reject) => {
+            hanging++;
+            signal.addEventListener("abort", () => {
+              hanging--;
+              reject(signal.reason);
+            });
+          });
+    const sending = sendPieces(of([1, 1, 1, 1, 1]), send, never, { windowBytes: 2, silentMs: 30 });
+    await expect(sending).rejects.toBeInstanceOf(PeerTimeout);
+    expect(hanging).toBe(0);
   });
 });

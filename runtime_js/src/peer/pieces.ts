@@ -1,25 +1,40 @@
 /** Flow control of a transfer: how many bytes may be on their way at once. */
-import { throwIfAborted } from "../errors.js";
+import { PeerTimeout, throwIfAborted } from "../errors.js";
 
 /** Bytes sent and not yet acknowledged. Enough to keep a relay across a room busy, little enough for a phone's memory. */
-export const WINDOW_BYTES = 8 << 20;
+const WINDOW_BYTES = 8 << 20;
+/** Milliseconds in which one of the pieces that are on their way must be acknowledged, however many there are. */
+const SILENT_MS = 30_000;
 
 /**
  * Sends pieces in order, the next one only when with it at most `windowBytes` are unacknowledged (a larger one goes alone).
- * When a piece fails, or the signal aborts, no other is sent; it rejects when all that were sent have settled.
+ * When a piece fails, none is acknowledged for `silentMs`, or the signal aborts, no other is sent; it rejects when all that
+ * were sent have settled.
  *
  * @param pieces made as they are needed, so that no more than the window is held
- * @param send resolves when the other side has taken the piece
+ * @param send resolves when the other side has taken the piece, rejects when its signal aborts
+ * @throws PeerTimeout, AbortError, what `send` rejects with
  */
 export async function sendPieces<P extends { bytes: Uint8Array }>(
   pieces: AsyncIterable<P>,
-  send: (piece: P) => Promise<unknown>,
+  send: (piece: P, signal: AbortSignal) => Promise<unknown>,
   signal: AbortSignal,
-  windowBytes = WINDOW_BYTES,
+  { windowBytes = WINDOW_BYTES, silentMs = SILENT_MS } = {},
 ): Promise<void> {
   const sent = new Set<Promise<void>>();
   let unacknowledged = 0;
   let failure: { error: unknown } | undefined;
+  const giveUp = new AbortController();
+  const until = AbortSignal.any([signal, giveUp.signal]);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const listen = () => {
+    clearTimeout(timer);
+    if (sent.size === 0) return;
+    timer = setTimeout(() => {
+      failure ??= { error: new PeerTimeout(`no piece was acknowledged in ${silentMs} ms`) };
+      giveUp.abort();
+    }, silentMs);
+  };
   try {
     for await (const piece of pieces) {
       const { byteLength } = piece.bytes; // 0 once it is transferred
@@ -29,7 +44,7 @@ export async function sendPieces<P extends { bytes: Uint8Array }>(
       throwIfAborted(signal);
       if (failure) throw failure.error;
       unacknowledged += byteLength;
-      const sending: Promise<void> = send(piece)
+      const sending: Promise<void> = send(piece, until)
         .then(
           () => {},
           (error) => {
@@ -39,8 +54,10 @@ export async function sendPieces<P extends { bytes: Uint8Array }>(
         .then(() => {
           unacknowledged -= byteLength;
           sent.delete(sending);
+          listen();
         });
       sent.add(sending);
+      if (sent.size === 1) listen();
     }
   } finally {
     await Promise.all(sent);

@@ -1,11 +1,8 @@
 /** The way to an engine on another machine: a room of a relay (`webbuild serve --relay`), where both open a WebSocket. */
 import { InvalidRequestError, PeerLost, PeerTimeout, rejectOnAbort } from "../errors.js";
 import type { Port } from "../worker/protocol.js";
-import { decodeFrame, encodeFrame } from "./frame.js";
+import { decodeFrame, encodeFrame, FrameReader, partsOf } from "./frame.js";
 import type { Link } from "./link.js";
-
-/** Bytes of a frame that a relay takes. */
-const MAX_FRAME = 16 << 20;
 
 /**
  * Waits in a room until the other side is there.
@@ -58,23 +55,30 @@ function open(url: string | URL): WebSocket {
   }
 }
 
-class SocketPort implements Port {
-  constructor(private readonly socket: WebSocket) {}
+const OPEN = 1;
+
+/** What a WebSocket is used for. */
+export type Socket = Pick<WebSocket, "send" | "close" | "addEventListener" | "readyState">;
+
+/** Messages over a WebSocket. Part of a long one is a sign of life: `{beat}`, as peers say. */
+export class SocketPort implements Port {
+  constructor(private readonly socket: Socket) {}
 
   postMessage(message: unknown): void {
     const frame = encodeFrame(message);
-    if (frame.length > MAX_FRAME) {
-      throw new PeerLost(`a message of ${frame.length} bytes is more than a relay takes`);
+    for (const part of partsOf(frame)) {
+      if (this.socket.readyState === OPEN) this.socket.send(part);
     }
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(frame);
   }
 
   addEventListener(_: "message", listener: (event: { data: unknown }) => void): void {
+    const reader = new FrameReader();
     this.socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
       if (!(data instanceof ArrayBuffer)) return;
       let message: unknown;
       try {
-        message = decodeFrame(data);
+        const frame = reader.push(data);
+        message = frame ? decodeFrame(frame) : { beat: true };
       } catch {
         this.socket.close(4003, "a frame that is none");
         return;

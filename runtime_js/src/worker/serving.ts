@@ -8,7 +8,7 @@ import { DeltaBatch } from "./delta_batch.js";
 import type { Context, Handlers } from "./dispatch.js";
 import type { ForwardedCall, RemoteSendRequest, ServingMethods } from "./protocol.js";
 
-/** Milliseconds that the other engine has to take a piece. */
+/** Milliseconds that the other engine has to begin or to end a transfer. */
 const ACKNOWLEDGE_MS = 30_000;
 
 export class Serving {
@@ -117,10 +117,10 @@ export class Serving {
       await peer.call.kvOpen(transfer, options); // nothing is computed for an address that is gone
       await sendPieces(
         exchange.pieces(prompt, { begin, end }, signal),
-        ({ page, bytes }) =>
+        ({ page, bytes }, signal) =>
           peer.call.kvPut(
             { transfer, page, bytes },
-            { ...options, transfer: [bytes.buffer as ArrayBuffer] },
+            { signal, transfer: [bytes.buffer as ArrayBuffer] },
           ),
         signal,
       );
