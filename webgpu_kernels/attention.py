@@ -113,14 +113,15 @@ def decode(
 
 def _slices(c: Constants, norm: bool) -> Constants:
     threads = DECODE_THREADS
-    slices = threads // c["CHUNKS"]
+    slices = threads // (c["D"] // 4)
     team = threads // _power_of_two(c["HEADS"])
     fixed = 4 * c["D"] * (c["HEADS"] + 2) + 4 * (threads + threads // team)
-    fixed += 16 * threads * c["QPC"] * (slices > 1) + 64 * (c["HEADS"] + 1) * norm
+    fixed += 16 * threads + 64 * (c["HEADS"] + 1) * norm
     tile = DECODE_TILE
     while fixed + 4 * tile * (c["HEADS"] + 1 + c["int8"]) > WORKGROUP_BYTES:
         tile //= 2
-    return {"THREADS": threads, "SLICES": slices, "TEAM": team, "TILE": tile}
+    quad = {"f16": "vec2<u32>", "f32": "vec4<f32>", "int8": "u32"}[c["kv"]]
+    return {"THREADS": threads, "SLICES": slices, "TEAM": team, "TILE": tile, "values": quad}
 
 
 TEAMS_THREADS = 8
@@ -146,6 +147,7 @@ def _teams(c: Constants) -> Constants:
         "THREADS": TEAMS_THREADS,
         "OWN_CHUNKS": own,
         "RAGGED": c["CHUNKS"] != 8 * own,
+        "values": c["chunk"],
         "SLACK": TEAMS_RISE,
     }
 

@@ -95,7 +95,7 @@ _NEW_TOKEN = (
     Slot("positions", "i32"),
     Slot("page_table", "i32"),
 )
-_PAGES = (Slot("kv_k", "{chunk}", "read_write"), Slot("kv_v", "{chunk}", "read_write"))
+_PAGES = (Slot("kv_k", "{chunk}", "read_write"), Slot("kv_v", "{values}", "read_write"))
 _SINKS = Slot("sinks", "f32", when=("sinks",))
 _ATTENTION_VARIANTS: Mapping[str, tuple[Any, ...]] = {
     "window": (None, 20),

@@ -1,8 +1,8 @@
-"""What Mesa's compiler makes of kernels for AMD GPUs, on machines that have none.
+"""What Mesa's compilers make of kernels for AMD and Intel GPUs, on machines that have none.
 
-Dawn compiles them for a GPU that Mesa's driver pretends to have (scripts/software_gpu), and the
-driver tells of the code. It says how many registers a kernel needs, so how many subgroups run at
-once, whether any of them spill, and how many cycles the compiler expects; not how fast memory is.
+Dawn compiles them for a GPU that Mesa's driver believes to have (scripts/software_gpu), and the
+driver tells of the code: how many registers a kernel needs, whether some of them live in memory,
+how many cycles the compiler expects; not how fast memory is.
 """
 
 from __future__ import annotations
@@ -22,11 +22,19 @@ from webbuild.schema import Kernel
 from webbuild.schema.program import Few, Launch
 from webbuild.sources.aliases import aliases
 
-_SETTINGS = REPOSITORY / ".cache" / "software-gpu" / "amd.sh"
+_SOFTWARE_GPU = REPOSITORY / ".cache" / "software-gpu"
 _COMPILE = REPOSITORY / "scripts" / "figures" / "compile_kernels.mjs"
 
-#: GPUs by their names in Mesa: of laptops since 2018 and 2021 and of desktops since 2022.
-GPUS = ("RAVEN", "VANGOGH", "NAVI31")
+AMD = ("RAVEN", "VANGOGH", "NAVI31")
+"""Mesa's names of GPUs: of laptops since 2018 and 2021 and of desktops since 2022."""
+
+INTEL = {"KBL": "5917", "TGL": "9a49", "LNL": "64a0"}
+"""PCI ids by Mesa's names: of laptops since 2017, 2020 and 2024."""
+
+WITHOUT_SUBGROUPS = ("KBL",)
+"""GPUs to which Dawn gives none."""
+
+GPUS = (*AMD, *INTEL)
 
 
 class NoCompilerError(Exception):
@@ -34,7 +42,7 @@ class NoCompilerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class MachineCode:
+class AmdCode:
     """The code of one kernel. Its registers are vector registers: 32 bits of each invocation."""
 
     registers: int
@@ -54,12 +62,36 @@ class MachineCode:
     """The assembly, if it was asked for."""
 
 
-def kernels_of(model: str, quant: str, tier: str) -> dict[str, tuple[Kernel, list[str]]]:
+@dataclass(frozen=True, slots=True)
+class IntelCode:
+    """The code of one kernel. A thread has 4 KiB of registers (Xe2: 8) for all its invocations."""
+
+    lanes: int
+    """Invocations of a subgroup: Dawn asks Mesa for 16 where a GPU can run fewer."""
+    spilled: int
+    """Stores of registers to memory and loads of them, once each."""
+    spilled_inside: int
+    """Of these, those in loops that hold no other loop, which take most of the time."""
+    nbytes: int
+    instructions: int
+    cycles: int
+    """Of one subgroup, as the compiler expects them; of loops it guesses the turns."""
+    text: str
+    """The assembly."""
+
+
+MachineCode = AmdCode | IntelCode
+
+
+def kernels_of(
+    model: str, quant: str, tier: str, gpu: str = ""
+) -> dict[str, tuple[Kernel, list[str]]]:
     """Those that a GPU takes of a model (an alias), with the functions that launch them."""
     compiled = compile_model({**aliases()[model].config, "num_hidden_layers": 2}, quant)
     kernels = compiled.kernels.kernels
     offered = compiled.program.tiers[tier]
-    chosen = choose_kernels(offered, kernels, {"subgroups", *offered.requires}, software=False)
+    features = {*offered.requires, *(["subgroups"] if gpu not in WITHOUT_SUBGROUPS else [])}
+    chosen = choose_kernels(offered, kernels, features, software=False)
     users: dict[str, tuple[Kernel, list[str]]] = {}
     for name, function in chosen.functions.items():
         launches: list[Launch | Few] = [*function.launches]
@@ -69,40 +101,51 @@ def kernels_of(model: str, quant: str, tier: str) -> dict[str, tuple[Kernel, lis
     return users
 
 
-def compile_for(
+def compile_for_amd(
     gpu: str, kernels: Mapping[str, Kernel], *, assembly: bool = False
-) -> dict[str, MachineCode]:
-    """gpu: a name that RADV_FORCE_FAMILY takes.
+) -> dict[str, AmdCode]:
+    """gpu: of AMD, or another name that RADV_FORCE_FAMILY takes.
 
     Raises NoCompilerError, and what a kernel is refused for as ValueError.
     """
-    if not _SETTINGS.exists():
+    debug = "shaderstats,shaders,asm" if assembly else "shaderstats"
+    told = _compile("amd", gpu, kernels, {"RADV_DEBUG": debug, "RADV_FORCE_FAMILY": gpu})
+    return {key: _parse_amd(text) for key, text in told.items()}
+
+
+def compile_for_intel(gpu: str, kernels: Mapping[str, Kernel]) -> dict[str, IntelCode]:
+    """gpu: of INTEL. Raises NoCompilerError, and what a kernel is refused for as ValueError."""
+    told = _compile("intel", gpu, kernels, {"INTEL_DEBUG": "cs", "NO_HARDWARE_INTEL": INTEL[gpu]})
+    return {key: _parse_intel(text) for key, text in told.items()}
+
+
+def _compile(
+    maker: str, gpu: str, kernels: Mapping[str, Kernel], env: Mapping[str, str]
+) -> dict[str, str]:
+    """What the driver tells of each kernel."""
+    settings = _SOFTWARE_GPU / f"{maker}.sh"
+    if not settings.exists():
         raise NoCompilerError(
-            "Mesa's compiler for AMD GPUs comes with the software GPU, on Debian: run "
+            f"Mesa's compiler for {gpu} comes with the software GPU, on Debian: run "
             "`WEBBUILD_ADAPTER=lavapipe make setup`"
         )
     dumped = [{"id": key, **one.model_dump(mode="json")} for key, one in kernels.items()]
     process = subprocess.run(
-        ["bash", "-c", f". {shlex.quote(str(_SETTINGS))} && exec node {_COMPILE} --announce"],
+        ["bash", "-c", f". {shlex.quote(str(settings))} && exec node {_COMPILE} --announce"],
         input=json.dumps(dumped),
         capture_output=True,
         text=True,
-        env={
-            **os.environ,
-            "MESA_SHADER_CACHE_DISABLE": "true",
-            "RADV_DEBUG": "shaderstats,shaders,asm" if assembly else "shaderstats",
-            "RADV_FORCE_FAMILY": gpu,
-        },
+        env={**os.environ, "MESA_SHADER_CACHE_DISABLE": "true", **env},
     )
     told = dict(part.partition("\n")[::2] for part in re.split(r"\n=== ", process.stderr)[1:])
     if process.returncode or told.keys() != kernels.keys():
         raise ValueError(f"Dawn does not compile for {gpu}:\n{process.stderr[-2000:]}")
-    return {key: _parse(text) for key, text in told.items()}
+    return told
 
 
-def _parse(text: str) -> MachineCode:
+def _parse_amd(text: str) -> AmdCode:
     fields = {name: int(value) for name, value in re.findall(r"^([A-Z][\w ]+): (\d+)$", text, re.M)}
-    return MachineCode(
+    return AmdCode(
         registers=fields["VGPRs"],
         spilled=fields["Spilled VGPRs"] + fields["Spilled SGPRs"],
         subgroups=fields["Subgroups per SIMD"],
@@ -113,4 +156,51 @@ def _parse(text: str) -> MachineCode:
         latency=fields["Latency"],
         cycles=fields["Inverse Throughput"],
         text=text,
+    )
+
+
+_INTEL = re.compile(
+    r"SIMD(\d+) shader: (\d+) instructions\. \d+ loops\. (\d+) cycles\. (\d+):(\d+) spills:fills"
+    r".* Compacted \d+ to (\d+) bytes"
+)
+_SPILL = re.compile(r"bti 253|, ss \)")
+"""In a message: the surface of the registers that live in memory, before and since Xe-HPG."""
+
+
+def _parse_intel(text: str) -> IntelCode:
+    code = text[text.index("Native code for") :]
+    found = _INTEL.search(code)
+    if not found:
+        raise ValueError(f"no statistics in what the driver tells:\n{code[:500]}")
+    lanes, instructions, cycles, spills, fills, nbytes = map(int, found.groups())
+    return IntelCode(
+        lanes=lanes,
+        spilled=spills + fills,
+        spilled_inside=_spilled_inside(code),
+        nbytes=nbytes,
+        instructions=instructions,
+        cycles=cycles,
+        text=code,
+    )
+
+
+def _spilled_inside(code: str) -> int:
+    """Blocks begin with "START B7 <-B6 <-B9": an edge from a later block closes a loop."""
+    _before, *blocks = re.split(r"START B(\d+)((?: <-B\d+)*)", code)
+    numbered = list(zip(map(int, blocks[::3]), blocks[1::3], blocks[2::3], strict=True))
+    loops = {
+        (number, int(source))
+        for number, sources, _ in numbered
+        for source in re.findall(r"\d+", sources)
+        if int(source) >= number
+    }
+    innermost = [
+        (first, last)
+        for first, last in loops
+        if not any(first <= a and b <= last and (a, b) != (first, last) for a, b in loops)
+    ]
+    return sum(
+        len(_SPILL.findall(body))
+        for number, _, body in numbered
+        if any(first <= number <= last for first, last in innermost)
     )

@@ -12,7 +12,7 @@ or name a browser that has WebGPU in WEBBUILD_CHROMIUM."
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 
-apt_install chromium libvulkan1 libvulkan-dev mesa-vulkan-drivers gcc libc6-dev fonts-dejavu-core
+apt_install chromium libvulkan1 libvulkan-dev libdrm-dev mesa-vulkan-drivers gcc libc6-dev fonts-dejavu-core
 version="$dir $(dpkg-query -W chromium mesa-vulkan-drivers) $(cat "$here"/* | sha256sum)"
 [ "$(cat "$dir/version" 2>/dev/null)" != "$version" ] || exit 0
 say "Setting up the software GPU in ${dir#"$root"/}"
@@ -73,7 +73,8 @@ cp -al /usr/lib/chromium "$dir/chromium" 2>/dev/null ||
 rm -f "$dir/chromium/libvk_swiftshader.so"
 cp -L "/usr/lib/$(gcc -print-multiarch)/libvulkan.so.1" "$dir/chromium/libvk_swiftshader.so"
 
-# 4. Mesa's compiler for AMD GPUs, for figures and tests of what it makes of kernels: see amd.sh.
+# 4. Mesa's compilers for AMD and Intel GPUs, for figures and tests of what they make of kernels: amd.sh
+#    and intel.sh are their settings.
 mkdir -p "$dir/amd"
 gcc -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden \
   -o "$dir/amd/libno_commands_driver.so" "$here/no_commands_driver.c" -ldl
@@ -90,6 +91,24 @@ export VK_ICD_FILENAMES="$dir/amd/icd.json"
 export XDG_RUNTIME_DIR="$dir"
 unset VK_INSTANCE_LAYERS
 ENV
+if [ -f "$libraries/libvulkan_intel.so" ]; then # on x86-64
+  mkdir -p "$dir/intel"
+  gcc -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -I/usr/include/libdrm \
+    -o "$dir/intel/libno_hardware_intel.so" "$here/no_hardware_intel.c" -ldl
+  cat >"$dir/intel/icd.json" <<JSON
+{
+  "file_format_version": "1.0.0",
+  "ICD": { "library_path": "$libraries/libvulkan_intel.so", "api_version": "1.4.305" }
+}
+JSON
+  cat >"$dir/intel.sh" <<ENV
+export LD_PRELOAD="$dir/intel/libno_hardware_intel.so"
+export VK_DRIVER_FILES="$dir/intel/icd.json"
+export VK_ICD_FILENAMES="$dir/intel/icd.json"
+export XDG_RUNTIME_DIR="$dir"
+unset VK_INSTANCE_LAYERS
+ENV
+fi
 
 cat >"$dir/env.sh" <<ENV
 export CHROMIUM_LAVAPIPE="$dir/chromium/chromium"

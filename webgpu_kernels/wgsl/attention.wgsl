@@ -27,6 +27,10 @@ fn scales_of(row: u32) -> vec2<f32> {
 {% macro values(row) %}
 {{ row }}{{ " * %du" % CHUNKS if int8 }}
 {%- endmacro %}
+{# The same where values are read by quads. #}
+{% macro value_quads(row) %}
+{{ row }}{{ " * %du" % (CHUNKS * QPC if int8 else QPC) if int8 or QPC > 1 }}
+{%- endmacro %}
 {% macro int8_steps() %}
 // The four steps in a word, the first in its lowest byte.
 fn steps(word: u32) -> vec4<f32> {
@@ -69,6 +73,16 @@ vec4<f32>(unpack2x16float({{ chunk }}.{{ "xz"[number] }}), unpack2x16float({{ ch
 {{ chunk }}
 {%- endif -%}
 {% endmacro %}
+{# The same of a quad by itself. #}
+{% macro one_quad(word) %}
+{%- if int8 -%}
+steps({{ word }})
+{%- elif kv == "f16" -%}
+vec4<f32>(unpack2x16float({{ word }}.x), unpack2x16float({{ word }}.y))
+{%- else -%}
+{{ word }}
+{%- endif -%}
+{% endmacro %}
 {# As stored: an f32 that has lost what the pages do not keep. #}
 {% macro stored(value) %}
 {{- "quantizeToF16" if kv == "f16" }}({{ value }})
@@ -81,6 +95,16 @@ vec2<u32>(int8_word({{ array }}[{{ at }}], {{ inverse }}), int8_word({{ array }}
 vec4<u32>(pack2x16float({{ array }}[{{ at }}].xy), pack2x16float({{ array }}[{{ at }}].zw), pack2x16float({{ array }}[{{ at }} + 1u].xy), pack2x16float({{ array }}[{{ at }} + 1u].zw))
 {%- else -%}
 {{ array }}[{{ at }}]
+{%- endif -%}
+{% endmacro %}
+{# A quad by itself. #}
+{% macro stored_quad(value, inverse) %}
+{%- if int8 -%}
+int8_word({{ value }}, {{ inverse }})
+{%- elif kv == "f16" -%}
+vec2<u32>(pack2x16float({{ value }}.xy), pack2x16float({{ value }}.zw))
+{%- else -%}
+{{ value }}
 {%- endif -%}
 {% endmacro %}
 {# The columns of a word: two of f16, one of f32, or the steps of four of int8. #}

@@ -4,16 +4,17 @@
 {% else %}
 // attention_decode: y[s, h] = softmax(q[s, h] · Kᵀ · scale) · V of the newest token of sequence s over its pages.
 {% endif %}
+{% set QUADS = D // 4 %}
 // Grid: x = {{ HEADS }} query head(s) of a KV head, which read its keys and values once; y = {{ "work: pieces one after another" if split else "sequence" }}.
 // q, k and v come from qkv[s]: {{ "RMS-normalised, " if qk_norm }}rotated here; {{ "the piece with the newest position" if split else "this" }} appends k and v to their page.
 // Positions go by in tiles of {{ TILE }} with a running maximum and sum (online softmax) that begin with the newest token.
 // Scores: an invocation owns whole positions; softmax: {{ TEAM }} share a head; values: an invocation owns one of
-// {{ CHUNKS }} chunks of {{ 4 * QPC }} columns in one of {{ SLICES }} slices of the tile.
+// {{ QUADS }} quads of columns in every {{ SLICES }}th four positions of the tile.
+{# Loops whose turns a compiler would know have a bound that it does not: unrolled, their loads take all registers of GPUs that have few. #}
 {% from "turn.wgsl" import turn_functions %}
-{% from "attention.wgsl" import page_row, keys, values, capped, quad, stored, chunk, int8_words with context %}
+{% from "attention.wgsl" import page_row, keys, value_quads, capped, quad, one_quad, stored, chunk, stored_quad, int8_words with context %}
 {% include "bindings.wgsl" %}
 
-{% set QUADS = D // 4 %}
 {% set HALF = D // 8 %}
 // The query heads, scaled, and after them the new key.
 var<workgroup> heads: array<vec4<f32>, {{ (HEADS + 1) * QUADS }}>;
@@ -25,9 +26,7 @@ var<workgroup> value_scales: array<f32, {{ TILE }}>;
 {% endif %}
 var<workgroup> partial: array<f32, {{ THREADS }}>;
 var<workgroup> decays: array<f32, {{ THREADS // TEAM }}>;
-{% if SLICES > 1 %}
-var<workgroup> outputs: array<vec4<f32>, {{ THREADS * QPC }}>;
-{% endif %}
+var<workgroup> outputs: array<vec4<f32>, {{ THREADS }}>;
 {% if qk_norm %}
 var<workgroup> squares: array<f32, {{ (HEADS + 1) * 16 }}>;
 {% endif %}
@@ -117,16 +116,15 @@ fn attend(x: u32, tid: u32, row: u32) {
   workgroupBarrier();
 
   let member = tid % {{ TEAM }}u;
+  let team = tid - member;
   let head = min(tid / {{ TEAM }}u, {{ HEADS - 1 }}u);
-  let column = tid % {{ CHUNKS }}u;
-  let slice = tid / {{ CHUNKS }}u;
+  let column = tid % {{ QUADS }}u;
+  let slice = tid / {{ QUADS }}u;
   var highest = -3.0e38f;
   // Every invocation keeps its own part of its head's sum of weights; the parts meet after the last tile.
   var total = 0.0f;
 {% for r in range(HEADS) %}
-{% for q in range(QPC) %}
-  var sum{{ r }}_{{ q }} = vec4<f32>();
-{% endfor %}
+  var sum{{ r }} = vec4<f32>();
 {% endfor %}
 {% if split %}
   if (newest) {
@@ -136,14 +134,14 @@ fn attend(x: u32, tid: u32, row: u32) {
 {% if int8 %}
     // Its key and value are used as they are kept.
     var most = vec2<f32>();
-    for (var c = 0u; c < {{ QUADS }}u; c++) {
+    for (var c = 0u; c < params.chunks * {{ QPC }}u; c++) {
       most = max(most, vec2<f32>(largest(heads[{{ HEADS * QUADS }}u + c]), largest(value[c])));
     }
     let scales = most / 127.0f;
     let inverse = 127.0f / max(most, vec2<f32>(1.0e-30f));
 {% endif %}
     var score = 0.0f;
-    for (var c = 0u; c < {{ QUADS }}u; c++) {
+    for (var c = 0u; c < params.chunks * {{ QPC }}u; c++) {
 {% if int8 %}
       score += dot(heads[head * {{ QUADS }}u + c], steps(int8_word(heads[{{ HEADS * QUADS }}u + c], inverse.x)));
 {% else %}
@@ -153,15 +151,13 @@ fn attend(x: u32, tid: u32, row: u32) {
     highest = capped(score{{ " * scales.x" if int8 }});
     total = select(0.0f, 1.0f, member == 0u);
     if (slice == 0u) {
-{% for q in range(QPC) %}
 {% if int8 %}
-      sum0_{{ q }} = steps(int8_word(value[column * {{ QPC }}u + {{ q }}u], inverse.y)) * scales.y;
+      sum0 = steps(int8_word(value[column], inverse.y)) * scales.y;
 {% else %}
-      sum0_{{ q }} = value[column * {{ QPC }}u + {{ q }}u];
+      sum0 = value[column];
 {% endif %}
 {% for r in range(1, HEADS) %}
-      sum{{ r }}_{{ q }} = sum0_{{ q }};
-{% endfor %}
+      sum{{ r }} = sum0;
 {% endfor %}
     }
 {% if PARTS > 1 %}
@@ -172,7 +168,9 @@ fn attend(x: u32, tid: u32, row: u32) {
       let place = page_row(row, kv_head, position);
       for (var c = tid; c < {{ CHUNKS }}u; c += {{ THREADS }}u) {
         kv_k[{{ keys("place") }} + c] = {{ chunk("heads", (HEADS * QUADS) ~ "u + c * " ~ QPC ~ "u", "inverse.x") }};
-        kv_v[{{ values("place") }} + c] = {{ chunk("value", "c * " ~ QPC ~ "u", "inverse.y") }};
+{% for n in range(QPC) %}
+        kv_v[{{ value_quads("place") }} + c * {{ QPC }}u + {{ n }}u] = {{ stored_quad("value[c * %du + %du]" % (QPC, n), "inverse.y") }};
+{% endfor %}
       }
 {% if int8 %}
       if (tid == 0u) {
@@ -184,13 +182,15 @@ fn attend(x: u32, tid: u32, row: u32) {
 
   for (; begin < end; begin += {{ TILE }}u) {
     let count = min(end - begin, {{ TILE }}u);
-    for (var i = tid; i < count; i += {{ THREADS }}u) {
-      let place = page_row(row, kv_head, begin + i);
+    // In fours: the last ones take the last position again, with no weight.
+    let padded = (count + 3u) / 4u * 4u;
+    for (var i = tid; i < padded; i += {{ THREADS }}u) {
+      let place = page_row(row, kv_head, min(begin + i, end - 1u));
 {% for r in range(HEADS) %}
       var score{{ r }} = 0.0f;
 {% endfor %}
 {# Several loads are under way at once: compilers do not unroll these loops. #}
-{% set U = 4 if CHUNKS % 4 == 0 else 2 if CHUNKS % 2 == 0 else 1 %}
+{% set U = 4 if CHUNKS % 4 == 0 and HEADS <= 4 else 2 if CHUNKS % 2 == 0 else 1 %}
       for (var c = 0u; c < params.chunks; c += {{ U }}u) {
 {% for u in range(U) %}
         let chunk{{ u }} = kv_k[{{ keys("place") }} + c + {{ u }}u];
@@ -221,15 +221,15 @@ fn attend(x: u32, tid: u32, row: u32) {
     }
     partial[tid] = tile_highest;
     workgroupBarrier();
-    for (var i = 0u; i < {{ TEAM }}u; i++) {
-      tile_highest = max(tile_highest, partial[tid - member + i]);
+    for (var i = team; i < team + {{ TEAM }}u; i++) {
+      tile_highest = max(tile_highest, partial[i]);
     }
     let decay = exp(highest - tile_highest);
     highest = tile_highest;
     total *= decay;
     if (tid < {{ HEADS * TEAM }}u) {
-      for (var i = member; i < count; i += {{ TEAM }}u) {
-        let weight = exp(scores[head * {{ TILE }}u + i] - highest);
+      for (var i = member; i < padded; i += {{ TEAM }}u) {
+        let weight = select(0.0f, exp(scores[head * {{ TILE }}u + i] - highest), i < count);
         scores[head * {{ TILE }}u + i] = weight{{ " * value_scales[i]" if int8 }};
         total += weight;
       }
@@ -239,38 +239,23 @@ fn attend(x: u32, tid: u32, row: u32) {
     }
     workgroupBarrier();
 
-{% if SLICES * CHUNKS < THREADS %}
+{% if SLICES * QUADS < THREADS %}
     if (slice < {{ SLICES }}u) {
 {% else %}
     {
 {% endif %}
 {% for r in range(HEADS) %}
-{% for q in range(QPC) %}
-      sum{{ r }}_{{ q }} *= decays[{{ r }}];
+      sum{{ r }} *= decays[{{ r }}];
 {% endfor %}
-{% endfor %}
-{% set S = SLICES if SLICES > 1 else 1 %}
-      var i = {{ "slice" if SLICES > 1 else "0u" }};
-      for (; i + {{ 3 * S }}u < count; i += {{ 4 * S }}u) {
+      for (var i = slice * 4u; i < padded; i += {{ 4 * SLICES }}u) {
 {% for u in range(4) %}
-        let chunk{{ u }} = kv_v[{{ values("places[i + %du]" % (u * S)) }} + column];
+        let quad{{ u }} = kv_v[{{ value_quads("places[i + %du]" % u) }} + column];
 {% endfor %}
 {% for u in range(4) %}
-{% for q in range(QPC) %}
-        let v{{ u }}_{{ q }} = {{ quad("chunk%d" % u, q) }};
+        let v{{ u }} = {{ one_quad("quad%d" % u) }};
+{% endfor %}
 {% for r in range(HEADS) %}
-        sum{{ r }}_{{ q }} += scores[{{ r * TILE + u * S }}u + i] * v{{ u }}_{{ q }};
-{% endfor %}
-{% endfor %}
-{% endfor %}
-      }
-      for (; i < count; i += {{ S }}u) {
-        let v = kv_v[{{ values("places[i]") }} + column];
-{% for q in range(QPC) %}
-        let v{{ q }} = {{ quad("v", q) }};
-{% for r in range(HEADS) %}
-        sum{{ r }}_{{ q }} += scores[{{ r * TILE }}u + i] * v{{ q }};
-{% endfor %}
+        sum{{ r }} += {% for u in range(4) %}scores[{{ r * TILE + u }}u + i] * v{{ u }}{{ " + " if not loop.last }}{% endfor %};
 {% endfor %}
       }
     }
@@ -281,37 +266,24 @@ fn attend(x: u32, tid: u32, row: u32) {
   partial[tid] = total;
   workgroupBarrier();
   total = 0.0f;
-  for (var i = 0u; i < {{ TEAM }}u; i++) {
-    total += partial[tid - member + i];
+  for (var i = team; i < team + {{ TEAM }}u; i++) {
+    total += partial[i];
   }
   if (tid < {{ HEADS * TEAM }}u && member == 0u) {
     scores[head] = total;
     scores[{{ HEADS }}u + head] = highest;
   }
-{% if SLICES == 1 %}
-  workgroupBarrier();
-{% endif %}
 {% for r in range(HEADS) %}
-{% if SLICES > 1 %}
-{% for q in range(QPC) %}
-  outputs[tid * {{ QPC }}u + {{ q }}u] = sum{{ r }}_{{ q }};
-{% endfor %}
+  outputs[tid] = sum{{ r }};
   workgroupBarrier();
-{% endif %}
 {% set inside = "" if PARTS * HEADS == GROUP else " && first_head + %du < (kv_head + 1u) * %du" % (r, GROUP) %}
-  if (tid < {{ CHUNKS }}u{{ inside }}) {
-{% if SLICES > 1 %}
-    for (var i = tid + {{ CHUNKS }}u; i < {{ SLICES * CHUNKS }}u; i += {{ CHUNKS }}u) {
-{% for q in range(QPC) %}
-      sum{{ r }}_{{ q }} += outputs[i * {{ QPC }}u + {{ q }}u];
-{% endfor %}
+  if (tid < {{ QUADS }}u{{ inside }}) {
+    for (var i = tid + {{ QUADS }}u; i < {{ SLICES * QUADS }}u; i += {{ QUADS }}u) {
+      sum{{ r }} += outputs[i];
     }
-{% endif %}
 {% if split %}
     let out = (piece.w * {{ H }}u + first_head + {{ r }}u) * {{ QUADS + 1 }}u;
-{% for q in range(QPC) %}
-    scratch0[out + tid * {{ QPC }}u + {{ q }}u] = sum{{ r }}_{{ q }};
-{% endfor %}
+    scratch0[out + tid] = sum{{ r }};
     if (tid == 0u) {
       scratch0[out + {{ QUADS }}u] = vec4<f32>(scores[{{ HEADS + r }}], scores[{{ r }}], 0.0f, 0.0f);
     }
@@ -324,13 +296,10 @@ fn attend(x: u32, tid: u32, row: u32) {
 {% else %}
     let inverse = 1.0f / scores[{{ r }}];
 {% endif %}
-    let out = (row * {{ H }}u + first_head + {{ r }}u) * {{ QUADS }}u + tid * {{ QPC }}u;
-{% for q in range(QPC) %}
-    y[out + {{ q }}u] = sum{{ r }}_{{ q }} * inverse;
-{% endfor %}
+    y[(row * {{ H }}u + first_head + {{ r }}u) * {{ QUADS }}u + tid] = sum{{ r }} * inverse;
 {% endif %}
   }
-{% if SLICES > 1 and not loop.last %}
+{% if not loop.last %}
   workgroupBarrier();
 {% endif %}
 {% endfor %}

@@ -81,6 +81,7 @@ fn attend(tid: u32, kv_head: u32, piece: vec4<u32>, first_query: u32) {
   }
   workgroupBarrier();
   let member = tid % {{ TEAM }}u;
+  let team = tid - member;
   let row_quad = min(tid / {{ TEAM }}u, {{ ROW_QUADS - 1 }}u);
 {% if window %}
   var seen_from: vec4<u32>;
@@ -118,6 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let context = min(position + rows, params.max_pages * {{ PAGE }}u);
 {% endif %}
   let member = tid % {{ TEAM }}u;
+  let team = tid - member;
   let row_quad = min(tid / {{ TEAM }}u, {{ ROW_QUADS - 1 }}u);
   // Tokens of the four rows: the {{ TILE_ROWS }} of a head follow one another.
   let seen_from = {{ "first" if mask else "position" }} + row_quad % {{ TILE_ROWS // 4 }}u * 4u;
@@ -195,8 +197,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     partial[tid] = tile_highest;
     workgroupBarrier();
-    for (var i = 0u; i < {{ TEAM }}u; i++) {
-      tile_highest = max(tile_highest, partial[tid - member + i]);
+    for (var i = team; i < team + {{ TEAM }}u; i++) {
+      tile_highest = max(tile_highest, partial[i]);
     }
     let decay = exp(highest - tile_highest);
     highest = tile_highest;
@@ -249,8 +251,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   partial[tid] = total;
   workgroupBarrier();
   total = vec4<f32>();
-  for (var i = 0u; i < {{ TEAM }}u; i++) {
-    total += partial[tid - member + i];
+  for (var i = team; i < team + {{ TEAM }}u; i++) {
+    total += partial[i];
   }
   if (tid < {{ ROW_QUADS * TEAM }}u && member == 0u) {
 {% if shared %}
