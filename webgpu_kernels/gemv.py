@@ -40,8 +40,16 @@ TILE = 64
 """Lanes times columns whose part of x is staged at once: 8 KiB."""
 
 
+def pairs(a: LinearAttrs, tier: Tier) -> bool:
+    """Whether a team may take two rows of gate and two of up."""
+    return a.glu and a.columns == 1 and packed(a, tier)
+
+
 def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4) -> Constants:
-    """team_rows: matrix rows that a team takes, a multiple of 4."""
+    """team_rows: matrix rows that a team takes, a multiple of 4; or 2, of gate and of up."""
+    if team_rows % 4 and not (team_rows == 2 and pairs(a, tier)):
+        problem = "must be a multiple of 4, or 2 of packed gate and up"
+        raise BadAttributeError(a.op, "team_rows", problem)
     packing = PACKINGS.get(a.quant)
     # Of x, for one load of 16 bytes of weights: several, which packed weights are unpacked for.
     vectors = 4 * packing.word_vectors if packing else 1

@@ -23,6 +23,9 @@ record of a measurement names it."""
 F32_MATRICES = "subgroup-matrix-f32-8x8x8"
 """Beside WebGPU's own, a feature of ours: the adapter has `chromium-experimental-subgroup-matrix`
 for 8 × 8 matrices of f32, in subgroups of at most 32."""
+NARROW = "narrow-subgroups"
+"""Another feature of ours: the adapter's smallest subgroups have 8 or 16 invocations, as those of
+Intel and Arm, each of which has some 64 registers. Every adapter can run what names it."""
 
 Grid: TypeAlias = tuple[Expr, Expr, Expr]
 

@@ -32,6 +32,7 @@ from .constants import Constants
 from .launch import (
     F32_MATRICES,
     MAX_BINDINGS,
+    NARROW,
     Binding,
     KernelLaunch,
     Param,
@@ -114,6 +115,12 @@ _DECODE_TUNINGS = (
         wgsl="attention_teams.wgsl",
         serves=attention.halves_of_chunks,
     ),
+    Tuning(
+        "narrow",
+        {"heads": 4},
+        features=(NARROW,),
+        serves=lambda attrs, tier: attrs.H // attrs.KV > 4,
+    ),
 )
 
 _PREFILL_TUNINGS = (
@@ -157,6 +164,13 @@ KERNELS: tuple[Kernel, ...] = (
         variants={**_LINEAR_VARIANTS, "columns": (1, *COLUMNS)},
         tunings=(
             Tuning("default"),
+            # Rows of gate and of up, two each, take the registers that four of one matrix do.
+            Tuning(
+                "narrow",
+                {"team_rows": 2},
+                features=("subgroups", NARROW),
+                serves=gemv.pairs,
+            ),
             Tuning("subgroups", features=("subgroups",)),
             Tuning(
                 "subgroups8",
@@ -336,6 +350,12 @@ KERNELS: tuple[Kernel, ...] = (
         tunings=(
             _PREFILL_TUNINGS[0],
             replace(_PREFILL_TUNINGS[1], grid=attention.prefill_teams_grid),
+            Tuning(
+                "narrow",
+                {"heads": 1},
+                features=(NARROW,),
+                serves=lambda attrs, tier: attrs.H > attrs.KV,
+            ),
         ),
     ),
     Kernel(

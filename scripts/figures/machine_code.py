@@ -21,6 +21,7 @@ from webbuild.native.choose import choose_kernels
 from webbuild.schema import Kernel
 from webbuild.schema.program import Few, Launch
 from webbuild.sources.aliases import aliases
+from webgpu_kernels.launch import NARROW
 
 _SOFTWARE_GPU = REPOSITORY / ".cache" / "software-gpu"
 _COMPILE = REPOSITORY / "scripts" / "figures" / "compile_kernels.mjs"
@@ -90,7 +91,9 @@ def kernels_of(
     compiled = compile_model({**aliases()[model].config, "num_hidden_layers": 2}, quant)
     kernels = compiled.kernels.kernels
     offered = compiled.program.tiers[tier]
-    features = {*offered.requires, *(["subgroups"] if gpu not in WITHOUT_SUBGROUPS else [])}
+    features = {*offered.requires}
+    if gpu not in WITHOUT_SUBGROUPS:
+        features |= {"subgroups", *([NARROW] if gpu in INTEL else [])}
     chosen = choose_kernels(offered, kernels, features, software=False)
     users: dict[str, tuple[Kernel, list[str]]] = {}
     for name, function in chosen.functions.items():

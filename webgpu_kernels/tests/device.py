@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import wgpu
 
-from webgpu_kernels.launch import MAX_BINDINGS, Expr, KernelLaunch
+from webgpu_kernels.launch import MAX_BINDINGS, NARROW, Expr, KernelLaunch
 
 WEIGHTS = {"q_weight", "q_scale", "weight", "up_q_weight", "up_q_scale", "up_weight"}
 FEATURES = {"shader-f16": "shader-f16", "subgroups": "subgroup"}
@@ -55,8 +55,9 @@ class Device:
         self._pipelines: dict[str, tuple[Any, Any]] = {}
 
     def has(self, features: Iterable[str]) -> bool:
-        """Whether the adapter has all of these WebGPU features."""
-        return all(FEATURES.get(name) in self.adapter.features for name in features)
+        """Whether the adapter can run what names these features."""
+        needed = (name for name in features if name != NARROW)
+        return all(FEATURES.get(name) in self.adapter.features for name in needed)
 
     @property
     def compiled(self) -> int:

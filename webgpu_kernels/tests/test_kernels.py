@@ -185,6 +185,23 @@ def pieces_of(wgsl: str) -> int:
     return sum(loops) + len(re.findall(r"^ +const base = ", wgsl, re.MULTILINE))
 
 
+@pytest.mark.parametrize("fused", [{}, FUSED, {**FUSED, "gather": False, "residual": True}])
+@pytest.mark.parametrize(("n", "k"), [(1, 32), (2, 544), (45, 608), (66, 2080)])
+@pytest.mark.parametrize("quant", ["q4", "q8"])
+def test_rows_of_gate_and_up_share_registers(
+    device: Device, quant: str, n: int, k: int, fused: Attrs
+) -> None:
+    """Where an invocation has few: two rows of each instead of four."""
+    none = {"norm": None, "bias": False, "residual": False, "gather": False, "row_splits": None}
+    setting = {**none, **fused, "quant": quant, "glu": True, "mode": "gemv", "shape": (3, n, k)}
+    case = MAKERS["linear"](setting, "f32")
+    (launch,) = lower("linear", case.attrs, "f32")
+    narrow = _under(launch, "narrow")
+    assert narrow.tuning == "narrow" and "vec2<f32>()" in narrow.wgsl
+    if device.has(narrow.features):
+        check_case(device, [narrow], case)
+
+
 COLUMN_CASES = [
     *((4, q, k, rows) for q, k, rows in (("q4", 32, 1), ("q8", 192, 7), ("q4", 576, 4))),
     *((8, q, k, rows) for q, k, rows in (("q4", 96, 3), ("q8", 544, 8), ("q4", 896, 19))),

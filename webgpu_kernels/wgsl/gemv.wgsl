@@ -35,6 +35,10 @@ var<workgroup> heads: array<vec4<f32>, {{ TEAMS * 8 }}>;
 var<workgroup> shares: array<f32, {{ TEAMS }}>;
 {% endif %}
 
+{# Sums of rows lie in vectors: of up to four of a matrix, or of two, when those of gate and up meet in one. #}
+{% set SUMS = [COLUMNS * TEAM_ROWS // 4, 1] | max %}
+{% set both = TEAM_ROWS == 2 %}
+{% set rows_type = "vec2<f32>" if both else "vec4<f32>" %}
 {% set size = ", subgroup: u32" if subgroups else "" %}
 // The sum over the lanes of a team, in each of them.
 fn team_sum(tid: u32{{ size }}, value: vec4<f32>) -> vec4<f32> {
@@ -102,8 +106,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row{{ r }} = min(first + {{ r }}u, count - 1u) * {{ CHUNKS }}u;
 {% endfor %}
 {% for p in matrices %}
-{% for j in range(COLUMNS * TEAM_ROWS // 4) %}
-  var {{ p }}sum{{ j }} = vec4<f32>();
+{% for j in range(SUMS) %}
+  var {{ p }}sum{{ j }} = {{ rows_type }}();
 {% endfor %}
 {% endfor %}
   // What this invocation stages: vectors of {{ "one row of x; some teams have none" if COLUMNS * SHARE < TEAMS else "one row of x" }}.
@@ -192,8 +196,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% set total = "product" if grouped and not scaled else "sum" %}
 {% if total == "product" %}
 {% for p in matrices %}
-{% for j in range(COLUMNS * TEAM_ROWS // 4) %}
-  var {{ p }}product{{ j }} = vec4<f32>();
+{% for j in range(SUMS) %}
+  var {{ p }}product{{ j }} = {{ rows_type }}();
 {% endfor %}
 {% endfor %}
 {% endif %}
@@ -219,9 +223,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% if total == "product" %}
 {% for p in matrices %}
-{% for j in range(COLUMNS * TEAM_ROWS // 4) %}
-{% set r = 4 * (j % (TEAM_ROWS // 4)) %}
-  {{ p }}sum{{ j }} += {{ p }}product{{ j }} * vec4<f32>({{ p }}s{{ r }}, {{ p }}s{{ r + 1 }}, {{ p }}s{{ r + 2 }}, {{ p }}s{{ r + 3 }});
+{% for j in range(SUMS) %}
+{% set first = 4 * (j % (SUMS // COLUMNS)) %}
+  {{ p }}sum{{ j }} += {{ p }}product{{ j }} * {{ rows_type }}({% for r in range(first, [first + 4, TEAM_ROWS] | min) %}{{ p }}s{{ r }}{{ ", " if not loop.last }}{% endfor %});
 {% endfor %}
 {% endfor %}
 {% endif %}
@@ -248,8 +252,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   const output_column = 0u;
   let row = first + lane;
 {% endif %}
-{% for p in matrices %}
-  {{ "var" if norm else "let" }} {{ p }}total = {{ sum }}{{ "%ssums[i]" % p if several else "%ssum0" % p }});
+{% for p in ([""] if both else matrices) %}
+  {{ "var" if norm else "let" }} {{ p }}total = {{ sum }}{{ "vec4<f32>(sum0, up_sum0)" if both else "%ssums[i]" % p if several else "%ssum0" % p }});
 {% endfor %}
 {% if norm %}
   var squares = shares[output_column * {{ SHARE }}u];
@@ -257,16 +261,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     squares += shares[output_column * {{ SHARE }}u + j];
   }
   let rstd = inverseSqrt(squares / {{ K | float | f32 }} + {{ eps | f32 }});
-{% for p in matrices %}
+{% for p in ([""] if both else matrices) %}
   {{ p }}total *= rstd;
 {% endfor %}
 {% endif %}
   let output_row = group.y * {{ COLUMNS }}u + output_column;
-  if (lane < 4u && row < count{{ " && output_row < params.rows" if many }}) {
+  if (lane < {{ [TEAM_ROWS, 4] | min }}u && row < count{{ " && output_row < params.rows" if many }}) {
     let n = row{{ " + params.row_begin" if split }};
     let out = output_row * {{ N }}u + n;
 {% for p in matrices %}
-    let {{ p }}value = {{ p }}total[lane]{{ (" + " ~ p ~ "bias[n]") if bias }};
+    let {{ p }}value = {{ "total[lane + 2u]" if both and p else "%stotal[lane]" % p }}{{ (" + " ~ p ~ "bias[n]") if bias }};
 {% endfor %}
     y[out] = {{ "silu(value) * up_value" if glu else "value" }}{{ " + residual[out]" if residual }};
   }

@@ -82,7 +82,7 @@ SPLIT = "decode_split"
 SPLIT_SYMBOLS = frozenset(("works", "shared_works", "parts"))
 SPLIT_INPUTS = frozenset(("work", "work_rows"))
 #: What kernels may need beyond their tier, as alternatives of one that does not.
-OPTIONAL_FEATURES = frozenset(("subgroups", "subgroup-matrix-f32-8x8x8"))
+OPTIONAL_FEATURES = frozenset(("subgroups", "subgroup-matrix-f32-8x8x8", "narrow-subgroups"))
 FEATURES = frozenset(("shader-f16", *OPTIONAL_FEATURES))
 
 

@@ -34,7 +34,8 @@ class Kernel(Format):
     params: tuple[ScalarType, ...] = ()
     features: tuple[str, ...] = ()
     """What the source needs: WebGPU features, e.g. `shader-f16`, `subgroups`; or
-    `subgroup-matrix-f32-8x8x8`, Chromium's experimental feature with that configuration."""
+    `subgroup-matrix-f32-8x8x8`, Chromium's experimental feature with that configuration; or
+    `narrow-subgroups`, an adapter whose smallest subgroups have 8 or 16 invocations."""
     suits: Literal["any", "cpu", "measured"] = "any"
     """`cpu`: shaped for software adapters; others take it only when measured to be faster.
     `measured`: taken only where a record names it."""

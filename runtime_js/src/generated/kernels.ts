@@ -40,7 +40,8 @@ export interface Kernel {
   params: ("i32" | "u32" | "f32")[];
   /**
    * What the source needs: WebGPU features, e.g. `shader-f16`, `subgroups`; or
-   * `subgroup-matrix-f32-8x8x8`, Chromium's experimental feature with that configuration.
+   * `subgroup-matrix-f32-8x8x8`, Chromium's experimental feature with that configuration; or
+   * `narrow-subgroups`, an adapter whose smallest subgroups have 8 or 16 invocations.
    */
   features: string[];
   /**

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { F32_MATRICES, hasFeature, kernelFeatures, webgpuFeatures } from "./features.js";
+import { F32_MATRICES, hasFeature, kernelFeatures, NARROW, webgpuFeatures } from "./features.js";
 
 const APPLE = { componentType: "f32", resultComponentType: "f32", M: 8, N: 8, K: 8 };
 const MATRICES = "chromium-experimental-subgroup-matrix";
@@ -38,5 +38,23 @@ describe("matrices of f32", () => {
     const device = { features: new Set(names) } as unknown as GPUDevice;
     expect(hasFeature(device, F32_MATRICES)).toBe(true);
     expect(hasFeature({ features: new Set(["subgroups"]) } as never, F32_MATRICES)).toBe(false);
+  });
+});
+
+describe("narrow subgroups", () => {
+  it.each([
+    [8, true],
+    [16, true],
+    [32, false],
+    [4, false],
+    [undefined, false],
+  ])("of at least %s invocations: %s", (subgroupMinSize, narrow) => {
+    expect(kernelFeatures(adapter({ subgroupMinSize })).has(NARROW)).toBe(narrow);
+    expect(kernelFeatures(adapter({ subgroupMinSize }, [])).has(NARROW)).toBe(false);
+  });
+
+  it("are nothing that a device is asked for, or lacks", () => {
+    expect(webgpuFeatures(["subgroups", NARROW])).toEqual(["subgroups"]);
+    expect(hasFeature({ features: new Set() } as never, NARROW)).toBe(true);
   });
 });

@@ -41,7 +41,7 @@ const PROGRAM_VERSION = 5;
 const KERNELS_VERSION = 2;
 
 /** What kernels may need beyond their tier, as alternatives of one that does not. */
-const OPTIONAL_FEATURES = ["subgroups", "subgroup-matrix-f32-8x8x8"];
+const OPTIONAL_FEATURES = ["subgroups", "subgroup-matrix-f32-8x8x8", "narrow-subgroups"];
 
 /** Functions that every tier must have. */
 const FUNCTIONS = ["prefill", "decode", "sample"];
