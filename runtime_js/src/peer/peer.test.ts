@@ -18,6 +18,7 @@ type Methods = {
   add: (numbers: [number, number], event: string) => number;
   bytes: (bytes: Uint8Array, event: never) => Uint8Array;
   hang: (args: null, event: never) => null;
+  slow: (ms: number, event: never) => number;
 };
 
 const card = (engine: string): Card => ({ engine, model: "m", kv: "kv" });
@@ -30,6 +31,7 @@ const handlers: Handlers<Methods> = {
     return a + b;
   },
   bytes: (bytes) => bytes.map((b) => b + 1),
+  slow: (ms) => new Promise((resolve) => setTimeout(() => resolve(ms), ms)),
   hang: (_, { signal }) =>
     new Promise((_resolve, reject) => {
       hanging++;
@@ -107,6 +109,20 @@ describe.each([
     await expect(a.call.hang(null, { signal: AbortSignal.abort() })).rejects.toBeInstanceOf(
       AbortError,
     );
+  });
+
+  test("an answer that comes after its call was given up is handed over", async () => {
+    const [a] = await joined(...(await links()));
+    const controller = new AbortController();
+    const came: number[] = [];
+    const late = (ms: number) => came.push(ms);
+    const call = a.call.slow(20, { signal: controller.signal, late });
+    controller.abort();
+    await expect(call).rejects.toBeInstanceOf(AbortError);
+    expect(came).toEqual([]);
+    await expect.poll(() => came).toEqual([20]);
+    await a.call.slow(1, { late });
+    expect(came).toEqual([20]);
   });
 
   test("closing one side ends both: calls reject, what is answered aborts", async () => {

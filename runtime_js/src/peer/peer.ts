@@ -28,15 +28,17 @@ type Message =
   | { beat: true }
   | { bye: WireError };
 
-export interface PeerCallOptions<E = unknown> extends CallOptions<E> {
+export interface PeerCallOptions<E = unknown, R = unknown> extends CallOptions<E> {
   /** Milliseconds until the call is given up and cancelled there; without it, as long as the link lives. */
   timeoutMs?: number | undefined;
+  /** Gets the answer to a call that had been given up when it came. */
+  late?: ((result: R) => void) | undefined;
 }
 
 type PeerCalls<M extends MethodMap> = {
   [K in keyof M]: (
     args: Args<M[K]>,
-    options?: PeerCallOptions<Event<M[K]>>,
+    options?: PeerCallOptions<Event<M[K]>, Result<M[K]>>,
   ) => Promise<Result<M[K]>>;
 };
 
@@ -225,7 +227,7 @@ function withDeadlines<M extends MethodMap>(calls: Calls<M>): PeerCalls<M> {
   return new Proxy({} as PeerCalls<M>, {
     get:
       (_, method) =>
-      async (args: never, { signal, timeoutMs, ...options }: PeerCallOptions = {}) => {
+      async (args: never, { signal, timeoutMs, late, ...options }: PeerCallOptions = {}) => {
         throwIfAborted(signal);
         const cancelling = new AbortController();
         const call = calls[String(method)] as (args: never, options: CallOptions) => Promise<never>;
@@ -234,7 +236,7 @@ function withDeadlines<M extends MethodMap>(calls: Calls<M>): PeerCalls<M> {
           return await withDeadline(answer, timeoutMs, `no answer to ${String(method)}`, signal);
         } catch (error) {
           cancelling.abort(error);
-          answer.catch(() => {});
+          answer.then(late, () => {});
           throw error;
         }
       },

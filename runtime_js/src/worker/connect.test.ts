@@ -1,5 +1,6 @@
 /** What connections leave behind, however they end. */
 import { expect, test } from "vitest";
+import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import { AbortError, WorkerFailed } from "../errors.js";
 import type { Link } from "../peer/link.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
@@ -73,6 +74,51 @@ test("an engine that ends leaves nothing that waits for room in it", async () =>
   expect(performance.now() - began).toBeLessThan(10_000);
   port1.close();
   port2.close();
+});
+
+test("room that another engine makes for a call that is given up is free at once", async () => {
+  const ends: (() => void)[] = [];
+  const engine = async () => {
+    const { port1, port2 } = new MessageChannel();
+    const stop = serve(port2 as Port, testHost(tinyPack(64), await dawn()));
+    const { call } = await connectClient(port1 as Port, new Promise<never>(() => {}));
+    await call.load({ url: BASE, kvTokens: 64 });
+    ends.push(
+      stop,
+      () => port1.close(),
+      () => port2.close(),
+    );
+    return { call }; // not the proxy itself, which has a `then` as it has everything
+  };
+  const [{ call: here }, { call: there }] = await Promise.all([engine(), engine()]);
+  const { port1, port2 } = new MessageChannel();
+  const [{ engine: id }] = await Promise.all([
+    here.connectPeer({ port: port1 }, { transfer: [port1] }),
+    there.connectPeer({ port: port2 }, { transfer: [port2] }),
+  ]);
+  const prompt = { messages: Array.from({ length: 9 }, (_, i) => i) };
+  const args = { prompt, end: -1, reserve: true, timeoutMs: 60_000 };
+  const given = { up: 0, taken: 0 };
+  for (let turns = 0; turns < 24; turns++) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const call = here.callPeer({ engine: id, method: "prepRecv", args }, { signal });
+    const outcome = call.then(
+      (result) => result as PrepRecvResult,
+      (error) => {
+        expect(error).toBeInstanceOf(AbortError);
+        return undefined;
+      },
+    );
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    controller.abort();
+    const result = await outcome;
+    if (result?.kvAddr) await there.cancelRecv(result.kvAddr.transfer);
+    given[result?.kvAddr ? "taken" : "up"]++;
+    await expect.poll(async () => (await there.stats(null)).pages.running).toBe(0);
+  }
+  expect(given.up).toBeGreaterThan(0);
+  for (const end of ends) end();
 });
 
 /** A worker that serves, until it fails. */

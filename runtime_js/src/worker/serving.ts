@@ -1,4 +1,6 @@
 /** What a loaded engine does for its page and for the engines that it is linked with. */
+
+import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import { position } from "../engine/kv_exchange.js";
 import type { LanguageModel } from "../engine/language_model.js";
 import { InvalidRequestError, KvRefused } from "../errors.js";
@@ -89,7 +91,12 @@ export class Serving {
   forward({ engine, method, args }: ForwardedCall, context: Context<unknown>): Promise<unknown> {
     const { call } = this.hub.get(engine);
     const { signal, emit: onEvent } = context;
-    return call[method](args as never, { signal, onEvent });
+    // The address in an answer that nobody waits for any more would hold its room until it expires.
+    const late = (result: unknown) => {
+      const address = method === "prepRecv" && (result as PrepRecvResult).kvAddr;
+      if (address) call.cancelRecv(address.transfer).catch(() => {});
+    };
+    return call[method](args as never, { signal, onEvent, late });
   }
 
   async #remoteSend(request: RemoteSendRequest, signal: AbortSignal): Promise<null> {
