@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 
 from scripts.figures.machine_code import (
     AMD,
     GPUS,
-    AmdCode,
-    IntelCode,
+    MachineCode,
     compile_for_amd,
     compile_for_intel,
     kernels_of,
@@ -28,44 +28,14 @@ from webbuild.sources.aliases import aliases
 Users = Mapping[str, tuple[Kernel, list[str]]]
 
 
-def print_amd(users: Users, code: Mapping[str, AmdCode]) -> dict[str, int]:
-    print(
-        "| kernel | functions | registers | subgroups | spilled | bytes | instructions "
-        "| of them vector | latency | cycles |"
-    )
-    print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+def print_table(users: Users, code: Mapping[str, MachineCode]) -> None:
+    names = [field.name for field in fields(next(iter(code.values()))) if field.name != "text"]
+    print("| kernel | functions |", *(f"{name.replace('_', ' ')} |" for name in names))
+    print("|---|---|" + "---:|" * len(names))
     for key, one in code.items():
         kernel, functions = users[key]
-        print(
-            f"| {kernel.name} | {' '.join(functions)} | {one.registers} | {one.subgroups} "
-            f"| {one.spilled} | {one.nbytes} | {one.instructions} | {one.vector_instructions} "
-            f"| {one.latency} | {one.cycles} |"
-        )
-    return {
-        "kernels": len(code),
-        "spilled": sum(one.spilled for one in code.values()),
-        "most_registers": max(one.registers for one in code.values()),
-        "least_subgroups": min(one.subgroups for one in code.values()),
-    }
-
-
-def print_intel(users: Users, code: Mapping[str, IntelCode]) -> dict[str, int]:
-    print(
-        "| kernel | functions | lanes | spilled | in innermost loops | bytes | instructions "
-        "| cycles |"
-    )
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
-    for key, one in code.items():
-        kernel, functions = users[key]
-        print(
-            f"| {kernel.name} | {' '.join(functions)} | {one.lanes} | {one.spilled} "
-            f"| {one.spilled_inside} | {one.nbytes} | {one.instructions} | {one.cycles} |"
-        )
-    return {
-        "kernels": len(code),
-        "spilled": sum(one.spilled for one in code.values()),
-        "spilled_inside": sum(one.spilled_inside for one in code.values()),
-    }
+        numbers = [f"{getattr(one, name)} |" for name in names]
+        print(f"| {kernel.name} | {' '.join(functions)} |", *numbers)
 
 
 def main() -> None:
@@ -90,12 +60,17 @@ def main() -> None:
         print(f"\n{gpu}\n")
         if gpu in AMD:
             amd = compile_for_amd(gpu, kernels, assembly=bool(args.assembly))
-            code: Mapping[str, AmdCode | IntelCode] = amd
-            figures[gpu] = print_amd(users, amd)
+            code: Mapping[str, MachineCode] = amd
+            more = {
+                "most_registers": max(one.registers for one in amd.values()),
+                "least_subgroups": min(one.subgroups for one in amd.values()),
+            }
         else:
-            intel = compile_for_intel(gpu, kernels)
-            code = intel
-            figures[gpu] = print_intel(users, intel)
+            code = intel = compile_for_intel(gpu, kernels)
+            more = {"spilled_inside": sum(one.spilled_inside for one in intel.values())}
+        print_table(users, code)
+        spilled = sum(one.spilled for one in code.values())
+        figures[gpu] = {"kernels": len(code), "spilled": spilled, **more}
         if args.assembly:
             print(*(one.text for one in code.values()), sep="\n")
     print(json.dumps({"model": args.model, "quant": args.quant, "tier": args.tier, **figures}))

@@ -73,41 +73,31 @@ cp -al /usr/lib/chromium "$dir/chromium" 2>/dev/null ||
 rm -f "$dir/chromium/libvk_swiftshader.so"
 cp -L "/usr/lib/$(gcc -print-multiarch)/libvulkan.so.1" "$dir/chromium/libvk_swiftshader.so"
 
-# 4. Mesa's compilers for AMD and Intel GPUs, for figures and tests of what they make of kernels: amd.sh
-#    and intel.sh are their settings.
-mkdir -p "$dir/amd"
-gcc -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden \
-  -o "$dir/amd/libno_commands_driver.so" "$here/no_commands_driver.c" -ldl
-cat >"$dir/amd/icd.json" <<JSON
-{
-  "file_format_version": "1.0.0",
-  "ICD": { "library_path": "$dir/amd/libno_commands_driver.so", "api_version": "1.4.305" }
-}
+# 4. Mesa's compilers for AMD and Intel GPUs, for figures and tests of what they make of kernels.
+#    compiler MAKER DRIVER VARIABLE VALUE: MAKER.sh has the settings under which Dawn finds DRIVER.
+compiler() {
+  cat >"$dir/$1/icd.json" <<JSON
+{ "file_format_version": "1.0.0", "ICD": { "library_path": "$2", "api_version": "1.4.305" } }
 JSON
-cat >"$dir/amd.sh" <<ENV
-export NO_COMMANDS_DRIVER="$libraries/libvulkan_radeon.so"
-export VK_DRIVER_FILES="$dir/amd/icd.json"
-export VK_ICD_FILENAMES="$dir/amd/icd.json"
+  cat >"$dir/$1.sh" <<ENV
+export $3="$4"
+export VK_DRIVER_FILES="$dir/$1/icd.json"
+export VK_ICD_FILENAMES="$dir/$1/icd.json"
 export XDG_RUNTIME_DIR="$dir"
 unset VK_INSTANCE_LAYERS
 ENV
+}
+rm -rf "$dir"/{amd,intel}{,.sh}
+mkdir -p "$dir"/{amd,intel}
+library=(gcc -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden)
+"${library[@]}" -o "$dir/amd/libno_commands_driver.so" "$here/no_commands_driver.c" -ldl
+compiler amd "$dir/amd/libno_commands_driver.so" \
+  NO_COMMANDS_DRIVER "$libraries/libvulkan_radeon.so"
 if [ -f "$libraries/libvulkan_intel.so" ]; then # on x86-64
-  mkdir -p "$dir/intel"
-  gcc -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -I/usr/include/libdrm \
-    -o "$dir/intel/libno_hardware_intel.so" "$here/no_hardware_intel.c" -ldl
-  cat >"$dir/intel/icd.json" <<JSON
-{
-  "file_format_version": "1.0.0",
-  "ICD": { "library_path": "$libraries/libvulkan_intel.so", "api_version": "1.4.305" }
-}
-JSON
-  cat >"$dir/intel.sh" <<ENV
-export LD_PRELOAD="$dir/intel/libno_hardware_intel.so"
-export VK_DRIVER_FILES="$dir/intel/icd.json"
-export VK_ICD_FILENAMES="$dir/intel/icd.json"
-export XDG_RUNTIME_DIR="$dir"
-unset VK_INSTANCE_LAYERS
-ENV
+  "${library[@]}" -I/usr/include/libdrm -o "$dir/intel/libno_hardware_intel.so" \
+    "$here/no_hardware_intel.c" -ldl
+  compiler intel "$libraries/libvulkan_intel.so" \
+    LD_PRELOAD "$dir/intel/libno_hardware_intel.so"
 fi
 
 cat >"$dir/env.sh" <<ENV
