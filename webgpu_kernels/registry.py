@@ -456,13 +456,21 @@ def rows_of(attrs: OpAttrs) -> list[Kernel]:
 
 
 def lower_row(row: Kernel, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
-    """The launches of one row, with its other tunings as alternatives."""
+    """The launches of one row, with its other tunings as alternatives, where these have code of
+    their own: packs know a kernel by its code."""
     tunings = [tuning for tuning in row.tunings if allowed(tuning, attrs, tier)]
     first, *others = (lower_tuned(row, tuning, attrs, tier) for tuning in tunings)
     return [
-        replace(launch, alternatives=tuple(alternatives))
+        replace(launch, alternatives=_distinct(launch, alternatives))
         for launch, *alternatives in zip(first, *others, strict=True)
     ]
+
+
+def _distinct(first: KernelLaunch, others: list[KernelLaunch]) -> tuple[KernelLaunch, ...]:
+    known = {first.wgsl: first}
+    for other in others:
+        known.setdefault(other.wgsl, other)
+    return tuple(known.values())[1:]
 
 
 def allowed(tuning: Tuning, attrs: OpAttrs, tier: Tier) -> bool:

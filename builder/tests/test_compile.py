@@ -185,6 +185,20 @@ def test_every_variation_compiles_to_a_valid_program(
     assert used == set(result.kernels.kernels), "kernels that nothing launches"
 
 
+@pytest.mark.parametrize("head_dim", [128, 192, 256])
+def test_kernels_for_few_registers_never_stand_in_for_the_tier_s_own(head_dim: int) -> None:
+    """Heads so wide that a workgroup has one anyway need no kernel of that kind."""
+    config = TINY["llama-gqa"] | {"head_dim": head_dim}
+    result = compile_model(config, "q4f16_1")
+    validate(result, config, "q4f16_1")
+    kernels = result.kernels.kernels
+    for tier in result.program.tiers.values():
+        for launch in tier.functions["prefill"].launches:
+            assert "narrow-subgroups" not in kernels[launch.kernel].features
+    narrow = [one for one in kernels.values() if one.name.startswith("attention_prefill.narrow")]
+    assert bool(narrow) == (head_dim == 128)
+
+
 @pytest.mark.parametrize("library", [True, False])
 def test_the_f32_tier_needs_no_feature(library: bool) -> None:
     result = compiled("llama-gqa", "q4f16_1", library)

@@ -93,6 +93,9 @@ def test_alternatives_are_interchangeable() -> None:
     """What a player prepares for a launch serves each of its alternatives."""
     for launch in every_launch():
         assert len({other.tuning for other in launch.alternatives}) == len(launch.alternatives)
+        assert len({launch.wgsl, *(other.wgsl for other in launch.alternatives)}) == 1 + len(
+            launch.alternatives
+        )
         for other in launch.alternatives:
             assert other.bindings == launch.bindings
             assert other.params == launch.params
