@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import pytest
 
@@ -22,16 +24,16 @@ MOST_REGISTERS = 128
 whose loads hide each other's waits."""
 
 
-def compiled_for_amd(gpu: str, kernels: dict[str, Kernel]) -> dict[str, AmdCode]:
-    try:
-        return compile_for_amd(gpu, kernels)
-    except NoCompilerError as error:
-        pytest.skip(str(error))
+Code = TypeVar("Code", AmdCode, IntelCode)
 
 
-def compiled_for_intel(gpu: str, kernels: dict[str, Kernel]) -> dict[str, IntelCode]:
+def compiled(
+    compile_for: Callable[[str, dict[str, Kernel]], dict[str, Code]],
+    gpu: str,
+    kernels: dict[str, Kernel],
+) -> dict[str, Code]:
     try:
-        return compile_for_intel(gpu, kernels)
+        return compile_for(gpu, kernels)
     except NoCompilerError as error:
         pytest.skip(str(error))
 
@@ -42,7 +44,7 @@ users = cache(kernels_of)
 @pytest.mark.parametrize(("gpu", "tier"), [("RAVEN", "f32"), ("VANGOGH", "f16"), ("NAVI31", "f16")])
 def test_kernels_have_registers_enough(gpu: str, tier: str) -> None:
     told = users("llama-3.2-1b", "q4f16_1", tier)
-    code = compiled_for_amd(gpu, {key: kernel for key, (kernel, _) in told.items()})
+    code = compiled(compile_for_amd, gpu, {key: kernel for key, (kernel, _) in told.items()})
     assert {told[key][0].name: one.spilled for key, one in code.items() if one.spilled} == {}
     single = {
         f"{kernel.name} {key}": code[key].registers
@@ -63,7 +65,7 @@ def test_hot_loops_have_registers_enough_on_intel(gpu: str, tier: str) -> None:
         for key, (kernel, functions) in told.items()
         if "decode" in functions or kernel.name == "attention_partial"
     }
-    code = compiled_for_intel(gpu, decoding)
+    code = compiled(compile_for_intel, gpu, decoding)
     inside = {decoding[key].name: one.spilled_inside for key, one in code.items()}
     attention = {name: inside.pop(name) for name in list(inside) if name.startswith("attention")}
     assert inside == dict.fromkeys(inside, 0)
@@ -110,11 +112,11 @@ def test_a_kernel_that_spills_is_told(gpu: str) -> None:
         bindings=("read", "read_write"),
     )
     if gpu in AMD:
-        told = compiled_for_amd(gpu, {"many": kernel})["many"]
+        told = compiled(compile_for_amd, gpu, {"many": kernel})["many"]
         assert told.spilled > 100
         assert told.registers == 256
     else:
-        code = compiled_for_intel(gpu, {"many": kernel})["many"]
+        code = compiled(compile_for_intel, gpu, {"many": kernel})["many"]
         assert code.spilled > 1000
         assert 400 < code.spilled_inside < code.spilled
 
@@ -129,6 +131,6 @@ def test_what_dawn_refuses_is_told() -> None:
         bindings=(),
     )
     with pytest.raises(ValueError, match="unresolved value 'b'"):
-        compiled_for_amd("VANGOGH", {"wrong": kernel})
+        compiled(compile_for_amd, "VANGOGH", {"wrong": kernel})
     with pytest.raises(ValueError, match="unresolved value 'b'"):
-        compiled_for_intel("TGL", {"wrong": kernel})
+        compiled(compile_for_intel, "TGL", {"wrong": kernel})

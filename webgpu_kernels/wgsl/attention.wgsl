@@ -75,14 +75,8 @@ vec4<f32>(unpack2x16float({{ chunk }}.{{ "xz"[number] }}), unpack2x16float({{ ch
 {% endmacro %}
 {# The same of a quad by itself. #}
 {% macro one_quad(word) %}
-{%- if int8 -%}
-steps({{ word }})
-{%- elif kv == "f16" -%}
-vec4<f32>(unpack2x16float({{ word }}.x), unpack2x16float({{ word }}.y))
-{%- else -%}
-{{ word }}
-{%- endif -%}
-{% endmacro %}
+{{- "steps(%s)" % word if int8 else quad(word, 0) }}
+{%- endmacro %}
 {# As stored: an f32 that has lost what the pages do not keep. #}
 {% macro stored(value) %}
 {{- "quantizeToF16" if kv == "f16" }}({{ value }})

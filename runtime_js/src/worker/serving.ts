@@ -1,7 +1,5 @@
 /** What a loaded engine does for its page and for the engines that it is linked with. */
-
-import type { PrepRecvResult } from "../engine/kv_exchange.js";
-import { position } from "../engine/kv_exchange.js";
+import { type PrepRecvResult, position } from "../engine/kv_exchange.js";
 import type { LanguageModel } from "../engine/language_model.js";
 import { InvalidRequestError, KvRefused } from "../errors.js";
 import { Hub } from "../peer/hub.js";
