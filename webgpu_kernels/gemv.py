@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from inspect import signature
+from typing import Any
 
 from .attrs import BadAttributeError, LinearAttrs
 from .constants import Constants, linear
@@ -45,10 +46,26 @@ def pairs(a: LinearAttrs, tier: Tier) -> bool:
     return a.glu and a.columns == 1 and packed(a, tier)
 
 
-def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4) -> Constants:
-    """team_rows: matrix rows that a team takes, a multiple of 4; or 2, of gate and of up."""
-    if team_rows % 4 and not (team_rows == 2 and pairs(a, tier)):
-        problem = "must be a multiple of 4, or 2 of packed gate and up"
+NARROW_SUMS = 16
+"""Of a lane, where one has 64 registers: as many again hold x, weights and their words each."""
+
+
+def narrow_rows(a: LinearAttrs, tier: Tier) -> int:
+    """Matrix rows that a team takes where an invocation has few registers: 4 as elsewhere, or
+    fewer."""
+    if not packed(a, tier):
+        return 4
+    # With one column it is words that take them: as many of gate and up as else of one matrix.
+    return 2 if pairs(a, tier) else min(4, NARROW_SUMS // (a.columns * (2 if a.glu else 1)))
+
+
+def gpu(a: LinearAttrs, tier: Tier, team_rows: int = 4, narrow: bool = False) -> Constants:
+    """team_rows: matrix rows that a team takes; with several columns any number, else a multiple of
+    4, or 2, of gate and of up. narrow: `narrow_rows` instead."""
+    if narrow:
+        team_rows = narrow_rows(a, tier)
+    if (team_rows * a.columns) % 4 and not (team_rows == 2 and pairs(a, tier)):
+        problem = "must be a multiple of 4 with its columns, or 2 of packed gate and up"
         raise BadAttributeError(a.op, "team_rows", problem)
     packing = PACKINGS.get(a.quant)
     # Of x, for one load of 16 bytes of weights: several, which packed weights are unpacked for.
@@ -220,7 +237,7 @@ def teams(a: LinearAttrs, tier: Tier, workgroups: int = 4) -> Constants:
 
 
 def constants(
-    a: LinearAttrs, tier: Tier, cores: bool = False, exchange: bool = False, **tuned: int
+    a: LinearAttrs, tier: Tier, cores: bool = False, exchange: bool = False, **tuned: Any
 ) -> Constants:
     """cores: for software adapters; exchange: for those of them with subgroups. Raises
     BadAttributeError for an unknown keyword."""

@@ -8,7 +8,7 @@ test matrix are made from the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -164,12 +164,11 @@ KERNELS: tuple[Kernel, ...] = (
         variants={**_LINEAR_VARIANTS, "columns": (1, *COLUMNS)},
         tunings=(
             Tuning("default"),
-            # Rows of gate and of up, two each, take the registers that four of one matrix do.
             Tuning(
                 "narrow",
-                {"team_rows": 2},
+                {"narrow": True},
                 features=("subgroups", NARROW),
-                serves=gemv.pairs,
+                serves=lambda attrs, tier: gemv.narrow_rows(attrs, tier) < 4,
             ),
             Tuning("subgroups", features=("subgroups",)),
             Tuning(
@@ -461,12 +460,13 @@ def lower_row(row: Kernel, attrs: OpAttrs, tier: Tier) -> list[KernelLaunch]:
     tunings = [tuning for tuning in row.tunings if allowed(tuning, attrs, tier)]
     first, *others = (lower_tuned(row, tuning, attrs, tier) for tuning in tunings)
     return [
-        replace(launch, alternatives=_distinct(launch, alternatives))
+        replace(launch, alternatives=distinct(launch, alternatives))
         for launch, *alternatives in zip(first, *others, strict=True)
     ]
 
 
-def _distinct(first: KernelLaunch, others: list[KernelLaunch]) -> tuple[KernelLaunch, ...]:
+def distinct(first: KernelLaunch, others: Iterable[KernelLaunch]) -> tuple[KernelLaunch, ...]:
+    """Those with code of their own: packs know kernels by their code."""
     known = {first.wgsl: first}
     for other in others:
         known.setdefault(other.wgsl, other)

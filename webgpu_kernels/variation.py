@@ -14,7 +14,7 @@ from typing import Any
 
 from .attrs import BadAttributeError, OpAttrs, parse
 from .launch import KernelLaunch, Tier
-from .registry import OPS, allowed, lower_row, lower_tuned, rows_of
+from .registry import OPS, allowed, distinct, lower_row, lower_tuned, rows_of
 from .row import Kernel, Tuning
 
 _NAME = re.compile(r"([\w.-]+)(?::(\w+=\d+(?:,\w+=\d+)*))?")
@@ -84,7 +84,7 @@ def lower_with(
         lowered = [lower_as(row, tuning, parsed, tier) for tuning in tunings if tuning]
         found = [others for others in lowered if others]
         result += [
-            replace(one, alternatives=(*one.alternatives, *others))
+            replace(one, alternatives=distinct(one, (*one.alternatives, *others)))
             for one, *others in zip(launches, *found, strict=True)
         ]
     return result

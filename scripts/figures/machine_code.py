@@ -188,14 +188,14 @@ def _parse_intel(text: str) -> IntelCode:
 
 
 def _spilled_inside(code: str) -> int:
-    """Blocks begin with "START B7 <-B6 <-B9": an edge from a later block closes a loop."""
-    _before, *blocks = re.split(r"START B(\d+)((?: <-B\d+)*)", code)
-    numbered = list(zip(map(int, blocks[::3]), blocks[1::3], blocks[2::3], strict=True))
+    """Blocks begin with "START B8" and end with "END B8 ->B7 ->B9": an edge back closes a loop. A
+    loop's first block may hold nothing, and then has an end only."""
+    _before, *blocks = re.split(r"START B(\d+)", code)
     loops = {
-        (number, int(source))
-        for number, sources, _ in numbered
-        for source in re.findall(r"\d+", sources)
-        if int(source) >= number
+        (int(target), int(number))
+        for number, targets in re.findall(r"END B(\d+)((?: ->B\d+)*)", code)
+        for target in re.findall(r"\d+", targets)
+        if int(target) <= int(number)
     }
     innermost = [
         (first, last)
@@ -204,6 +204,6 @@ def _spilled_inside(code: str) -> int:
     ]
     return sum(
         len(_SPILL.findall(body))
-        for number, _, body in numbered
+        for number, body in zip(map(int, blocks[::2]), blocks[1::2], strict=True)
         if any(first <= number <= last for first, last in innermost)
     )

@@ -77,6 +77,12 @@ def test_more_alternatives_come_last_and_own_ones_once() -> None:
     assert more[0].alternatives[-1].suits == "measured"
 
 
+def test_a_variation_without_code_of_its_own_is_left_out() -> None:
+    """`rows64` with the rows of another tuning is that one, by another name."""
+    plain = lower("linear", ATTRS, "f32")
+    assert lower_with("linear", ATTRS, "f32", lambda key: ["rows64:rows=32"]) == plain
+
+
 def test_every_piece_of_a_cut_matrix_gets_the_alternative() -> None:
     cut = {**ATTRS, "row_splits": [(0, 24), (24, 40)]}
     launches = lower_with("linear", cut, "f32", lambda key: [f"{BASE}:rows=48"])

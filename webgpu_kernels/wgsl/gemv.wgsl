@@ -35,9 +35,10 @@ var<workgroup> heads: array<vec4<f32>, {{ TEAMS * 8 }}>;
 var<workgroup> shares: array<f32, {{ TEAMS }}>;
 {% endif %}
 
-{# Sums of rows lie in vectors: of up to four of a matrix, or of two, when those of gate and up meet in one. #}
+{# Sums lie in vectors of four: of a column those of all rows, then of the next column; or of two rows, when those of gate
+   and up meet in one. #}
 {% set SUMS = [COLUMNS * TEAM_ROWS // 4, 1] | max %}
-{% set both = TEAM_ROWS == 2 %}
+{% set both = TEAM_ROWS == 2 and not many %}
 {% set rows_type = "vec2<f32>" if both else "vec4<f32>" %}
 {% set size = ", subgroup: u32" if subgroups else "" %}
 // The sum over the lanes of a team, in each of them.
@@ -95,9 +96,26 @@ fn team_sum(tid: u32{{ size }}, value: vec4<f32>) -> vec4<f32> {
 {% endif %}
 }
 
+{% set several = many or SUMS > 1 %}
+{% if several %}
+// What the lane of the team holds whose number differs in one bit.
+fn across(tid: u32{{ size }}, value: vec4<f32>, bit: u32) -> vec4<f32> {
+{% if subgroups %}
+  if (subgroup > bit) {
+    return subgroupShuffleXor(value, bit);
+  }
+{% endif %}
+  workgroupBarrier();
+  partial[tid] = value;
+  workgroupBarrier();
+  return partial[tid ^ bit];
+}
+
+{% endif %}
 @compute @workgroup_size({{ THREADS }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) tid: u32{{ ",\n        @builtin(subgroup_size) subgroup: u32" if subgroups }}) {
 {% set sum = "team_sum(tid, subgroup, " if subgroups else "team_sum(tid, " %}
+{% set across = "across(tid, subgroup, " if subgroups else "across(tid, " %}
   let lane = tid % {{ LANES }}u;
   let team = tid / {{ LANES }}u;
   let count = {{ "params.row_count" if split else "%du" % N }};
@@ -215,7 +233,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endif %}
 {% for j in range(COLUMNS) %}
 {% set w = "%sw%d" % (p, r) if grouped else "%sw%d_%d" % (p, r, v) %}
-    {{ p }}{{ total }}{{ j * (TEAM_ROWS // 4) + r // 4 }}.{{ "xyzw"[r % 4] }} += {{ ("dot(%s, x%d)" if wide else "%s * x%d") % (w, j) }};
+    {{ p }}{{ total }}{{ (j * TEAM_ROWS + r) // 4 }}.{{ "xyzw"[(j * TEAM_ROWS + r) % 4] }} += {{ ("dot(%s, x%d)" if wide else "%s * x%d") % (w, j) }};
 {% endfor %}
 {% endfor %}
 {% endfor %}
@@ -224,8 +242,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% if total == "product" %}
 {% for p in matrices %}
 {% for j in range(SUMS) %}
-{% set first = 4 * (j % (SUMS // COLUMNS)) %}
-  {{ p }}sum{{ j }} += {{ p }}product{{ j }} * {{ rows_type }}({% for r in range(first, [first + 4, TEAM_ROWS] | min) %}{{ p }}s{{ r }}{{ ", " if not loop.last }}{% endfor %});
+  {{ p }}sum{{ j }} += {{ p }}product{{ j }} * {{ rows_type }}({% for e in range(2 if both else 4) %}{{ p }}s{{ (4 * j + e) % TEAM_ROWS }}{{ ", " if not loop.last }}{% endfor %});
 {% endfor %}
 {% endfor %}
 {% endif %}
@@ -240,20 +257,43 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   workgroupBarrier();
 {% endif %}
-{% set several = COLUMNS * TEAM_ROWS > 4 %}
-{% if several %}
+{# Sums of which another lane writes y are given away: in each step half of them, then whole sums are exchanged. A loop over
+   an array of them would keep it in memory, where it is slow. #}
+{% set spread = namespace(left=SUMS, bit=1) %}
+{% for _ in range(7) if several and spread.bit < LANES %}
+{% set bit = spread.bit %}
+{% if spread.left % 2 == 0 %}
+{% set spread.left = spread.left // 2 %}
+  let odd{{ bit }} = (lane & {{ bit }}u) != 0u;
 {% for p in matrices %}
-  var {{ p }}sums = array<vec4<f32>, {{ COLUMNS * TEAM_ROWS // 4 }}>({% for j in range(COLUMNS * TEAM_ROWS // 4) %}{{ p }}sum{{ j }}{{ ", " if not loop.last }}{% endfor %});
+{% for j in range(spread.left) %}
+{% set even, odd = "%ssum%d" % (p, 2 * j), "%ssum%d" % (p, 2 * j + 1) %}
+  {{ p }}sum{{ j }} = select({{ even }}, {{ odd }}, odd{{ bit }}) + {{ across }}select({{ odd }}, {{ even }}, odd{{ bit }}), {{ bit }}u);
 {% endfor %}
-  for (var i = 0u; i < {{ COLUMNS * TEAM_ROWS // 4 }}u; i++) {
-  let output_column = i / {{ TEAM_ROWS // 4 }}u;
-  let row = first + (i % {{ TEAM_ROWS // 4 }}u) * 4u + lane;
+{% endfor %}
+{% else %}
+{% for p in matrices %}
+{% for j in range(spread.left) %}
+  {{ p }}sum{{ j }} += {{ across }}{{ p }}sum{{ j }}, {{ bit }}u);
+{% endfor %}
+{% endfor %}
+{% endif %}
+{% set spread.bit = 2 * bit %}
+{% endfor %}
+{% set apart = SUMS // spread.left %}
+{% for j in range(spread.left) %}
+{% if several %}
+  // Elements of the vector that this lane holds now, and {{ LANES // apart - 1 }} others too.
+  for (var r = lane / {{ apart }}u; r < 4u; r += {{ LANES // apart }}u) {
+  let element = 4u * ({{ "%du + " % (j * apart) if j }}lane % {{ apart }}u) + r;
+  let output_column = element / {{ TEAM_ROWS }}u;
+  let row = first + element % {{ TEAM_ROWS }}u;
 {% else %}
   const output_column = 0u;
   let row = first + lane;
 {% endif %}
 {% for p in ([""] if both else matrices) %}
-  {{ "var" if norm else "let" }} {{ p }}total = {{ sum }}{{ "vec4<f32>(sum0, up_sum0)" if both else "%ssums[i]" % p if several else "%ssum0" % p }});
+  {{ "var" if norm else "let" }} {{ p }}total = {{ "%ssum%d[r]" % (p, j) if several else sum ~ ("vec4<f32>(sum0, up_sum0))" if both else "%ssum0)" % p) }};
 {% endfor %}
 {% if norm %}
   var squares = shares[output_column * {{ SHARE }}u];
@@ -266,15 +306,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% endif %}
   let output_row = group.y * {{ COLUMNS }}u + output_column;
-  if (lane < {{ [TEAM_ROWS, 4] | min }}u && row < count{{ " && output_row < params.rows" if many }}) {
+  if ({{ "row < count && output_row < params.rows" if several else "lane < %du && row < count" % ([TEAM_ROWS, 4] | min) }}) {
     let n = row{{ " + params.row_begin" if split }};
     let out = output_row * {{ N }}u + n;
 {% for p in matrices %}
-    let {{ p }}value = {{ "total[lane + 2u]" if both and p else "%stotal[lane]" % p }}{{ (" + " ~ p ~ "bias[n]") if bias }};
+    let {{ p }}value = {{ "%stotal" % p if several else "total[lane + 2u]" if both and p else "%stotal[lane]" % p }}{{ (" + " ~ p ~ "bias[n]") if bias }};
 {% endfor %}
     y[out] = {{ "silu(value) * up_value" if glu else "value" }}{{ " + residual[out]" if residual }};
   }
 {% if several %}
   }
 {% endif %}
+{% endfor %}
 }
