@@ -4,6 +4,7 @@ import { effect, type Signal, signal } from "@preact/signals";
 import { tokens } from "./format.js";
 import { answerFailed, type LoadedEngine, model } from "./model.js";
 import { samplingFields, settings } from "./settings.js";
+import { store, stored } from "./stored.js";
 
 export interface AnswerStats {
   promptTokens: number;
@@ -17,19 +18,29 @@ export interface AnswerStats {
 /** Tokens reach the page several at a time: over fewer than these there is no rate to tell. */
 const LEAST_TOKENS = 10;
 
+const ROLES = ["user", "assistant"] as const;
+/** `length`: the answer ended at the token limit. */
+const STATUSES = ["done", "stopped", "length", "failed", "streaming"] as const;
+
 export interface Turn {
   readonly id: number;
-  readonly role: "user" | "assistant";
+  readonly role: (typeof ROLES)[number];
   readonly text: Signal<string>;
-  /** `length`: the answer ended at the token limit. */
-  readonly status: Signal<"streaming" | "done" | "stopped" | "length" | "failed">;
+  readonly status: Signal<(typeof STATUSES)[number]>;
   readonly stats: Signal<AnswerStats | null>;
   /** The conversation is longer than the context: its oldest part was left out. */
   readonly shortened: Signal<boolean>;
   readonly error: Signal<string>;
 }
 
-export const turns = signal<readonly Turn[]>([]);
+/** In this tab, so that it outlives a reload. */
+const KEY = "webbuild.conversation";
+
+let nextId = 0;
+
+export const turns = signal<readonly Turn[]>(parseTurns(stored("sessionStorage", KEY)));
+addEventListener("pagehide", keep);
+
 export const answering = signal(false);
 /** What a screen reader is told; an answer is announced once, whole. */
 export const announcement = signal("");
@@ -42,7 +53,27 @@ effect(() => {
 });
 
 let current: AbortController | null = null;
-let nextId = 0;
+
+/** Turns of a stored string; what is no turn ends them. An answer that was streaming was stopped. */
+function parseTurns(text: string | null): Turn[] {
+  const found: Turn[] = [];
+  try {
+    for (const { role, status, text: said, error } of JSON.parse(text ?? "[]")) {
+      if (!ROLES.includes(role) || !STATUSES.includes(status) || typeof said !== "string") break;
+      const one = turn(role, said, status === "streaming" ? "stopped" : status);
+      one.error.value = String(error ?? "");
+      found.push(one);
+    }
+  } catch {
+    // no list of objects
+  }
+  return found;
+}
+
+function keep(): void {
+  const kept = turns.value.map(({ role, status, text, error }) => ({ role, status, text, error }));
+  store("sessionStorage", KEY, JSON.stringify(kept)); // a signal is written as its value
+}
 
 function turn(role: Turn["role"], text: string, status: Turn["status"]["value"]): Turn {
   return {
@@ -77,6 +108,7 @@ export function stop(): void {
 export function clear(): void {
   stop();
   turns.value = [];
+  keep();
   announcement.value = "New conversation";
 }
 
@@ -142,6 +174,7 @@ async function answer(engine: LoadedEngine): Promise<void> {
   if (reply.status.value === "streaming") reply.status.value = "done";
   current = null;
   answering.value = false;
+  keep();
   announcement.value = describe(reply);
 }
 

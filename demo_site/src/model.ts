@@ -21,7 +21,8 @@ export type ModelState =
 
 export const model = signal<ModelState>({ phase: "checking", packUrl: "" });
 
-let engine: LoadedEngine | null = null;
+/** It answers, or would if the visitor went back to it. */
+let working: { packUrl: string; engine: LoadedEngine } | null = null;
 let loading: AbortController | null = null;
 
 /**
@@ -31,6 +32,10 @@ let loading: AbortController | null = null;
 export async function openPack(packUrl: string, { ask = false } = {}): Promise<void> {
   loading?.abort();
   loading = null;
+  if (working?.packUrl === packUrl) {
+    model.value = { phase: "ready", ...working };
+    return;
+  }
   model.value = { phase: "checking", packUrl };
   try {
     const report = await Engine.canRun(packUrl);
@@ -49,22 +54,29 @@ export async function load(packUrl: string, report: Report): Promise<void> {
   loading = controller;
   model.value = { phase: "loading", packUrl, report, progress: null };
   try {
-    await engine?.unload(); // two models rarely fit beside each other
-    engine = null;
-    engine = await Engine.load(packUrl, {
+    const before = working;
+    working = null;
+    await before?.engine.unload(); // two models rarely fit beside each other
+    const engine = await Engine.load(packUrl, {
       signal: controller.signal,
       onProgress(progress) {
         if (controller.signal.aborted || model.value.phase !== "loading") return;
         model.value = { phase: "loading", packUrl, report, progress };
       },
     });
-    model.value = { phase: "ready", packUrl, engine };
+    working = { packUrl, engine };
+    model.value = { phase: "ready", ...working };
   } catch (error) {
     if (!controller.signal.aborted) fail(packUrl, error);
     else if (loading === controller) model.value = { phase: "asking", packUrl, report };
   } finally {
     if (loading === controller) loading = null;
   }
+}
+
+/** The model that still works, where another one could not take its place or is not to. */
+export function workingModel(): { packUrl: string; name: string } | null {
+  return working && { packUrl: working.packUrl, name: working.engine.info.model.name };
 }
 
 export function cancelLoading(): void {
@@ -78,7 +90,7 @@ export const FATAL = ["DeviceLostError", "WorkerFailed", "EngineUnloaded"];
 export function answerFailed(error: unknown): void {
   if (model.value.phase !== "ready") return; // another pack takes its place
   if (error instanceof WebbuildError && FATAL.includes(error.name)) {
-    engine = null;
+    working = null;
     fail(model.value.packUrl, error);
   }
 }

@@ -1,6 +1,7 @@
 // What the visitor can set, kept in localStorage.
 
 import { effect, signal } from "@preact/signals";
+import { store, stored } from "./stored.js";
 
 export interface Settings {
   systemPrompt: string;
@@ -78,23 +79,11 @@ export function samplingFields(settings: Settings) {
   };
 }
 
-function stored(): string | null {
-  try {
-    return globalThis.localStorage?.getItem(KEY) ?? null;
-  } catch {
-    return null; // storage can be forbidden
-  }
-}
-
-export const settings = signal<Settings>(parseSettings(stored()));
+export const settings = signal<Settings>(parseSettings(stored("localStorage", KEY)));
 
 export function change(part: Partial<Settings>): void {
   settings.value = { ...settings.value, ...part };
-  try {
-    localStorage.setItem(KEY, JSON.stringify(settings.value));
-  } catch {
-    // they last for this visit then
-  }
+  store("localStorage", KEY, JSON.stringify(settings.value));
 }
 
 /** Keeps the page in the chosen theme. */

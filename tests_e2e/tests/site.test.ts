@@ -180,6 +180,44 @@ test("what is typed outlives a reload", async ({ page, server }) => {
   await expect(message(page)).toHaveValue("");
 });
 
+test("a conversation outlives a reload, and an answer that was streaming", async ({
+  page,
+  server,
+}) => {
+  endless(server);
+  await page.addInitScript(() => {
+    localStorage.setItem("webbuild.settings", JSON.stringify({ maxTokens: 1900, temperature: 0 }));
+  });
+  await open(page, server.url);
+  await message(page).fill("What is 7 + 7?");
+  await page.keyboard.press("Enter");
+  await expect(answers(page).locator(".markdown")).toContainText("14");
+  await page.reload();
+  await expect(page.locator(".bubble")).toHaveText("What is 7 + 7?");
+  await expect(answers(page).locator(".markdown")).toContainText("14");
+
+  // It goes on from there, with all that was said.
+  await page.getByRole("button", { name: "Regenerate" }).click();
+  await page.getByRole("button", { name: "Stop" }).click();
+  await expect(answers(page)).toHaveCount(1);
+  await page.getByRole("button", { name: "New chat" }).click();
+  await page.reload();
+  await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
+  await expect(answers(page)).toHaveCount(0);
+
+  // What another page left there is no conversation.
+  const strange = [{ role: "user", text: "kept", status: "done" }, { role: "judge" }];
+  for (const stored of ["{", "null", "[null]", "7", JSON.stringify(strange)]) {
+    await page.evaluate((text) => {
+      // After the page has written its own.
+      addEventListener("pagehide", () => sessionStorage.setItem("webbuild.conversation", text));
+    }, stored);
+    await page.reload();
+    await expect(page.locator(".bubble")).toHaveText(stored.includes("kept") ? ["kept"] : []);
+    await expect(message(page)).toBeEditable();
+  }
+});
+
 test("text that is written from right to left begins on the right", async ({ page, server }) => {
   await open(page, server.url);
   await ask(page, "مرحبا بالعالم");
@@ -299,6 +337,19 @@ test.describe("a pack that is not there", () => {
     await expect(page.getByRole("alert")).toContainText("pack.json");
     await page.getByRole("button", { name: "Use the embedded toy model" }).click();
     await expect(page.getByRole("button", { name: "What is webbuild?" })).toBeVisible();
+  });
+
+  test("leaves the model that works as it is", async ({ page, server }) => {
+    await open(page, server.url);
+    await page.getByRole("button", { name: "Model and settings" }).click();
+    await page.getByLabel("Load another pack by URL").fill(`${server.url}packs/none/`);
+    await page.getByRole("button", { name: "Check" }).click();
+    await expect(page.getByRole("alert")).toContainText("pack.json");
+    const before = server.exchanges.length;
+    await page.getByRole("button", { name: /^Back to / }).click();
+    expect(await ask(page, "What is 7 + 7?")).toContain("14");
+    const fetched = server.exchanges.slice(before).map(({ path }) => path);
+    expect(fetched.filter((path) => path.includes("/packs/"))).toEqual([]);
   });
 });
 

@@ -1,24 +1,17 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { answering, send, stop, turns } from "../conversation.js";
 import { model } from "../model.js";
+import { store, stored } from "../stored.js";
 import { Icon } from "./icons.js";
 
 /** What is not sent yet outlives a reload of the tab. */
 const DRAFT = "webbuild.draft";
 
-function storedDraft(): string {
-  try {
-    return sessionStorage.getItem(DRAFT) ?? "";
-  } catch {
-    return "";
-  }
-}
-
 /** The key is one of an input method: Safari tells of the last only by its code. */
 const composing = (event: KeyboardEvent) => event.isComposing || event.keyCode === 229;
 
 export function Composer() {
-  const [text, setText] = useState(storedDraft);
+  const [text, setText] = useState(() => stored("sessionStorage", DRAFT) ?? "");
   const field = useRef<HTMLTextAreaElement>(null);
   const ready = model.value.phase === "ready";
   const busy = answering.value;
@@ -44,11 +37,7 @@ export function Composer() {
 
   const write = (text: string) => {
     setText(text);
-    try {
-      sessionStorage.setItem(DRAFT, text);
-    } catch {
-      // storage can be forbidden, or full
-    }
+    store("sessionStorage", DRAFT, text);
   };
 
   const submit = () => {

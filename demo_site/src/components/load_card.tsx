@@ -9,6 +9,7 @@ import {
   openPack,
   type Progress,
   type Report,
+  workingModel,
 } from "../model.js";
 import { EMBEDDED_PACK } from "../pack.js";
 import { Icon } from "./icons.js";
@@ -82,7 +83,7 @@ function Ask({ packUrl, report }: { packUrl: string; report: Report }) {
         <button type="button" class="primary" onClick={() => load(packUrl, report)}>
           Load
         </button>
-        {packUrl !== EMBEDDED_PACK && <UseEmbedded />}
+        <Others packUrl={packUrl} />
       </div>
     </>
   );
@@ -145,15 +146,26 @@ function Buttons({ packUrl, again }: { packUrl: string; again: string }) {
       >
         {again}
       </button>
-      {packUrl !== EMBEDDED_PACK && <UseEmbedded />}
+      <Others packUrl={packUrl} />
     </div>
   );
 }
 
-function UseEmbedded() {
+/** Ways out: back to the model that still works, or to the embedded one. */
+function Others({ packUrl }: { packUrl: string }) {
+  const working = workingModel();
   return (
-    <button type="button" onClick={() => openPack(EMBEDDED_PACK)}>
-      Use the embedded toy model
-    </button>
+    <>
+      {working && (
+        <button type="button" onClick={() => openPack(working.packUrl)}>
+          Back to {working.name}
+        </button>
+      )}
+      {packUrl !== EMBEDDED_PACK && working?.packUrl !== EMBEDDED_PACK && (
+        <button type="button" onClick={() => openPack(EMBEDDED_PACK)}>
+          Use the embedded toy model
+        </button>
+      )}
+    </>
   );
 }
