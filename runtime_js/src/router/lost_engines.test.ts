@@ -214,7 +214,7 @@ describe("a lost engine", () => {
     fakes[0].lost = new PeerLost("gone");
     const asked = ask(controller.signal);
     controller.abort();
-    await expect(asked).rejects.toThrow();
+    await expect(asked).rejects.toMatchObject({ name: "AbortError" });
     expect(fakes[1].calls.startGenerate).toBe(0);
   });
 

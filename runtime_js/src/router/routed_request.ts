@@ -51,8 +51,10 @@ export class RoutedRequest {
     for (let last = failed; ; ) {
       const left = this.engines.filter((engine) => engine.losses === this.#losses.get(engine));
       // Each try finds one that is lost, or the next would be no better.
-      const isOver = this.signal.aborted || left.length === 0 || left.length >= this.#tried;
-      if (last && (isOver || !isLost(last.error))) throw last.error;
+      const isOver = left.length === 0 || left.length >= this.#tried;
+      if (last && !isLost(last.error)) throw last.error;
+      if (last && this.signal.aborted) throw this.signal.reason; // as fetch does
+      if (last && isOver) throw last.error;
       this.#tried = left.length;
       const working = left.filter(({ works }) => works);
       try {
