@@ -32,6 +32,7 @@ interface Rest {
 const MAX_STATES = 1000;
 /** Characters of all that is left of conditions, some tenths of a second. */
 const MAX_WORK = 2_000_000;
+const FEW_RANGES = 16;
 
 /**
  * @param character one character of a set of code points
@@ -45,8 +46,17 @@ export function together(
   const prefix = `t${rules.size}`;
   const known = new Map<string, Rest>();
   let work = 0;
+  const large = new Map<string, number>();
+  const numbers = new WeakMap<object, number>();
+  /** A class of hundreds of ranges, such as all letters, by a number: it stays the same object from rest to rest. */
+  const short = (name: string, value: unknown): unknown => {
+    if (name !== "ranges" || (value as Ranges).length <= FEW_RANGES) return value;
+    const number = numbers.get(value as object) ?? numberOf(large, JSON.stringify(value));
+    numbers.set(value as object, number);
+    return number;
+  };
   const restOf = (expression: Expression): Rest => {
-    const key = JSON.stringify(expression);
+    const key = JSON.stringify(expression, short);
     work += key.length;
     let rest = known.get(key);
     if (!rest) {
@@ -108,6 +118,12 @@ export function together(
   // Last ones first: so they are found to come to an end in few rounds.
   for (const [name, body] of bodies.reverse()) rules.set(name, body);
   return first;
+}
+
+function numberOf(known: Map<string, number>, key: string): number {
+  const number = known.get(key) ?? known.size;
+  known.set(key, number);
+  return number;
 }
 
 const keyOf = (state: readonly Rest[]): string => state.map(({ id }) => id).join();

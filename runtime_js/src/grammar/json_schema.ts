@@ -17,7 +17,7 @@ import {
   text,
 } from "./expression.js";
 import { ANY_VALUE, COMMA, jsonRules, list, WS } from "./json_rules.js";
-import { integers, multiples, numbers } from "./numbers.js";
+import { type Bound, integers, multiples, numbers } from "./numbers.js";
 import { disjoint } from "./schema_disjoint.js";
 import {
   type Keywords,
@@ -35,6 +35,7 @@ import { matchesAll, stringExpression } from "./schema_strings.js";
 const TYPES = ["object", "array", "string", "number", "boolean", "null"];
 const MAX_MULTIPLES = 1000;
 const MAX_STEP = 50;
+const MAX_DECIMALS = 6;
 /** No answer is longer; a greater bound is none. */
 const MAX_COUNT = 100_000;
 
@@ -181,7 +182,7 @@ export class SchemaCompiler {
       if (keyword === "exclusiveMaximum") return (value as number) < (says as number);
       if (keyword === "minLength") return [...(value as string)].length >= (says as number);
       if (keyword === "maxLength") return [...(value as string)].length <= (says as number);
-      if (keyword === "multipleOf") return (value as number) % (says as number) === 0;
+      if (keyword === "multipleOf") return isMultiple(value as number, says as number);
       if (keyword === "pattern") return matchesAll(value as string, says, at);
       throw refuse(at, keyword, "beside enum or const can't be held to; list what is meant");
     });
@@ -221,26 +222,6 @@ export class SchemaCompiler {
       string,
       number
     >;
-    const stepped = multipleOf as number | undefined;
-    if (type === "integer" || stepped !== undefined) {
-      const least = Math.max(
-        Math.ceil(minimum ?? Number.NEGATIVE_INFINITY),
-        Math.floor(exclusiveMinimum ?? Number.NEGATIVE_INFINITY) + 1,
-      );
-      const most = Math.min(
-        Math.floor(maximum ?? Number.POSITIVE_INFINITY),
-        Math.ceil(exclusiveMaximum ?? Number.POSITIVE_INFINITY) - 1,
-      );
-      for (const [keyword, bound] of [
-        ["minimum", least],
-        ["maximum", most],
-      ] as const) {
-        if (Number.isFinite(bound) && !Number.isSafeInteger(bound))
-          throw refuse(at, keyword, "is no safe integer");
-      }
-      if (stepped === undefined) return integers(least, most);
-      return this.#multiples(stepped, least, most, at);
-    }
     const lower = [bound(minimum, false), bound(exclusiveMinimum, true)].filter(
       (b) => b !== undefined,
     );
@@ -250,35 +231,50 @@ export class SchemaCompiler {
     // The stricter bound; of equal ones the exclusive.
     lower.sort((a, b) => b.value - a.value || Number(b.exclusive) - Number(a.exclusive));
     upper.sort((a, b) => a.value - b.value || Number(b.exclusive) - Number(a.exclusive));
-    const within = numbers(lower[0], upper[0]);
-    if (!within)
+    const stepped = multipleOf as number | undefined;
+    const { by, decimals } = stepOf(stepped ?? 1, type, at);
+    if (type === "integer" || (stepped !== undefined && (by > 1 || decimals === 0))) {
+      const [least, most] = within(lower[0], upper[0], decimals);
+      for (const [keyword, bound] of [
+        ["minimum", least],
+        ["maximum", most],
+      ] as const) {
+        if (Number.isFinite(bound) && !Number.isSafeInteger(bound))
+          throw refuse(at, keyword, "is no safe integer");
+      }
+      return by === 1 ? integers(least, most) : this.#multiples(by, decimals, least, most, at);
+    }
+    const found = numbers(lower[0], upper[0], decimals || undefined);
+    if (!found)
       throw refuse(
         at,
         lower.length > 0 ? "minimum" : "maximum",
         "(or another bound) has more than 15 digits before the point or 6 after it",
       );
-    return within;
+    return found;
   }
 
-  #multiples(by: number, least: number, most: number, at: string): Expression {
-    if (!Number.isSafeInteger(by) || by <= 0)
-      throw refuse(at, "multipleOf", "can be held to for whole numbers only");
-    if (by === 1) return integers(least, most);
+  /** by, least, most: in units of the last of so many decimals. */
+  #multiples(by: number, decimals: number, least: number, most: number, at: string): Expression {
     if (Number.isFinite(least) && Number.isFinite(most)) {
       if ((most - least) / by > MAX_MULTIPLES)
         throw refuse(at, "multipleOf", `has more than ${MAX_MULTIPLES} values within its bounds`);
       const values: Expression[] = [];
-      for (let n = Math.ceil(least / by) * by; n <= most; n += by) values.push(text(String(n + 0)));
+      for (let n = Math.ceil(least / by) * by; n <= most; n += by)
+        values.push(text(String(Number((n / 10 ** decimals).toFixed(decimals)) + 0)));
       return choice(...values);
     }
-    if (by > MAX_STEP) throw refuse(at, "multipleOf", `without bounds can be up to ${MAX_STEP}`);
-    if (most !== Number.POSITIVE_INFINITY || (least !== 0 && Number.isFinite(least)))
+    if (by > MAX_STEP)
+      throw refuse(at, "multipleOf", `without bounds can be up to ${MAX_STEP / 10 ** decimals}`);
+    const positive = least > 0 && least <= by;
+    if (most !== Number.POSITIVE_INFINITY || (least !== 0 && !positive && Number.isFinite(least)))
       throw refuse(
         at,
         "multipleOf",
         "can be held to between two bounds, from 0 on, or without bounds",
       );
-    return multiples(by, least !== 0, this.rules);
+    const which = positive ? "positive" : least === 0 ? "natural" : "all";
+    return multiples(by, decimals, which, this.rules);
   }
 
   #array(keywords: Keywords, at: string): Expression {
@@ -312,6 +308,40 @@ function typeOf(value: unknown): string {
   if (Array.isArray(value)) return "array";
   if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
   return typeof value;
+}
+
+/** A `multipleOf` in units of its last decimal. Of whole numbers, those that are multiples of it. */
+function stepOf(step: number, type: string, at: string): { by: number; decimals: number } {
+  const decimals = String(step).split(".")[1]?.length ?? 0;
+  const by = Math.round(step * 10 ** decimals);
+  if (!(by > 0 && Number.isSafeInteger(by)) || decimals > MAX_DECIMALS || /e/.test(String(step)))
+    throw refuse(at, "multipleOf", `must be greater than 0, with up to ${MAX_DECIMALS} decimals`);
+  if (type === "number") return { by, decimals };
+  return { by: by / greatestDivisor(by, 10 ** decimals), decimals: 0 };
+}
+
+const greatestDivisor = (a: number, b: number): number => (b === 0 ? a : greatestDivisor(b, a % b));
+
+function isMultiple(value: number, step: number): boolean {
+  const times = value / step;
+  return Math.abs(times - Math.round(times)) <= 1e-9 * Math.max(1, Math.abs(times));
+}
+
+/** The least and the most, in units of the last of so many decimals. */
+function within(
+  lower: Bound | undefined,
+  upper: Bound | undefined,
+  decimals: number,
+): [number, number] {
+  // 0.29 * 100 is 28.999999999999996.
+  const units = (value: number) => Number((value * 10 ** decimals).toPrecision(15));
+  const [low, high] = [lower && units(lower.value), upper && units(upper.value)];
+  const least = low === undefined ? Number.NEGATIVE_INFINITY : Math.ceil(low);
+  const most = high === undefined ? Number.POSITIVE_INFINITY : Math.floor(high);
+  return [
+    lower?.exclusive && least === low ? least + 1 : least,
+    upper?.exclusive && most === high ? most - 1 : most,
+  ];
 }
 
 function bound(value: number | undefined, exclusive: boolean) {

@@ -105,14 +105,19 @@ const MOST_WHOLE = 10 ** MAX_DIGITS - 1;
 
 /**
  * Numbers within bounds, without exponents and with few digits after the point.
+ * @param decimals the most of these
  * @returns undefined when a bound has too many digits for that
  */
-export function numbers(min: Bound | undefined, max: Bound | undefined): Expression | undefined {
-  if (min && min.value <= -GREATEST) return numbers(undefined, max);
-  if (max && max.value >= GREATEST) return numbers(min, undefined);
-  if (!min && !max) return NUMBER;
+export function numbers(
+  min: Bound | undefined,
+  max: Bound | undefined,
+  decimals?: number,
+): Expression | undefined {
+  if (min && min.value <= -GREATEST) return numbers(undefined, max, decimals);
+  if (max && max.value >= GREATEST) return numbers(min, undefined, decimals);
+  if (!min && !max) return decimals ? decimalNumber(decimals) : NUMBER;
   if ([min, max].some((bound) => bound && Math.abs(bound.value) >= MOST_WITH_FRACTION))
-    return large(min, max);
+    return large(min, max, decimals);
   const low = min?.value ?? Number.NEGATIVE_INFINITY;
   const high = max?.value ?? Number.POSITIVE_INFINITY;
   for (const bound of [low, high]) {
@@ -130,15 +135,20 @@ export function numbers(min: Bound | undefined, max: Bound | undefined): Express
           magnitudes(
             high < 0 ? (negated(max) as Bound) : { value: 0, exclusive: true },
             negated(min),
+            decimals,
           ),
         )
       : NOTHING,
-    high >= 0 ? magnitudes(positive, max) : NOTHING,
+    high >= 0 ? magnitudes(positive, max, decimals) : NOTHING,
   );
 }
 
 /** Of bounds of which one is large: whole numbers, and those with fractions as far as they go. */
-function large(min: Bound | undefined, max: Bound | undefined): Expression | undefined {
+function large(
+  min: Bound | undefined,
+  max: Bound | undefined,
+  decimals: number | undefined,
+): Expression | undefined {
   const from = min
     ? min.exclusive
       ? Math.floor(min.value) + 1
@@ -151,28 +161,40 @@ function large(min: Bound | undefined, max: Bound | undefined): Expression | und
   const low = min && min.value > -near ? min : { value: -near, exclusive: false };
   const high = max && max.value < near ? max : { value: near, exclusive: false };
   if (low.value > high.value) return whole;
-  const decimals = numbers(low, high);
-  return decimals && choice(whole, decimals);
+  const fractions = numbers(low, high, decimals);
+  return fractions && choice(whole, fractions);
 }
 
 /** Decimals from `min`, not negative, to `max`. */
-function magnitudes(min: Bound, max: Bound | undefined): Expression {
+function magnitudes(
+  min: Bound,
+  max: Bound | undefined,
+  most: number = FRACTION_DIGITS,
+): Expression {
   const [a, f] = parts(min.value);
   const lower = { digits: f, exclusive: min.exclusive };
-  if (!max) return choice(decimal(a, lower, undefined), anyFraction(naturals(a + 1, 1e9)));
+  if (!max)
+    return choice(decimal(a, lower, undefined, most), anyFraction(naturals(a + 1, 1e9), most));
   const [b, g] = parts(max.value);
   const upper = { digits: g, exclusive: max.exclusive };
   if (a > b) return NOTHING;
-  if (a === b) return decimal(a, lower, upper);
+  if (a === b) return decimal(a, lower, upper, most);
   return choice(
-    decimal(a, lower, undefined),
-    anyFraction(naturals(a + 1, b - 1)),
-    decimal(b, undefined, upper),
+    decimal(a, lower, undefined, most),
+    anyFraction(naturals(a + 1, b - 1), most),
+    decimal(b, undefined, upper, most),
   );
 }
 
-const anyFraction = (whole: Expression): Expression =>
-  sequence(whole, optional(sequence(text("."), any(1, FRACTION_DIGITS))));
+const anyFraction = (whole: Expression, most: number): Expression =>
+  sequence(whole, optional(sequence(text("."), any(1, most))));
+
+/** Any number of so many decimals. */
+const decimalNumber = (most: number): Expression =>
+  sequence(
+    optional(text("-")),
+    anyFraction(choice(text("0"), sequence(digits(1, 9), any(0, MAX_DIGITS - 1 - most))), most),
+  );
 
 function parts(value: number): [number, string] {
   const [whole = "0", fraction = ""] = String(value).split(".");
@@ -192,13 +214,11 @@ function decimal(
   whole: number,
   low: FractionBound | undefined,
   high: FractionBound | undefined,
+  most: number,
 ): Expression {
   const bare = (!low || (low.digits === "" && !low.exclusive)) && !closed(high);
   const lead = text(String(whole));
-  return choice(
-    bare ? lead : NOTHING,
-    sequence(lead, text("."), fraction(low, high, FRACTION_DIGITS, false)),
-  );
+  return choice(bare ? lead : NOTHING, sequence(lead, text("."), fraction(low, high, most, false)));
 }
 
 /**
@@ -231,22 +251,44 @@ function fraction(
 }
 
 /**
- * Multiples of `step` in decimal, of up to 15 digits: a rule for each remainder and number of digits left.
- * @param signed whether negative ones are wanted
+ * Multiples of a step in decimal, of up to 15 digits: a rule for each remainder and number of digits left.
+ * @param step in units of the last of `decimals`
  */
-export function multiples(step: number, signed: boolean, rules: Rules): Expression {
-  const name = (remainder: number, left: number) => `multiple-${step}-${remainder}-${left}`;
-  const next = (remainder: number, left: number, from: number): Expression[] =>
+export function multiples(
+  step: number,
+  decimals: number,
+  which: "all" | "natural" | "positive",
+  rules: Rules,
+): Expression {
+  const whole = MAX_DIGITS - decimals;
+  const name = (part: string, remainder: number, left: number) =>
+    `multiple-${step}-${decimals}-${part}-${remainder}-${left}`;
+  const next = (part: string, remainder: number, left: number, from = 0): Expression[] =>
     Array.from({ length: 10 - from }, (_, i) =>
-      sequence(digits(from + i, from + i), rule(name((remainder * 10 + from + i) % step, left))),
+      sequence(
+        digits(from + i, from + i),
+        rule(name(part, (remainder * 10 + from + i) % step, left)),
+      ),
     );
-  for (let left = 0; left < MAX_DIGITS; left++) {
-    for (let remainder = 0; remainder < step; remainder++) {
-      const end = remainder === 0 ? EMPTY : NOTHING;
-      const more = left === 0 ? [] : next(remainder, left - 1, 0);
-      rules.set(name(remainder, left), choice(end, ...more));
+  // Digits that are missing behind the point are zeros.
+  const end = (remainder: number, left: number) =>
+    (remainder * 10 ** left) % step === 0 ? EMPTY : NOTHING;
+  for (let remainder = 0; remainder < step; remainder++) {
+    for (let left = 0; left < decimals; left++) {
+      const more = left === 0 ? [] : next("decimals", remainder, left - 1);
+      rules.set(name("decimals", remainder, left), choice(end(remainder, left), ...more));
+    }
+    for (let left = 0; left < whole; left++) {
+      const more = left === 0 ? [] : next("whole", remainder, left - 1);
+      const behind = decimals > 0 ? next("decimals", remainder, decimals - 1) : [];
+      const point = sequence(text("."), choice(...behind));
+      rules.set(name("whole", remainder, left), choice(end(remainder, decimals), ...more, point));
     }
   }
-  const positive = choice(...next(0, MAX_DIGITS - 1, 1));
-  return choice(text("0"), signed ? sequence(optional(text("-")), positive) : positive);
+  let small: Expression = NOTHING; // not zero: noughts, and another digit
+  for (let left = 0; left < decimals; left++)
+    small = choice(...next("decimals", 0, left, 1), sequence(text("0"), small));
+  const positive = choice(...next("whole", 0, whole - 1, 1), sequence(text("0"), text("."), small));
+  if (which === "positive") return positive;
+  return choice(text("0"), which === "all" ? sequence(optional(text("-")), positive) : positive);
 }

@@ -83,8 +83,7 @@ export function conditionsOf(pattern: string, anywhere: boolean): Condition[] {
 }
 
 function parserOf(pattern: string, character: (ranges: Ranges) => Expression): Parser {
-  compiled(pattern);
-  return new Parser(pattern, character);
+  return new Parser(pattern, character, compiled(pattern).unicode);
 }
 
 /** @throws PatternProblem */
@@ -142,6 +141,8 @@ class Parser {
   constructor(
     pattern: string,
     private readonly character: (ranges: Ranges) => Expression,
+    /** Whether it is of the syntax that knows `\p{…}`. */
+    private readonly unicode: boolean,
   ) {
     this.#chars = [...pattern];
   }
@@ -277,7 +278,14 @@ class Parser {
     if (known) return known;
     if (c === "b" && inClass) return single(8);
     if (c === "b" || c === "B") throw new PatternProblem(`\\${c} can't be held to`);
-    if (c === "p" || c === "P") throw new PatternProblem("\\p{…} can't be held to");
+    if (c === "p" || c === "P") {
+      if (!this.unicode)
+        throw new PatternProblem("\\p{…} is for patterns that are valid with the flag u");
+      const end = this.#chars.indexOf("}", this.#at);
+      const name = this.#chars.slice(this.#at + 1, end).join("");
+      this.#at = end + 1;
+      return c === "p" ? property(name) : complement(property(name));
+    }
     if ((c >= "1" && c <= "9") || c === "k")
       throw new PatternProblem("a back reference can't be held to");
     const control = CONTROL[c];
@@ -339,6 +347,29 @@ class Parser {
     this.#at++;
     return true;
   }
+}
+
+const CODE_POINTS = 0x110000;
+const AT_ONCE = 0x1000;
+const properties = new Map<string, Ranges>();
+
+/** Who has a property of Unicode, as this JavaScript engine knows it. @param name as in `\p{…}`, one that it knows */
+function property(name: string): Ranges {
+  const known = properties.get(name);
+  if (known) return known;
+  const run = new RegExp(`\\p{${name}}+`, "gu");
+  const found: [number, number][] = [];
+  for (let from = 0; from < CODE_POINTS; from += AT_ONCE) {
+    const codes = Array.from({ length: AT_ONCE }, (_, i) => from + i);
+    const text = String.fromCodePoint(...codes.filter((code) => code < 0xd800 || code > 0xdfff));
+    for (const [characters] of text.matchAll(run)) {
+      const first = characters.codePointAt(0) as number;
+      found.push([first, first + [...characters].length - 1]);
+    }
+  }
+  const ranges = normalise(found);
+  properties.set(name, ranges);
+  return ranges;
 }
 
 const single = (code: number): Ranges => [[code, code]];

@@ -123,6 +123,7 @@ export class SchemaMerger {
       if (keyword === "uniqueItems" && (value === false || Number(schema["maxItems"] ?? 2) < 2))
         continue;
       if (keyword === "not" && value === false) continue;
+      if (keyword === "nullable" && (value === false || schema["type"] !== undefined)) continue;
       if (keyword === "not" && (value === true || same(value, {}))) return false; // how zod writes `never`
       if (!KNOWN.has(keyword)) throw refuse(at, keyword, "can't be held to");
       if (keyword === "$ref") {
@@ -146,6 +147,9 @@ export class SchemaMerger {
     if (typeof own["type"] === "string") own["type"] = [own["type"]];
     if (own["type"] !== undefined && !Array.isArray(own["type"]))
       throw refuse(at, "type", "must be a string or a list of strings");
+    // OpenAPI 3.0 has it, where it says something about `type` alone.
+    if (schema["nullable"] === true)
+      own["type"] = [...new Set([...(own["type"] as string[]), "null"])];
     return members.reduce<Node | false>((a, b) => this.merge(a, b, at), { keywords: own, choices });
   }
 

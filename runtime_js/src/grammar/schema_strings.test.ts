@@ -113,14 +113,25 @@ const ZOD: Record<string, z.ZodType> = {
   length: z.string().length(3),
   nonempty: z.string().nonempty(),
   record: z.record(z.uuid(), z.number()),
+  emoji: z.emoji(),
+  letters: z
+    .string()
+    .regex(/^\p{L}+$/u)
+    .max(9),
 };
 
+function validator(schema: object) {
+  const options = { strict: false, validateFormats: false };
+  try {
+    return new Ajv2020(options).compile(schema);
+  } catch {
+    // one of the patterns is of the older syntax
+    return new Ajv2020({ ...options, unicodeRegExp: false }).compile(schema);
+  }
+}
+
 test.each(Object.entries(ZOD))("values of zod's %s", (_, type) => {
-  const validate = new Ajv2020({
-    strict: false,
-    validateFormats: false,
-    unicodeRegExp: false, // one of the patterns is not of that syntax
-  }).compile(z.toJSONSchema(type));
+  const validate = validator(z.toJSONSchema(type));
   for (const text of draws(z.toJSONSchema(type), 12)) {
     expect(validate(text), JSON.stringify(text)).toBe(true);
     expect(type.safeParse(text).success, JSON.stringify(text)).toBe(true);
@@ -128,7 +139,6 @@ test.each(Object.entries(ZOD))("values of zod's %s", (_, type) => {
 });
 
 test.each<[string, z.ZodType, string]>([
-  ["a lookahead and \\p of a format that isn't known", z.emoji(), "/pattern"],
   ["a format without a pattern that isn't known", z.jwt(), "/format"],
   ["a length over several open parts", z.url().max(40), "/maxLength"],
 ])("zod's %s is refused by name", (_, type, pointer) => {
