@@ -334,7 +334,8 @@ function within(
   decimals: number,
 ): [number, number] {
   // 0.29 * 100 is 28.999999999999996.
-  const units = (value: number) => Number((value * 10 ** decimals).toPrecision(15));
+  const units = (value: number) =>
+    decimals === 0 ? value : Number((value * 10 ** decimals).toPrecision(15));
   const [low, high] = [lower && units(lower.value), upper && units(upper.value)];
   const least = low === undefined ? Number.NEGATIVE_INFINITY : Math.ceil(low);
   const most = high === undefined ? Number.POSITIVE_INFINITY : Math.floor(high);

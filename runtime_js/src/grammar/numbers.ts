@@ -63,10 +63,8 @@ export function integers(min: number, max: number): Expression {
 function naturals(min: number, max: number): Expression {
   if (min > max) return NOTHING;
   const low = String(min);
-  const high =
-    max === Number.POSITIVE_INFINITY
-      ? NINES.slice(0, Math.max(low.length, MAX_DIGITS))
-      : String(max);
+  const open = low.length > MAX_DIGITS ? String(Number.MAX_SAFE_INTEGER) : NINES;
+  const high = max === Number.POSITIVE_INFINITY ? open : String(max);
   const options: Expression[] = [];
   for (let length = low.length; length <= high.length; length++) {
     const from = length === low.length ? low : `1${"0".repeat(length - 1)}`;

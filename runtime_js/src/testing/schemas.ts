@@ -62,6 +62,7 @@ export const SCHEMAS: unknown[] = [
   { type: "number", multipleOf: 0.5, minimum: 0 },
   { type: "number", multipleOf: 1.5, exclusiveMinimum: -3, maximum: 4.6 },
   { type: "integer", multipleOf: 0.75 },
+  { type: "integer", minimum: 9007199254740991 },
   { type: "integer", multipleOf: 7, minimum: 3 },
   { enum: [0.3, 0.35, 2], multipleOf: 0.1 },
   { type: "string", nullable: true, maxLength: 5 },
