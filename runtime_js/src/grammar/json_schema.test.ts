@@ -67,6 +67,18 @@ describe("what can't be held to is refused by name", () => {
       "uniqueItems",
       "/items/uniqueItems",
     ],
+    [
+      { type: "array", uniqueItems: true, items: { enum: [..."abcdefghi"] } },
+      "uniqueItems",
+      "/uniqueItems",
+    ],
+    [{ type: "array", uniqueItems: 1, items: { enum: ["a"] } }, "uniqueItems", "/uniqueItems"],
+    [
+      { type: "array", uniqueItems: true, prefixItems: [{ enum: [1] }], items: { enum: [2] } },
+      "uniqueItems",
+      "/uniqueItems",
+    ],
+    [{ type: "array", uniqueItems: true, items: { enum: [1, 2] }, minItems: 3 }, undefined, ""],
     [{ type: "array", contains: {} }, "contains", "/contains"],
     [{ $dynamicRef: "#x" }, "$dynamicRef", "/$dynamicRef"],
     [{ $ref: "other.json" }, "$ref", "/$ref"],

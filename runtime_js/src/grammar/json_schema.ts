@@ -34,6 +34,8 @@ import { matchesAll, stringExpression } from "./schema_strings.js";
 
 const TYPES = ["object", "array", "string", "number", "boolean", "null"];
 const MAX_MULTIPLES = 1000;
+/** Values of items that differ from each other: a rule for each choice of some of them. */
+const MAX_UNIQUE = 8;
 const MAX_STEP = 50;
 const MAX_DECIMALS = 6;
 /** No answer is longer; a greater bound is none. */
@@ -159,6 +161,11 @@ export class SchemaCompiler {
   }
 
   #enum(keywords: Keywords, at: string): Expression {
+    return choice(...this.#listed(keywords, at).map((value) => text(value)));
+  }
+
+  /** JSON texts of the values of an `enum` that what is beside it leaves. */
+  #listed(keywords: Keywords, at: string): string[] {
     const values = keywords["enum"];
     if (!Array.isArray(values) || values.length === 0)
       throw refuse(at, "enum", "must be a list that isn't empty");
@@ -169,7 +176,7 @@ export class SchemaCompiler {
         return false;
       return this.#admits(keywords, value, type === "integer" ? "number" : type, at);
     });
-    return choice(...kept.map((value) => text(JSON.stringify(value))));
+    return kept.map((value) => JSON.stringify(value));
   }
 
   /** Whether the keywords beside an `enum` leave one of its values. */
@@ -283,6 +290,17 @@ export class SchemaCompiler {
     const prefix = (keywords["prefixItems"] ?? []) as Schema[];
     if (!Array.isArray(prefix)) throw refuse(at, "prefixItems", "must be a list");
     const more = (keywords["items"] ?? keywords["unevaluatedItems"]) as Schema | undefined;
+    if (keywords["uniqueItems"] !== undefined) {
+      const values = keywords["uniqueItems"] === true && prefix.length === 0 && more !== undefined;
+      const listed = values && this.#listedAlone(more, step(at, "items"));
+      if (!listed || listed.length > MAX_UNIQUE)
+        throw refuse(
+          at,
+          "uniqueItems",
+          `can be held to for items that are an enum of up to ${MAX_UNIQUE} values`,
+        );
+      return sequence(text("["), WS, this.#unique(listed, min, max), WS, text("]"));
+    }
     const item = this.value(more ?? true, step(at, "items"));
     // Where nothing is said about items beyond the listed ones there are none, unless there must be.
     const open = more !== undefined || prefix.length === 0 || min > prefix.length;
@@ -300,6 +318,30 @@ export class SchemaCompiler {
       return list(item, least, max - count, this.rules, count > 0 ? COMMA : EMPTY);
     };
     return sequence(text("["), WS, items(0), WS, text("]"));
+  }
+
+  /** JSON texts of the values of a schema that is an `enum`, each once. */
+  #listedAlone(schema: Schema, at: string): string[] | undefined {
+    const node = this.#merger.flatten(schema, at);
+    if (node === false || node.choices.length > 0 || node.keywords["enum"] === undefined)
+      return undefined;
+    return [...new Set(this.#listed(node.keywords, at))];
+  }
+
+  /** From `min` to `max` of these texts in any order, with commas between them: a rule for each choice of those that were written. */
+  #unique(texts: readonly string[], min: number, max: number): Expression {
+    const name = (written: number) => `u${first}-${written}`;
+    const first = this.rules.size;
+    for (let written = 0; written < 2 ** texts.length; written++) {
+      const count = texts.filter((_, i) => written & (1 << i)).length;
+      const more = texts.flatMap((one, i) =>
+        count < max && !(written & (1 << i))
+          ? [sequence(count > 0 ? COMMA : EMPTY, text(one), rule(name(written | (1 << i))))]
+          : [],
+      );
+      this.rules.set(name(written), choice(count >= min ? EMPTY : NOTHING, ...more));
+    }
+    return rule(name(0));
   }
 }
 

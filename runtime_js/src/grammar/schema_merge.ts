@@ -20,7 +20,7 @@ const ANNOTATIONS = new Set(
 );
 const OBJECT =
   "properties required additionalProperties unevaluatedProperties patternProperties propertyNames minProperties maxProperties";
-const ARRAY = "items prefixItems additionalItems unevaluatedItems minItems maxItems";
+const ARRAY = "items prefixItems additionalItems unevaluatedItems minItems maxItems uniqueItems";
 const STRING = "minLength maxLength pattern format";
 const NUMBER = "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf";
 /** Types by the keywords that are about them alone. */
@@ -187,6 +187,8 @@ function mergeOne(keyword: string, a: unknown, b: unknown, at: string): unknown 
       });
     case "enum":
       return (a as unknown[]).filter((v) => (b as unknown[]).some((w) => same(v, w)));
+    case "uniqueItems":
+      return true; // false is left out
     case "required":
       return [...new Set([...(a as string[]), ...(b as string[])])];
     case "minimum":
