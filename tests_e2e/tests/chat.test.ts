@@ -155,23 +155,31 @@ test("leaving a stream early frees the engine for the next request", async ({ en
   expect(answers[0]).toBe(answers[1]);
 });
 
-test("two requests at once each get their own answer", async ({ enginePage }) => {
-  const { alone, together } = await enginePage.evaluate(async () => {
-    const ask = async (content: string) => {
-      const { choices } = await engine.chat.completions.create({
-        messages: [{ role: "user", content }],
-        temperature: 0,
-        max_tokens: 32,
-      });
-      return choices[0]?.message.content;
-    };
-    const questions = ["What is 17 + 25?", "What is webbuild?"];
-    const alone = [];
-    for (const question of questions) alone.push(await ask(question));
-    return { alone, together: await Promise.all(questions.map(ask)) };
+for (const count of [8, 32]) {
+  test(`${count} mixed requests at once get what each gets alone`, async ({ enginePage }) => {
+    const { alone, together, batch } = await enginePage.evaluate(async (count) => {
+      const questions = ["What is 17 + 25?", "What is webbuild?", "Tell me a story.", "Hello!"];
+      const more = " Say it in other words.";
+      const ask = async (i: number) => {
+        const { choices } = await engine.chat.completions.create({
+          messages: [{ role: "user", content: questions[i % 4] + more.repeat(i % 3) }],
+          temperature: 0,
+          max_tokens: 4 + ((7 * i) % 40),
+          ...(i % 5 === 0 ? { stop: [" a", "."] } : {}),
+          ...(i % 6 === 1 ? { frequency_penalty: 0.7 } : {}),
+          webbuild: { priority: (i % 4) - 1 },
+        });
+        return choices[0]?.message.content;
+      };
+      const alone = [];
+      for (let i = 0; i < count; i++) alone.push(await ask(i));
+      const together = await Promise.all(alone.map((_, i) => ask(i)));
+      return { alone, together, batch: (await engine.stats()).meanBatch };
+    }, count);
+    expect(together).toEqual(alone);
+    expect(batch).toBeGreaterThan(1.5);
   });
-  expect(together).toEqual(alone);
-});
+}
 
 test("a decoded token costs at most one submit and creates nothing @tiers", async ({
   enginePage,
