@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,9 @@ def main() -> None:
         "p99_split_to_round_robin": round(short["prefillDecode"] / short["roundRobin"], 2),
     }
     print(json.dumps(result))
+    same = all(count == args.requests for count in result["identical"].values())
+    if not (same and result["exact"]):
+        sys.exit("answers differ, or a migrated prefix did not leave exactly the rest to compute")
 
 
 if __name__ == "__main__":

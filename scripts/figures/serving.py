@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from scripts.figures.builds import this_build
@@ -88,6 +89,8 @@ def main() -> None:
         cells += [f"{rhythm['beside_prompt']['median']} ({rhythm['beside_prompt']['p95']})"]
         print("| " + " | ".join(map(str, cells)) + " |")
     print(json.dumps({"rows": rows}))
+    if not all(row["same_answers"] for row in rows):
+        sys.exit("answers at once differ from those one after another")
 
 
 if __name__ == "__main__":

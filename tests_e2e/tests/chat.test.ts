@@ -181,6 +181,34 @@ for (const count of [8, 32]) {
   });
 }
 
+test("the second turn of a conversation of 1,500 tokens computes the new ones alone", async ({
+  enginePage,
+}) => {
+  const [first, second] = await enginePage.evaluate(async () => {
+    const content = Array.from({ length: 400 }, (_, i) => 1000 + ((i * 131) % 997)).join(" ");
+    const messages = [{ role: "user" as const, content }];
+    const ask = (more: { role: "user" | "assistant"; content: string }[]) =>
+      engine.chat.completions.create({
+        messages: [...messages, ...more],
+        temperature: 0,
+        max_tokens: 16,
+      });
+    const answer = await ask([]);
+    const said = answer.choices[0]?.message.content ?? "";
+    const next = await ask([
+      { role: "assistant", content: said },
+      { role: "user", content: "And then?" },
+    ]);
+    return [answer, next].map(({ usage }) => usage);
+  });
+  if (!first || !second) throw new Error("no usage");
+  expect(second.prompt_tokens).toBeGreaterThan(1500);
+  const old = first.prompt_tokens + first.completion_tokens;
+  const computed = second.prompt_tokens - (second.prompt_tokens_details?.cached_tokens ?? 0);
+  // The answer's last token was drawn, but not computed.
+  expect(computed).toBeLessThanOrEqual(second.prompt_tokens - old + 1);
+});
+
 test("a decoded token costs at most one submit and creates nothing @tiers", async ({
   enginePage,
 }) => {
