@@ -12,7 +12,7 @@ from webgpu_kernels.tests.cases import MAKERS
 from webgpu_kernels.tests.device import Device
 
 BATCHES = 25
-LONGEST = 700
+LONGEST = 1500
 PIECE_TOKENS = 48
 """Short, so that short contexts are cut too."""
 
@@ -53,4 +53,4 @@ def test_random_batches_are_as_dense_attention(device: Device, page: int, tier: 
         want = case.want["y"]
         assert np.isfinite(got["y"]).all()
         assert np.abs(got["y"].reshape(want.shape) - want).max() <= 1e-3 * np.abs(want).max()
-    assert min(shared, cut) >= BATCHES // 3
+    assert min(shared, cut) >= BATCHES // 4
