@@ -40,7 +40,10 @@ export interface RemoteSendOptions extends RequestOptions {
   kvAddr: KvAddress;
   /** The engine that waits, or its id. */
   to: ServingEngine | string;
-  /** The positions to send, which are those that `kvAddr` waits for (the default); negative from the prompt's end. */
+  /**
+   * The positions to send, of those that `kvAddr` waits for (the default: all); negative from the prompt's end. Several engines may send
+   * a part each, also at once: the positions are cached when all of them have come.
+   */
   begin?: number | undefined;
   end?: number | undefined;
 }

@@ -82,6 +82,36 @@ describe.skipIf(!existsSync(folder))("in the middle of a transfer", () => {
     await expectClean(a, b);
   });
 
+  test("parts, cut inside a page, at once or one after another, the last one first", async () => {
+    for (const order of ["at once", "one after another"]) {
+      const tokens = prompt();
+      const { kvAddr } = await b.prepRecv(tokens, { timeoutMs: 600_000 });
+      const first = () => a.remoteSend(tokens, { kvAddr, to: b, end: 333 });
+      const last = () => a.remoteSend(tokens, { kvAddr, to: b, begin: 333 });
+      if (order === "at once") await Promise.all([first(), last()]);
+      else {
+        await last();
+        // Nothing is cached before all of it is there, and nothing comes twice.
+        expect((await b.prepRecv(tokens, { reserve: false })).matched).toBe(0);
+        await first();
+      }
+      await expect(first()).rejects.toMatchObject({ name: "KvRefused" });
+      const there = await greedy(b, tokens);
+      expect(there.cached).toBe(tokens.length - 1);
+      expect(there.said).toBe((await greedy(a, tokens)).said);
+      await expectClean(a, b);
+    }
+  });
+
+  test("one of two parts fails: the pages are given back", async () => {
+    const tokens = prompt();
+    const { kvAddr } = await b.prepRecv(tokens, { timeoutMs: 600_000 });
+    await a.remoteSend(tokens, { kvAddr, to: b, end: 333 });
+    const aborted = { kvAddr, to: b, begin: 333, signal: AbortSignal.abort() };
+    await expect(a.remoteSend(tokens, aborted)).rejects.toBeInstanceOf(AbortError);
+    await expectClean(a, b);
+  });
+
   test("an abort", async () => {
     const controller = new AbortController();
     const seen = whenSending(() => controller.abort());
@@ -102,7 +132,7 @@ describe.skipIf(!existsSync(folder))("in the middle of a transfer", () => {
 
     const { kvAddr } = await b.prepRecv(tokens, { timeoutMs: 600_000 });
     expect(await held()).toBeGreaterThan(0);
-    const wrong = a.remoteSend(tokens, { kvAddr, to: b, end: kvAddr.end - 1 });
+    const wrong = a.remoteSend(tokens, { kvAddr, to: b, end: kvAddr.end + 1 });
     await expect(wrong).rejects.toMatchObject({ name: "InvalidRequestError" });
     await expectClean(b);
 

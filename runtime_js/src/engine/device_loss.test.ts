@@ -207,7 +207,7 @@ describe("a lost device", () => {
     await loseNow(broken);
     const refused = { name: "KvRefused", message: expect.stringMatching(/device was lost/) };
     expect(() => reservations.put(piece(1))).toThrow(expect.objectContaining(refused));
-    expect(() => reservations.finish(transfer)).toThrow(expect.objectContaining(refused));
+    expect(() => reservations.finish(transfer, {})).toThrow(expect.objectContaining(refused));
     await expect(intime(first, "what is sent")).rejects.toMatchObject({ name: "DeviceLostError" });
     // On the next device all is as ever.
     const again = await intime(reserve(), "a reservation");

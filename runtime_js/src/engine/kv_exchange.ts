@@ -70,6 +70,29 @@ export class KvExchange {
   }
 
   /**
+   * What to send of the positions that an address waits for, so that others may send the rest: a page with a cut in it is sent with
+   * what is behind the cut.
+   *
+   * @throws InvalidRequestError
+   */
+  part(
+    prompt: Int32Array,
+    address: KvAddress,
+    request: { begin: number; end: number },
+  ): { begin: number; end: number } {
+    const begin = position(request.begin, prompt.length, "begin");
+    const end = position(request.end, prompt.length, "end");
+    for (const [param, at] of Object.entries({ begin, end })) {
+      if (at < address.begin || at > address.end)
+        throw new InvalidRequestError(
+          `kvAddr waits for positions ${address.begin} to ${address.end}, and ${param} is ${at}`,
+          { param },
+        );
+    }
+    return { begin, end: end === address.end ? end : end - (end % this.kv.pageSize) };
+  }
+
+  /**
    * Keys and values of `prompt[begin, end)`, computed as far as they are not cached, in pieces of whole pages; the first
    * page is the one that `begin` is in. What is computed is sent while the next part is being computed.
    */

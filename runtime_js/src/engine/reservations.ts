@@ -20,7 +20,7 @@ export interface KvAddress {
   end: number;
 }
 
-/** Pages of one transfer, in order; what `Executor.readPages` gives. */
+/** Pages of one transfer; what `Executor.readPages` gives. */
 export interface KvPiece {
   transfer: string;
   /** Which page of the sequence it begins with. */
@@ -50,10 +50,12 @@ interface Reservation {
   tokens: Int32Array;
   /** Its pages, cached ones first. */
   sequence: Sequence;
-  /** The next page to come. */
-  next: number;
-  /** Whose link it depends on. */
-  owner: unknown;
+  /** Pages of the sequence that have not come. */
+  missing: Set<number>;
+  /** Whether somebody sends, or did. */
+  opened?: boolean;
+  /** Whose links it depends on: who asked for it, then whoever sends. */
+  owners: unknown[];
   timer: ReturnType<typeof setTimeout>;
 }
 
@@ -146,7 +148,7 @@ export class Reservations {
     tokens: Int32Array,
     sequence: Sequence,
     begin: number,
-    next: number,
+    first: number,
     owner: unknown,
     timeoutMs: number,
   ): KvAddress {
@@ -156,37 +158,51 @@ export class Reservations {
     const timer = setTimeout(expire, timeoutMs);
     (timer as { unref?: () => void }).unref?.();
     this.keeper.keep(sequence, () => this.drop(transfer, "a running request needed its pages"));
-    this.#all.set(transfer, { address, tokens, sequence, next, owner, timer });
+    const missing = new Set(sequence.pages.keys());
+    for (let page = 0; page < first; page++) missing.delete(page);
+    this.#all.set(transfer, { address, tokens, sequence, missing, owners: [owner], timer });
     return address;
   }
 
-  /** The pages will come over the link of `owner`: if it ends before, they are given back. @throws KvRefused */
+  /**
+   * Pages will come over the link of `owner`, and nobody else's unless that is opened too: if it ends before, they are given back.
+   *
+   * @throws KvRefused
+   */
   open(transfer: string, owner: unknown): void {
-    this.#get(transfer).owner = owner;
+    const reservation = this.#get(transfer);
+    const { opened, owners } = reservation;
+    reservation.owners = opened ? [...owners, owner] : [owner];
+    reservation.opened = true;
   }
 
   /** A piece has arrived. @throws KvRefused */
   put({ transfer, page, bytes }: KvPiece): void {
-    const reservation = this.#get(transfer);
-    const { sequence, next } = reservation;
+    const { sequence, missing } = this.#get(transfer);
     const count = bytes.length / this.writer.page.bytes;
-    const whole = Number.isInteger(count) && count > 0;
-    if (page !== next || !whole || page + count > sequence.pages.length) {
+    // More pages than are missing would never end.
+    const whole = Number.isInteger(count) && count > 0 && count <= missing.size;
+    const pages = whole ? Array.from({ length: count }, (_, i) => page + i) : [];
+    if (!whole || !pages.every((each) => missing.has(each))) {
       throw new KvRefused(`${bytes.length} bytes do not fit at page ${page} of this transfer`);
     }
     this.writer.writePages(this.kv.pool, sequence.pages.slice(page, page + count), bytes);
-    reservation.next += count;
+    for (const each of pages) missing.delete(each);
   }
 
-  /** All has arrived: from now on the tokens are cached, and held until {@link claim} or the time is over. @throws KvRefused */
-  finish(transfer: string): void {
-    const { sequence, next, tokens } = this.#get(transfer);
-    if (next !== sequence.pages.length) {
-      throw new KvRefused(`${sequence.pages.length - next} pages of the transfer are missing`);
-    }
+  /**
+   * Who sends over the link of `owner` has sent its part. When all have, the tokens are cached from now on, and held until
+   * {@link claim} or the time is over.
+   *
+   * @throws KvRefused
+   */
+  finish(transfer: string, owner: unknown): void {
+    const { sequence, missing, owners, tokens } = this.#get(transfer);
+    const at = owners.indexOf(owner);
+    if (at >= 0) owners.splice(at, 1);
+    if (missing.size > 0 || sequence.length === tokens.length) return;
     sequence.length = tokens.length;
     this.kv.keep(sequence, tokens);
-    (this.#all.get(transfer) as Reservation).owner = undefined; // its link has done its part
   }
 
   #get(transfer: string): Reservation {
@@ -198,9 +214,9 @@ export class Reservations {
 
   /** Who continues these tokens has taken what was held for them: finished reservations of their beginning let go. */
   claim(tokens: Int32Array): void {
-    for (const { address, tokens: held, next, sequence } of this.#all.values()) {
+    for (const { address, tokens: held, missing } of this.#all.values()) {
       const isBeginning = held.length <= tokens.length && held.every((t, i) => t === tokens[i]);
-      if (next === sequence.pages.length && isBeginning) this.drop(address.transfer, "it was used");
+      if (missing.size === 0 && isBeginning) this.drop(address.transfer, "it was used");
     }
   }
 
@@ -218,8 +234,8 @@ export class Reservations {
 
   /** A link has ended: what waits for content from it waits no more. */
   dropOwned(owner: unknown): void {
-    for (const { address, owner: its } of [...this.#all.values()]) {
-      if (its === owner) this.drop(address.transfer, "its sender went away");
+    for (const { address, owners } of [...this.#all.values()]) {
+      if (owners.includes(owner)) this.drop(address.transfer, "its sender went away");
     }
   }
 

@@ -1,7 +1,7 @@
 /** What a loaded engine does for its page and for the engines that it is linked with. */
-import { type PrepRecvResult, position } from "../engine/kv_exchange.js";
+import type { PrepRecvResult } from "../engine/kv_exchange.js";
 import type { LanguageModel } from "../engine/language_model.js";
-import { InvalidRequestError, KvRefused } from "../errors.js";
+import { KvRefused } from "../errors.js";
 import { Hub } from "../peer/hub.js";
 import { sendPieces } from "../peer/pieces.js";
 import { DeltaBatch } from "./delta_batch.js";
@@ -34,7 +34,7 @@ export class Serving {
           return null;
         },
         kvDone(transfer) {
-          reservations.finish(transfer);
+          reservations.finish(transfer, owner);
           return null;
         },
         kvDrop: (transfer) => this.#drop(transfer, "its sender gave up"),
@@ -110,18 +110,11 @@ export class Serving {
         );
       }
       const prompt = this.model.prompts.tokens(request.prompt);
-      const begin = position(request.begin, prompt.length, "begin");
-      const end = position(request.end, prompt.length, "end");
-      if (begin !== kvAddr.begin || end !== kvAddr.end) {
-        throw new InvalidRequestError(
-          `kvAddr waits for positions ${kvAddr.begin} to ${kvAddr.end}, not for ${begin} to ${end}`,
-          { param: "begin" },
-        );
-      }
+      const part = exchange.part(prompt, kvAddr, request);
       const options = { signal, timeoutMs: ACKNOWLEDGE_MS };
       await peer.call.kvOpen(transfer, options); // nothing is computed for an address that is gone
       await sendPieces(
-        exchange.pieces(prompt, { begin, end }, signal),
+        exchange.pieces(prompt, part, signal),
         ({ page, bytes }, signal) =>
           peer.call.kvPut(
             { transfer, page, bytes },
