@@ -31,7 +31,7 @@ export class SavedPrompts {
    *   `completions.create` begin with what the tokenizer puts before one); or token ids
    * @returns how many tokens were saved, in how many bytes
    * @throws InvalidRequestError, ToolsUnsupported, TemplateError, ContextLengthExceeded · StorageError when the browser's storage is full or
-   *   missing · OutOfMemory when other requests leave no room · AbortError, DeviceLostError
+   *   missing · OutOfMemory when other requests leave no room, or `prefixCache.tokens` does · AbortError, DeviceLostError
    */
   async save(
     name: string,

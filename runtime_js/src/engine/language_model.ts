@@ -21,7 +21,7 @@ import type { Executor } from "./executor.js";
 import { IdleMoments, type Unready } from "./idle.js";
 import type { EngineInfo, EngineStats } from "./info.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
-import { KvMemory } from "./kv_memory.js";
+import { KvMemory, type PrefixCacheOptions } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
 import { Matchers } from "./matchers.js";
 import { type Fitted, isMessages, Prompts } from "./prompts.js";
@@ -77,12 +77,16 @@ export class LanguageModel {
     private readonly manifest: PackManifest,
     readonly program: Program,
     readonly text: TextParts,
-    private readonly setting: Capacity & { tuning: TuningReport | null },
+    private readonly setting: Capacity & {
+      tuning: TuningReport | null;
+      prefixCache: PrefixCacheOptions;
+    },
   ) {
     this.#built = built;
-    this.#runner = runnerOf(built);
+    const { prefixCache } = setting;
+    this.#runner = runnerOf(built, prefixCache);
     this.#choice = choiceOf(built);
-    const kv = new KvMemory(pagesOf(built.executor), program.page_size);
+    const kv = new KvMemory(pagesOf(built.executor), program.page_size, prefixCache);
     this.scheduler = new Scheduler(this.#runner, kv, text.tokenizer.bytes);
     this.exchange = new KvExchange(this.id, this.scheduler, this.#pages(), (tokens, signal) =>
       this.#compute(tokens, signal),
@@ -153,7 +157,7 @@ export class LanguageModel {
   #adopt(built: Built<void>): void {
     Object.assign(built.executor.hostMs, this.executor.hostMs);
     this.#built = built;
-    this.#runner = runnerOf(built);
+    this.#runner = runnerOf(built, this.setting.prefixCache);
     this.#choice = choiceOf(built);
     this.#prefixes = undefined;
     this.#idle.forgive();

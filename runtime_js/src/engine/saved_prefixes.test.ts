@@ -4,6 +4,7 @@ import { MemoryStore } from "../store/memory.js";
 import { put, type Store } from "../store/store.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
 import { nextToken, tinyPack } from "../testing/tiny_pack.js";
+import type { PrefixCacheOptions } from "./kv_memory.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
@@ -16,8 +17,13 @@ afterEach(() => {
 });
 
 /** A visit: a model that has answered nothing yet. */
-async function visit(store: Store, pack = tinyPack()): Promise<LanguageModel> {
-  const model = await load(testHost(pack, await dawn(), store), { url: BASE }, () => {}, never);
+async function visit(
+  store: Store,
+  pack = tinyPack(),
+  prefixCache: PrefixCacheOptions = {},
+): Promise<LanguageModel> {
+  const host = testHost(pack, await dawn(), store);
+  const model = await load(host, { url: BASE, prefixCache }, () => {}, never);
   loaded.push(model);
   return model;
 }
@@ -164,6 +170,17 @@ test("where requests leave few pages, its beginning is restored, and they are no
   expect(restored).toEqual({ ...saved, tokens: 3 * kv.pageSize });
   taken?.release();
   expect(await ask(model, long)).toBe(3 * kv.pageSize);
+  expectClean(model);
+});
+
+test("what the cache may not keep is not saved, and of what is restored it tells what it keeps", async () => {
+  const store = new MemoryStore();
+  await (await visit(store)).savePrefix(store, "doc", { messages: user(long) }, never);
+  const model = await visit(store, tinyPack(), { tokens: 11 });
+  const save = model.savePrefix(store, "other", { messages: user(long) }, never);
+  await expect(save).rejects.toThrow(/prefix cache keeps 8: .*prefixCache\.tokens/);
+  expect(await model.restorePrefix(store, "doc")).toMatchObject({ tokens: 8 });
+  expect(await ask(model, long)).toBe(8);
   expectClean(model);
 });
 
