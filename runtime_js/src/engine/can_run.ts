@@ -6,7 +6,7 @@ import { chooseSymbols } from "../gpu/sizes.js";
 import { packBytes } from "../program/manifest.js";
 import { addBytes } from "./draft.js";
 import type { Host } from "./host.js";
-import { checkedPrefixCache } from "./kv_memory.js";
+import { checkPrefixCache } from "./kv_memory.js";
 import { chooseDraft, openDraft } from "./load.js";
 import {
   choose,
@@ -43,7 +43,7 @@ export async function canRun(
   options: LoadOptions,
   signal: AbortSignal,
 ): Promise<CanRunReport> {
-  checkedPrefixCache(options.prefixCache);
+  checkPrefixCache(options.prefixCache);
   const source = await openSource(host, options, signal);
   const manifest = await source.manifest();
   const capacity = chooseCapacity(manifest, options);

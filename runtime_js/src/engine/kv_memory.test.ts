@@ -13,7 +13,7 @@ import {
   type World,
   world,
 } from "../testing/fake_serving.js";
-import { checkedPrefixCache } from "./kv_memory.js";
+import { checkPrefixCache, type PrefixCacheOptions } from "./kv_memory.js";
 import type { GenerationResult } from "./scheduler.js";
 
 const system = Array.from({ length: 16 }, () => 1);
@@ -81,18 +81,23 @@ test("the next device's cache is like the lost one's", async () => {
 });
 
 test("senseless options are refused by name", () => {
-  for (const [options, param] of [
-    [null, "prefixCache"],
-    [4096, "prefixCache"],
-    [{ tokens: -1 }, "prefixCache.tokens"],
-    [{ tokens: 1.5 }, "prefixCache.tokens"],
-    [{ tokens: "9" }, "prefixCache.tokens"],
-    [{ evict: "fifo" }, "prefixCache.evict"],
-    [{ evict: "toString" }, "prefixCache.evict"],
-    [{ token: 3 }, "prefixCache.token"],
-  ] as const) {
-    const check = () => checkedPrefixCache(options as never);
-    expect(check).toThrow(expect.objectContaining({ name: "InvalidRequestError", param }));
+  const senseless = [
+    { tokens: -1 },
+    { tokens: 1.5 },
+    { tokens: "9" },
+    { evict: "fifo" },
+    { evict: "toString" },
+    { evict: null },
+    { evicts: "lru" },
+    4096,
+    "lfu",
+  ];
+  const refused = { name: "InvalidRequestError", param: "prefixCache" };
+  for (const options of senseless) {
+    const check = () => checkPrefixCache(options as PrefixCacheOptions);
+    expect(check, JSON.stringify(options)).toThrow(expect.objectContaining(refused));
   }
-  expect(checkedPrefixCache({ tokens: 0, evict: "lru" })).toEqual({ tokens: 0, evict: "lru" });
+  for (const options of [undefined, {}, { tokens: 0, evict: "lfu" } as const]) {
+    checkPrefixCache(options);
+  }
 });

@@ -271,7 +271,7 @@ describe("loading", () => {
     for (const call of [loadTiny(nothing, options), canRun(nothing, options, never)]) {
       await expect(call).rejects.toMatchObject({
         name: "InvalidRequestError",
-        param: "prefixCache.tokens",
+        param: "prefixCache",
       });
     }
   });

@@ -19,7 +19,7 @@ import {
 import { checkVocabulary } from "./draft.js";
 import type { EmbeddingModel } from "./embedding_model.js";
 import type { Host } from "./host.js";
-import { checkedPrefixCache } from "./kv_memory.js";
+import { checkPrefixCache } from "./kv_memory.js";
 import { LanguageModel } from "./language_model.js";
 import { loadEncoder } from "./load_encoder.js";
 import { Losses } from "./losses.js";
@@ -60,7 +60,7 @@ export async function loadAny(
   signal: AbortSignal,
 ): Promise<LanguageModel | EmbeddingModel> {
   const losses = new Losses(options.recovery);
-  checkedPrefixCache(options.prefixCache);
+  checkPrefixCache(options.prefixCache);
   let tune = options.tune ?? false;
   for (let failed = 0; ; ) {
     try {

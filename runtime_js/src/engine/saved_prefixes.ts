@@ -46,13 +46,8 @@ export class SavedPrefixes {
     signal: AbortSignal,
   ): Promise<SavedPrefix> {
     const { kv } = this.scheduler;
-    if (kv.pagesOf(tokens.length) > kv.tree.budget) {
-      const most = kv.tree.budget * kv.pageSize;
-      throw new OutOfMemory(
-        `the prompt has ${tokens.length} tokens and the prefix cache keeps ${most}: load the engine with a larger prefixCache.tokens`,
-      );
-    }
-    for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const most = kv.pagesOf(tokens.length) > kv.tree.budget ? 0 : MOST_TRIES;
+    for (let tries = 0; tries < most; tries++) {
       await compute();
       const sequence = this.#cached(tokens);
       if (sequence.length < tokens.length) {
@@ -65,7 +60,7 @@ export class SavedPrefixes {
       );
     }
     throw new OutOfMemory(
-      "other requests evict this prompt from the prefix cache before it can be saved: save it when fewer run",
+      "the prefix cache does not keep this prompt until it is saved: save it when fewer requests run, or load with larger prefixCache.tokens",
     );
   }
 
