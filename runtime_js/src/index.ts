@@ -24,6 +24,7 @@ export type { CanRunReport } from "./engine/can_run.js";
 export type { DraftInfo } from "./engine/draft.js";
 export type { EngineInfo, EngineStats } from "./engine/info.js";
 export type { PrepRecvResult } from "./engine/kv_exchange.js";
+export type { PrefixCacheOptions } from "./engine/kv_memory.js";
 export type { RecoveryOptions } from "./engine/losses.js";
 export type { LoadPhase, LoadProgress } from "./engine/progress.js";
 export type { DeviceState } from "./engine/recovery.js";

@@ -1,5 +1,5 @@
 import { percent } from "../bench/figures.js";
-import { askAll, askingAll, moments, open, SHOWN_MS, stats } from "../dashboard.js";
+import { askAll, askingAll, moments, open, recent, SHOWN_MS, stats } from "../dashboard.js";
 import { tokenRate, tokens } from "../format.js";
 import { model } from "../model.js";
 import { LinePlot } from "./line_plot.js";
@@ -28,8 +28,10 @@ function Figures() {
   const now = stats.value;
   const shown = moments.value;
   const latest = shown.at(-1);
-  if (!now || !latest) return <p>Waiting for the engine…</p>;
-  const { pages, cache, stepMs } = now;
+  const means = recent.value;
+  if (!now || !latest || !means) return <p>Waiting for the engine…</p>;
+  const { pages, cache } = now;
+  const { batch, hitRate, acceptance, stepMs } = means;
   const line = (label: string, key: keyof typeof latest) => ({
     label,
     points: shown.map((moment) => [moment.at, moment[key]] as const),
@@ -78,16 +80,23 @@ function Figures() {
         </figure>
       </div>
       <dl>
-        <Figure name="Requests per step" value={now.meanBatch.toFixed(2)} />
-        <Figure name="Prompt tokens found in the cache" value={percent(cache.hitRate)} />
-        <Figure name="Evicted pages" value={cache.evictedPages.toLocaleString("en")} />
-        <Figure name="Preemptions" value={now.preemptions.toLocaleString("en")} />
-        <Figure name="Drawn so far" value={tokens(now.drawnTokens)} />
+        <Figure name="Requests per step" value={batch?.toFixed(2) ?? NONE} />
+        <Figure
+          name="Prompt tokens found in the cache"
+          value={hitRate === null ? NONE : percent(hitRate)}
+        />
+        {acceptance !== null && (
+          <Figure name="Guessed tokens that were right" value={percent(acceptance)} />
+        )}
         <Figure
           name="A step: plan, encode, until its result"
-          value={`${ms(stepMs.plan)}, ${ms(stepMs.encode)}, ${ms(stepMs.wait)}`}
+          value={stepMs ? `${ms(stepMs.plan)}, ${ms(stepMs.encode)}, ${ms(stepMs.wait)}` : NONE}
         />
+        <Figure name="Evicted pages so far" value={cache.evictedPages.toLocaleString("en")} />
+        <Figure name="Preemptions so far" value={now.preemptions.toLocaleString("en")} />
+        <Figure name="Drawn so far" value={tokens(now.drawnTokens)} />
       </dl>
+      <p>Means are of the last minute.</p>
     </>
   );
 }
@@ -100,5 +109,8 @@ function Figure({ name, value }: { name: string; value: string }) {
     </div>
   );
 }
+
+/** Of figures that are of nothing yet. */
+const NONE = "–";
 
 const ms = (value: number) => `${value.toFixed(value < 9.95 ? 2 : 0)} ms`;

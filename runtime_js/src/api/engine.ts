@@ -215,6 +215,7 @@ const OPTIONS: Record<keyof EngineOptions, true> = {
   contextLength: true,
   maxBatch: true,
   kvTokens: true,
+  prefixCache: true,
   tier: true,
   revalidate: true,
   cache: true,

@@ -2,8 +2,7 @@
 import { InvalidRequestError } from "../errors.js";
 import type { SavedPrefix } from "../store/kv_store.js";
 import type { Calls } from "../worker/client.js";
-import { parseMessages } from "./messages.js";
-import type { ChatCompletionMessageParam } from "./types.js";
+import { type Prompt, parsePrompt } from "./prompt.js";
 
 /** Longer names are likelier to be a text by mistake. */
 const MAX_NAME = 256;
@@ -16,28 +15,30 @@ const MAX_NAME = 256;
  * const messages = [{ role: "system", content: handbook }];
  * (await engine.kv.restore("handbook")) ?? (await engine.kv.save("handbook", messages));
  * // Requests that begin with these messages now start at once: usage.prompt_tokens_details.cached_tokens tells.
+ * @example
+ * // Tools and the template's variables are part of a prompt: of requests that have them.
+ * await engine.kv.save("agent", { messages, tools, webbuild: { template: { enable_thinking: false } } });
  */
 export class SavedPrompts {
   constructor(private readonly call: Calls) {}
 
   /**
-   * Computes the prompt that these messages become, as far as it is not cached, and saves it in place of an earlier one of
-   * that name. Later requests profit as far as they begin with the same messages.
+   * Computes a prompt, as far as it is not cached, and saves it in place of an earlier one of that name. Later requests profit
+   * as far as their prompts begin with the same tokens.
    *
    * @param name of your choice, for each pack URL
+   * @param prompt messages, alone or with what else of a chat its prompt depends on; a text, as `startGenerate` takes it (those of
+   *   `completions.create` begin with what the tokenizer puts before one); or token ids
    * @returns how many tokens were saved, in how many bytes
-   * @throws InvalidRequestError, TemplateError, ContextLengthExceeded · StorageError when the browser's storage is full or
-   *   missing · OutOfMemory when other requests leave no room · AbortError, DeviceLostError
+   * @throws InvalidRequestError, ToolsUnsupported, TemplateError, ContextLengthExceeded · StorageError when the browser's storage is full or
+   *   missing · OutOfMemory when other requests leave no room, or `prefixCache.tokens` does · AbortError, DeviceLostError
    */
   async save(
     name: string,
-    messages: ChatCompletionMessageParam[],
+    prompt: Prompt,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<SavedPrefix> {
-    return this.call.savePrefix(
-      { name: checked(name), messages: parseMessages(messages) },
-      { signal },
-    );
+    return this.call.savePrefix({ name: checked(name), prompt: parsePrompt(prompt) }, { signal });
   }
 
   /**

@@ -6,6 +6,7 @@ import { chooseSymbols } from "../gpu/sizes.js";
 import { packBytes } from "../program/manifest.js";
 import { addBytes } from "./draft.js";
 import type { Host } from "./host.js";
+import { checkPrefixCache } from "./kv_memory.js";
 import { chooseDraft, openDraft } from "./load.js";
 import {
   choose,
@@ -42,6 +43,7 @@ export async function canRun(
   options: LoadOptions,
   signal: AbortSignal,
 ): Promise<CanRunReport> {
+  checkPrefixCache(options.prefixCache);
   const source = await openSource(host, options, signal);
   const manifest = await source.manifest();
   const capacity = chooseCapacity(manifest, options);

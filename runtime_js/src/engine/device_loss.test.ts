@@ -132,7 +132,12 @@ describe("a lost device", () => {
     const broken = fragile(await dawn(), calls);
     const { model, store } = await open(broken.gpu, { recovery: { losses: 3 } });
     lose.after = 20; // from now on no device lives to see an answer
-    const saving = model.savePrefix(store, "doc", [{ role: "user", content: "x" }], never);
+    const saving = model.savePrefix(
+      store,
+      "doc",
+      { messages: [{ role: "user", content: "x" }] },
+      never,
+    );
     saving.catch(() => {});
     const live = [answer(model, ask("a")), answer(model, ask("b"))];
     void loseNow(broken);

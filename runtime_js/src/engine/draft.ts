@@ -7,7 +7,7 @@ import { fileOf } from "../program/manifest.js";
 import type { PackSource } from "../store/pack_source.js";
 import type { Built, DraftCode } from "./build.js";
 import type { Executor } from "./executor.js";
-import { KvMemory } from "./kv_memory.js";
+import { KvMemory, type PrefixCacheOptions } from "./kv_memory.js";
 import type { StepRunner } from "./step_runner.js";
 
 /** What `Engine.info` says of a draft. */
@@ -38,10 +38,13 @@ export function draftInfo({ draft }: Pick<Built<unknown>, "draft">): DraftInfo |
 export type Runner = StepRunner & Pick<Executor, "unfinished" | "finish" | "compileRest">;
 
 /** What runs the steps of what was built: its executor, with a draft's before it. */
-export function runnerOf({ executor, draft, choice }: Omit<Built<unknown>, "beside">): Runner {
+export function runnerOf(
+  { executor, draft, choice }: Omit<Built<unknown>, "beside">,
+  prefixCache: PrefixCacheOptions,
+): Runner {
   if (!draft) return executor;
   const { contextLength, program, code } = draft;
-  const kv = new KvMemory(pagesOf(draft.executor), program.page_size);
+  const kv = new KvMemory(pagesOf(draft.executor), program.page_size, prefixCache);
   const cost = draft.choice.needs.bytes.weights / choice.needs.bytes.weights;
   return new code.DraftedSteps(executor, new code.Drafter(draft.executor, kv, contextLength, cost));
 }

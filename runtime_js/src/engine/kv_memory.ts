@@ -1,7 +1,36 @@
 /** The KV pages of a model: those of running requests, those that the prefix cache keeps, and those that are free. */
+import { InvalidRequestError } from "../errors.js";
+import { leastFrequentlyUsed, leastRecentlyUsed } from "../kv/eviction.js";
 import { PagePool } from "../kv/page_pool.js";
 import { RadixTree } from "../kv/radix_tree.js";
 import { Sequence } from "../kv/sequence.js";
+
+/** How the prefix cache uses the KV pages that no running request holds. */
+export interface PrefixCacheOptions {
+  /**
+   * Most tokens that it keeps, in whole pages; default: as many as there is room for, 0: none. No more are of use of what
+   * `engine.kv.restore` brings back and other engines send, and `engine.kv.save` refuses longer prompts.
+   */
+  tokens?: number;
+  /**
+   * Of the prefixes that nobody uses, the first to go when pages are wanted: the one used longest ago (`"lru"`, default), or the
+   * one that the fewest requests began with (`"lfu"`), so that a shared system prompt outlives chats that come once.
+   */
+  evict?: "lru" | "lfu";
+}
+
+const POLICIES = { lru: leastRecentlyUsed, lfu: leastFrequentlyUsed };
+
+/** @throws InvalidRequestError */
+export function checkPrefixCache(options: PrefixCacheOptions | undefined): void {
+  const { tokens = 0, evict = "lru", ...rest } = options ?? {};
+  const known = typeof (options ?? {}) === "object" && Object.keys(rest).length === 0;
+  if (known && Number.isInteger(tokens) && tokens >= 0 && Object.hasOwn(POLICIES, evict)) return;
+  throw new InvalidRequestError(
+    'prefixCache: tokens must be an integer of at least 0, evict "lru" or "lfu"; there is nothing else',
+    { param: "prefixCache" },
+  );
+}
 
 export class KvMemory {
   readonly pool: PagePool;
@@ -11,10 +40,18 @@ export class KvMemory {
   constructor(
     pages: number,
     readonly pageSize: number,
+    private readonly cache: PrefixCacheOptions = {},
   ) {
     this.pool = new PagePool(pages);
-    this.tree = new RadixTree(this.pool, pageSize);
+    const { tokens = pages * pageSize, evict = "lru" } = cache;
+    const budget = Math.min(pages, Math.floor(tokens / pageSize));
+    this.tree = new RadixTree(this.pool, pageSize, budget, POLICIES[evict]);
     this.#seen = new Uint8Array(pages);
+  }
+
+  /** As many pages, with nothing in them: those of another device. */
+  renewed(): KvMemory {
+    return new KvMemory(this.pool.pages, this.pageSize, this.cache);
   }
 
   /** A sequence with the cached beginning of `tokens`, all but the last: its logits are still wanted. */

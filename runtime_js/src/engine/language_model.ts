@@ -10,7 +10,6 @@ import { KvStore, type SavedPrefix } from "../store/kv_store.js";
 import type { PackSource } from "../store/pack_source.js";
 import { sha256 } from "../store/sha256.js";
 import type { Store } from "../store/store.js";
-import type { TemplateMessage } from "../text/chat_template.js";
 import { detokenize } from "../text/detokenizer.js";
 import { VERSION } from "../version.js";
 import type { ReadAnswer } from "./answering.js";
@@ -22,12 +21,12 @@ import type { Executor } from "./executor.js";
 import { IdleMoments, type Unready } from "./idle.js";
 import type { EngineInfo, EngineStats } from "./info.js";
 import { KvExchange, type PageStore, position } from "./kv_exchange.js";
-import { KvMemory } from "./kv_memory.js";
+import { KvMemory, type PrefixCacheOptions } from "./kv_memory.js";
 import type { Losses } from "./losses.js";
 import { Matchers } from "./matchers.js";
 import { type Fitted, isMessages, Prompts } from "./prompts.js";
 import { type DeviceState, FIRST_DEVICE, type Recovered, Recovery } from "./recovery.js";
-import type { Delta, GenerateRequest, GenerateResult, Prompt } from "./request.js";
+import type { Delta, GenerateRequest, GenerateResult, Prompt, PromptRequest } from "./request.js";
 import { GREEDY, isToken, SamplingRow, seedBits } from "./sampling.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
 import { Scheduler } from "./scheduler.js";
@@ -78,12 +77,16 @@ export class LanguageModel {
     private readonly manifest: PackManifest,
     readonly program: Program,
     readonly text: TextParts,
-    private readonly setting: Capacity & { tuning: TuningReport | null },
+    private readonly setting: Capacity & {
+      tuning: TuningReport | null;
+      prefixCache: PrefixCacheOptions;
+    },
   ) {
     this.#built = built;
-    this.#runner = runnerOf(built);
+    const { prefixCache } = setting;
+    this.#runner = runnerOf(built, prefixCache);
     this.#choice = choiceOf(built);
-    const kv = new KvMemory(pagesOf(built.executor), program.page_size);
+    const kv = new KvMemory(pagesOf(built.executor), program.page_size, prefixCache);
     this.scheduler = new Scheduler(this.#runner, kv, text.tokenizer.bytes);
     this.exchange = new KvExchange(this.id, this.scheduler, this.#pages(), (tokens, signal) =>
       this.#compute(tokens, signal),
@@ -154,7 +157,7 @@ export class LanguageModel {
   #adopt(built: Built<void>): void {
     Object.assign(built.executor.hostMs, this.executor.hostMs);
     this.#built = built;
-    this.#runner = runnerOf(built);
+    this.#runner = runnerOf(built, this.setting.prefixCache);
     this.#choice = choiceOf(built);
     this.#prefixes = undefined;
     this.#idle.forgive();
@@ -374,21 +377,21 @@ export class LanguageModel {
     return answer ? answer.result(about) : about;
   }
 
-  /** Computes what these messages become, as far as it is not cached, and saves it. @throws as `engine.kv.save` */
+  /** Computes a prompt, as far as it is not cached, and saves it. @throws as `engine.kv.save` */
   async savePrefix(
     store: Store,
     name: string,
-    messages: TemplateMessage[],
+    prompt: PromptRequest,
     signal: AbortSignal,
   ): Promise<SavedPrefix> {
+    const tokens = this.prompts.tokens(prompt);
     const request: GenerateRequest = {
-      messages,
+      messages: [...tokens], // whatever they are of: nobody reads the answer
       sampling: GREEDY,
       maxTokens: 1, // one more than is wanted: a request draws
       stop: [],
       streams: false,
     };
-    const tokens = Int32Array.from(this.prompts.render(messages).tokens);
     return this.#onAnyDevice(async () => {
       const prefixes = await this.#savedPrefixes();
       const compute = () => this.generate(request, { delta: () => {} }, signal);

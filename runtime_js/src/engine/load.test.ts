@@ -262,6 +262,20 @@ describe("loading", () => {
     }
   });
 
+  test("the prefix cache keeps what it may; senseless options are refused before a file is read", async () => {
+    const host = testHost(tinyPack(), await dawn());
+    const { model } = await loadTiny(host, { prefixCache: { tokens: 11, evict: "lfu" } });
+    expect(model.scheduler.kv.tree.budget).toBe(2);
+    const nothing = { ...host, fetch: () => Promise.reject(new Error("a file was asked for")) };
+    const options = { url: BASE, prefixCache: { tokens: -1 } };
+    for (const call of [loadTiny(nothing, options), canRun(nothing, options, never)]) {
+      await expect(call).rejects.toMatchObject({
+        name: "InvalidRequestError",
+        param: "prefixCache",
+      });
+    }
+  });
+
   test("every byte that a load allocates was predicted, and follows what it chose", async () => {
     let allocated = 0;
     const gpu = await watched((device) => {

@@ -19,6 +19,7 @@ import {
 import { checkVocabulary } from "./draft.js";
 import type { EmbeddingModel } from "./embedding_model.js";
 import type { Host } from "./host.js";
+import { checkPrefixCache } from "./kv_memory.js";
 import { LanguageModel } from "./language_model.js";
 import { loadEncoder } from "./load_encoder.js";
 import { Losses } from "./losses.js";
@@ -59,6 +60,7 @@ export async function loadAny(
   signal: AbortSignal,
 ): Promise<LanguageModel | EmbeddingModel> {
   const losses = new Losses(options.recovery);
+  checkPrefixCache(options.prefixCache);
   let tune = options.tune ?? false;
   for (let failed = 0; ; ) {
     try {
@@ -140,7 +142,8 @@ async function loadOnce(
       ...(await build(pack, chosen, source, { ...making, beside })),
     };
     const { executor } = built;
-    const setting = { ...capacity, tuning: tuning?.report ?? null };
+    const prefixCache = options.prefixCache ?? {};
+    const setting = { ...capacity, prefixCache, tuning: tuning?.report ?? null };
     const language = new LanguageModel(built, manifest, model.program, built.beside, setting);
     language.scheduler.page.set(yieldMs);
     if (tuning) {

@@ -23,7 +23,7 @@ import { type LoadProgress, ProgressReporter } from "./progress.js";
 import { readText } from "./text_parts.js";
 
 /** Options of a load that are of models that generate text. */
-const GENERATES = ["draft", "kvTokens", "tune", "yieldMs"] as const;
+const GENERATES = ["draft", "kvTokens", "prefixCache", "tune", "yieldMs"] as const;
 
 /** @throws every error that `Engine.load` documents */
 export async function loadEncoder(

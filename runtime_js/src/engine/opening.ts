@@ -10,6 +10,7 @@ import { fetchWith, type PackRequest } from "../store/download.js";
 import { PackCache } from "../store/pack_cache.js";
 import { PackSource } from "../store/pack_source.js";
 import type { Host } from "./host.js";
+import type { PrefixCacheOptions } from "./kv_memory.js";
 import type { RecoveryOptions } from "./losses.js";
 
 export interface LoadOptions {
@@ -31,6 +32,8 @@ export interface LoadOptions {
    * that.
    */
   kvTokens?: number;
+  /** What of them the prefix cache keeps; default: all that it can, the prefixes used longest ago go first. */
+  prefixCache?: PrefixCacheOptions;
   /** A tier by name, instead of the best that the adapter can run. */
   tier?: string;
   /** Ask the server for a newer version of a cached pack; the cached one is taken when the server can't be reached. */

@@ -4,6 +4,7 @@ import { MemoryStore } from "../store/memory.js";
 import { put, type Store } from "../store/store.js";
 import { BASE, dawn, testHost } from "../testing/host.js";
 import { nextToken, tinyPack } from "../testing/tiny_pack.js";
+import type { PrefixCacheOptions } from "./kv_memory.js";
 import type { LanguageModel } from "./language_model.js";
 import { load } from "./load.js";
 import { SavedPrefixes } from "./saved_prefixes.js";
@@ -16,8 +17,13 @@ afterEach(() => {
 });
 
 /** A visit: a model that has answered nothing yet. */
-async function visit(store: Store, pack = tinyPack()): Promise<LanguageModel> {
-  const model = await load(testHost(pack, await dawn(), store), { url: BASE }, () => {}, never);
+async function visit(
+  store: Store,
+  pack = tinyPack(),
+  prefixCache: PrefixCacheOptions = {},
+): Promise<LanguageModel> {
+  const host = testHost(pack, await dawn(), store);
+  const model = await load(host, { url: BASE, prefixCache }, () => {}, never);
   loaded.push(model);
   return model;
 }
@@ -66,7 +72,7 @@ async function savedFile(store: Store): Promise<string> {
 test("a prompt that was saved is not computed in a later visit, and answers are the same", async () => {
   const store = new MemoryStore();
   const first = await visit(store);
-  const saved = await first.savePrefix(store, "doc", user(long), never);
+  const saved = await first.savePrefix(store, "doc", { messages: user(long) }, never);
   const { tokens } = first.prompts.render(user(long));
   expect(saved).toMatchObject({ name: "doc", tokens: tokens.length });
   expect(await first.saves(store).list()).toEqual([saved]);
@@ -89,7 +95,7 @@ test("what is cached already is computed and written once", async () => {
   const model = await visit(store);
   expect(await ask(model, long)).toBe(0);
   const { steps } = model.stats();
-  await model.savePrefix(store, "doc", user(long), never);
+  await model.savePrefix(store, "doc", { messages: user(long) }, never);
   expect(model.stats().steps - steps).toBeLessThanOrEqual(2); // for the one token that it generates
   const { held } = model.scheduler.kv.tree;
   await model.restorePrefix(store, "doc");
@@ -126,7 +132,7 @@ test("however few pages go at a time, they arrive in their places", async () => 
 
 test("another version of the pack refuses it by name, and computes", async () => {
   const store = new MemoryStore();
-  await (await visit(store)).savePrefix(store, "doc", user(long), never);
+  await (await visit(store)).savePrefix(store, "doc", { messages: user(long) }, never);
   const pack = tinyPack();
   const manifest = JSON.parse(new TextDecoder().decode(pack.get("pack.json")));
   manifest.model.name = "tiny, corrected";
@@ -135,13 +141,13 @@ test("another version of the pack refuses it by name, and computes", async () =>
   const model = await visit(store, pack);
   await expect(model.restorePrefix(store, "doc")).rejects.toBeInstanceOf(StaleKvFile);
   expect(await ask(model, long)).toBe(0);
-  await model.savePrefix(store, "doc", user(long), never);
+  await model.savePrefix(store, "doc", { messages: user(long) }, never);
   expect(await model.restorePrefix(store, "doc")).toMatchObject({ name: "doc" });
 });
 
 test("a damaged file is refused by name, nothing of it is used, and the pages are free", async () => {
   const store = new MemoryStore();
-  await (await visit(store)).savePrefix(store, "doc", user(long), never);
+  await (await visit(store)).savePrefix(store, "doc", { messages: user(long) }, never);
   const file = await savedFile(store);
   const bytes = (await store.get(file)) as Uint8Array;
   const at = bytes.length - 64 - 9; // in the last pages
@@ -156,7 +162,7 @@ test("a damaged file is refused by name, nothing of it is used, and the pages ar
 test("where requests leave few pages, its beginning is restored, and they are not disturbed", async () => {
   const store = new MemoryStore();
   const first = await visit(store);
-  const saved = await first.savePrefix(store, "doc", user(long), never);
+  const saved = await first.savePrefix(store, "doc", { messages: user(long) }, never);
   const model = await visit(store);
   const { kv } = model.scheduler;
   const taken = kv.take((kv.pool.pages - 3) * kv.pageSize);
@@ -167,16 +173,30 @@ test("where requests leave few pages, its beginning is restored, and they are no
   expectClean(model);
 });
 
+test("what the cache may not keep is not saved, and of what is restored it tells what it keeps", async () => {
+  const store = new MemoryStore();
+  await (await visit(store)).savePrefix(store, "doc", { messages: user(long) }, never);
+  const model = await visit(store, tinyPack(), { tokens: 11 });
+  const save = model.savePrefix(store, "other", { messages: user(long) }, never);
+  await expect(save).rejects.toMatchObject({
+    name: "OutOfMemory",
+    message: expect.stringContaining("prefixCache.tokens"),
+  });
+  expect(await model.restorePrefix(store, "doc")).toMatchObject({ tokens: 8 });
+  expect(await ask(model, long)).toBe(8);
+  expectClean(model);
+});
+
 test("saving and restoring beside running requests changes no answer", async () => {
   const store = new MemoryStore();
   const model = await visit(store);
   const work = [
     ask(model, "one", 20),
-    model.savePrefix(store, "doc", user(long), never),
+    model.savePrefix(store, "doc", { messages: user(long) }, never),
     ask(model, "two", 20),
     model.restorePrefix(store, "doc"),
     ask(model, long, 20),
-    model.savePrefix(store, "doc", user(`${long}!`), never),
+    model.savePrefix(store, "doc", { messages: user(`${long}!`) }, never),
     ask(model, `${long}?`, 20),
   ];
   await Promise.all(work);
@@ -245,10 +265,12 @@ test("a device that is gone is said to be", async () => {
   const options = { url: BASE, recovery: { losses: 0 } };
   const model = await load(testHost(tinyPack(), await dawn(), store), options, () => {}, never);
   loaded.push(model);
-  await model.savePrefix(store, "doc", user(long), never);
+  await model.savePrefix(store, "doc", { messages: user(long) }, never);
   model.executor.gpu.device.destroy();
   await expect(model.executor.gpu.failed).rejects.toThrow();
   const error = { name: "DeviceLostError" };
   await expect(model.restorePrefix(store, "doc")).rejects.toMatchObject(error);
-  await expect(model.savePrefix(store, "doc", user(long), never)).rejects.toMatchObject(error);
+  await expect(
+    model.savePrefix(store, "doc", { messages: user(long) }, never),
+  ).rejects.toMatchObject(error);
 });

@@ -36,7 +36,7 @@ export class SavedPrefixes {
    *
    * @param compute has the prefix cache hold these tokens; called again when other requests have evicted some by the time
    *   that it returns
-   * @throws OutOfMemory when they always do · StorageError, DeviceLostError, AbortError, and what `compute` throws
+   * @throws OutOfMemory when they always do, or the cache may not keep so many · StorageError, DeviceLostError, AbortError, and what `compute` throws
    */
   async save(
     store: KvStore,
@@ -45,7 +45,9 @@ export class SavedPrefixes {
     compute: () => Promise<unknown>,
     signal: AbortSignal,
   ): Promise<SavedPrefix> {
-    for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const { kv } = this.scheduler;
+    const most = kv.pagesOf(tokens.length) > kv.tree.budget ? 0 : MOST_TRIES;
+    for (let tries = 0; tries < most; tries++) {
       await compute();
       const sequence = this.#cached(tokens);
       if (sequence.length < tokens.length) {
@@ -58,7 +60,7 @@ export class SavedPrefixes {
       );
     }
     throw new OutOfMemory(
-      "other requests evict this prompt from the prefix cache before it can be saved: save it when fewer run",
+      "the prefix cache does not keep this prompt until it is saved: save it when fewer requests run, or load with larger prefixCache.tokens",
     );
   }
 
@@ -70,7 +72,7 @@ export class SavedPrefixes {
   }
 
   /**
-   * Puts a saved prefix into the prefix cache; where running requests leave too few pages, its beginning.
+   * Puts a saved prefix into the prefix cache; where running requests or its budget leave too few pages, its beginning.
    *
    * @returns what is cached of it now; undefined when nothing is saved under that name
    * @throws StaleKvFile, InvalidKvFile: then nothing of it is cached · DeviceLostError
@@ -86,13 +88,16 @@ export class SavedPrefixes {
         sequence.truncate(whole);
         const missing = file.tokens - whole;
         if (!kv.reserve(sequence, missing)) kv.reserve(sequence, kv.pool.free * kv.pageSize);
-        const tokens = Math.min(file.tokens, sequence.pages.length * kv.pageSize);
+        let tokens = Math.min(file.tokens, sequence.pages.length * kv.pageSize);
         await this.scheduler.hold(sequence, async () => {
           await this.#write(sequence, whole / kv.pageSize, file.pages(this.#chunk));
           const failure = this.executor.gpu.failure();
           if (failure) throw failure; // the next device has none of it
           sequence.length = tokens;
           kv.keep(sequence, file.ids.subarray(0, tokens));
+          const kept = this.#cached(file.ids.subarray(0, tokens), false);
+          tokens = kept.length;
+          kept.release();
         });
         return { name, tokens, bytes: file.bytes };
       } finally {
@@ -127,10 +132,10 @@ export class SavedPrefixes {
   }
 
   /** A sequence with what is cached of these tokens. */
-  #cached(tokens: Int32Array): Sequence {
+  #cached(tokens: Int32Array, uses = true): Sequence {
     const { pool, tree, pageSize } = this.scheduler.kv;
     const sequence = new Sequence(pool, pageSize, -1);
-    sequence.adopt(tree.match(tokens));
+    sequence.adopt(tree.match(tokens, uses));
     return sequence;
   }
 

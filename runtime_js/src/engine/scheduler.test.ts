@@ -47,7 +47,11 @@ describe("Scheduler", () => {
     const all = Array.from({ length: 32 }, () => submit(w, randomAsk(below)));
     await drain(w);
     for (const asked of all) expectTwin(asked);
-    expect(w.scheduler.stats().meanBatch).toBeGreaterThan(2);
+    const { meanBatch, cache, stepMs, sums } = w.scheduler.stats();
+    expect(meanBatch).toBeGreaterThan(2);
+    expect(sums.batch / sums.steps).toBe(meanBatch);
+    expect(cache.cachedTokens / sums.askedTokens).toBe(cache.hitRate);
+    expect(sums.waitMs / sums.steps).toBe(stepMs.wait);
     expectClean(w, all);
   });
 

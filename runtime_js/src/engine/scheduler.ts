@@ -15,7 +15,7 @@ import { Exclusive } from "./exclusive.js";
 import { Generation, type GenerationSpec, SAMPLED_WORDS } from "./generation.js";
 import { type Chosen, choose, Guesses } from "./guesses.js";
 import type { HeldDraws } from "./held_draws.js";
-import { KvMemory } from "./kv_memory.js";
+import type { KvMemory } from "./kv_memory.js";
 import { PageShare, STEP_MS } from "./page_share.js";
 import { insertRanked } from "./rank.js";
 import type { Delta, FinishReason, GenerateResult } from "./request.js";
@@ -128,12 +128,11 @@ export class Scheduler {
    * forgotten, exclusive work under way rejects with `error`.
    */
   suspend(error: Error): void {
-    const { pool, pageSize, tree } = this.#kv;
-    this.#counts.evictedBefore += tree.counters.evictedPages;
+    this.#counts.evictedBefore += this.#kv.tree.counters.evictedPages;
     this.#suspended = true;
     for (const generation of this.#running.all) insertRanked(this.#waiting, generation);
     for (const generation of this.#waiting) generation.restart();
-    this.#kv = new KvMemory(pool.pages, pageSize);
+    this.#kv = this.#kv.renewed();
     this.#running = new Running(this.#kv, this.#sampler, this.#runner.maxBatch);
     this.#underWay.length = 0;
     this.#held = undefined;

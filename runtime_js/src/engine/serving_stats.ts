@@ -47,6 +47,15 @@ export interface ServingStats {
   cache: { cachedTokens: number; hitRate: number; evictedPages: number };
   /** Milliseconds per step, on average: planning and writing it, encoding and submitting it, and until its result came. */
   stepMs: { plan: number; encode: number; wait: number };
+  /** Of what these are means: steps, requests in them, prompt tokens looked up. Differences between two looks tell of the time between. */
+  sums: {
+    steps: number;
+    batch: number;
+    askedTokens: number;
+    planMs: number;
+    encodeMs: number;
+    waitMs: number;
+  };
 }
 
 /** What others than {@link ServingCounts} know. */
@@ -127,6 +136,14 @@ export class ServingCounts {
         plan: mean(hostMs.plan, this.steps),
         encode: mean(hostMs.encode, this.steps),
         wait: mean(this.waitMs, this.steps),
+      },
+      sums: {
+        steps: this.steps,
+        batch: this.rows,
+        askedTokens: this.lookedUp,
+        planMs: hostMs.plan,
+        encodeMs: hostMs.encode,
+        waitMs: this.waitMs,
       },
     };
   }

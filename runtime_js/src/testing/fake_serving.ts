@@ -4,7 +4,7 @@ import { expect } from "vitest";
 import { Constraint } from "../engine/constraint.js";
 import type { Window } from "../engine/context.js";
 import type { GenerationSpec } from "../engine/generation.js";
-import { KvMemory } from "../engine/kv_memory.js";
+import { KvMemory, type PrefixCacheOptions } from "../engine/kv_memory.js";
 import { AGEING_MS } from "../engine/rank.js";
 import type { Delta, Speculates } from "../engine/request.js";
 import { SamplingRow } from "../engine/sampling.js";
@@ -21,8 +21,14 @@ export interface World {
   time: { now: number };
 }
 
-export function world({ pages = 64, slots = 4, chunk = 16, next = fakeNext } = {}): World {
-  const kv = new KvMemory(pages, PAGE);
+export function world({
+  pages = 64,
+  slots = 4,
+  chunk = 16,
+  next = fakeNext,
+  cache = {} as PrefixCacheOptions,
+} = {}): World {
+  const kv = new KvMemory(pages, PAGE, cache);
   const runner = new FakeRunner(kv.pool, PAGE, slots, chunk);
   runner.next = next;
   const time = { now: 0 };

@@ -17,9 +17,8 @@ import type { WireError } from "../errors.js";
 import type { Address, Card } from "../peer/address.js";
 import type { SavedPrefix } from "../store/kv_store.js";
 import type { CachedPack } from "../store/pack_cache.js";
-import type { TemplateMessage } from "../text/chat_template.js";
 
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;
 
 /** `accepted`: the request is valid and waits its turn; `fingerprint` says what answers it. `deltas`: what was generated since the last event. */
 export type GenerateEvent =
@@ -99,7 +98,7 @@ export type Methods = ServingMethods & {
   embed: (request: EmbedRequest, event: never) => EmbedResult;
   tokenize: (text: string, event: never) => number[];
   countTokens: (prompt: PromptRequest, event: never) => number;
-  savePrefix: (args: { name: string; messages: TemplateMessage[] }, event: never) => SavedPrefix;
+  savePrefix: (args: { name: string; prompt: PromptRequest }, event: never) => SavedPrefix;
   restorePrefix: (name: string, event: never) => SavedPrefix | null;
   listPrefixes: (args: null, event: never) => SavedPrefix[];
   deletePrefix: (name: string, event: never) => null;

@@ -214,11 +214,11 @@ test(`${LOSSES} losses in all phases: every request and every transfer ends, non
       return witnesses.ends("an answer", answer(model, request, never, told), right);
     });
     if (now === "save") {
-      const saving = during("save", model.savePrefix(store, "doc", document, never));
+      const saving = during("save", model.savePrefix(store, "doc", { messages: document }, never));
       works.push(witnesses.ends("saving", saving, ({ tokens }) => tokens > 20));
     }
     if (now === "restore") {
-      await model.savePrefix(store, "doc", document, never);
+      await model.savePrefix(store, "doc", { messages: document }, never);
       model.scheduler.kv.tree.clear();
       const restoring = during("restore", model.restorePrefix(store, "doc"));
       works.push(witnesses.ends("restoring", restoring, (saved) => saved?.name === "doc"));

@@ -141,8 +141,8 @@ export function engineHandlers(host: Host, holder: Holder, page: object): Handle
     },
     tokenize: (text) => any().model.tokenize(text),
     countTokens: (prompt) => loaded().model.prompts.count(prompt),
-    savePrefix: async ({ name, messages }, { signal }) =>
-      loaded().model.savePrefix(await openStore(), name, messages, signal),
+    savePrefix: async ({ name, prompt }, { signal }) =>
+      loaded().model.savePrefix(await openStore(), name, prompt, signal),
     restorePrefix: async (name) =>
       (await loaded().model.restorePrefix(await openStore(), name)) ?? null,
     listPrefixes: async () => {
