@@ -1,5 +1,6 @@
 import { Icon } from "../components/icons.js";
-import { NoWebGpu, Reasons } from "../components/no_web_gpu.js";
+import { NoWebGpu } from "../components/no_web_gpu.js";
+import { Reasons } from "../components/reasons.js";
 import { EMBEDDED_PACK } from "../pack.js";
 import { OptionsForm } from "./options_form.js";
 import { PackForm } from "./pack_form.js";

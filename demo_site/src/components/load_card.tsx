@@ -1,3 +1,4 @@
+import { effect, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { bytes, duration } from "../format.js";
 import {
@@ -13,7 +14,18 @@ import {
 } from "../model.js";
 import { EMBEDDED_PACK } from "../pack.js";
 import { Icon } from "./icons.js";
-import { NoWebGpu, Reasons } from "./no_web_gpu.js";
+import type { NoWebGpu as AdviceOnWebGpu } from "./no_web_gpu.js";
+import { Reasons } from "./reasons.js";
+
+/** What to do without WebGPU comes where there is none. */
+const noWebGpu = signal<typeof AdviceOnWebGpu | undefined>(undefined);
+effect(() => {
+  const state = model.value;
+  if (state.phase !== "unfit" || state.report.adapter || noWebGpu.peek()) return;
+  import("./no_web_gpu.js").then((module) => {
+    noWebGpu.value = module.NoWebGpu;
+  });
+});
 
 /** What stands between the visitor and a model: a check, a question, a download, or why not. */
 export function LoadCard() {
@@ -36,6 +48,7 @@ export function LoadCard() {
 }
 
 function content(state: Exclude<ModelState, { phase: "ready" }>) {
+  const NoWebGpu = noWebGpu.value;
   switch (state.phase) {
     case "checking":
       return <p>Looking at the pack and at this device…</p>;
@@ -47,7 +60,7 @@ function content(state: Exclude<ModelState, { phase: "ready" }>) {
       return state.report.adapter ? (
         <Unfit packUrl={state.packUrl} report={state.report} />
       ) : (
-        <NoWebGpu reasons={state.report.reasons} />
+        NoWebGpu && <NoWebGpu reasons={state.report.reasons} />
       );
     case "failed":
       return (

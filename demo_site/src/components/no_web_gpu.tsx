@@ -1,5 +1,6 @@
 import { adviceFor } from "../support.js";
 import { Icon } from "./icons.js";
+import { Reasons } from "./reasons.js";
 
 /** What to do, browser by browser. */
 export function NoWebGpu({ reasons }: { reasons: string[] }) {
@@ -39,15 +40,5 @@ export function NoWebGpu({ reasons }: { reasons: string[] }) {
         </button>
       </div>
     </>
-  );
-}
-
-export function Reasons({ reasons }: { reasons: readonly string[] }) {
-  return (
-    <ul>
-      {reasons.map((reason) => (
-        <li key={reason}>{reason}</li>
-      ))}
-    </ul>
   );
 }
