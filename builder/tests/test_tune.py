@@ -22,6 +22,8 @@ from webbuild.browser import open_browser
 from webbuild.cli import run
 from webbuild.errors import BenchmarkFailedError, InvalidOptionError, OutputNotWritableError
 from webbuild.pack import Reporter
+from webbuild.reference import Case, prepare
+from webbuild.schema.folder import PackFolder
 from webbuild.schema.tuning import AdapterKind
 from webbuild.tune import RunnerOptions, TuneOptions, command, rules, tune
 from webbuild.tune.array import Array, hashed
@@ -32,6 +34,7 @@ from webbuild.tune.page_agent import page_agent
 from webbuild.tune.problem import problem
 from webbuild.tune.runner import Adapter, Runner
 from webbuild.tune.search import BATCH, FINALISTS, Job, Outcome, make_jobs, search
+from webgpu_kernels.attrs import KvStore
 from webgpu_kernels.records import read_records
 from webgpu_kernels.registry import rows_of
 from webgpu_kernels.variation import lower_as, named, vary
@@ -171,6 +174,8 @@ def run_tune(
     runner: FakeRunner,
     shapes: tuple[str, ...] = (SHAPE,),
     rules: tuple[Path, ...] = (),
+    pack: Path | None = None,
+    ops: tuple[str, ...] = (),
 ) -> tuple[Outcome, str]:
     @contextlib.asynccontextmanager
     async def opened(options: RunnerOptions, say: object) -> AsyncIterator[FakeRunner]:
@@ -179,7 +184,7 @@ def run_tune(
     monkeypatch.setattr(command, "open_runner", opened)
     text = io.StringIO()
     options = TuneOptions(
-        None, shapes, RunnerOptions(), tier="f32", out=folder / "db.json", rules=rules
+        pack, shapes, RunnerOptions(), ops, "f32", out=folder / "db.json", rules=rules
     )
     try:
         return tune(options, Reporter(Console(file=text))), text.getvalue()
@@ -200,6 +205,18 @@ def test_records_are_merged_into_the_database(
     ]
     assert "Tuning 1/2: f32 gemv_q4 N=40 K=128" in text
     assert "Tuning 2/2: f32 gemv_q4 N=40 K=64" in text
+
+
+@pytest.mark.parametrize("kv", ["float", "int8"])
+def test_what_is_tuned_is_what_the_pack_runs(
+    kv: KvStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, pack = prepare(Case("llama-gqa", "q4f16_1", kv=kv), tmp_path)
+    outcome, _ = run_tune(tmp_path, monkeypatch, FakeRunner(), (), pack=pack, ops=tuple(rules.ROWS))
+    kernels = PackFolder.open(pack).kernels.kernels.values()
+    tuned = {record.key for record in outcome.records}
+    assert any("attention_prefill" in key for key in tuned)
+    assert tuned <= {kernel.tuning_key for kernel in kernels}
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,9 @@ test("measures the demo pack: counts are the program's, times are positive", asy
   if (a.timestamps) {
     const { launches, attributed } = a.profile;
     expect(launches).toHaveLength(a.launches.decode + a.launches.sample);
-    expect(attributed).toBeGreaterThanOrEqual(0.99);
+    // The rest is time between the passes of launches: 0.5 to 1.1 % on lavapipe.
+    expect(attributed).toBeGreaterThanOrEqual(0.95);
+    expect(attributed).toBeLessThanOrEqual(1);
   }
   const { traceEvents } = JSON.parse(readFileSync(trace, "utf8"));
   expect(traceEvents.filter((e: { cat?: string }) => e.cat === "tokens")).toHaveLength(12);

@@ -198,17 +198,29 @@ def profile_report(
         for step in whole
         if step["tokens"] == 1
     ][-_kept(case) :]
-    total = sum(launch.ms for launch in launches)
-    named = sum(launch.ms for launch in launches if launch.label and launch.kernel)
     report = ProfileReport(
         context=case.context,
         steps=len(decode),
         pass_ms=median(passes) if passes else None,
-        launch_ms=total,
-        attributed=named / total if total else 0.0,
+        launch_ms=sum(launch.ms for launch in launches),
+        attributed=median(map(_attributed, decode)),
         launches=launches,
     )
     return report, decode[-1]
+
+
+def _attributed(launches: Sequence[Answer]) -> float:
+    """The share of a step, from its first begin to its last end, in which a launch with a name ran.
+
+    Launches may overlap."""
+    ordered = sorted(launches, key=lambda launch: float(launch["begin"]))
+    begin, end, named = ordered[0]["begin"], max(launch["end"] for launch in launches), 0.0
+    until = begin
+    for launch in ordered:
+        if launch["label"] and launch["kernel"]:
+            named += max(0, launch["end"] - max(launch["begin"], until))
+            until = max(until, launch["end"])
+    return named / (end - begin) if end > begin else 0.0
 
 
 def _kept(case: Case) -> int:

@@ -156,12 +156,15 @@ def _ops(options: TuneOptions, reporter: Reporter) -> tuple[list[Op], list[TvmOp
     folder = PackFolder.open(options.pack)
     reporter.step("Reading the pack's ops")
     limits = folder.manifest.limits
+    int8 = any(tier.kv_dtype == "int8" for tier in folder.program.tiers.values())
     compiled = compile_model(
         folder.manifest.model.config,
         folder.manifest.quantization,
         prefill_chunk=limits.prefill_chunk,
         max_batch=limits.max_batch,
+        context_length=limits.default_context_length,
         library=options.library,
+        kv="int8" if int8 else "float",
     )
     own = [make_op(op.op, dict(op.attrs), op.tier) for op in compiled.ops if op.tier in wanted]
     tvm = TVM in options.ops or not options.ops

@@ -13,6 +13,7 @@ import type {
   LoadReport,
   ProfiledStep,
   StepTraffic,
+  TimedLaunch,
 } from "./types.js";
 
 /** Steps to keep of a generation whose prompt is itself one token. */
@@ -160,17 +161,28 @@ export function profileReport(
     };
   });
   const passes = decoding(whole).map(({ launches }) => milliseconds(launches));
-  const sum = (some: typeof launches) => some.reduce((ms, launch) => ms + launch.ms, 0);
-  const total = sum(launches);
-  const named = sum(launches.filter(({ label, kernel }) => label && kernel));
   return {
     context: start + prompt,
     steps: steps.length,
     pass_ms: passes.length > 0 ? median(passes) : null,
-    launch_ms: total,
-    attributed: total > 0 ? named / total : 0,
+    launch_ms: launches.reduce((sum, { ms }) => sum + ms, 0),
+    attributed: median(steps.map(({ launches }) => attributed(launches))),
     launches,
   };
+}
+
+/** The share of a step, from its first begin to its last end, in which a launch with a name ran; launches may overlap. */
+function attributed(launches: readonly TimedLaunch[]): number {
+  const first = Math.min(...launches.map(({ begin }) => begin));
+  const last = Math.max(...launches.map(({ end }) => end));
+  let until = first;
+  let named = 0;
+  for (const { label, kernel, begin, end } of [...launches].sort((a, b) => a.begin - b.begin)) {
+    if (!label || !kernel) continue;
+    named += Math.max(0, end - Math.max(begin, until));
+    until = Math.max(until, end);
+  }
+  return last > first ? named / (last - first) : 0;
 }
 
 /** GPU time of these launches. */

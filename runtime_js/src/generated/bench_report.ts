@@ -171,7 +171,8 @@ export interface ProfileReport {
    */
   launch_ms: number;
   /**
-   * The share of `launch_ms` in launches with a kernel's name and a label.
+   * The share of a profiled step, from its first launch's begin to its last one's end, in which a
+   * launch with a kernel's name and a label ran; the median. The rest is time between the passes.
    */
   attributed: number;
   launches: LaunchReport[];
