@@ -218,7 +218,7 @@ describe("the three calls", () => {
     const { kvAddr } = await b.prepRecv(tokens, { end: 8, timeoutMs: 100 });
     await refused(a.remoteSend(tokens, { kvAddr, to: a }), InvalidRequestError, "to");
     await refused(a.remoteSend(tokens, { kvAddr, to: "nobody" }), PeerUnknown);
-    await refused(a.remoteSend(tokens, { kvAddr, to: b, end: 7 }), InvalidRequestError, "begin");
+    await refused(a.remoteSend(tokens, { kvAddr, to: b, end: 9 }), InvalidRequestError, "end");
     await refused(a.remoteSend(tokens, { kvAddr, to: b }), KvRefused); // the failed one gave it back
   });
 });
@@ -277,7 +277,7 @@ describe("what is reserved and not used", () => {
     const waiting = b.prepRecv(prompt(28), { timeoutMs: 20_000 });
     for await (const _ of stream);
     const { kvAddr } = await waiting;
-    await expect(a.remoteSend(prompt(28), { kvAddr, to: b, end: 3 })).rejects.toBeInstanceOf(
+    await expect(a.remoteSend(prompt(28), { kvAddr, to: b, begin: 9, end: 3 })).rejects.toBeInstanceOf(
       InvalidRequestError,
     ); // and so gives it back
     await expect(b.prepRecv(big, { signal: AbortSignal.abort() })).rejects.toMatchObject({

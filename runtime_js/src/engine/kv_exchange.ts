@@ -89,6 +89,8 @@ export class KvExchange {
           { param },
         );
     }
+    if (begin > end)
+      throw new InvalidRequestError(`begin, ${begin}, is behind end, ${end}`, { param: "begin" });
     return { begin, end: end === address.end ? end : end - (end % this.kv.pageSize) };
   }
 
