@@ -7,7 +7,7 @@ test.setTimeout(300_000);
 test("a pack is tuned once in this browser, and answers as before", async ({ page }) => {
   const loads = await page.evaluate(async (pack) => {
     const results = [];
-    for (const tune of [true, true, false]) {
+    for (const tune of [true, true, true, true, true, false]) {
       const phases: string[] = [];
       const onProgress = ({ phase }: { phase: string }) => phases.push(phase);
       const engine = await webbuild.Engine.load(pack, { tune, onProgress });
@@ -23,14 +23,19 @@ test("a pack is tuned once in this browser, and answers as before", async ({ pag
     }
     return results;
   }, PACK);
-  const [first, second, plain] = loads;
+  const [first, plain] = [loads[0], loads.at(-1)];
+  const tuned = loads.slice(0, -1);
   expect(first?.tuning?.cached).toBe(false);
-  expect(first?.tuning?.measured).toBeGreaterThan(0);
   expect([first?.tuned, plain?.tuned]).toEqual([true, false]);
-  expect(second?.tuning).toMatchObject({ cached: true, measured: first?.tuning?.measured });
   expect(plain?.tuning).toBeNull();
-  expect(first?.answer).toBe(plain?.answer);
-  expect(second?.answer).toBe(plain?.answer);
+  // Kernels that a load had no time for are measured in the next one, each once.
+  for (const [i, { tuning, answer }] of tuned.entries()) {
+    const before = tuned[i - 1]?.tuning;
+    expect(tuning?.cached).toBe(before?.problem === null);
+    expect(tuning?.measured).toBeGreaterThanOrEqual(before?.measured ?? 0);
+    expect(answer).toBe(plain?.answer);
+  }
+  expect(tuned.at(-1)?.tuning?.measured).toBeGreaterThan(0);
 });
 
 test("aborted while it measures, a load ends with AbortError", async ({ page }) => {

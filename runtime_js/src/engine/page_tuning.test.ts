@@ -99,6 +99,26 @@ describe("tune: true", () => {
     expect(await store.keys()).toEqual([]);
   });
 
+  it("goes on in the next load with what there was no time for", async () => {
+    const store = new MemoryStore();
+    const pack = packWith({ same });
+    const later = vi.spyOn(performance, "now");
+    // The time is over as soon as tuning begins.
+    const first = await loadWith(pack, { tune: true }, store, never, ({ phase }) => {
+      const now = performance.now();
+      let calls = 0;
+      if (phase === "tune") later.mockImplementation(() => now + (calls++ > 0 ? 1e6 : 0));
+    });
+    later.mockRestore();
+    const problem = expect.stringContaining("no time");
+    expect(first.info().tuning).toEqual({ measured: 0, cached: false, problem });
+    const second = await loadWith(pack, { tune: true }, store);
+    expect(second.info().tuning).toEqual({ measured: 1, cached: false, problem: null });
+    const third = await loadWith(pack, { tune: true }, store);
+    expect(third.info().tuning).toEqual({ measured: 1, cached: true, problem: null });
+    expect(await answer(first)).toBe(await answer(second));
+  });
+
   it("never takes a kernel whose results differ, however fast", async () => {
     const pack = packWith({ wrong });
     expect(wrong("fn main(a: u32) {")).toContain("return;");

@@ -7,7 +7,14 @@ import type { Symbols } from "../gpu/sizes.js";
 import type { Model } from "../program/check.js";
 import type { PackSource } from "../store/pack_source.js";
 import type { LanguageModel } from "./language_model.js";
-import { TUNING_MS, TUNING_TOKENS, type TuningReport, tuneFunctions } from "./tune.js";
+import { inTime, TUNING_MS, TUNING_TOKENS, type TuningReport, tuneFunctions } from "./tune.js";
+
+/** What is kept beside the pack. */
+interface Stored {
+  records: KernelRecord[];
+  /** Whether nothing is left to measure. */
+  complete: boolean;
+}
 
 export class PageTuning {
   readonly report: TuningReport = { measured: 0, cached: false, problem: null };
@@ -28,11 +35,11 @@ export class PageTuning {
   ): Promise<PageTuning> {
     const name = [vendor, architecture, device, description, tier].join("|");
     const tuning = new PageTuning(source, kernels, name);
-    const stored = await source.cache?.tuning(kernels, name);
-    if (Array.isArray(stored)) {
-      tuning.#records = stored as KernelRecord[];
-      tuning.report.measured = stored.length;
-      tuning.report.cached = true;
+    const stored = (await source.cache?.tuning(kernels, name)) as Partial<Stored> | undefined;
+    if (Array.isArray(stored?.records)) {
+      tuning.#records = stored.records;
+      tuning.report.measured = stored.records.length;
+      tuning.report.cached = stored.complete === true;
     }
     return tuning;
   }
@@ -51,7 +58,7 @@ export class PageTuning {
   }
 
   /**
-   * Measures on a loaded model, unless that was done before; then the model runs what was the fastest.
+   * Measures on a loaded model what was not measured before; then the model runs what was the fastest.
    *
    * Whatever goes wrong is a warning, and the model runs as without tuning.
    *
@@ -71,21 +78,27 @@ export class PageTuning {
     const { memory, symbols } = executor;
     const target = { device, adapter: has, model, tierName: choice.name, memory, symbols };
     const deadline = performance.now() + TUNING_MS;
-    const found: KernelRecord[] = [];
+    const found = [...this.#records];
+    let complete = false;
     const scopes = ["validation", "out-of-memory", "internal"] as const;
     for (const scope of scopes) device.pushErrorScope(scope);
     let problem: string | undefined;
     try {
       const functions = Object.keys(choice.tier.functions);
       // What is not ready has no parameters in the step block: its kernels would compute nothing.
-      await executor.prepare(...functions);
+      const ready = await inTime(
+        executor.prepare(...functions).then(() => true),
+        deadline,
+      );
       const names = functions.filter((name) => name !== "prefill");
       const prefills = TUNING_TOKENS.map((tokens): [string[], number] => [["prefill"], tokens]);
       const steps: [string[], number][] = [[names, 1], ...prefills];
+      complete = ready === true;
       for (const [functions, tokens] of steps) {
+        if (!complete) break;
         const env = await executor.warmUp(tokens);
         const chosen = { ...target, chosen: choice.tier };
-        await tuneFunctions(chosen, functions, env, found, deadline, signal);
+        complete = await tuneFunctions(chosen, functions, env, found, deadline, signal);
       }
     } catch (error) {
       problem = (error as Error).message;
@@ -101,20 +114,24 @@ export class PageTuning {
     if (problem !== undefined) {
       this.report.problem = problem;
       console.warn(`webbuild: kernels could not be tuned (${problem}); the default ones run`);
-      if (failure) await this.#keep([]); // once is enough
+      if (failure) await this.#keep({ records: [], complete: true }); // once is enough
       return failure === undefined;
     }
-    if (performance.now() > deadline) this.report.problem = "there was no time to measure all";
-    this.#records = found;
+    if (!complete) {
+      this.report.problem = "there was no time to measure all; the next load goes on with the rest";
+    }
     this.report.measured = found.length;
-    await executor.adopt(model, this.choose(model, symbols, has, choice.name).tier);
-    await executor.warmUp();
-    await this.#keep(found);
+    if (found.length > this.#records.length) {
+      this.#records = found;
+      await executor.adopt(model, this.choose(model, symbols, has, choice.name).tier);
+      await executor.warmUp();
+    }
+    await this.#keep({ records: found, complete });
     return true;
   }
 
-  async #keep(records: readonly KernelRecord[]): Promise<void> {
-    const kept = this.source.cache?.keepTuning(this.kernels, this.device, records);
+  async #keep(stored: Stored): Promise<void> {
+    const kept = this.source.cache?.keepTuning(this.kernels, this.device, stored);
     await kept?.catch(() => {}); // a full store: measured again next time
   }
 }

@@ -32,7 +32,7 @@ export interface TuningReport {
   measured: number;
   /** In an earlier load. */
   cached: boolean;
-  /** Why nothing was measured, or not all; null when all is well. */
+  /** Why nothing was measured, or not all; null when all is well. For want of time: the next load goes on with the rest. */
   problem: string | null;
 }
 
@@ -53,7 +53,8 @@ export interface TuneTarget {
  * A kernel whose results are not those of the one in use is passed over.
  *
  * @param env symbol values of that step
- * @param found what is measured is added here
+ * @param found what was measured before; what is measured now is added here
+ * @returns false if there was no time for all
  * @throws AbortError, and what the device throws
  */
 export async function tuneFunctions(
@@ -63,7 +64,7 @@ export async function tuneFunctions(
   found: KernelRecord[],
   deadline: number,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const { model, tierName, chosen, device, symbols } = target;
   const { tier, vendor, architecture } = {
     tier: tierName as KernelRecord["tier"],
@@ -84,14 +85,24 @@ export async function tuneFunctions(
       );
       if (kernels.length < 2) continue;
       throwIfAborted(signal);
-      if (performance.now() > deadline) return;
+      if (performance.now() > deadline) return false;
       // The one in use goes first: it is right by definition.
       kernels.sort((a, b) => Number(b.kernel === used.kernel) - Number(a.kernel === used.kernel));
       const best = await fastest(target, name, launch, kernels, env, deadline, signal);
+      if (best === undefined && performance.now() > deadline) return false;
       const tuning = model.kernels[best ?? used.kernel]?.tuning ?? "";
       found.push({ vendor, architecture, tier, key, tuning });
     }
   }
+  return true;
+}
+
+/** What a promise gives, if it does so in time. */
+export function inTime<T>(work: Promise<T>, deadline: number): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(undefined), Math.max(0, deadline - performance.now()));
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 /** What a launch runs in a step with these symbol values: its own kernel, or one for few rows. */
@@ -109,7 +120,7 @@ function inStep(
   return found ?? launch;
 }
 
-/** The fastest of a launch's kernels; undefined if it can't be told. */
+/** The fastest of a launch's kernels; undefined if it can't be told, or not in time. */
 async function fastest(
   target: TuneTarget,
   name: string,
@@ -126,11 +137,13 @@ async function fastest(
   const own: GPUBuffer[] = outputs.flatMap((output) => output ?? []);
   try {
     const names = kernels.map(({ kernel }) => kernel);
-    const pipelines = await new Pipelines(device, model.kernels).compile(names);
+    const pipelines = await inTime(new Pipelines(device, model.kernels).compile(names), deadline);
+    if (!pipelines) return undefined;
     const runs: { kernel: string; run: Run }[] = [];
     let want: Float32Array[] | undefined;
     for (const { kernel, grid } of kernels) {
       throwIfAborted(signal);
+      if (performance.now() > deadline) return undefined;
       const compiled = pipelines.get(kernel);
       if (!compiled) continue;
       const entries = resources(target, name, launch, outputs);
