@@ -277,9 +277,9 @@ describe("what is reserved and not used", () => {
     const waiting = b.prepRecv(prompt(28), { timeoutMs: 20_000 });
     for await (const _ of stream);
     const { kvAddr } = await waiting;
-    await expect(a.remoteSend(prompt(28), { kvAddr, to: b, begin: 9, end: 3 })).rejects.toBeInstanceOf(
-      InvalidRequestError,
-    ); // and so gives it back
+    await expect(
+      a.remoteSend(prompt(28), { kvAddr, to: b, begin: 9, end: 3 }),
+    ).rejects.toBeInstanceOf(InvalidRequestError); // and so gives it back
     await expect(b.prepRecv(big, { signal: AbortSignal.abort() })).rejects.toMatchObject({
       name: "AbortError",
     });
