@@ -112,20 +112,39 @@ def compile_for_amd(
     Raises NoCompilerError, and what a kernel is refused for as ValueError.
     """
     debug = "shaderstats,shaders,asm" if assembly else "shaderstats"
-    told = _compile("amd", gpu, kernels, {"RADV_DEBUG": debug, "RADV_FORCE_FAMILY": gpu})
+    env = {"RADV_DEBUG": debug, "RADV_FORCE_FAMILY": gpu}
+    told = _compile("amd", gpu, kernels, env, "Code size: ")
     return {key: _parse_amd(text) for key, text in told.items()}
 
 
 def compile_for_intel(gpu: str, kernels: Mapping[str, Kernel]) -> dict[str, IntelCode]:
     """gpu: of INTEL. Raises NoCompilerError, and what a kernel is refused for as ValueError."""
-    told = _compile("intel", gpu, kernels, {"INTEL_DEBUG": "cs", "NO_HARDWARE_INTEL": INTEL[gpu]})
+    env = {"INTEL_DEBUG": "cs", "NO_HARDWARE_INTEL": INTEL[gpu]}
+    told = _compile("intel", gpu, kernels, env, "Native code for")
     return {key: _parse_intel(text) for key, text in told.items()}
 
 
+TRIES = 4
+
+
 def _compile(
+    maker: str, gpu: str, kernels: Mapping[str, Kernel], env: Mapping[str, str], mark: str
+) -> dict[str, str]:
+    """What the driver tells of each kernel, with `mark` in it: on a busy machine it sometimes tells
+    nothing of one, and is asked again."""
+    told: dict[str, str] = {}
+    for _ in range(TRIES):
+        left = {key: kernel for key, kernel in kernels.items() if key not in told}
+        told |= {k: text for k, text in _tell(maker, gpu, left, env).items() if mark in text}
+        if len(told) == len(kernels):
+            return {key: told[key] for key in kernels}
+    raise ValueError(f"Mesa's compiler for {gpu} says nothing of {sorted(kernels.keys() - told)}")
+
+
+def _tell(
     maker: str, gpu: str, kernels: Mapping[str, Kernel], env: Mapping[str, str]
 ) -> dict[str, str]:
-    """What the driver tells of each kernel."""
+    """What the driver tells of each kernel, if anything."""
     settings = _SOFTWARE_GPU / f"{maker}.sh"
     if not settings.exists():
         raise NoCompilerError(
