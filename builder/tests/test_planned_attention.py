@@ -7,7 +7,7 @@ import pytest
 
 from webbuild.native.works import plan_works
 from webgpu_kernels import lower
-from webgpu_kernels.launch import KernelLaunch, Tier
+from webgpu_kernels.launch import Tier
 from webgpu_kernels.tests.cases import MAKERS
 from webgpu_kernels.tests.device import Device
 
@@ -20,12 +20,6 @@ PIECE_TOKENS = 48
 @pytest.fixture(scope="module")
 def device() -> Device:
     return Device()
-
-
-def quick(launch: KernelLaunch, device: Device) -> KernelLaunch:
-    """The kernel for software adapters, which compiles soonest."""
-    others = (one for one in launch.alternatives if one.suits == "cpu")
-    return next((one for one in others if device.has(one.features)), launch)
 
 
 @pytest.mark.parametrize("tier", ["f32", "f16"])
@@ -48,7 +42,7 @@ def test_random_batches_are_as_dense_attention(device: Device, page: int, tier: 
         cut += plan.parts > rows
         arrays = {**case.arrays, "work": plan.work, "work_rows": plan.work_rows}
         symbols = {"works": plan.works, "shared_works": plan.shared, "parts": plan.parts}
-        launches = [quick(one, device) for one in lower("decode_attention", case.attrs, tier)]
+        launches = [device.quick(one) for one in lower("decode_attention", case.attrs, tier)]
         got, _ = device.run(launches, arrays, {**case.symbols, **symbols})
         want = case.want["y"]
         assert np.isfinite(got["y"]).all()

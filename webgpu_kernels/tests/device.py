@@ -59,6 +59,11 @@ class Device:
         needed = (name for name in features if name != NARROW)
         return all(FEATURES.get(name) in self.adapter.features for name in needed)
 
+    def quick(self, launch: KernelLaunch) -> KernelLaunch:
+        """The kernel for software adapters, which compiles soonest, if the adapter can run it."""
+        others = (other for other in launch.alternatives if other.suits == "cpu")
+        return next((other for other in others if self.has(other.features)), launch)
+
     @property
     def compiled(self) -> int:
         """How many different kernels were compiled."""

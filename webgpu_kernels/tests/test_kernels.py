@@ -92,7 +92,7 @@ def test_matches_oracle(device: Device, row: Kernel, setting: Attrs, tier: Tier)
         chosen = [
             _under(launch, tuning.name)
             if launch.tuning_key.split()[0].split(".")[0].startswith(row.name)
-            else _quick(launch, device)
+            else device.quick(launch)
             for launch in launches
         ]
         served = tuning is row.tunings[0] or any(one.tuning == tuning.name for one in chosen)
@@ -102,12 +102,6 @@ def test_matches_oracle(device: Device, row: Kernel, setting: Attrs, tier: Tier)
 
 def _under(launch: KernelLaunch, tuning: str) -> KernelLaunch:
     return next((other for other in launch.alternatives if other.tuning == tuning), launch)
-
-
-def _quick(launch: KernelLaunch, device: Device) -> KernelLaunch:
-    """The kernel for software adapters, if the adapter can run it."""
-    others = (other for other in launch.alternatives if other.suits == "cpu")
-    return next((other for other in others if device.has(other.features)), launch)
 
 
 def check_case(
@@ -256,7 +250,7 @@ def test_scores_may_rise_by_any_number(
         launches = lower("decode_attention", case.attrs, tier)
         # A score of a thousand is rounded by some 1e-4, and weights go by differences of scores.
         precision = 3e-6 * peaks[1]
-        check_case(device, [_quick(launch, device) for launch in launches], case, precision)
+        check_case(device, [device.quick(launch) for launch in launches], case, precision)
 
 
 def test_teams_where_subgroups_are_narrow(device: Device) -> None:
@@ -284,7 +278,7 @@ def check_narrow() -> None:
         case = MAKERS[op](setting, "f32")
         launches = lower(op, case.attrs, "f32")
         first = launches[0]
-        launches = [_quick(launch, device) for launch in launches]
+        launches = [device.quick(launch) for launch in launches]
         assert launches[0] in first.alternatives
         assert all(
             "Barrier" not in one.wgsl and "var<workgroup>" not in one.wgsl for one in launches

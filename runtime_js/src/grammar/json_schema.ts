@@ -17,7 +17,7 @@ import {
   text,
 } from "./expression.js";
 import { ANY_VALUE, COMMA, jsonRules, list, WS } from "./json_rules.js";
-import { type Bound, integers, multiples, numbers } from "./numbers.js";
+import { type Bound, FRACTION_DIGITS, integers, multiples, numbers } from "./numbers.js";
 import { disjoint } from "./schema_disjoint.js";
 import {
   type Keywords,
@@ -37,7 +37,6 @@ const MAX_MULTIPLES = 1000;
 /** Values of items that differ from each other: a rule for each choice of some of them. */
 const MAX_UNIQUE = 8;
 const MAX_STEP = 50;
-const MAX_DECIMALS = 6;
 /** No answer is longer; a greater bound is none. */
 const MAX_COUNT = 100_000;
 
@@ -356,8 +355,12 @@ function typeOf(value: unknown): string {
 function stepOf(step: number, type: string, at: string): { by: number; decimals: number } {
   const decimals = String(step).split(".")[1]?.length ?? 0;
   const by = Math.round(step * 10 ** decimals);
-  if (!(by > 0 && Number.isSafeInteger(by)) || decimals > MAX_DECIMALS || /e/.test(String(step)))
-    throw refuse(at, "multipleOf", `must be greater than 0, with up to ${MAX_DECIMALS} decimals`);
+  if (!(by > 0 && Number.isSafeInteger(by)) || decimals > FRACTION_DIGITS || /e/.test(String(step)))
+    throw refuse(
+      at,
+      "multipleOf",
+      `must be greater than 0, with up to ${FRACTION_DIGITS} decimals`,
+    );
   if (type === "number") return { by, decimals };
   return { by: by / greatestDivisor(by, 10 ** decimals), decimals: 0 };
 }

@@ -15,7 +15,8 @@ import {
 
 /** More digits than a double holds would be read back as another number, on the wrong side of a bound perhaps. */
 const MAX_DIGITS = 15;
-const FRACTION_DIGITS = 6;
+/** Most that are written, where bounds do not say otherwise. */
+export const FRACTION_DIGITS = 6;
 const NINES = "9".repeat(MAX_DIGITS);
 
 const digits = (from: number, to: number): Expression =>
